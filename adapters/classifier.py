@@ -1,0 +1,55 @@
+"""The uniform classifier: images in [0, 1] in, float32 logits out, normalisation inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per sample: the predicted class (int64), its probability, and the true class's probability (float32); each N."""
+
+    pred: npt.NDArray[np.int64]
+    prob: npt.NDArray[np.float32]
+    prob_true: npt.NDArray[np.float32]
+
+
+class Classifier(nn.Module):
+    """A network over images in [0, 1].
+
+    ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, *, mean: Sequence[float], std: Sequence[float], num_classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.num_classes = num_classes
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x``."""
+        normalised = (x - self.mean) / self.std
+        logits: Tensor = self.network(normalised)
+        return logits.float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.buffers()).device
+
+
+@torch.inference_mode()
+def predict(classifier: nn.Module, x: Tensor, y: Tensor) -> Predictions:
+    """What ``classifier`` says of one batch ``x`` (N x 3 x H x W) with labels ``y`` (N), in float32."""
+    probs = classifier(x).softmax(dim=1)
+    prob, pred = probs.max(dim=1)
+    prob_true = probs.gather(1, y[:, None])[:, 0]
+    return Predictions(pred.cpu().numpy(), prob.cpu().numpy(), prob_true.cpu().numpy())

@@ -1,0 +1,51 @@
+"""Labelled images as plain arrays: what training consumes and what samples are made of."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images with stable ids.
+
+    ``images`` is uint8, N x 3 x H x W; ``labels`` is int64, N, in [0, len(classes)); ``ids`` name the samples across runs.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.images) == len(self.labels) == len(self.ids):
+            raise ValueError(f"{len(self.images)} images, {len(self.labels)} labels and {len(self.ids)} ids do not match")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def x(self) -> npt.NDArray[np.float32]:
+        """The images as float32 in [0, 1], N x 3 x H x W."""
+        return np.divide(self.images, 255, dtype=np.float32)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """C, H, W of one image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 over pixels, labels, ids and class names."""
+        digest = hashlib.sha256(repr((self.images.shape, self.ids, self.classes)).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+    def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
+        """The samples at ``index``, in that order."""
+        return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes)

@@ -1,0 +1,67 @@
+"""What there is to use: the tables behind ``bench list``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
+from bench.provenance import version_of
+from bench.suite import load_suite, shipped_suites
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A plain table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def attacks() -> Listing:
+    """The attack contract."""
+    columns = ("attack", "libraries", "pairing", "access", "budget", "norms", "cost", "source")
+    rows = [
+        (name, ", ".join(c.libraries), c.pairing, c.access, c.budget, ", ".join(c.norms), c.cost, c.source)
+        for name, c in CONTRACTS.items()
+    ]
+    return Listing("attacks", columns, rows)
+
+
+def libraries() -> Listing:
+    """The attack libraries, their versions, and how many attacks each carries out."""
+    rows = [
+        (
+            name,
+            version_of(DISTRIBUTIONS[name]) or "not installed",
+            str(sum(name in c.libraries for c in CONTRACTS.values())),
+        )
+        for name in LIBRARIES
+    ]
+    return Listing("libraries", ("library", "version", "attacks"), rows)
+
+
+def models() -> Listing:
+    """The models that the shipped suites declare."""
+    rows = [
+        (suite.name, model.name, suite.backbone.architecture, model.adaptation.method)
+        for suite in map(load_suite, shipped_suites())
+        for model in suite.models
+    ]
+    return Listing("models of the shipped suites", ("suite", "model", "backbone", "adaptation"), rows)
+
+
+def data() -> Listing:
+    """The data sets."""
+    rows = [("digits", "1,797", "10", "none: bundled with scikit-learn")]
+    return Listing("data", ("source", "images", "classes", "download"), rows)
+
+
+def suites() -> Listing:
+    """The shipped suites."""
+    rows = [(suite.name, suite.description.strip()) for suite in map(load_suite, shipped_suites())]
+    return Listing("suites", ("suite", "what it asks"), rows)
+
+
+CATALOGUE: dict[str, Callable[[], Listing]] = {
+    "attacks": attacks, "data": data, "libraries": libraries, "models": models, "suites": suites
+}  # fmt: skip

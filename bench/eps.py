@@ -1,0 +1,44 @@
+"""Exact perturbation budgets: "8/255", "0.03" and 1e-3 are read as fractions, once."""
+
+import math
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+
+def parse_eps(value: Any) -> Fraction:
+    """``value`` as an exact positive fraction. Raises a validation error that shows how eps is written."""
+    if isinstance(value, Fraction):
+        return value
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        eps = Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise _error("'{value}' is not a number; write eps as a fraction of the pixel range, like '8/255'", value) from None
+    if eps <= 0:
+        raise _error("{value} is not positive; write eps like '8/255' (the clean accuracy is always reported)", value)
+    return eps
+
+
+def _error(message: str, value: object) -> PydanticCustomError:
+    return PydanticCustomError("eps", message, {"value": str(value)[:40]})
+
+
+def format_eps(eps: Fraction) -> str:
+    """``eps`` as people write it: in 255ths if it is a whole number of them, else as a decimal."""
+    if 255 % eps.denominator == 0 and eps < 1:
+        return f"{eps.numerator * 255 // eps.denominator}/255"
+    return f"{float(eps):g}"
+
+
+Eps = Annotated[
+    Fraction,
+    BeforeValidator(parse_eps),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "description": "A budget on the [0, 1] pixel scale, like '8/255'."}),
+]

@@ -1,0 +1,136 @@
+"""A whole run: train or find the models, plan, attack what is missing, store."""
+
+import fnmatch
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from adapters.errors import ModelError
+from adapters.images import ImageSet
+from adapters.zoo import Backbone, Card, Recipe, Zoo
+from bench import data, provenance
+from bench.attacks.spec import contract_of
+from bench.errors import UserError
+from bench.executors.local import run_units
+from bench.plan import Unit, content_key, make_units
+from bench.progress import Progress
+from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, new_run_id, open_run
+from bench.suite import Suite
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, none of which changes an answer."""
+
+    results: Path
+    device: str = "cpu"
+    only: str = "*"
+    fresh: bool = False
+    cache: Path = field(default_factory=lambda: default_cache())
+
+
+def default_cache() -> Path:
+    """Where trained models are kept: $BENCH_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("lora-robustness-bench"))
+
+
+def choose_device(asked: str) -> str:
+    """The torch device that ``asked`` means. Raises UserError if this machine does not have it."""
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=asked)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"--device {asked}: this machine has no such device; `bench doctor` shows what it has") from None
+    return asked
+
+
+@dataclass(frozen=True)
+class Job:
+    """A suite made concrete: its samples and the recipe of each model at each training seed."""
+
+    suite: Suite
+    samples: ImageSet
+    recipes: dict[tuple[str, int], Recipe]
+
+
+def make_job(suite: Suite) -> Job:
+    """Load the data of ``suite`` and write out its recipes; nothing is trained."""
+    pretrain = suite.backbone.pretrain
+    source = data.load(pretrain.data, "all")
+    train = data.load(suite.data, "train")
+    recipes = {
+        (model.name, seed): Recipe(
+            name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
+            backbone=Backbone(suite.backbone, pretrain.training, source, pretrain.seed),
+            adaptation=model.adaptation,
+            training=model.training or suite.training,
+            images=train,
+            seed=seed,
+        )
+        for model in suite.models
+        for seed in suite.seeds
+    }
+    return Job(suite, data.load(suite.data, "test"), recipes)
+
+
+def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
+    """Bring the run of ``suite`` to its end and return it. Attack failures become error cells; the run goes on."""
+    job = make_job(suite)
+    zoo = Zoo(options.cache, progress.training, options.device)
+    try:
+        cards = {model: zoo.ensure(recipe) for model, recipe in job.recipes.items()}
+    except ModelError as error:
+        raise UserError(str(error)) from None
+    units = make_units(suite, cards, job.samples.content_hash)
+    run = open_run(options.results, _header(job, cards, units, options.device), fresh=options.fresh)
+    chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
+    run_units(job, zoo, run, chosen, progress)
+    run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
+    return run
+
+
+def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], device: str) -> RunHeader:
+    suite = job.suite
+    cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
+    declared = suite.model_dump(mode="json")
+    fingerprint = content_key({"suite": declared, "cells": [cell.key for cell in cells]})
+    return RunHeader(
+        schema_version=SCHEMA_VERSION,
+        run_id=new_run_id(fingerprint),
+        fingerprint=fingerprint,
+        status="running",
+        suite_name=suite.name,
+        headline_eps=str(suite.headline),
+        suite=declared,
+        data_hash=job.samples.content_hash,
+        samples=len(job.samples),
+        provenance=provenance.collect(device),
+        models=tuple(
+            ModelEntry(name, seed, card.method, card.trainable_parameters, card.parameters, card.sha256)
+            for (name, seed), card in cards.items()
+        ),
+        cells=cells,
+    )
+
+
+def _entry(unit: Unit, i: int) -> CellEntry:
+    return CellEntry(
+        model=unit.model,
+        seed=unit.seed,
+        attack=unit.attack.label,
+        eps=str(unit.cells[i].eps),
+        norm=unit.attack.norm,
+        library=unit.library,
+        pairing=contract_of(unit.attack).pairing,
+        key=unit.cells[i].key,
+    )

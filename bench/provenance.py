@@ -1,0 +1,52 @@
+"""Where and with what a run was made."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench import __version__
+
+PACKAGES = (
+    "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn"
+)  # fmt: skip
+
+
+def collect(device: str) -> dict[str, Any]:
+    """Versions, device, commit, command line and time of the run about to start."""
+    return {
+        "bench_version": __version__,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+        "cpus": os.cpu_count(),
+        "packages": {name: version_of(name) for name in PACKAGES},
+        "command": shlex.join(sys.argv),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says in the project's checkout; None outside of one."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

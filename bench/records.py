@@ -1,0 +1,39 @@
+"""What one cell leaves: one row per sample."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Columns of length N, one entry per sample, in the order of the samples.
+
+    A sample that was predicted wrongly before the attack is not attacked: its adversarial columns repeat the clean ones,
+    its distances are zero, and ``success`` is false. Probabilities are softmax outputs; distances are on the [0, 1] scale.
+    """
+
+    id: npt.NDArray[np.str_]
+    label: Ints
+    clean_pred: Ints
+    clean_prob: Floats
+    clean_prob_true: Floats
+    adv_pred: Ints
+    adv_prob: Floats
+    adv_prob_true: Floats
+    success: Bools
+    linf: Floats
+    l2: Floats
+    l1: Floats
+    l0: Floats
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+
+COLUMNS = tuple(field.name for field in fields(Records))

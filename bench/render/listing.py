@@ -1,0 +1,85 @@
+"""Plain tables: previews, runs, catalogues, the doctor's findings."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bench.catalogue import Listing
+from bench.compare import RunSummary
+from bench.doctor import Finding
+from bench.preview import UnitPreview
+from bench.render.cells import NONE, percent
+
+STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red", "complete": "green", "incomplete": "yellow"}
+
+
+def catalogue_table(listing: Listing) -> Table:
+    """``listing`` as it is."""
+    table = _table(listing.title)
+    for column in listing.columns:
+        table.add_column(column, overflow="fold")
+    for row in listing.rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def doctor_table(findings: Sequence[Finding]) -> Table:
+    """The examination, one finding a line."""
+    table = _table("doctor")
+    for column in ("", "what", "found"):
+        table.add_column(column, overflow="fold")
+    for f in findings:
+        table.add_row(Text(f.status, style=STATUS_STYLE[f.status]), escape(f.what), escape(f.found))
+    return table
+
+
+def preview_table(units: Sequence[UnitPreview]) -> RenderableType:
+    """What would be run."""
+    table = _table("dry run: nothing is trained, attacked or written")
+    table.add_column("unit: model/seed/attack/library", overflow="fold")
+    for column in ("cells", "cached", "model", "time left"):
+        table.add_column(column, justify="right")
+    for u in units:
+        time = "unknown" if u.seconds is None else f"{u.seconds:.0f} s"
+        table.add_row(escape(u.label), str(u.cells), str(u.cached), "trained" if u.trained else "to train", time)
+    return Group(table, Text(_total(units)))
+
+
+def _total(units: Sequence[UnitPreview]) -> str:
+    cells, cached = sum(u.cells for u in units), sum(u.cached for u in units)
+    known = sum(u.seconds or 0 for u in units)
+    unknown = sum(u.seconds is None for u in units)
+    extra = f", and {unknown} units that no earlier run tells the time of" if unknown else ""
+    training = ", and training" if any(not u.trained for u in units) else ""
+    return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {known:.0f} s{extra}{training}"
+
+
+def runs_table(runs: Sequence[RunSummary]) -> Table:
+    """Runs, newest first, each with its models from the most robust down."""
+    table = _table("runs, newest first")
+    table.add_column("run", overflow="fold")
+    table.add_column("status")
+    table.add_column("model", overflow="fold")
+    table.add_column("clean acc.\n% [95 %]", justify="right")
+    table.add_column("worst case\n% [95 %]", justify="right")
+    for run in runs:
+        card = run.card
+        name = f"{card.suite}\n{run.started}\n{run.commit or NONE}"
+        models = "\n".join(escape(m.model) for m in card.models)
+        table.add_row(
+            escape(name),
+            Text(card.status, style=STATUS_STYLE[card.status]),
+            models,
+            "\n".join(percent(m.accuracy) for m in card.models),
+            "\n".join(percent(m.worst_case) for m in card.models),
+            end_section=True,
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")

@@ -1,0 +1,104 @@
+"""Scorecard -> the leaderboard on a terminal, readable at 80 columns and in a pipe."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bench.render.cells import number, percent
+from bench.scoring.crosscheck import CrossCheck
+from bench.scoring.scorecard import ModelScore, Scorecard
+
+T = TypeVar("T")
+VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
+
+
+def leaderboard(card: Scorecard, width: int) -> RenderableType:
+    """The whole leaderboard of ``card`` for a terminal of ``width`` columns."""
+    seeds = len({m.seed for m in card.models}) > 1
+    longest = max((len(_title(m, seeds)) for m in card.models), default=0)
+    wide = max(1, (width - 24) // (max(13, min(longest, 30)) + 2))
+    attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
+    parts: list[RenderableType] = [_models(card, seeds), *attacks, _crosschecks(card), *_errors(card)]
+    return Group(*parts)
+
+
+def _title(model: ModelScore, seeds: bool) -> str:
+    return escape(f"{model.model} #{model.seed}" if seeds else model.model)
+
+
+def _models(card: Scorecard, seeds: bool) -> Table:
+    title = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("model", overflow="fold")
+    table.add_column("trained\nparams", justify="right", no_wrap=True)
+    table.add_column("clean acc.\n% [95 %]", justify="right", no_wrap=True)
+    table.add_column("certainty\nclean/adv", justify="right", no_wrap=True)
+    table.add_column("robust acc.\n% [95 %]", justify="right", no_wrap=True, style="bold")
+    for rank, m in enumerate(card.models, 1):
+        certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
+        table.add_row(
+            str(rank),
+            _title(m, seeds),
+            f"{m.trainable_parameters:,}",
+            percent(m.accuracy),
+            certainty,
+            percent(m.worst_case),
+        )
+    return table
+
+
+def _attacks(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
+    table = Table(
+        title="attack success rate, % [95 %]: broken through either library", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("attack")
+    table.add_column("eps", justify="right")
+    for model in models:
+        table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=13)
+    found = {(a.model, a.seed, a.attack, a.eps): a for a in card.attacks}
+    previous = None
+    for attack, eps in dict.fromkeys((c.attack, c.eps) for c in card.crosschecks):
+        if previous is not None and attack != previous:
+            table.add_section()
+        scores = [found.get((m.model, m.seed, attack, eps)) for m in models]
+        style = "bold" if eps == card.headline_eps else ""
+        shown = escape(attack) if attack != previous else ""
+        table.add_row(shown, eps, *(percent(s.asr) if s else Text("error", style="red") for s in scores), style=style)
+        previous = attack
+    return table
+
+
+def _crosschecks(card: Scorecard) -> Table:
+    table = Table(title="cross-check: Foolbox and ART on the same question", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("attack", "verdict", "cells", "lowest agreement", "largest ASR gap"):
+        table.add_column(name, justify="left" if name in {"attack", "verdict"} else "right")
+    for attack in dict.fromkeys(c.attack for c in card.crosschecks):
+        for verdict in dict.fromkeys(c.verdict for c in card.crosschecks if c.attack == attack):
+            rows = [c for c in card.crosschecks if (c.attack, c.verdict) == (attack, verdict)]
+            table.add_row(escape(attack), Text(verdict, style=VERDICT_STYLE.get(verdict, "")), str(len(rows)), *_extremes(rows))
+    return table
+
+
+def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:
+    agreements = [c.agreement for c in rows if c.agreement is not None]
+    gaps = [c.gap for c in rows if c.gap is not None]
+    return number(min(agreements, default=None)), number(max(gaps, default=None))
+
+
+def _errors(card: Scorecard) -> Iterator[Text]:
+    for cell in card.cells:
+        e = cell.entry
+        if e.status != "ok":
+            what = f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}"
+            yield Text(f"{what}: {e.status}{': ' + e.error if e.error else ''}", style="red")
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

@@ -1,0 +1,1 @@
+"""Stored records -> Scorecard. No torch, no attack library: numbers come from records alone."""

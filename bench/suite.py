@@ -1,0 +1,199 @@
+"""YAML -> a typed, frozen Suite. Every error says file:line, what is wrong, and the fix."""
+
+import json
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
+from adapters.strict import Strict, did_you_mean
+from bench import yaml_lines
+from bench.attacks.contract import LIBRARIES, Library
+from bench.attacks.spec import AttackSpec, Fgsm, Pgd, contract_of
+from bench.data.spec import DataSpec
+from bench.eps import Eps, format_eps
+from bench.errors import UserError
+
+Attack = Fgsm | Pgd
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class PretrainSpec(Strict):
+    """The backbone is trained here first, from scratch, on ``data``: its source classes."""
+
+    data: DataSpec
+    training: TrainingSpec = TrainingSpec()
+    seed: int = 0
+
+
+class SuiteBackbone(BackboneSpec):
+    """The network that every model of the suite adapts."""
+
+    pretrain: PretrainSpec
+
+
+class ModelSpec(Strict):
+    """One model: an adaptation of the backbone to the suite's data. ``training`` overrides the suite's, key by key."""
+
+    name: Name
+    adaptation: Adaptation = FullSpec()
+    training: TrainingSpec | None = None
+
+
+class Suite(Strict):
+    """One question: how robust these models are against these attacks."""
+
+    name: Name
+    description: str = ""
+    data: DataSpec
+    backbone: SuiteBackbone
+    training: TrainingSpec = TrainingSpec()
+    models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
+    eps: Annotated[tuple[Eps, ...], Field(min_length=1)]
+    headline_eps: Eps | None = None
+    libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = LIBRARIES
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    precision: Literal["fp32"] = "fp32"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit_training(cls, data: Any) -> Any:
+        """Give each model the suite's training, but for the keys that it sets itself."""
+        if not isinstance(data, dict) or not isinstance(data.get("models"), list):
+            return data
+        common = data.get("training")
+        models = [_inherit(common, model) for model in data["models"]]
+        return {**data, "models": models}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Suite":
+        _unique([m.name for m in self.models], ("models",), "model name")
+        _unique([a.label for a in self.attacks], ("attacks",), "attack name")
+        _unique(list(self.seeds), ("seeds",), "seed")
+        for i, attack in enumerate(self.attacks):
+            _check_libraries(attack, self.libraries, i)
+            _check_eps(self.grid(attack), attack.norm, ("eps",) if attack.eps is None else ("attacks", i, "eps"))
+        if self.headline not in {eps for attack in self.attacks for eps in self.grid(attack)}:
+            raise _error(("headline_eps",), f"no attack of this suite is run at eps {format_eps(self.headline)}")
+        return self
+
+    def grid(self, attack: Attack) -> tuple[Fraction, ...]:
+        """The eps of ``attack``, ascending."""
+        return tuple(sorted(attack.eps or self.eps))
+
+    def libraries_of(self, attack: Attack) -> tuple[Library, ...]:
+        """The libraries that carry out ``attack``."""
+        return attack.libraries or tuple(lib for lib in self.libraries if lib in contract_of(attack).libraries)
+
+    @property
+    def headline(self) -> Fraction:
+        """The eps at which models are ranked: ``headline_eps``, or the middle one of the grid."""
+        return self.headline_eps or sorted(self.eps)[len(self.eps) // 2]
+
+
+def _inherit(common: Any, model: Any) -> Any:
+    if not isinstance(common, dict) or not isinstance(model, dict):
+        return model
+    own = model.get("training", {})
+    return {**model, "training": {**common, **own}} if isinstance(own, dict) else model
+
+
+def _unique(values: Sequence[object], where: tuple[str, ...], what: str) -> None:
+    seen: set[object] = set()
+    for i, value in enumerate(values):
+        if value in seen:
+            raise _error((*where, i), f"duplicate {what} '{value}'; give each its own name")
+        seen.add(value)
+
+
+def _check_libraries(attack: Attack, libraries: tuple[Library, ...], i: int) -> None:
+    has = contract_of(attack).libraries
+    for library in attack.libraries or ():
+        if library not in has:
+            raise _error(("attacks", i), f"{library} has no attack '{attack.attack}'; it is in: {', '.join(has)}")
+    if not set(attack.libraries or libraries) & set(has):
+        raise _error(("attacks", i), f"no library of this suite has '{attack.attack}'; it is in: {', '.join(has)}")
+
+
+def _check_eps(grid: tuple[Fraction, ...], norm: str, where: tuple[str | int, ...]) -> None:
+    _unique([format_eps(eps) for eps in grid], tuple(str(w) for w in where), "eps")
+    if norm == "linf" and grid[-1] > 1:
+        hint = f"; did you mean {grid[-1]}/255?" if grid[-1].denominator == 1 else ""
+        raise _error(where, f"eps {format_eps(grid[-1])} is larger than the whole pixel range [0, 1]{hint}")
+
+
+def _error(where: tuple[str | int, ...], message: str) -> PydanticCustomError:
+    """A validation error of the whole suite that points to a place within it."""
+    return PydanticCustomError("suite", "{message}", {"message": message, "where": where})
+
+
+def load_suite(path: Path) -> Suite:
+    """The suite in the YAML file ``path``. Raises UserError for anything that cannot be run."""
+    document = yaml_lines.read(path)
+    try:
+        return Suite.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(error, document))) from None
+
+
+def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:
+    for detail in error.errors(include_url=False):
+        context = detail.get("ctx", {})
+        loc = tuple(context.get("where", detail["loc"]))
+        if "key" in context:
+            loc = (*loc, context["key"])
+        place, shown = document.locate(loc)
+        message = _message(detail["type"], detail["msg"], detail.get("input"), context)
+        yield f"{place}: {shown}: {message}" if shown and "key" not in context else f"{place}: {message}"
+
+
+def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> str:
+    """Pydantic's message in the words of a suite's author."""
+    if kind == "missing":
+        return "is missing"
+    if kind in {"literal_error", "union_tag_invalid"}:
+        known = [
+            k.strip().strip("'")
+            for k in str(context.get("expected") or context["expected_tags"]).replace(" or ", ", ").split(",")
+        ]
+        given = context.get("tag", value)
+        return f"unknown value '{str(given)[:40]}'; {did_you_mean(str(given), known)}"
+    if kind == "union_tag_not_found":
+        return f"the key {context['discriminator']} is missing; it says which kind this is"
+    if kind == "too_short":
+        return "is empty; give at least one entry" if context.get("actual_length") == 0 else message
+    if kind == "string_pattern_mismatch":
+        return f"'{str(value)[:40]}' is not a name; use letters, digits and . _ + - (at most 64)"
+    return message[0].lower() + message[1:]
+
+
+def find_suite(name: str) -> Path:
+    """The suite file that ``name`` means: a path, or the name of a shipped suite. Raises UserError if there is none."""
+    if Path(name).is_file():
+        return Path(name)
+    shipped = {path.stem: path for path in shipped_suites()}
+    stem = Path(name).stem
+    if stem in shipped and (name == stem or not Path(name).parent.is_dir() or Path(name).parent == Path("suites")):
+        return shipped[stem]
+    raise UserError(f"{name}: no such suite file; {did_you_mean(stem, list(shipped))}")
+
+
+def shipped_suites() -> list[Path]:
+    """The suites that come with the project: beside the packages in a checkout, inside them when installed."""
+    here = Path(__file__).parent
+    folder = here / "_suites" if (here / "_suites").is_dir() else here.parent / "suites"
+    return sorted(folder.glob("*.yaml"))
+
+
+def schema_text() -> str:
+    """The JSON schema of suites, as committed beside them."""
+    schema = Suite.model_json_schema()
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"

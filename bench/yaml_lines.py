@@ -1,0 +1,104 @@
+"""YAML read safely, remembering the line of every key, with bounds on size, depth and aliases."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import UserError
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 100_000
+"""Values a document may hold once its aliases are expanded: far above any real suite, far below a YAML bomb."""
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed file: its plain data, and the line (from 1) of each key and list item."""
+
+    path: Path
+    data: Any
+    lines: dict[Loc, int]
+
+    def locate(self, loc: Loc) -> tuple[str, str]:
+        """("file:line", "dotted.path") of the deepest part of ``loc`` that the file has.
+
+        Parts that pydantic puts between (the tag of a union) are left out.
+        """
+        known: Loc = ()
+        missing: Loc = ()
+        for part in loc:
+            if (*known, part) in self.lines:
+                known, missing = (*known, part), ()
+            else:
+                missing = (*missing, part)
+        shown = (*known, *missing[-1:]) if loc and missing and loc[-1] == missing[-1] else known
+        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in shown).lstrip(".")
+        return f"{self.path}:{self.lines.get(known, 1)}", dotted
+
+
+def read(path: Path) -> Document:
+    """The YAML document in ``path``. Raises UserError if it cannot be read, is no YAML, or is too large."""
+    text = _text(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[Loc, int] = {(): 1}
+        if node is not None:
+            _Walker(path, lines).walk(node, ())
+        return Document(path, yaml.safe_load(text), lines)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path}:1: not valid YAML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path}:1: nested too deeply") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes; a suite is a short text file")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+class _Walker:
+    """Visits every node as its aliases expand, noting lines; stops at MAX_NODES and at a key given twice."""
+
+    def __init__(self, path: Path, lines: dict[Loc, int]) -> None:
+        self.path = path
+        self.lines = lines
+        self.open: set[int] = set()
+
+    def walk(self, node: yaml.Node, loc: Loc) -> None:
+        """Note the lines of ``node``'s children."""
+        if len(self.lines) > MAX_NODES:
+            raise UserError(f"{self.path}: more than {MAX_NODES:,} values once its aliases are expanded")
+        if id(node) in self.open:
+            raise UserError(f"{self.path}:{node.start_mark.line + 1}: this alias contains itself")
+        self.open.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            self._mapping(node, loc)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                self._child(item, (*loc, i), item)
+        self.open.discard(id(node))
+
+    def _mapping(self, node: yaml.MappingNode, loc: Loc) -> None:
+        for key, value in node.value:
+            child = (*loc, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
+            line = key.start_mark.line + 1
+            if child in self.lines and self.lines[child] >= node.start_mark.line + 1:
+                raise UserError(f"{self.path}:{line}: key '{child[-1]}' is given twice (first on line {self.lines[child]})")
+            self._child(value, child, key)
+
+    def _child(self, node: yaml.Node, loc: Loc, marked: yaml.Node) -> None:
+        self.lines[loc] = marked.start_mark.line + 1
+        self.walk(node, loc)

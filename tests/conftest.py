@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests. Nothing here needs data or weights from outside."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters.classifier import Classifier
+from adapters.images import ImageSet
+from tests.linear import linear_classifier, linear_samples
+
+
+@pytest.fixture
+def linear() -> Classifier:
+    """The closed-form classifier."""
+    return linear_classifier()
+
+
+@pytest.fixture
+def samples() -> ImageSet:
+    """Samples for the closed-form classifier, a quarter of them predicted wrongly."""
+    return linear_samples()
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Trained models of the tests never mix with the user's."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("BENCH_CACHE", str(cache))
+    return cache

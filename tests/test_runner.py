@@ -1,0 +1,109 @@
+"""Attacks through both libraries on a model whose answer is known in closed form."""
+
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.classifier import Classifier
+from adapters.images import ImageSet
+from bench.attacks.spec import Fgsm, Pgd
+from bench.plan import Cell, Unit
+from bench.records import Records
+from bench.runner import AttackError, check, make_target, measure, run_unit
+from tests.linear import WEIGHT, margins
+
+GRID = [Fraction(n, 255) for n in (1, 2, 4, 8, 16, 32)]
+ATTACKS: list[Fgsm | Pgd] = [Fgsm(attack="fgsm"), Pgd(attack="pgd", steps=10, rel_step_size=0.25)]
+Library = Literal["foolbox", "art"]
+
+
+def run(attack: Fgsm | Pgd, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
+    unit = Unit("linear", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in GRID))
+    return run_unit(unit, make_target(linear, samples, batch_size)).records
+
+
+def box_margin(images: np.ndarray, eps: float) -> np.ndarray:  # type: ignore[type-arg]
+    """The lowest margin that any image within ``eps`` (linf) and the box can reach, towards the other class."""
+    weight = WEIGHT.double().numpy()
+    x = images.reshape(len(images), -1) / 255
+    direction = np.sign(margins(images))[:, None] * np.sign(weight)
+    moved = np.clip(x - eps * direction, 0, 1)
+    return np.asarray(((moved - 0.5) @ weight) * np.sign(margins(images)))
+
+
+@pytest.mark.parametrize("library", ["foolbox", "art"])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
+def test_success_is_exactly_the_closed_form(
+    attack: Fgsm | Pgd, library: Library, linear: Classifier, samples: ImageSet
+) -> None:
+    correct = (margins(samples.images) > 0) == samples.labels
+    assert correct.sum() == 48
+    counts = []
+    for eps, records in zip(GRID, run(attack, library, linear, samples), strict=True):
+        expected = correct & (box_margin(samples.images, float(eps)) < 0)
+        np.testing.assert_array_equal(records.success, expected)
+        counts.append(int(expected.sum()))
+    assert counts[0] < counts[2] < counts[-1], "the grid must tell the eps apart"
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
+def test_libraries_agree_bitwise(attack: Fgsm | Pgd, linear: Classifier, samples: ImageSet) -> None:
+    for a, b in zip(run(attack, "foolbox", linear, samples), run(attack, "art", linear, samples), strict=True):
+        for column in ("success", "adv_prob", "adv_prob_true", "linf", "l2"):
+            np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
+
+
+@pytest.mark.parametrize("library", ["foolbox", "art"])
+def test_batch_size_changes_no_outcome(library: Library, linear: Classifier, samples: ImageSet) -> None:
+    whole = run(ATTACKS[1], library, linear, samples, batch_size=64)
+    parts = run(ATTACKS[1], library, linear, samples, batch_size=7)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a.success, b.success)
+        np.testing.assert_allclose(a.adv_prob, b.adv_prob, atol=1e-6)
+
+
+def test_wrong_samples_are_not_attacked(linear: Classifier, samples: ImageSet) -> None:
+    records = run(ATTACKS[0], "foolbox", linear, samples)[-1]
+    wrong = records.clean_pred != records.label
+    assert wrong.sum() == 16
+    assert not records.success[wrong].any()
+    assert not records.linf[wrong].any()
+    np.testing.assert_array_equal(records.adv_pred[wrong], records.clean_pred[wrong])
+
+
+@pytest.mark.parametrize(("library", "forwards"), [("foolbox", 48), ("art", 48)])
+def test_fgsm_needs_one_gradient_for_the_whole_grid(
+    library: Library, forwards: int, linear: Classifier, samples: ImageSet
+) -> None:
+    unit = Unit("linear", 0, ATTACKS[0], library, tuple(Cell(eps, str(eps)) for eps in GRID))
+    result = run_unit(unit, make_target(linear, samples, 64))
+    assert (result.forwards, result.backwards) == (forwards, 48)
+
+
+@pytest.mark.parametrize("library", ["foolbox", "art"])
+def test_pgd_spends_one_pass_a_step(library: Library, linear: Classifier, samples: ImageSet) -> None:
+    unit = Unit("linear", 0, ATTACKS[1], library, tuple(Cell(eps, str(eps)) for eps in GRID))
+    result = run_unit(unit, make_target(linear, samples, 64))
+    assert (result.forwards, result.backwards) == (48 * 10 * len(GRID), 48 * 10 * len(GRID))
+
+
+def test_check_refuses_what_must_not_count() -> None:
+    x = torch.full((1, 3, 2, 2), 0.5)
+    check(x + 0.1, measure(x, x + 0.1)["linf"], 0.1)
+    for bad, reason in ((x + 0.2, "left its budget"), (x * torch.nan, "not finite"), (x + 0.6, "left the box")):
+        with pytest.raises(AttackError, match=reason):
+            check(bad, measure(x, bad)["linf"], 0.1)
+
+
+def test_distances_are_those_of_numpy() -> None:
+    x, moved = torch.rand(5, 3, 4, 4), torch.rand(5, 3, 4, 4)
+    moved[0] = x[0]
+    change = (moved - x).numpy().astype(np.float64).reshape(5, -1)
+    found = measure(x, moved)
+    np.testing.assert_allclose(found["linf"], np.abs(change).max(1), rtol=1e-6)
+    np.testing.assert_allclose(found["l2"], np.linalg.norm(change, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(found["l1"], np.abs(change).sum(1), rtol=1e-6)
+    np.testing.assert_array_equal(found["l0"], [0, 16, 16, 16, 16])
