@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -42,3 +42,11 @@ Eps = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": ["string", "number"], "description": "A budget on the [0, 1] pixel scale, like '8/255'."}),
 ]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | int | float) else value
+
+
+EpsGrid = Annotated[tuple[Eps, ...], Field(min_length=1), BeforeValidator(_as_list)]
+"""One eps or several."""

@@ -15,7 +15,7 @@ from bench import yaml_lines
 from bench.attacks.contract import LIBRARIES, Library
 from bench.attacks.spec import AttackSpec, Fgsm, Pgd, contract_of
 from bench.data.spec import DataSpec
-from bench.eps import Eps, format_eps
+from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import UserError
 
 Attack = Fgsm | Pgd
@@ -56,7 +56,7 @@ class Suite(Strict):
     models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
-    eps: Annotated[tuple[Eps, ...], Field(min_length=1)]
+    eps: EpsGrid
     headline_eps: Eps | None = None
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = LIBRARIES
     seed: Annotated[int, Field(ge=0)] = 0
@@ -145,20 +145,34 @@ def load_suite(path: Path) -> Suite:
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:
-    for detail in error.errors(include_url=False):
+    for detail in _own(error.errors(include_url=False), document):
         context = detail.get("ctx", {})
         loc = tuple(context.get("where", detail["loc"]))
         if "key" in context:
             loc = (*loc, context["key"])
         place, shown = document.locate(loc)
-        message = _message(detail["type"], detail["msg"], detail.get("input"), context)
+        kind = detail["type"]
+        message = _message(kind, detail["msg"], loc[-1] if kind == "missing" else detail.get("input"), context)
         yield f"{place}: {shown}: {message}" if shown and "key" not in context else f"{place}: {message}"
+
+
+def _own(details: Sequence[Any], document: yaml_lines.Document) -> Iterator[Any]:
+    """Leave out what only follows from another error: a list that is short for a bad entry, a key that a model inherits."""
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        loc = detail["loc"]
+        follows = detail["type"] == "too_short" and any(p[: len(loc)] == loc and p != loc for p in places)
+        inherited = "training" in loc[1:] and loc not in document.lines and any(p[0] == "training" for p in places if p)
+        if not follows and not inherited:
+            yield detail
 
 
 def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> str:
     """Pydantic's message in the words of a suite's author."""
     if kind == "missing":
-        return "is missing"
+        return f"the key '{value}' is missing"
+    if kind in {"model_type", "dict_type"}:
+        return "is not a mapping; write keys and values, like 'name: my_suite'"
     if kind in {"literal_error", "union_tag_invalid"}:
         known = [
             k.strip().strip("'")

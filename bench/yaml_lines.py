@@ -29,14 +29,9 @@ class Document:
         Parts that pydantic puts between (the tag of a union) are left out.
         """
         known: Loc = ()
-        missing: Loc = ()
         for part in loc:
-            if (*known, part) in self.lines:
-                known, missing = (*known, part), ()
-            else:
-                missing = (*missing, part)
-        shown = (*known, *missing[-1:]) if loc and missing and loc[-1] == missing[-1] else known
-        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in shown).lstrip(".")
+            known = (*known, part) if (*known, part) in self.lines else known
+        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in known).lstrip(".")
         return f"{self.path}:{self.lines.get(known, 1)}", dotted
 
 

@@ -44,8 +44,8 @@ def linear_samples(count: int = 64, spread: int = 40) -> ImageSet:
     return ImageSet(images, labels, tuple(f"linear/{i:03d}" for i in range(count)), ("low", "high"))
 
 
-def margins(images: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def margins(images: np.ndarray) -> np.ndarray:
     """w.x + b of each image, in float64."""
     weight = WEIGHT.double().numpy()
-    scores: np.ndarray = (images.reshape(len(images), -1) / 255 - 0.5) @ weight  # type: ignore[type-arg]
+    scores: np.ndarray = (images.reshape(len(images), -1) / 255 - 0.5) @ weight
     return scores

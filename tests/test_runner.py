@@ -25,7 +25,7 @@ def run(attack: Fgsm | Pgd, library: Library, linear: Classifier, samples: Image
     return run_unit(unit, make_target(linear, samples, batch_size)).records
 
 
-def box_margin(images: np.ndarray, eps: float) -> np.ndarray:  # type: ignore[type-arg]
+def box_margin(images: np.ndarray, eps: float) -> np.ndarray:
     """The lowest margin that any image within ``eps`` (linf) and the box can reach, towards the other class."""
     weight = WEIGHT.double().numpy()
     x = images.reshape(len(images), -1) / 255

@@ -7,14 +7,14 @@ from pydantic_core import PydanticCustomError
 
 from adapters.strict import Strict
 from bench.attacks.contract import CONTRACTS, Contract, Library
-from bench.eps import Eps
+from bench.eps import Eps, EpsGrid
 
 
 class _Attack(Strict):
     """What every attack has. ``eps`` and ``libraries`` default to the suite's."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")] | None = None
-    eps: Annotated[tuple[Eps, ...], Field(min_length=1)] | None = None
+    eps: EpsGrid | None = None
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] | None = None
 
 

@@ -1,6 +1,7 @@
 """Units one after another in this process."""
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: Progress) -> None:
     """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells."""
-    pending = [unit for unit in units if run.missing([cell.key for cell in unit.cells])]
+    pending = [part for unit in units if (part := _unfinished(unit, run)).cells]
     if not pending:
         return
     from bench.runner import run_unit
@@ -36,6 +37,12 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
                     run.write_error(cell.key, f"{type(error).__name__}: {error}")
             run.save("running")
             finished(unit.label)
+
+
+def _unfinished(unit: Unit, run: OpenRun) -> Unit:
+    """``unit`` with only the cells that have no records yet."""
+    missing = set(run.missing([cell.key for cell in unit.cells]))
+    return replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
 
 
 def _target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
