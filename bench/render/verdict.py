@@ -1,0 +1,59 @@
+"""Verdict -> the comparison on a terminal."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bench.render.cells import p_value, points, share
+from bench.render.words import GLYPHS, details, headline
+from bench.verdict import Row, Verdict
+
+STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
+SHOWN_FLIPS = 20
+"""Flips listed per row of exact mode on a terminal; the JSON has all."""
+
+
+def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
+    """The whole comparison: rows in which a change is shown, or with ``every_row`` all, then what is to be known of it."""
+    rows = verdict.rows if every_row else verdict.changes
+    parts: list[RenderableType] = [Text(f"{verdict.suite}: {verdict.before} -> {verdict.after}", style="bold")]
+    if rows:
+        parts.append(_table(rows, verdict))
+    parts += [Text(line) for line in details(verdict)]
+    parts += _flips(rows)
+    parts.append(Text(headline(verdict), style=STYLE.get(verdict.word, "bold")))
+    return Group(*parts)
+
+
+def _table(rows: tuple[Row, ...], verdict: Verdict) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    table.add_column("model/seed/attack/library/eps", overflow="fold")
+    for column in ("n", "before %", "after %", "points", "flips", "p", "p Holm"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        glyph, style = GLYPHS[row.outcome(gated=verdict.gated)]
+        table.add_row(
+            Text(glyph, style=style),
+            escape(str(row.cell)),
+            str(row.n),
+            share(row.before),
+            share(row.after),
+            Text(points(row.difference) if row.changed else "~", style=style),
+            f"+{row.gained}/-{row.lost}",
+            p_value(row.p_value),
+            "exact" if row.p_adjusted is None else p_value(row.p_adjusted),
+        )
+    return table
+
+
+def _flips(rows: tuple[Row, ...]) -> Iterator[Text]:
+    for row in rows:
+        if row.flips:
+            shown = ", ".join(f"{'+' if f.gained else '-'}{f.sample}" for f in row.flips[:SHOWN_FLIPS])
+            more = f", and {len(row.flips) - SHOWN_FLIPS} more" if len(row.flips) > SHOWN_FLIPS else ""
+            yield Text(f"flips of {row.cell}: {shown}{more}")

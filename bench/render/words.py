@@ -1,0 +1,68 @@
+"""A verdict in words, the same in every format."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.render.cells import p_value, points, share
+from bench.verdict import Outcome, Problem, Row, Verdict
+
+GLYPHS: dict[Outcome, tuple[str, str]] = {
+    "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
+}  # fmt: skip
+LISTED = 10
+"""Cells named where a list could have hundreds; the JSON has all."""
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict, and the counts that it rests on."""
+    counts = f"{len(verdict.rows)} rows compared, {len(verdict.changes)} changed"
+    if verdict.gated:
+        counts += f", {len(verdict.failures)} beyond the gate"
+    return f"{'gate: ' if verdict.gated else ''}{verdict.word.upper()} ({counts})"
+
+
+def details(verdict: Verdict) -> Iterator[str]:
+    """What is to be known beside the rows: how they were judged, what is missing or new, and why numbers moved."""
+    yield _method(verdict)
+    if verdict.drifts and not verdict.changes:
+        yield "differs, but no change is shown: " + "; ".join(dict.fromkeys(c.kind for c in verdict.drifts))
+    for cause, rows in verdict.causes.items():
+        yield f"why: {cause} [{rows} rows]"
+    yield from _listing("missing", verdict.missing)
+    yield from _listing("error", verdict.errors)
+    yield from _listing("not comparable", verdict.not_comparable)
+    if verdict.new:
+        yield f"new: {_some([str(cell) for cell in verdict.new])}"
+
+
+def explain(row: Row) -> str:
+    """One row as a sentence."""
+    p = "exact" if row.p_adjusted is None else f"p = {p_value(row.p_adjusted)} after Holm"
+    moved = f"{row.metric} {share(row.before)} % -> {share(row.after)} % ({points(row.difference)} points"
+    why = "".join(f"; {cause}" for cause in row.causes)
+    return f"{moved}, flips +{row.gained}/-{row.lost} of {row.n}, {p}){why}"
+
+
+def _method(verdict: Verdict) -> str:
+    exact = sum(row.exact for row in verdict.rows)
+    tested = [row for row in verdict.rows if not row.exact]
+    parts = [f"{exact} rows exact: all but the code is equal, so every flip is a change"] if exact else []
+    if tested:
+        needed = max(row.needed for row in tested)
+        smallest = sorted({row.limits.min_effect for row in tested})
+        least = " or ".join(f"{100 * effect:g}" for effect in smallest)
+        parts.append(
+            f"{len(tested)} rows paired: exact McNemar with Holm; a change is at least {least} points "
+            f"and takes {needed} flips one way"
+        )
+    return "; ".join(parts) or "nothing to compare"
+
+
+def _listing(word: str, problems: Sequence[Problem]) -> Iterator[str]:
+    """Problems with the same reason on one line."""
+    for reason in dict.fromkeys(p.reason for p in problems):
+        yield f"{word}: {_some([str(p.cell) for p in problems if p.reason == reason])}: {reason}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
