@@ -12,7 +12,7 @@ from bench.catalogue import Listing
 from bench.doctor import Finding
 from bench.preview import UnitPreview
 from bench.render.cells import NONE, percent
-from bench.render.words import headline
+from bench.render.words import in_short
 from bench.runs import RunSummary
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red", "complete": "green", "incomplete": "yellow"}
@@ -67,7 +67,7 @@ def runs_table(runs: Sequence[RunSummary]) -> Table:
     table.add_column("model", overflow="fold")
     table.add_column("clean acc.\n% [95 %]", justify="right")
     table.add_column("worst case\n% [95 %]", justify="right")
-    table.add_column("against the reference", overflow="fold")
+    table.add_column("against\nreference", overflow="fold")
     for run in runs:
         card = run.card
         name = f"{card.suite}\n{run.started}\n{run.commit or NONE}"
@@ -78,7 +78,7 @@ def runs_table(runs: Sequence[RunSummary]) -> Table:
             models,
             "\n".join(percent(m.accuracy) for m in card.models),
             "\n".join(percent(m.worst_case) for m in card.models),
-            headline(run.verdict) if run.verdict else "no reference",
+            in_short(run.verdict),
             end_section=True,
         )
     return table

@@ -20,13 +20,21 @@ def headline(verdict: Verdict) -> str:
     return f"{'gate: ' if verdict.gated else ''}{verdict.word.upper()} ({counts})"
 
 
+def in_short(verdict: Verdict | None) -> str:
+    """The verdict against the reference for a cell of a table."""
+    if verdict is None:
+        return "no reference"
+    return f"{verdict.word}: {len(verdict.changes)} of {len(verdict.rows)} changed"
+
+
 def details(verdict: Verdict) -> Iterator[str]:
     """What is to be known beside the rows: how they were judged, what is missing or new, and why numbers moved."""
     yield _method(verdict)
-    if verdict.drifts and not verdict.changes:
-        yield "differs, but no change is shown: " + "; ".join(dict.fromkeys(c.kind for c in verdict.drifts))
     for cause, rows in verdict.causes.items():
         yield f"why: {cause} [{rows} rows]"
+    for cause in verdict.drifts:
+        if cause not in verdict.causes:
+            yield f"differs, with no change shown: {cause}"
     yield from _listing("missing", verdict.missing)
     yield from _listing("error", verdict.errors)
     yield from _listing("not comparable", verdict.not_comparable)
