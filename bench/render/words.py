@@ -44,10 +44,14 @@ def details(verdict: Verdict) -> Iterator[str]:
 
 def explain(row: Row) -> str:
     """One row as a sentence."""
-    p = "exact" if row.p_adjusted is None else f"p = {p_value(row.p_adjusted)} after Holm"
+    p = "exact" if row.p_adjusted is None else f"p {_compared(p_value(row.p_adjusted))} after Holm"
     moved = f"{row.metric} {share(row.before)} % -> {share(row.after)} % ({points(row.difference)} points"
     why = "".join(f"; {cause}" for cause in row.causes)
     return f"{moved}, flips +{row.gained}/-{row.lost} of {row.n}, {p}){why}"
+
+
+def _compared(p: str) -> str:
+    return p.replace("<", "< ") if p.startswith("<") else f"= {p}"
 
 
 def _method(verdict: Verdict) -> str:
