@@ -1,12 +1,14 @@
 """References, the names of runs, and the gate inside pytest, all as users call them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.cli import main
 from tests.scene import PROVENANCE, ROBUST, Scene, store_scene
@@ -167,3 +169,24 @@ def test_plugin_imports_nothing_of_the_project_in_an_ordinary_session(tmp_path: 
     )
     done = in_pytest(tmp_path)
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_action_s_gate_step_does_what_it_says(results: Path, tmp_path: Path) -> None:
+    action = yaml.safe_load((REPOSITORY / ".github" / "actions" / "gate" / "action.yml").read_text())
+    step = action["runs"]["steps"][-1]
+    (tmp_path / "bench").write_text(f'#!/bin/sh\ncd "{REPOSITORY}" && exec "{sys.executable}" -m bench "$@"\n')
+    (tmp_path / "bench").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "RESULTS": str(results),
+        "JUNIT": str(tmp_path / "out.xml"),
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    done = subprocess.run(["bash", "-e", "-c", step["run"]], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "gate: FAIL" in done.stdout
+    assert (tmp_path / "out.xml").read_text().count("<failure") == 4
+    assert (tmp_path / "summary.md").read_text().count("### scene") == 1
+    assert done.stderr.count("::error title=scene") == 1
