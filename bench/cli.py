@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import __version__
-from bench.cli_compare import add_commands
+from bench import __version__, cli_compare, cli_report
 from bench.errors import Exit, UserError
 from bench.output import show as _print
 from bench.output import write as _write
@@ -50,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
-    add_commands(commands)
+    cli_compare.add_commands(commands)
+    cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
     _command(commands, "schema", _schema, "print the JSON schema of suites")

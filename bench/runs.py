@@ -37,9 +37,13 @@ def summaries(folder: Path) -> list[RunSummary]:
 def _summary_of(run: StoredRun) -> RunSummary:
     provenance = run.header.provenance
     commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
+    return RunSummary(run.path, str(provenance["started"]), commit, score(run), against_reference(run))
+
+
+def against_reference(run: StoredRun) -> Verdict | None:
+    """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
     file = reference_file(run.path.parent.parent, run.header.suite_name)
-    verdict = compare(from_file(file), snapshot_of(run), gated=True) if file.is_file() else None
-    return RunSummary(run.path, str(provenance["started"]), commit, score(run), verdict)
+    return compare(from_file(file), snapshot_of(run), gated=True) if file.is_file() else None
 
 
 def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:

@@ -11,7 +11,7 @@ import torch
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.contract import LIBRARIES
+from bench.attacks.contract import LIBRARIES, Library
 from bench.attacks.spec import Fgsm, Pgd, contract_of, parameters
 from bench.plan import Cell, Unit, content_key
 from bench.runner import make_target, run_unit
@@ -64,10 +64,7 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
     """Attack and store ``scene``; the cells of the attack ``failing`` become error cells. Returns the run's folder."""
     scene = scene or Scene()
     units = [
-        _unit(scene, model, attack, library)  # type: ignore[arg-type]
-        for model in scene.models
-        for attack in scene.attacks
-        for library in LIBRARIES
+        _unit(scene, model, attack, library) for model in scene.models for attack in scene.attacks for library in LIBRARIES
     ]
     run = open_run(results, _header(scene, units), fresh=True)
     for unit in units:
@@ -82,10 +79,10 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
     return run.path
 
 
-def _unit(scene: Scene, model: str, attack: Fgsm | Pgd, library: str) -> Unit:
+def _unit(scene: Scene, model: str, attack: Fgsm | Pgd, library: Library) -> Unit:
     facts = {"model": _sha(scene.models[model]), "name": model, "data": scene.samples.content_hash, "library": library}
     keys = [content_key({**facts, "attack": [attack.label, parameters(attack)], "eps": str(eps)}) for eps in GRID]
-    return Unit(model, 0, attack, library, tuple(map(Cell, GRID, keys)))  # type: ignore[arg-type]
+    return Unit(model, 0, attack, library, tuple(map(Cell, GRID, keys)))
 
 
 def _sha(weight: torch.Tensor) -> str:

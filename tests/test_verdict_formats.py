@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xmlschema
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from bench.compare import compare
@@ -122,3 +123,12 @@ def test_annotations_name_the_worst_cells_and_cannot_be_broken_out_of(verdict: V
 def test_passing_gate_annotates_nothing() -> None:
     same = make_snapshot("a", {"pgd 8/255": flags(3, N)})
     assert list(annotations(compare(same, same, gated=True))) == []
+
+
+def test_markdown_is_a_table_to_a_markdown_reader(verdict: Verdict) -> None:
+    html = MarkdownIt("commonmark").enable("table").render(verdict_markdown(verdict, every_row=True))
+    assert html.count("<tr>") == 1 + len(verdict.rows)
+    assert html.count("<td") == 10 * len(verdict.rows)
+    assert "<td>lora/0/pgd/foolbox/8/255</td>" in html
+    assert "RuntimeError: &lt;planted&gt;" in html
+    assert html.startswith("<h3>hand|made: gate: FAIL")
