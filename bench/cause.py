@@ -86,11 +86,16 @@ def _attack(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[C
 
 
 def _library(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
-    others = {name for library, name in DISTRIBUTIONS.items() if library != subject.library}
-    a, b = ({k: v for k, v in header.provenance.get("packages", {}).items() if k not in others} for header in (before, after))
-    changes = _changes(a, b)
+    changes = _changes(_packages(before, subject), _packages(after, subject))
     if changes:
         yield Cause("library", "; ".join(changes))
+
+
+def _packages(header: RunHeader, subject: Subject) -> dict[str, str | None]:
+    """Versions of all that ``subject`` rests on: of the attack libraries only those that attacked it."""
+    carriers = {subject.library} if subject.library in DISTRIBUTIONS else set(DISTRIBUTIONS) if subject.attack else set()
+    unused = {name for library, name in DISTRIBUTIONS.items() if library not in carriers}
+    return {name: version for name, version in header.provenance.get("packages", {}).items() if name not in unused}
 
 
 def _environment(before: RunHeader, after: RunHeader, _: Subject) -> Iterator[Cause]:

@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from bench.cli import main
+from bench.compare import compare
+from bench.snapshot import from_file
+from bench.suite import load_suite
 from tests.scene import PROVENANCE, ROBUST, Scene, store_scene
 from tests.test_gate import rewrite
 
@@ -190,3 +193,13 @@ def test_action_s_gate_step_does_what_it_says(results: Path, tmp_path: Path) -> 
     assert (tmp_path / "out.xml").read_text().count("<failure") == 4
     assert (tmp_path / "summary.md").read_text().count("### scene") == 1
     assert done.stderr.count("::error title=scene") == 1
+
+
+def test_committed_reference_is_small_complete_and_of_the_shipped_suite() -> None:
+    file = REPOSITORY / "results" / "reference" / "fgsm_pgd.json"
+    suite = load_suite(REPOSITORY / "suites" / "fgsm_pgd.yaml")
+    reference = from_file(file)
+    assert file.stat().st_size < 200_000
+    assert {cell.model for cell in reference.header.cells} == {model.name for model in suite.models}
+    assert set(reference.outcomes) == {cell.key for cell in reference.header.cells}
+    assert compare(reference, reference, gated=True).word == "pass"

@@ -22,18 +22,3 @@ def number(value: float | None) -> str:
 def plain(value: float | None) -> float | None:
     """``value`` for a machine: NaN, which JSON lacks, becomes None."""
     return None if value is None or math.isnan(value) else value
-
-
-def share(value: float) -> str:
-    """0.4125 as 41.2: a share in percent."""
-    return f"{100 * value:.1f}"
-
-
-def points(difference: float) -> str:
-    """-0.025 as -2.5: a difference of shares in points."""
-    return f"{100 * difference:+.1f}"
-
-
-def p_value(p: float) -> str:
-    """A p-value with two significant digits, or as below what anybody reads."""
-    return "<0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -8,8 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import p_value, points, share
-from bench.render.words import GLYPHS, details, headline
+from bench.render.words import GLYPHS, details, headline, points, share, short_p
 from bench.verdict import Row, Verdict
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
@@ -57,8 +56,8 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
         share(row.after),
         Text(points(row.difference) if row.changed else "~", style=style),
         f"+{row.gained}/-{row.lost}",
-        p_value(row.p_value),
-        "exact" if row.p_adjusted is None else p_value(row.p_adjusted),
+        short_p(row.p_value),
+        "exact" if row.p_adjusted is None else short_p(row.p_adjusted),
     )
 
 

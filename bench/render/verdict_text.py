@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.cells import p_value, points, share
-from bench.render.words import GLYPHS, details, headline
+from bench.render.words import GLYPHS, details, headline, points, share, short_p
 from bench.store import SCHEMA_VERSION
 from bench.verdict import Problem, Row, Verdict
 
@@ -78,8 +77,8 @@ def _markdown_table(rows: tuple[Row, ...], verdict: Verdict) -> list[str]:
                 share(row.after),
                 points(row.difference) if row.changed else "~",
                 f"+{row.gained}/-{row.lost}",
-                p_value(row.p_value),
-                "exact" if row.p_adjusted is None else p_value(row.p_adjusted),
+                short_p(row.p_value),
+                "exact" if row.p_adjusted is None else short_p(row.p_adjusted),
             )
         )
     return ["| " + " | ".join(line) + " |" for line in lines]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.render.cells import p_value, points, share
 from bench.verdict import Outcome, Problem, Row, Verdict
 
 GLYPHS: dict[Outcome, tuple[str, str]] = {
@@ -10,6 +9,21 @@ GLYPHS: dict[Outcome, tuple[str, str]] = {
 }  # fmt: skip
 LISTED = 10
 """Cells named where a list could have hundreds; the JSON has all."""
+
+
+def share(value: float) -> str:
+    """0.4125 as 41.2: a share in percent."""
+    return f"{100 * value:.1f}"
+
+
+def points(difference: float) -> str:
+    """-0.025 as -2.5: a difference of shares in points."""
+    return f"{100 * difference:+.1f}"
+
+
+def short_p(p: float) -> str:
+    """A p-value with two significant digits, or as below what anybody reads."""
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def headline(verdict: Verdict) -> str:
@@ -44,7 +58,7 @@ def details(verdict: Verdict) -> Iterator[str]:
 
 def explain(row: Row) -> str:
     """One row as a sentence."""
-    p = "exact" if row.p_adjusted is None else f"p {_compared(p_value(row.p_adjusted))} after Holm"
+    p = "exact" if row.p_adjusted is None else f"p {_compared(short_p(row.p_adjusted))} after Holm"
     moved = f"{row.metric} {share(row.before)} % -> {share(row.after)} % ({points(row.difference)} points"
     why = "".join(f"; {cause}" for cause in row.causes)
     return f"{moved}, flips +{row.gained}/-{row.lost} of {row.n}, {p}){why}"
