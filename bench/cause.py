@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +11,7 @@ from bench.attacks.spec import AttackSpec, parameters
 from bench.store import ModelEntry, RunHeader
 
 Kind = Literal["model", "data", "attack", "library", "environment", "code", "unexplained"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENVIRONMENT = ("device", "processor", "platform", "python")
 ATTACKING = ("seed", "batch_size")

@@ -9,7 +9,7 @@ from functools import reduce
 
 import numpy as np
 
-from bench.cause import Cause, Subject, code, drifts
+from bench.cause import KINDS, Cause, Subject, code, drifts
 from bench.eps import format_eps
 from bench.errors import UserError
 from bench.gate import Gate, Limits
@@ -199,7 +199,7 @@ def _all_drifts(before: Snapshot, after: Snapshot, cells: Iterable[Identity]) ->
         for cell in cells
         for cause in drifts(before.header, after.header, Subject(cell.model, cell.seed, cell.attack, cell.library))
     )
-    return tuple(dict.fromkeys(found))
+    return tuple(sorted(dict.fromkeys(found), key=lambda cause: KINDS.index(cause.kind)))
 
 
 def _check_overrides(gate: Gate, cells: list[Identity]) -> None:

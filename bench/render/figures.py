@@ -27,7 +27,7 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
     return {
         "security_curves": _grid(card, cells, _security_curves, "robust accuracy, %"),
         "attack_success": _attack_success(card),
-        "certainty": _grid(card, cells, _certainty, "certainty (mean probability of the predicted class)"),
+        "certainty": _grid(card, cells, _certainty, "certainty"),
     }
 
 
@@ -49,7 +49,7 @@ def _grid(card: Scorecard, cells: Sequence[CellScore], draw: Panel, ylabel: str)
         axis.grid(alpha=0.3)
     for unused in axes[len(attacks) :]:
         unused.set_visible(False)
-    figure.supylabel(ylabel)
+    figure.supylabel(ylabel, size="medium")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure

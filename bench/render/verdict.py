@@ -31,7 +31,7 @@ def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
 
 
 def _table(rows: Sequence[Row], verdict: Verdict) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
     table.add_column("", no_wrap=True)
     table.add_column("attack library eps", overflow="fold")
     for column in ("n", "before\n%", "after\n%", "change\npoints", "flips", "p", "p after\nHolm"):
