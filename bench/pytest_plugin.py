@@ -63,10 +63,8 @@ def _outcomes(verdict: "Verdict") -> Iterator[tuple[str, str | None]]:
     """(cell, why it fails or None)."""
     from bench.render.words import explain
 
-    blind = {problem.cell for problem in verdict.not_comparable}
-    for row in verdict.rows:
-        if row.cell not in blind:
-            yield str(row.cell), explain(row) if row.fails else None
+    for row in verdict.judged:
+        yield str(row.cell), explain(row) if row.fails else None
     problems = {"missing": verdict.missing, "error": verdict.errors, "not comparable": verdict.not_comparable}
     for word, found in problems.items():
         for problem in found:

@@ -136,6 +136,12 @@ class Verdict:
         return EXITS[self.word]
 
     @property
+    def judged(self) -> tuple[Row, ...]:
+        """The rows that are not listed as not comparable too, as those in which nothing could have been shown are."""
+        listed = {problem.cell for problem in self.not_comparable}
+        return tuple(row for row in self.rows if row.cell not in listed)
+
+    @property
     def changes(self) -> tuple[Row, ...]:
         """The rows in which a change is shown."""
         return tuple(row for row in self.rows if row.changed)

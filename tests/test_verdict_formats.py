@@ -84,6 +84,15 @@ def test_junit_of_an_ungated_comparison_has_no_failure() -> None:
     assert "<failure" not in verdict_junit(changed, STARTED)
 
 
+def test_junit_names_a_cell_once() -> None:
+    before = make_snapshot("a", {"pgd 8/255": flags(1, 5)})
+    blind = compare(before, make_snapshot("b", {"pgd 8/255": flags(1, 5)}, weights="v"), gated=True)
+    text = verdict_junit(blind, STARTED)
+    assert blind.word == "incomplete"
+    assert (text.count("<testcase"), text.count("<error")) == (2, 2)
+    assert "only 5 shared samples" in text
+
+
 def test_json_has_the_contract_s_keys(verdict: Verdict) -> None:
     data = json.loads(verdict_json(verdict))
     assert {"schema_version", "verdict", "exit_code", "rows", "missing", "new", "not_comparable"} <= set(data)

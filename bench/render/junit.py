@@ -18,7 +18,7 @@ def verdict_junit(verdict: Verdict, timestamp: str) -> str:
     """One test case per row and per cell without a comparison. ``timestamp`` is the run's start, ISO 8601 without a zone."""
     problems = [("missing", p) for p in verdict.missing] + [("error", p) for p in verdict.errors]
     problems += [("not comparable", p) for p in verdict.not_comparable]
-    cases = [_case(row, verdict) for row in verdict.rows] + [_problem(kind, p) for kind, p in problems]
+    cases = [_case(row, verdict) for row in verdict.judged] + [_problem(kind, p) for kind, p in problems]
     if not cases:
         cases = [_nothing(verdict)]
     root = ET.Element("testsuites")

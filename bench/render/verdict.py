@@ -13,7 +13,7 @@ from bench.verdict import Row, Verdict
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
 SHOWN_FLIPS = 20
-"""Flips listed per row of exact mode on a terminal; the JSON has all."""
+"""Flips listed per row of exact mode, unless every row is asked for."""
 
 
 def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
@@ -25,7 +25,7 @@ def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
     if rows:
         parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model, row.cell.seed]), verdict))
     parts += [Text(line) for line in details(verdict)]
-    parts += _flips(rows)
+    parts += _flips(rows, None if every_row else SHOWN_FLIPS)
     parts.append(Text(headline(verdict), style=STYLE.get(verdict.word, "bold")))
     return Group(*parts)
 
@@ -61,9 +61,9 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
     )
 
 
-def _flips(rows: tuple[Row, ...]) -> Iterator[Text]:
+def _flips(rows: tuple[Row, ...], limit: int | None) -> Iterator[Text]:
     for row in rows:
         if row.flips:
-            shown = ", ".join(f"{'+' if f.gained else '-'}{f.sample}" for f in row.flips[:SHOWN_FLIPS])
-            more = f", and {len(row.flips) - SHOWN_FLIPS} more" if len(row.flips) > SHOWN_FLIPS else ""
-            yield Text(f"flips of {row.cell}: {shown}{more}")
+            shown = ", ".join(f"{'+' if f.gained else '-'}{f.sample}" for f in row.flips[:limit])
+            more = len(row.flips[limit:]) if limit else 0
+            yield Text(f"flips of {row.cell}: {shown}{f', and {more} more (--all lists them)' if more else ''}")
