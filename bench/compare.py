@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import reduce
 
 import numpy as np
+from pydantic import ValidationError
 
 from bench.cause import KINDS, Cause, Subject, code, drifts
 from bench.eps import format_eps
@@ -19,13 +20,15 @@ from bench.snapshot import Outcomes, Snapshot, positions
 from bench.store import CellEntry
 from bench.verdict import Flip, Identity, Metric, Problem, Row, Verdict
 
+NOTHING_CORRECT = "no sample was predicted correctly in both runs"
+
 
 def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdict:
     """Compare ``after`` with ``before`` under the gate that ``after``'s suite declares.
 
-    Raises UserError if an override of the gate matches no cell.
+    Raises UserError if the gate cannot be read or one of its overrides matches no cell.
     """
-    gate = Gate.model_validate(after.header.suite.get("gate", {}))
+    gate = _gate_of(after)
     old, new = _by_identity(before), _by_identity(after)
     _check_overrides(gate, [*new, *_models(after)])
     pairs = {identity: (old[identity], cell) for identity, cell in new.items() if identity in old}
@@ -90,21 +93,23 @@ class _Count:
 
 
 def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
-    counts, problems = [], []
-    for identity, (old, _) in cells.items():
-        reason = pair.reason if old.status == "ok" else f"the first run has no numbers here: {old.error or old.status}"
-        found = None if reason else _count(pair, identity, cells, gate)
-        if found is not None and len(found.ids):
-            counts.append(found)
-        else:
-            problems.append(Problem(identity, reason or "no sample was predicted correctly in both runs"))
-    compared = {c.cell: cells[c.cell] for c in counts}
-    counts += [_count_accuracy(pair, model, compared, gate) for model in dict.fromkeys(_model_of(c.cell) for c in counts)]
-    return list(_tested(counts, pair)), problems
+    """Rows of the cells that can be compared and of their models' clean accuracy; the others with the reason."""
+    counts, problems, comparable = [], [], {}
+    for identity, both in cells.items():
+        first = both[0]
+        reason = pair.reason if first.status == "ok" else f"the first run has no numbers here: {first.error or first.status}"
+        if reason is not None:
+            problems.append(Problem(identity, reason))
+            continue
+        comparable[identity] = both
+        counts.append(_count(pair, identity, both, gate))
+    counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
+    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not c.ids]
+    return list(_tested([c for c in counts if c.ids], pair)), problems
 
 
-def _count(pair: _Pair, identity: Identity, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
-    old, new = _shared(pair, *cells[identity])
+def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
+    old, new = _shared(pair, *both)
     chosen = old.seen & new.seen
     if gate.metric == "asr":
         chosen &= old.correct & new.correct
@@ -200,6 +205,15 @@ def _all_drifts(before: Snapshot, after: Snapshot, cells: Iterable[Identity]) ->
         for cause in drifts(before.header, after.header, Subject(cell.model, cell.seed, cell.attack, cell.library))
     )
     return tuple(sorted(dict.fromkeys(found), key=lambda cause: KINDS.index(cause.kind)))
+
+
+def _gate_of(snapshot: Snapshot) -> Gate:
+    try:
+        return Gate.model_validate(snapshot.header.suite.get("gate", {}))
+    except ValidationError as error:
+        raise UserError(
+            f"{snapshot.title}: its gate cannot be read ({error.errors()[0]['msg']}); run the suite again"
+        ) from None
 
 
 def _check_overrides(gate: Gate, cells: list[Identity]) -> None:

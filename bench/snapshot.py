@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.errors import UserError
 from bench.records import Bools, Ints, Records
@@ -40,22 +41,38 @@ class Snapshot:
 
 def snapshot_of(run: StoredRun, title: str | None = None) -> Snapshot:
     """The snapshot of a stored ``run``. A cell whose records cannot be read counts as missing or as an error."""
-    records: dict[str, Records] = {}
-    cells = []
-    for cell in run.header.cells:
-        entry, found = _read(run, cell)
+    samples = _Samples()
+    cells, outcomes = [], {}
+    for cell in run.header.cells:  # one at a time: a run's records together can be larger than memory
+        entry, records = _read(run, cell)
         cells.append(entry)
-        if found is not None:
-            records[cell.key] = found
-    samples = {str(i): int(label) for r in records.values() for i, label in zip(r.id, r.label, strict=True)}
-    position = positions(tuple(samples))
+        if records is not None:
+            outcomes[cell.key] = samples.index(records), records.clean_pred == records.label, records.success.copy()
     return Snapshot(
         title or run.header.run_id,
         replace(run.header, cells=tuple(cells)),
-        tuple(samples),
-        np.array(list(samples.values()), dtype=np.int64),
-        {key: _outcomes(r, position) for key, r in records.items()},
+        tuple(samples.labels),
+        np.array(list(samples.labels.values()), dtype=np.int64),
+        {key: _spread(len(samples.labels), *found) for key, found in outcomes.items()},
     )
+
+
+class _Samples:
+    """The samples met so far, each with its label, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, int] = {}
+        self._last: tuple[npt.NDArray[np.str_], Ints] | None = None
+
+    def index(self, records: Records) -> Ints:
+        """Where the samples of ``records`` stand. Most cells have those of the cell before."""
+        if self._last is None or not np.array_equal(self._last[0], records.id):
+            ids = records.id.tolist()
+            for name, label in zip(ids, records.label.tolist(), strict=True):
+                self.labels.setdefault(name, label)
+            position = positions(tuple(self.labels))
+            self._last = records.id, np.array([position[name] for name in ids], dtype=np.int64)
+        return self._last[1]
 
 
 def _read(run: StoredRun, cell: CellEntry) -> tuple[CellEntry, Records | None]:
@@ -69,14 +86,12 @@ def _read(run: StoredRun, cell: CellEntry) -> tuple[CellEntry, Records | None]:
         return replace(cell, status="error", error=str(error)), None
 
 
-def _outcomes(records: Records, position: dict[str, int]) -> Outcomes:
-    columns = {"seen": np.ones(len(records), bool), "correct": records.clean_pred == records.label, "broken": records.success}
-    index = [position[str(i)] for i in records.id]
-    filled = {}
-    for name, column in columns.items():
-        filled[name] = np.zeros(len(position), dtype=bool)
-        filled[name][index] = column
-    return Outcomes(**filled)
+def _spread(count: int, index: Ints, correct: Bools, broken: Bools) -> Outcomes:
+    """Flags of the samples at ``index`` as flags of all ``count`` samples."""
+    filled = [np.zeros(count, dtype=bool) for _ in range(3)]
+    for flags, column in zip(filled, (np.ones(len(index), dtype=bool), correct, broken), strict=True):
+        flags[index] = column
+    return Outcomes(*filled)
 
 
 def to_text(snapshot: Snapshot) -> str:

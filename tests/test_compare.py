@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from bench.compare import compare, flips_needed
-from bench.errors import Exit
+from bench.errors import Exit, UserError
 from bench.snapshot import Snapshot, from_text, to_text
 from bench.verdict import EXITS
 from tests.snapshots import flags, make_snapshot
@@ -100,6 +100,20 @@ def test_error_in_the_first_run_is_not_comparable() -> None:
     verdict = compare(before, make_snapshot("b", {"pgd 8/255": flags(60, N), "fgsm 8/255": flags(0, N)}), gated=True)
     assert verdict.word == "incomplete"
     assert "the first run has no numbers here" in verdict.not_comparable[0].reason
+
+
+def test_model_that_predicts_nothing_right_any_more_fails_by_its_accuracy() -> None:
+    before = make_snapshot("a", {"pgd 8/255": flags(60, N)})
+    after = make_snapshot("b", {"pgd 8/255": flags(60, N)}, correct=flags(0, N), weights="v")
+    verdict = compare(before, after, gated=True)
+    assert (verdict.word, [row.metric for row in verdict.failures]) == ("fail", ["accuracy"])
+    assert verdict.not_comparable[0].reason == "no sample was predicted correctly in both runs"
+
+
+def test_unreadable_gate_is_refused() -> None:
+    before = make_snapshot("a", {"pgd 8/255": flags(60, N)})
+    with pytest.raises(UserError, match="gate cannot be read"):
+        compare(before, make_snapshot("b", {"pgd 8/255": flags(60, N)}, gate={"alpha": 7}), gated=True)
 
 
 def simulate(rng: np.random.Generator, shift: float = 0.0) -> tuple[Snapshot, Snapshot]:
