@@ -113,7 +113,7 @@ def _at_revision(revision: str, file: Path) -> str:
 
 def _only_suite(results: Path) -> str:
     """The suite of two references where neither name tells it: the only one that there is."""
-    found = sorted(file.stem for file in reference_file(results, "*").parent.glob("*.json"))
+    found = sorted(file.stem for file in (results / "reference").glob("*.json"))
     if len(found) != 1:
         raise UserError(f"which suite? {results}/reference has {', '.join(found) or 'none'}; give the path of one file")
     return found[0]

@@ -98,6 +98,14 @@ def test_update_refuses_error_cells_even_when_forced(results: Path, capsys: pyte
     assert (results / "reference" / "scene.json").read_text() == before
 
 
+def test_update_writes_nowhere_else(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = max(results.glob("scene/*"))
+    rewrite(run / "run.json", suite_name="../../elsewhere")
+    assert main(["reference", "update", str(run), "--results", str(results)]) == 2
+    assert "is no name of a suite" in capsys.readouterr().err
+    assert not list(results.parent.glob("elsewhere*"))
+
+
 def test_update_refuses_a_dirty_tree_unless_forced(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(store_scene(results, Scene(provenance={**PROVENANCE, "dirty": True})))
     assert main(["reference", "update", path, "--results", str(results)]) == 2
