@@ -6,13 +6,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
-from bench import __version__
+from bench import __version__, cli_compare, cli_report
 from bench.errors import Exit, UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+from bench.output import show as _print
+from bench.output import write as _write
 
 FORMATS = ("table", "json", "csv", "md")
 
@@ -51,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
-    compare = _command(commands, "compare", _compare, "rank the runs of a results folder")
-    compare.add_argument("path", metavar="PATH", type=Path, help="a results folder")
+    cli_compare.add_commands(commands)
+    cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
     _command(commands, "schema", _schema, "print the JSON schema of suites")
@@ -119,43 +117,6 @@ def _show_run(path: Path, options: argparse.Namespace) -> int:
         )
     print(f"stored: {path}", file=sys.stderr)  # noqa: T201
     return Exit.OK if card.status == "complete" else Exit.INCOMPLETE
-
-
-def _print(make: "Callable[[Console], RenderableType]", output: Path | None = None) -> None:
-    """Print what ``make`` gives for the console: standard output, or the file ``output``."""
-    from rich.console import Console
-
-    if output is None:
-        console = Console()
-        console.print(make(console))
-        return
-    with _open(output) as file:
-        console = Console(file=file, width=140)
-        console.print(make(console))
-
-
-def _write(text: str, output: Path | None = None) -> None:
-    if output is None:
-        print(text)  # noqa: T201
-        return
-    with _open(output) as file:
-        file.write(text + "\n")
-
-
-def _open(output: Path) -> TextIO:
-    try:
-        return output.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}") from None
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from bench.compare import summaries
-    from bench.render.listing import runs_table
-
-    runs = summaries(options.path)
-    _print(lambda _: runs_table(runs))
-    return Exit.OK if all(run.card.status == "complete" for run in runs) else Exit.INCOMPLETE
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -1,27 +1,225 @@
-"""Runs beside each other."""
+"""Two runs, cell by cell on the samples that they share -> Verdict."""
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from functools import reduce
 
-from bench.scoring.scorecard import Scorecard, score
-from bench.store import iterate
+import numpy as np
+from pydantic import ValidationError
+
+from bench.cause import KINDS, Cause, Subject, code, drifts
+from bench.eps import format_eps
+from bench.errors import UserError
+from bench.gate import Gate, Limits
+from bench.records import Bools, Ints
+from bench.scoring.statistics import holm, mcnemar
+from bench.snapshot import Outcomes, Snapshot, positions
+from bench.store import CellEntry
+from bench.verdict import Flip, Identity, Metric, Problem, Row, Verdict
+
+NOTHING_CORRECT = "no sample was predicted correctly in both runs"
+
+
+def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdict:
+    """Compare ``after`` with ``before`` under the gate that ``after``'s suite declares.
+
+    Raises UserError if the gate cannot be read or one of its overrides matches no cell.
+    """
+    gate = _gate_of(after)
+    old, new = _by_identity(before), _by_identity(after)
+    _check_overrides(gate, [*new, *_models(after)])
+    pairs = {identity: (old[identity], cell) for identity, cell in new.items() if identity in old}
+    missing = [Problem(i, "not in the second run") for i in old if i not in new]
+    missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
+    errors = [Problem(i, cell.error or "no reason given") for i, cell in new.items() if cell.status == "error"]
+    usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
+    rows, incomparable = _rows(_Pair(before, after), usable, gate)
+    blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
+    return Verdict(
+        suite=after.header.suite_name,
+        before=before.title,
+        after=after.title,
+        gated=gated,
+        gate=gate,
+        rows=tuple(rows),
+        missing=tuple(missing),
+        errors=tuple(errors),
+        not_comparable=(*incomparable, *(blind if gated else ())),
+        new=tuple(i for i in new if i not in old),
+        drifts=_all_drifts(before, after, pairs),
+    )
+
+
+class _Pair:
+    """Two snapshots and the samples that they share: ``old`` and ``new`` are the positions of ``ids`` in each.
+
+    ``reason`` is why the samples cannot be paired, or None.
+    """
+
+    def __init__(self, before: Snapshot, after: Snapshot) -> None:
+        self.before, self.after = before, after
+        old, new = positions(before.ids), positions(after.ids)
+        self.ids = [name for name in after.ids if name in old]
+        self.old: Ints = np.array([old[name] for name in self.ids], dtype=np.int64)
+        self.new: Ints = np.array([new[name] for name in self.ids], dtype=np.int64)
+        self.reason = self._reason()
+
+    def _reason(self) -> str | None:
+        if not self.ids:
+            return "the runs share no sample"
+        relabelled = int(np.sum(self.before.labels[self.old] != self.after.labels[self.new]))
+        if relabelled:
+            return f"{relabelled} of {len(self.ids)} shared samples have another label"
+        same_ids = set(self.before.ids) == set(self.after.ids)
+        if same_ids and self.before.header.data_hash != self.after.header.data_hash:
+            return "the samples have the same ids and labels but other content"
+        return None
 
 
 @dataclass(frozen=True)
-class RunSummary:
-    """A run of a results folder: its place, when it started, on what commit, and its scorecard."""
+class _Count:
+    """A row before its family is known."""
 
-    path: Path
-    started: str
-    commit: str
-    card: Scorecard
-
-
-def summaries(folder: Path) -> list[RunSummary]:
-    """Every run under ``folder``, newest first. Raises UserError if there is none."""
-    return [_summary_of(run.path, run.header.provenance, score(run)) for run in iterate(folder)]
+    cell: Identity
+    metric: Metric
+    ids: list[str]
+    old: Bools
+    new: Bools
+    drifts: tuple[Cause, ...]
+    limits: Limits
 
 
-def _summary_of(path: Path, provenance: dict[str, object], card: Scorecard) -> RunSummary:
-    commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
-    return RunSummary(path, str(provenance["started"]), commit, card)
+def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
+    """Rows of the cells that can be compared and of their models' clean accuracy; the others with the reason."""
+    counts, problems, comparable = [], [], {}
+    for identity, both in cells.items():
+        first = both[0]
+        reason = pair.reason if first.status == "ok" else f"the first run has no numbers here: {first.error or first.status}"
+        if reason is not None:
+            problems.append(Problem(identity, reason))
+            continue
+        comparable[identity] = both
+        counts.append(_count(pair, identity, both, gate))
+    counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
+    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not c.ids]
+    return list(_tested([c for c in counts if c.ids], pair)), problems
+
+
+def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
+    old, new = _shared(pair, *both)
+    chosen = old.seen & new.seen
+    if gate.metric == "asr":
+        chosen &= old.correct & new.correct
+        events = old.broken, new.broken
+    else:
+        events = old.correct & ~old.broken, new.correct & ~new.broken
+    return _make_count(pair, identity, gate.metric, chosen, events, gate)
+
+
+def _count_accuracy(pair: _Pair, model: Identity, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
+    """The model's clean accuracy over the samples of all its cells."""
+    found = [_shared(pair, *both) for cell, both in cells.items() if _model_of(cell) == model]
+    seen = reduce(np.logical_or, (old.seen & new.seen for old, new in found))
+    events = (
+        reduce(np.logical_or, (old.correct for old, _ in found)),
+        reduce(np.logical_or, (new.correct for _, new in found)),
+    )
+    return _make_count(pair, model, "accuracy", seen, events, gate)
+
+
+def _make_count(
+    pair: _Pair, identity: Identity, metric: Metric, chosen: Bools, events: tuple[Bools, Bools], gate: Gate
+) -> _Count:
+    subject = Subject(identity.model, identity.seed, identity.attack, identity.library)
+    causes = drifts(pair.before.header, pair.after.header, subject)
+    limits = gate.limits(str(identity), retrained=any(cause.kind == "model" for cause in causes))
+    ids = [pair.ids[i] for i in np.flatnonzero(chosen)]
+    return _Count(identity, metric, ids, events[0][chosen], events[1][chosen], causes, limits)
+
+
+def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
+    """Rows with their p-values, corrected over those in which noise can be an explanation."""
+    flips = [(c.new & ~c.old, c.old & ~c.new) for c in counts]
+    p_values = [mcnemar(int(gained.sum()), int(lost.sum())) for gained, lost in flips]
+    family = [i for i, c in enumerate(counts) if c.drifts]
+    adjusted = dict(zip(family, holm([p_values[i] for i in family]), strict=True))
+    for i, (c, (gained, lost)) in enumerate(zip(counts, flips, strict=True)):
+        moved = bool(gained.any() or lost.any())
+        exact = not c.drifts
+        yield Row(
+            cell=c.cell,
+            metric=c.metric,
+            n=len(c.ids),
+            before=float(c.old.mean()),
+            after=float(c.new.mean()),
+            gained=int(gained.sum()),
+            lost=int(lost.sum()),
+            p_value=p_values[i],
+            p_adjusted=adjusted.get(i),
+            exact=exact,
+            needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
+            limits=c.limits,
+            causes=(c.drifts or (code(pair.before.header, pair.after.header),)) if moved else (),
+            flips=tuple(Flip(c.ids[j], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
+        )
+
+
+def flips_needed(alpha: float, family: int) -> int:
+    """The fewest flips, all one way, that the exact test shows at ``alpha`` as the smallest p-value of ``family`` rows.
+
+    k flips one way have p = 2 ** (1 - k), which Holm multiplies by ``family``.
+    """
+    return math.floor(math.log2(2 * family / alpha)) + 1
+
+
+def _shared(pair: _Pair, old: CellEntry, new: CellEntry) -> tuple[Outcomes, Outcomes]:
+    return _take(pair.before.outcomes[old.key], pair.old), _take(pair.after.outcomes[new.key], pair.new)
+
+
+def _take(outcomes: Outcomes, index: Ints) -> Outcomes:
+    return Outcomes(outcomes.seen[index], outcomes.correct[index], outcomes.broken[index])
+
+
+def _by_identity(snapshot: Snapshot) -> dict[Identity, CellEntry]:
+    return {
+        Identity(c.model, c.seed, c.attack, c.library, c.norm, format_eps(Fraction(c.eps))): c for c in snapshot.header.cells
+    }
+
+
+def _models(snapshot: Snapshot) -> list[Identity]:
+    return [Identity(m.model, m.seed) for m in snapshot.header.models]
+
+
+def _model_of(cell: Identity) -> Identity:
+    return Identity(cell.model, cell.seed)
+
+
+def _all_drifts(before: Snapshot, after: Snapshot, cells: Iterable[Identity]) -> tuple[Cause, ...]:
+    """Everything that differs and bears on any of ``cells``, whether or not a number moved."""
+    found = (
+        cause
+        for cell in cells
+        for cause in drifts(before.header, after.header, Subject(cell.model, cell.seed, cell.attack, cell.library))
+    )
+    return tuple(sorted(dict.fromkeys(found), key=lambda cause: KINDS.index(cause.kind)))
+
+
+def _gate_of(snapshot: Snapshot) -> Gate:
+    try:
+        return Gate.model_validate(snapshot.header.suite.get("gate", {}))
+    except ValidationError as error:
+        raise UserError(
+            f"{snapshot.title}: its gate cannot be read ({error.errors()[0]['msg']}); run the suite again"
+        ) from None
+
+
+def _check_overrides(gate: Gate, cells: list[Identity]) -> None:
+    for override in gate.overrides:
+        if not any(fnmatchcase(str(cell), override.cells) for cell in cells):
+            raise UserError(
+                f"gate: the override '{override.cells}' matches no cell; cells are named model/seed/attack/library/eps, "
+                f"like '{cells[0]}'"
+            )

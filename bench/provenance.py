@@ -25,12 +25,24 @@ def collect(device: str) -> dict[str, Any]:
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "device": device,
         "cpus": os.cpu_count(),
         "packages": {name: version_of(name) for name in PACKAGES},
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _processor() -> str:
+    """The processor's model: another one may round otherwise."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    known = [facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts]
+    return " / ".join(known) or platform.processor()
 
 
 def version_of(distribution: str) -> str | None:

@@ -180,18 +180,40 @@ def _adopt(source: Path, target: Path) -> bool:
 
 def _read_header(file: Path) -> RunHeader:
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        return parse_header(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
+    except ValueError as error:
+        raise UserError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+
+
+def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
+    """A header from the ``fields`` of ``file``. Raises UserError if they are broken, or of a newer version."""
+    try:
         if fields["schema_version"] > SCHEMA_VERSION:
             raise UserError(
                 f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
             )
-        models = tuple(ModelEntry(**m) for m in fields.pop("models"))
-        cells = tuple(CellEntry(**c) for c in fields.pop("cells"))
-        return RunHeader(**fields, models=models, cells=cells)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+        models = tuple(ModelEntry(**m) for m in fields["models"])
+        cells = tuple(CellEntry(**c) for c in fields["cells"])
+        return RunHeader(**{**fields, "models": models, "cells": cells})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+
+
+def reference_file(results: Path, suite: str) -> Path:
+    """Where the reference of ``suite`` is, or would be. Raises UserError if that name leads out of the folder."""
+    if Path(suite).name != suite:
+        raise UserError(f"'{suite}' is no name of a suite; this run was not made by `bench run`")
+    return results / "reference" / f"{suite}.json"
+
+
+def write_reference(results: Path, suite: str, text: str) -> Path:
+    """Store ``text`` as the reference of ``suite`` and return its file."""
+    file = reference_file(results, suite)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write_atomically(file, text.encode())
+    return file
 
 
 def _to_parquet(records: Records, entry: CellEntry) -> bytes:

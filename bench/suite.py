@@ -17,6 +17,7 @@ from bench.attacks.spec import AttackSpec, Fgsm, Pgd, contract_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import UserError
+from bench.gate import Gate
 
 Attack = Fgsm | Pgd
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
@@ -62,6 +63,7 @@ class Suite(Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 128
     precision: Literal["fp32"] = "fp32"
+    gate: Gate = Gate()
 
     @model_validator(mode="before")
     @classmethod

@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.catalogue import Listing
-from bench.compare import RunSummary
 from bench.doctor import Finding
 from bench.preview import UnitPreview
 from bench.render.cells import NONE, percent
+from bench.render.words import in_short
+from bench.runs import RunSummary
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red", "complete": "green", "incomplete": "yellow"}
 
@@ -58,27 +59,24 @@ def _total(units: Sequence[UnitPreview]) -> str:
     return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {known:.0f} s{extra}{training}"
 
 
-def runs_table(runs: Sequence[RunSummary]) -> Table:
+def runs_table(runs: Sequence[RunSummary]) -> RenderableType:
     """Runs, newest first, each with its models from the most robust down."""
-    table = _table("runs, newest first")
-    table.add_column("run", overflow="fold")
-    table.add_column("status")
+    return Group(*(part for run in runs for part in _run_table(run)))
+
+
+def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
+    card = run.card
+    title = Text(f"{card.suite} {run.path.name}", style="bold")
+    status = Text(card.status, style=STATUS_STYLE[card.status])
+    facts = Text.assemble(status, f", commit {run.commit or NONE}, against the reference: {in_short(run.verdict)}")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("model", overflow="fold")
-    table.add_column("clean acc.\n% [95 %]", justify="right")
-    table.add_column("worst case\n% [95 %]", justify="right")
-    for run in runs:
-        card = run.card
-        name = f"{card.suite}\n{run.started}\n{run.commit or NONE}"
-        models = "\n".join(escape(m.model) for m in card.models)
-        table.add_row(
-            escape(name),
-            Text(card.status, style=STATUS_STYLE[card.status]),
-            models,
-            "\n".join(percent(m.accuracy) for m in card.models),
-            "\n".join(percent(m.worst_case) for m in card.models),
-            end_section=True,
-        )
-    return table
+    table.add_column("clean acc. % [95 %]", justify="right")
+    table.add_column(f"worst case % at {card.headline_eps} [95 %]", justify="right")
+    for m in card.models:
+        name = f"{m.model} #{m.seed}" if len({one.seed for one in card.models}) > 1 else m.model
+        table.add_row(escape(name), percent(m.accuracy), percent(m.worst_case))
+    return title, facts, table
 
 
 def _table(title: str) -> Table:

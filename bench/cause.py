@@ -1,0 +1,142 @@
+"""Why a number moved: what differs in the provenance of two cells, in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.attacks.contract import DISTRIBUTIONS
+from bench.attacks.spec import AttackSpec, parameters
+from bench.store import ModelEntry, RunHeader
+
+Kind = Literal["model", "data", "attack", "library", "environment", "code", "unexplained"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+ENVIRONMENT = ("device", "processor", "platform", "python")
+ATTACKING = ("seed", "batch_size")
+"""Keys of a suite, beside the attack itself, that change its adversarials."""
+_ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One difference that can have moved a number. ``kind`` "unexplained": nothing that is recorded differs."""
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        word = {"code": "the code", "unexplained": "unexplained"}.get(self.kind, f"{self.kind} drift")
+        return f"{word}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a number is of: a model at a training seed, attacked by ``attack`` through ``library``, or (None) unattacked."""
+
+    model: str
+    seed: int
+    attack: str | None
+    library: str | None
+
+
+def drifts(before: RunHeader, after: RunHeader, subject: Subject) -> tuple[Cause, ...]:
+    """All that differs between two runs and bears on ``subject``, but for the code. Empty: the numbers must be equal."""
+    return tuple(
+        cause
+        for find in (_model, _data, _attack, _library, _environment)
+        for cause in find(before, after, subject)
+    )  # fmt: skip
+
+
+def code(before: RunHeader, after: RunHeader) -> Cause:
+    """What to say where nothing drifted: the code, if that differs."""
+    if before.provenance.get("dirty") or after.provenance.get("dirty"):
+        return Cause("code", "a run was made from uncommitted changes")
+    for key, name in (("commit", "commit"), ("bench_version", "bench")):
+        a, b = before.provenance.get(key), after.provenance.get(key)
+        if a != b:
+            return Cause("code", f"{name} {_short(a and a[:12])} -> {_short(b and b[:12])}")
+    return Cause("unexplained", "weights, data, attack, versions, environment and commit are equal: a run is not reproducible")
+
+
+def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
+    a, b = _entry(before, subject), _entry(after, subject)
+    if a is not None and b is not None and a.sha256 != b.sha256:
+        name = f"{subject.model}/{subject.seed}"
+        declared = _changes(_declared_model(before, subject), _declared_model(after, subject))
+        why = "; ".join(declared) or "declared the same, trained again"
+        yield Cause("model", f"the weights of {name} differ, {a.sha256[:8]} -> {b.sha256[:8]} ({why})")
+
+
+def _data(before: RunHeader, after: RunHeader, _: Subject) -> Iterator[Cause]:
+    if before.data_hash != after.data_hash:
+        declared = _changes(before.suite.get("data"), after.suite.get("data"))
+        why = "; ".join(declared) or "declared the same: pixels, labels or ids have changed"
+        yield Cause("data", f"the samples differ, {before.data_hash[:8]} -> {after.data_hash[:8]} ({why})")
+
+
+def _attack(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
+    if subject.attack is None:
+        return
+    changes = _changes(_declared_attack(before, subject.attack), _declared_attack(after, subject.attack))
+    changes += _changes({k: before.suite.get(k) for k in ATTACKING}, {k: after.suite.get(k) for k in ATTACKING})
+    if changes:
+        yield Cause("attack", f"{subject.attack}: {'; '.join(changes)}")
+
+
+def _library(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
+    changes = _changes(_packages(before, subject), _packages(after, subject))
+    if changes:
+        yield Cause("library", "; ".join(changes))
+
+
+def _packages(header: RunHeader, subject: Subject) -> dict[str, str | None]:
+    """Versions of all that ``subject`` rests on: of the attack libraries only those that attacked it."""
+    carriers = {subject.library} if subject.library in DISTRIBUTIONS else set(DISTRIBUTIONS) if subject.attack else set()
+    unused = {name for library, name in DISTRIBUTIONS.items() if library not in carriers}
+    return {name: version for name, version in header.provenance.get("packages", {}).items() if name not in unused}
+
+
+def _environment(before: RunHeader, after: RunHeader, _: Subject) -> Iterator[Cause]:
+    a, b = ({key: header.provenance.get(key) for key in ENVIRONMENT} for header in (before, after))
+    precision = [{"precision": header.suite.get("precision")} for header in (before, after)]
+    changes = _changes(a | precision[0], b | precision[1])
+    if changes:
+        yield Cause("environment", "; ".join(changes))
+
+
+def _entry(header: RunHeader, subject: Subject) -> ModelEntry | None:
+    return next((m for m in header.models if (m.model, m.seed) == (subject.model, subject.seed)), None)
+
+
+def _declared_model(header: RunHeader, subject: Subject) -> dict[str, Any]:
+    """The model as the suite declares it, with the backbone that it adapts."""
+    models = [m for m in header.suite.get("models", ()) if m.get("name") == subject.model]
+    return {**(models[0] if models else {}), "backbone": header.suite.get("backbone")}
+
+
+def _declared_attack(header: RunHeader, label: str) -> dict[str, object] | None:
+    """The parameters of the attack ``label``; None if this version cannot read its declaration."""
+    for declared in header.suite.get("attacks", ()):
+        try:
+            spec = _ATTACK.validate_python(declared)
+        except ValidationError:
+            continue
+        if spec.label == label:
+            return parameters(spec)
+    return None
+
+
+def _changes(before: Any, after: Any, at: str = "") -> list[str]:
+    """Every leaf in which two declarations differ, as "key before -> after"."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = dict.fromkeys([*before, *after])
+        return [line for key in keys for line in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))]
+    return [] if before == after else [f"{at} {_short(before)} -> {_short(after)}".strip()]
+
+
+def _short(value: Any) -> str:
+    text = "not recorded" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

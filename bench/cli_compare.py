@@ -1,0 +1,105 @@
+"""The commands that set runs beside each other: ``bench compare`` and ``bench reference``."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import Exit, UserError
+from bench.output import show, write
+
+if TYPE_CHECKING:
+    from bench.verdict import Verdict
+
+FORMATS = ("table", "json", "csv", "md", "junit")
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this module's commands to the parser."""
+    compare = commands.add_parser(
+        "compare",
+        help="rank the runs of a folder, or tell a change between two runs from noise",
+        description="One PATH: every run in it, newest first, each against its suite's reference. Two: what changed from the "
+        "first to the second, cell by cell on the samples that they share. A run is its folder, its id, 'latest', "
+        "'reference', a reference file, or a git revision of the reference.",
+    )
+    compare.set_defaults(command=_compare)
+    compare.add_argument("before", metavar="PATH", help="a results folder, or the run to compare with")
+    compare.add_argument("after", metavar="PATH", nargs="?", help="the run that is compared")
+    compare.add_argument("--gate", action="store_true", help="exit 3 if a change is beyond the suite's gate, 4 if cells lack")
+    compare.add_argument("--all", action="store_true", help="show every row, not only those in which a change is shown")
+    compare.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    compare.add_argument("--format", choices=FORMATS, default="table")
+    compare.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+    _add_reference(commands)
+
+
+def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    reference = commands.add_parser("reference", help="the committed numbers that CI compares with")
+    actions = reference.add_subparsers(title="actions", required=True, metavar="ACTION")
+    text = "show how a run differs from the reference of its suite, then make it the reference"
+    update = actions.add_parser("update", help=text, description=text[0].upper() + text[1:] + ".")
+    update.set_defaults(command=_update)
+    update.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    update.add_argument("--force", action="store_true", help="take a run that was made from uncommitted changes")
+    update.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.after is None and not options.gate and options.format == "table":
+        return _rank(options)
+    from bench.compare import compare
+    from bench.github import annotations, write_summary
+    from bench.runs import find_pair
+
+    first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
+    before, after = find_pair(first, second, options.results)
+    verdict = compare(before, after, gated=options.gate)
+    _show(verdict, str(after.header.provenance["started"])[:19], options)
+    write_summary(verdict)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in annotations(verdict):
+            print(line, file=sys.stderr)  # noqa: T201
+    return verdict.exit_code
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from bench.render.listing import runs_table
+    from bench.runs import summaries
+
+    if not Path(options.before).is_dir():
+        raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
+    runs = summaries(Path(options.before))
+    show(lambda _: runs_table(runs), options.output)
+    return Exit.OK if all(run.card.status == "complete" for run in runs) else Exit.INCOMPLETE
+
+
+def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None:
+    from bench.render.junit import verdict_junit
+    from bench.render.verdict import verdict_table
+    from bench.render.verdict_text import verdict_csv, verdict_json, verdict_markdown
+
+    if options.format == "table":
+        show(lambda _: verdict_table(verdict, every_row=options.all), options.output)
+        return
+    text = {
+        "json": lambda: verdict_json(verdict),
+        "csv": lambda: verdict_csv(verdict),
+        "md": lambda: verdict_markdown(verdict, every_row=options.all),
+        "junit": lambda: verdict_junit(verdict, started),
+    }[options.format]()
+    write(text, options.output)
+
+
+def _update(options: argparse.Namespace) -> int:
+    from bench import reference
+    from bench.render.verdict import verdict_table
+    from bench.runs import find_stored
+
+    snapshot, verdict = reference.preview(find_stored(options.run, options.results), options.results)
+    if verdict is not None:
+        show(lambda _: verdict_table(verdict, every_row=False))
+    file = reference.update(snapshot, options.results, force=options.force)
+    print(f"written: {file}; commit it", file=sys.stderr)  # noqa: T201
+    return Exit.OK

@@ -1,0 +1,88 @@
+"""``pytest results/`` is a gate: one item per cell of each suite's newest run, compared with the suite's reference.
+
+pytest finds this plugin by its entry point. An ordinary session only pays for a look at each file's name: nothing of the
+project is imported before a run is found.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from bench.verdict import Verdict
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RunFile | None":
+    """Collect the ``run.json`` of a suite's newest run, and any that is named on the command line."""
+    if file_path.name != "run.json" or not _is_run(file_path):
+        return None
+    from bench.runs import latest
+
+    named = parent.session.isinitpath(file_path)
+    if not named and latest(file_path.parent.parent) != file_path.parent:
+        return None
+    run: RunFile = RunFile.from_parent(parent, path=file_path)
+    return run
+
+
+def _is_run(file: Path) -> bool:
+    """Whether ``file`` is ours: other programs have a run.json too."""
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(fields, dict) and {"schema_version", "suite_name", "fingerprint"} <= set(fields)
+
+
+class RunFile(pytest.File):
+    """A stored run."""
+
+    def collect(self) -> Iterable["CellItem"]:
+        """One item per row of the verdict and per cell without a comparison; one that fails if there is no reference."""
+        from bench.errors import UserError
+
+        try:
+            found = list(_outcomes(self._verdict()))
+        except UserError as error:
+            found = [("reference", str(error))]
+        for name, reason in found or [("cells", "no cell could be compared")]:
+            yield CellItem.from_parent(self, name=name, reason=reason)
+
+    def _verdict(self) -> "Verdict":
+        from bench.compare import compare
+        from bench.runs import find_pair
+
+        folder = self.path.parent
+        return compare(*find_pair("reference", str(folder), folder.parent.parent), gated=True)
+
+
+def _outcomes(verdict: "Verdict") -> Iterator[tuple[str, str | None]]:
+    """(cell, why it fails or None)."""
+    from bench.render.words import explain
+
+    for row in verdict.judged:
+        yield str(row.cell), explain(row) if row.fails else None
+    problems = {"missing": verdict.missing, "error": verdict.errors, "not comparable": verdict.not_comparable}
+    for word, found in problems.items():
+        for problem in found:
+            yield str(problem.cell), f"{word}: {problem.reason}"
+
+
+class CellItem(pytest.Item):
+    """One cell, which fails with ``reason``."""
+
+    def __init__(self, *, reason: str | None, **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.reason = reason
+
+    def runtest(self) -> None:
+        """Fail if the gate stops this cell or it has no comparison."""
+        if self.reason is not None:
+            pytest.fail(self.reason, pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where the cell is from."""
+        return self.path, None, self.name

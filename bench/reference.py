@@ -1,0 +1,35 @@
+"""The committed reference of a suite: made from a run on purpose, never by the way."""
+
+from pathlib import Path
+
+from bench.compare import compare
+from bench.errors import UserError
+from bench.snapshot import Snapshot, from_file, snapshot_of, to_text
+from bench.store import StoredRun, reference_file, write_reference
+from bench.verdict import Verdict
+
+
+def preview(run: StoredRun, results: Path) -> tuple[Snapshot, Verdict | None]:
+    """What would become the reference, and how it differs from the present one (None if there is none).
+
+    Raises UserError if ``run`` has a cell without numbers.
+    """
+    snapshot = snapshot_of(run)
+    lacking = [c for c in snapshot.header.cells if c.status != "ok"]
+    if lacking or not snapshot.header.cells:
+        what = f"{len(lacking)} cells have no numbers, first {lacking[0].model}/{lacking[0].attack}" if lacking else "no cells"
+        raise UserError(f"{run.path.name} cannot be a reference: {what}; run the suite to its end")
+    file = reference_file(results, run.header.suite_name)
+    return snapshot, compare(from_file(file), snapshot) if file.is_file() else None
+
+
+def update(snapshot: Snapshot, results: Path, *, force: bool) -> Path:
+    """Make ``snapshot`` the reference of its suite and return the file.
+
+    Raises UserError if its run was made from uncommitted code, unless ``force``.
+    """
+    if snapshot.header.provenance.get("dirty") and not force:
+        raise UserError(
+            f"{snapshot.title} was made from uncommitted changes, so nobody can make it again; commit and run anew, or --force"
+        )
+    return write_reference(results, snapshot.header.suite_name, to_text(snapshot))

@@ -1,0 +1,94 @@
+"""A verdict in words, the same in every format."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.verdict import Outcome, Problem, Row, Verdict
+
+GLYPHS: dict[Outcome, tuple[str, str]] = {
+    "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
+}  # fmt: skip
+LISTED = 10
+"""Cells named where a list could have hundreds; the JSON has all."""
+
+
+def share(value: float) -> str:
+    """0.4125 as 41.2: a share in percent."""
+    return f"{100 * value:.1f}"
+
+
+def points(difference: float) -> str:
+    """-0.025 as -2.5: a difference of shares in points."""
+    return f"{100 * difference:+.1f}"
+
+
+def short_p(p: float) -> str:
+    """A p-value with two significant digits, or as below what anybody reads."""
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict, and the counts that it rests on."""
+    counts = f"{len(verdict.rows)} rows compared, {len(verdict.changes)} changed"
+    if verdict.gated:
+        counts += f", {len(verdict.failures)} beyond the gate"
+    return f"{'gate: ' if verdict.gated else ''}{verdict.word.upper()} ({counts})"
+
+
+def in_short(verdict: Verdict | None) -> str:
+    """The verdict against the reference for a cell of a table."""
+    if verdict is None:
+        return "no reference"
+    return f"{verdict.word}: {len(verdict.changes)} of {len(verdict.rows)} changed"
+
+
+def details(verdict: Verdict) -> Iterator[str]:
+    """What is to be known beside the rows: how they were judged, what is missing or new, and why numbers moved."""
+    yield _method(verdict)
+    for cause, rows in verdict.causes.items():
+        yield f"why: {cause} [{rows} rows]"
+    for cause in verdict.drifts:
+        if cause not in verdict.causes:
+            yield f"differs, with no change shown: {cause}"
+    yield from _listing("missing", verdict.missing)
+    yield from _listing("error", verdict.errors)
+    yield from _listing("not comparable", verdict.not_comparable)
+    if verdict.new:
+        yield f"new: {_some([str(cell) for cell in verdict.new])}"
+
+
+def explain(row: Row) -> str:
+    """One row as a sentence."""
+    p = "exact" if row.p_adjusted is None else f"p {_compared(short_p(row.p_adjusted))} after Holm"
+    moved = f"{row.metric} {share(row.before)} % -> {share(row.after)} % ({points(row.difference)} points"
+    why = "".join(f"; {cause}" for cause in row.causes)
+    return f"{moved}, flips +{row.gained}/-{row.lost} of {row.n}, {p}){why}"
+
+
+def _compared(p: str) -> str:
+    return p.replace("<", "< ") if p.startswith("<") else f"= {p}"
+
+
+def _method(verdict: Verdict) -> str:
+    exact = sum(row.exact for row in verdict.rows)
+    tested = [row for row in verdict.rows if not row.exact]
+    parts = [f"{exact} rows exact: all but the code is equal, so every flip is a change"] if exact else []
+    if tested:
+        needed = max(row.needed for row in tested)
+        smallest = sorted({row.limits.min_effect for row in tested})
+        least = " or ".join(f"{100 * effect:g}" for effect in smallest)
+        parts.append(
+            f"{len(tested)} rows paired: exact McNemar with Holm; a change is at least {least} points "
+            f"and takes {needed} flips one way"
+        )
+    return "; ".join(parts) or "nothing to compare"
+
+
+def _listing(word: str, problems: Sequence[Problem]) -> Iterator[str]:
+    """Problems with the same reason on one line."""
+    for reason in dict.fromkeys(p.reason for p in problems):
+        yield f"{word}: {_some([str(p.cell) for p in problems if p.reason == reason])}: {reason}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

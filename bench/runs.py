@@ -1,0 +1,119 @@
+"""Finding runs by what people call them, and the runs of a folder beside each other."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.compare import compare
+from bench.errors import UserError
+from bench.scoring.scorecard import Scorecard, score
+from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
+from bench.store import StoredRun, iterate, list_runs, reference_file
+from bench.verdict import Verdict
+
+FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git revision of the reference"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run of a results folder: its place, when it started, on what commit, its scorecard, and how it stands to its reference.
+
+    ``verdict`` is None where its suite has no reference.
+    """
+
+    path: Path
+    started: str
+    commit: str
+    card: Scorecard
+    verdict: Verdict | None
+
+
+def summaries(folder: Path) -> list[RunSummary]:
+    """Every run under ``folder``, newest first. Raises UserError if there is none."""
+    return [_summary_of(run) for run in iterate(folder)]
+
+
+def _summary_of(run: StoredRun) -> RunSummary:
+    provenance = run.header.provenance
+    commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
+    return RunSummary(run.path, str(provenance["started"]), commit, score(run), against_reference(run))
+
+
+def against_reference(run: StoredRun) -> Verdict | None:
+    """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
+    file = reference_file(run.path.parent.parent, run.header.suite_name)
+    return compare(from_file(file), snapshot_of(run), gated=True) if file.is_file() else None
+
+
+def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:
+    """The runs that two names mean; a reference is that of the other's suite. Raises UserError if one means nothing."""
+    first, second = _find_run(before, results), _find_run(after, results)
+    suite = next((s.header.suite_name for s in (second, first) if s), None) or _only_suite(results)
+    return first or _find_reference(before, results, suite), second or _find_reference(after, results, suite)
+
+
+def find_stored(name: str, results: Path) -> StoredRun:
+    """The stored run that ``name`` means: its folder, its id, or "latest". Raises UserError if there is none."""
+    path = latest(results) if name == "latest" else _stored(name, results)
+    if path is None:
+        raise UserError(f"{name}: no such run; give its folder, its id under {results}, or 'latest'")
+    return StoredRun(path)
+
+
+def latest(folder: Path) -> Path:
+    """The run under ``folder`` that was started last: a run that was taken up again counts as new."""
+    started = {run.path: str(run.header.provenance["started"]) for run in iterate(folder)}
+    return max(started, key=lambda path: (started[path], path.name))
+
+
+def _find_run(name: str, results: Path) -> Snapshot | None:
+    """The snapshot of a stored run or a reference's file; None if ``name`` is neither."""
+    if Path(name).is_file():
+        return from_file(Path(name))
+    path = latest(results) if name == "latest" else _stored(name, results)
+    return snapshot_of(StoredRun(path)) if path else None
+
+
+def _stored(name: str, results: Path) -> Path | None:
+    if Path(name).is_dir():
+        _refuse_several_suites(Path(name))
+        return latest(Path(name))
+    return next((run for run in list_runs(results) if run.name == name), None)
+
+
+def _refuse_several_suites(folder: Path) -> None:
+    suites = sorted({run.parent.name for run in list_runs(folder)})
+    if len(suites) > 1:
+        raise UserError(f"{folder}: holds runs of several suites; give one of {', '.join(str(folder / s) for s in suites)}")
+
+
+def _find_reference(name: str, results: Path, suite: str) -> Snapshot:
+    file = reference_file(results, suite)
+    if name == "reference":
+        if not file.is_file():
+            raise UserError(f"{suite} has no reference ({file} is missing); `bench reference update RUN` makes one")
+        return from_file(file)
+    if re.fullmatch(r"[A-Za-z0-9][\w./@{}^~-]*", name) is None:
+        raise UserError(f"{name}: means no run; give {FORMS}")
+    return from_text(_at_revision(name, file), f"{name}:{file.name}")
+
+
+def _at_revision(revision: str, file: Path) -> str:
+    """The text of ``file`` as git has it at ``revision``."""
+    try:
+        done = subprocess.run(
+            ["git", "show", f"{revision}:./{file.parent.name}/{file.name}"],
+            cwd=file.parent.parent, capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        raise UserError(f"{revision}: means no run, and git has no {file} there; give {FORMS}") from None
+    return done.stdout
+
+
+def _only_suite(results: Path) -> str:
+    """The suite of two references where neither name tells it: the only one that there is."""
+    found = sorted(file.stem for file in (results / "reference").glob("*.json"))
+    if len(found) != 1:
+        raise UserError(f"which suite? {results}/reference has {', '.join(found) or 'none'}; give the path of one file")
+    return found[0]

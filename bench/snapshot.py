@@ -1,0 +1,151 @@
+"""A run reduced to what a comparison needs: for each cell and sample, was it predicted correctly, and was it broken."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import UserError
+from bench.records import Bools, Ints, Records
+from bench.store import CellEntry, RunHeader, StoredRun, parse_header
+
+IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key")
+UNPUBLISHED = ("command",)
+"""Provenance that stays out of a committed file: it names places on somebody's machine."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One cell, each N over the snapshot's samples: was the sample in it, predicted correctly unattacked, and broken."""
+
+    seen: Bools
+    correct: Bools
+    broken: Bools
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """``outcomes`` are by cell key and exist for the cells whose status is "ok"; ``ids`` and ``labels`` are the samples, N."""
+
+    title: str
+    header: RunHeader
+    ids: tuple[str, ...]
+    labels: Ints
+    outcomes: dict[str, Outcomes]
+
+
+def snapshot_of(run: StoredRun, title: str | None = None) -> Snapshot:
+    """The snapshot of a stored ``run``. A cell whose records cannot be read counts as missing or as an error."""
+    samples = _Samples()
+    cells, outcomes = [], {}
+    for cell in run.header.cells:  # one at a time: a run's records together can be larger than memory
+        entry, records = _read(run, cell)
+        cells.append(entry)
+        if records is not None:
+            outcomes[cell.key] = samples.index(records), records.clean_pred == records.label, records.success.copy()
+    return Snapshot(
+        title or run.header.run_id,
+        replace(run.header, cells=tuple(cells)),
+        tuple(samples.labels),
+        np.array(list(samples.labels.values()), dtype=np.int64),
+        {key: _spread(len(samples.labels), *found) for key, found in outcomes.items()},
+    )
+
+
+class _Samples:
+    """The samples met so far, each with its label, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, int] = {}
+        self._last: tuple[npt.NDArray[np.str_], Ints] | None = None
+
+    def index(self, records: Records) -> Ints:
+        """Where the samples of ``records`` stand. Most cells have those of the cell before."""
+        if self._last is None or not np.array_equal(self._last[0], records.id):
+            ids = records.id.tolist()
+            for name, label in zip(ids, records.label.tolist(), strict=True):
+                self.labels.setdefault(name, label)
+            position = positions(tuple(self.labels))
+            self._last = records.id, np.array([position[name] for name in ids], dtype=np.int64)
+        return self._last[1]
+
+
+def _read(run: StoredRun, cell: CellEntry) -> tuple[CellEntry, Records | None]:
+    if cell.status != "ok":
+        return cell, None
+    if not (run.path / "cells" / f"{cell.key}.parquet").is_file():
+        return replace(cell, status="missing"), None
+    try:
+        return cell, run.records(cell.key)
+    except UserError as error:
+        return replace(cell, status="error", error=str(error)), None
+
+
+def _spread(count: int, index: Ints, correct: Bools, broken: Bools) -> Outcomes:
+    """Flags of the samples at ``index`` as flags of all ``count`` samples."""
+    filled = [np.zeros(count, dtype=bool) for _ in range(3)]
+    for flags, column in zip(filled, (np.ones(len(index), dtype=bool), correct, broken), strict=True):
+        flags[index] = column
+    return Outcomes(*filled)
+
+
+def to_text(snapshot: Snapshot) -> str:
+    """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample."""
+    data = asdict(replace(snapshot.header, cells=()))
+    data["provenance"] = {k: v for k, v in data["provenance"].items() if k not in UNPUBLISHED}
+    data["cells"] = [_pack_cell(cell, snapshot.outcomes[cell.key]) for cell in snapshot.header.cells]
+    data["sample_ids"] = list(snapshot.ids)
+    data["sample_labels"] = snapshot.labels.tolist()
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {_block(value)}" for key, value in data.items()) + "\n}\n"
+
+
+def _pack_cell(cell: CellEntry, outcomes: Outcomes) -> dict[str, Any]:
+    return {k: getattr(cell, k) for k in IDENTITY} | {name: _pack(bits) for name, bits in asdict(outcomes).items()}
+
+
+def _block(value: Any) -> str:
+    """``value`` with one line per cell or model, so that a change is seen in version control."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(json.dumps(item) for item in value) + "\n]"
+    return json.dumps(value)
+
+
+def from_file(file: Path) -> Snapshot:
+    """The snapshot in the reference file ``file``. Raises UserError if it cannot be used."""
+    try:
+        return from_text(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def from_text(text: str, title: str) -> Snapshot:
+    """What ``to_text`` wrote. Raises UserError, naming ``title``, if it is broken or of a newer version."""
+    try:
+        data = json.loads(text)
+        ids, labels = data.pop("sample_ids"), data.pop("sample_labels")
+        packed = [[cell.pop(name) for name in ("seen", "correct", "broken")] for cell in data["cells"]]
+        header = parse_header({**data, "cells": [{**cell, "status": "ok"} for cell in data["cells"]]}, title)
+        bits = [Outcomes(*(_unpack(column, len(ids)) for column in columns)) for columns in packed]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{title}: is no reference ({error}); `bench reference update RUN` makes one") from None
+    outcomes = {cell.key: outcome for cell, outcome in zip(header.cells, bits, strict=True)}
+    return Snapshot(title, header, tuple(ids), np.array(labels, dtype=np.int64), outcomes)
+
+
+def _pack(bits: Bools) -> str:
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def _unpack(text: str, count: int) -> Bools:
+    packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    return np.unpackbits(packed, count=count).astype(bool)
+
+
+def positions(ids: Sequence[str]) -> dict[str, int]:
+    """Where each of ``ids`` stands."""
+    return {name: i for i, name in enumerate(ids)}
