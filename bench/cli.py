@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints. Heavy imports stand inside the commands."""
 
 import argparse
+import errno
 import logging
 import sys
 import warnings
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from bench import __version__
 from bench.errors import Exit, UserError
+from bench.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 FORMATS = ("table", "json", "csv", "md")
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,14 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)  # noqa: T201
-        return Exit.USAGE
+        return _fail(str(error), error.exit_code)
+    except Interrupted as stop:
+        return _fail(f"interrupted ({stop}); what is finished is stored, the same command goes on from there", stop.exit_code)
     except KeyboardInterrupt:
-        print("bench: interrupted; the same command goes on from the last finished unit", file=sys.stderr)  # noqa: T201
-        return Exit.INTERRUPTED
+        return _fail("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has left; there is nobody to tell
         return Exit.OK
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}", Exit.INCOMPLETE)
+
+
+def _fail(message: str, code: int) -> int:
+    """Print ``message`` with whatever could steer the terminal made visible; returns ``code``."""
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
+    print(f"bench: {shown}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 def _quiet() -> None:

@@ -62,6 +62,8 @@ class Suite(Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 128
     precision: Literal["fp32"] = "fp32"
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
 
     @model_validator(mode="before")
     @classmethod
