@@ -28,10 +28,10 @@ class Interrupted(BaseException):
 def deferred() -> Iterator[None]:
     """Within, a first signal only asks: ``check`` then raises Interrupted. Needs the main thread."""
     before = {number: signal.signal(number, _ask) for number in SIGNALS}
-    _asked.clear()
     try:
         yield
     finally:
+        _asked.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

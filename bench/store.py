@@ -345,9 +345,8 @@ def _read_header(file: Path) -> RunHeader:
 def read_records(file: Path) -> Records:
     """The records in a cell's parquet file. Raises UserError if it is missing or broken."""
     try:
+        _verified(file, file.stem)
         return decode(file.read_bytes())[0]
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}; run the suite again") from None
     except BrokenFileError as error:
         raise UserError(f"{file}: {error}; run the suite again to compute it anew") from None
 
