@@ -19,6 +19,7 @@ from bench.eps import Eps, format_eps
 from bench.errors import UserError
 
 Attack = Fgsm | Pgd
+MAX_ERRORS = 20
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -143,7 +144,9 @@ def load_suite(path: Path) -> Suite:
     try:
         return Suite.model_validate(document.data)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(error, document))) from None
+        found = list(_explain(error, document))
+        more = [f"and {len(found) - MAX_ERRORS} more"] if len(found) > MAX_ERRORS else []
+        raise UserError("\n".join(found[:MAX_ERRORS] + more)) from None
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:
