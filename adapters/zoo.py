@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from adapters.cache import alone, is_sound, new_folder
+from adapters.cache import alone, is_sound, new_folder, read_sums
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, TrainingSpec
@@ -79,6 +79,12 @@ class Zoo:
     def card(self, recipe: Recipe) -> Card | None:
         """The card of ``recipe``'s model if it is trained already."""
         return _read_card(self.cache / "models" / recipe.key)
+
+    def files(self, recipe: Recipe) -> dict[str, str]:
+        """sha256 of each file of the trained model of ``recipe``, by name."""
+        backbone = read_sums(self.cache / "backbones" / recipe.backbone.key)
+        own = read_sums(self.cache / "models" / recipe.key)
+        return {**{f"backbone/{name}": digest for name, digest in backbone.items()}, **own}
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""

@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     compare = _command(commands, "compare", _compare, "rank the runs of a results folder")
     compare.add_argument("path", metavar="PATH", type=Path, help="a results folder")
+    again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
+    again.add_argument("path", metavar="RUN", type=Path, help="a run's folder")
+    again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    again.add_argument("--format", choices=("table", "json"), default="table")
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
     _command(commands, "schema", _schema, "print the JSON schema of suites")
@@ -170,6 +174,22 @@ def _compare(options: argparse.Namespace) -> int:
     runs = summaries(options.path)
     _print(lambda _: runs_table(runs))
     return Exit.OK if all(run.card.status == "complete" for run in runs) else Exit.INCOMPLETE
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.pipeline import choose_device
+    from bench.progress import Progress
+    from bench.render.reproduction import reproduction_json, reproduction_table
+    from bench.reproduce import reproduce
+
+    found = reproduce(options.path, choose_device(options.device), Progress(Console(stderr=True)))
+    if options.format == "json":
+        _write(reproduction_json(found))
+    else:
+        _print(lambda _: reproduction_table(found))
+    return found.exit_code
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -103,7 +103,7 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     except ModelError as error:
         raise UserError(str(error)) from None
     units = make_units(suite, cards, job.samples.content_hash)
-    run = open_run(options.results, _header(job, cards, units, options.device), fresh=options.fresh)
+    run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
     run_units(job, zoo, run, chosen, progress)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
@@ -122,7 +122,7 @@ def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], No
     return epoch
 
 
-def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], device: str) -> RunHeader:
+def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit]) -> RunHeader:
     suite = job.suite
     cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
@@ -137,10 +137,12 @@ def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], dev
         suite=declared,
         data_hash=job.samples.content_hash,
         samples=len(job.samples),
-        provenance=provenance.collect(device),
+        provenance=provenance.collect(zoo.device),
         models=tuple(
-            ModelEntry(name, seed, card.method, card.trainable_parameters, card.parameters, card.sha256)
-            for (name, seed), card in cards.items()
+            ModelEntry(
+                *model, card.method, card.trainable_parameters, card.parameters, card.sha256, zoo.files(job.recipes[model])
+            )
+            for model, card in cards.items()
         ),
         cells=cells,
     )

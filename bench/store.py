@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class CellEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model in run.json."""
+    """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files."""
 
     model: str
     seed: int
@@ -63,6 +63,7 @@ class ModelEntry:
     trainable_parameters: int
     parameters: int
     sha256: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

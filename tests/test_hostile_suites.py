@@ -20,9 +20,11 @@ MANY = int(os.environ.get("BENCH_TORTURE_INPUTS", "20000"))
 SHIPPED = [path.read_text(encoding="utf-8") for path in shipped_suites()]
 NASTY = [
     "", "~", "null", "[]", "{}", "-1", "0", "1e999", "1e999999999", ".nan", ".inf", "-.inf", "9" * 5000, "0x" + "f" * 4000,
-    "1:2:3:4", "!!int x", "!!int ''", "!!bool maybe", "!!float x", "!!timestamp x", "!!binary '***'", "!!set {a, b}", "!!omap [a: 1]",
+    "1:2:3:4", "!!int x", "!!int ''", "!!bool maybe", "!!float x", "!!timestamp x", "!!binary '***'", "!!set {a, b}",
+    "!!omap [a: 1]",
     "!!python/object/apply:os.system ['touch pwned']", "!!python/name:os.system", "!<tag:x,2020:y> z", "2020-99-99",
-    "2020-01-01", "../../x", "/etc/passwd", "..", ".", "a/b", "a\\b", "'a\\0b'", "<script>alert(1)</script>", "'[red]x[/red]'", "'[/]'",
+    "2020-01-01", "../../x", "/etc/passwd", "..", ".", "a/b", "a\\b", "'a\\0b'", "<script>alert(1)</script>",
+    "'[red]x[/red]'", "'[/]'",
     '"\\e[31mred"', '"\\ud800"', "name\u202etxt", "𝒻", "| # |", "'`rm`'", "$(rm)", "{{x}}", "%s%n", "&a [*a]", "*missing",
     "<<: *x", "? [a, b] : c", "[[[[[[[[[[]]]]]]]]]]", "8/0", "8/255/3", "0/255", "1" * 300 + "/255", "yes", "0o17",
     "'8 / 255'", "- - - x",

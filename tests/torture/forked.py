@@ -52,7 +52,8 @@ class Child:
 
 def start(place: Place, *options: str, before: Callable[[], None] = lambda: None) -> Child:
     """Fork a ``bench run`` of the suite of ``place``; ``before`` runs in the child first."""
-    log = place.folder / "log.txt"
+    log = place.folder / f"log-{len(list(place.folder.glob('log-*')))}.txt"
+    log.touch()
     pid = os.fork()
     if pid:
         return Child(pid, log)

@@ -63,7 +63,7 @@ def test_killed_anywhere_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     while killed.total() < KILLS and (point := next(points, None)) is not None:
         before = {**finished(place), **trained(place)}
         code = run_with_kill(place, point)
-        assert code in (0, -signal.SIGKILL), f"{point}: {(place.folder / 'log.txt').read_text()}"
+        assert code in (0, -signal.SIGKILL), f"{point}: {sorted(place.folder.glob('log-*'))[-1].read_text()}"
         after = {**finished(place), **trained(place)}
         lost += len(before.keys() - after.keys())
         again += sum(after.get(key, identity) != identity for key, identity in before.items())
