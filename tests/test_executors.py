@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -91,9 +91,9 @@ Attack = Callable[[Unit, int, Tensor], None]
 
 
 @pytest.fixture
-def sabotage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Attack], list[tuple[str, int]]]]:
+def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Attack], list[tuple[str, int]]]:
     """Runs a function before each batch of each unit; returns the list of (attack, batch size) that were attacked."""
-    real = bench.runner.make_craft
+    from bench.attacks.libraries import make_craft as real
 
     def install(act: Attack) -> list[tuple[str, int]]:
         calls: list[tuple[str, int]] = []

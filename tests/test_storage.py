@@ -12,7 +12,7 @@ import pytest
 from bench import store
 from bench.cellfile import BrokenFileError, decode, encode, join, split
 from bench.errors import StorageError, UserError
-from bench.records import COLUMNS, Records
+from bench.records import COLUMNS, Floats, Records
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, new_run_id, open_run
 
 KEYS = [f"{i:032x}" for i in range(4)]
@@ -21,8 +21,9 @@ KEYS = [f"{i:032x}" for i in range(4)]
 def records(seed: int, n: int = 12) -> Records:
     rng = np.random.default_rng(seed)
     label, said, broken = rng.integers(0, 3, n), rng.integers(0, 3, n), rng.random(n) < 0.5
+    broken &= label == said
 
-    def f() -> np.ndarray:  # type: ignore[type-arg]
+    def f() -> Floats:
         return rng.random(n, dtype=np.float32)
 
     ids = np.array([f"sample/{i}" for i in range(n)])

@@ -29,7 +29,7 @@ def reproduction_table(found: Reproduction) -> RenderableType:
 
 
 def _summary(found: Reproduction) -> str:
-    counts = Counter(outcome.verdict for outcome in found.outcomes)
+    counts = Counter[str](outcome.verdict for outcome in found.outcomes)
     return f"{len(found.outcomes)} cells: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLE)
 
 

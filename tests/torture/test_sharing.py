@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 from pathlib import Path
 
@@ -30,10 +31,11 @@ def test_two_at_once_share_one_run(reference: Place, tmp_path: Path, capsys: pyt
     children = [start(place), start(place)]
     assert [child.wait() for child in children] == [0, 0]
     said = "".join(child.log.read_text() for child in children)
-    trainings = said.count("trained ")
+    trainings = len(re.findall(r"^trained ", said, re.MULTILINE))
     with capsys.disabled():
         print(
-            f"\ntwo at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())} of {CELLS} cells"
+            f"\ntwo at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())}"
+            f" of {CELLS} cells"
         )
     assert trainings == TRAININGS
     assert place.digests() == reference.digests()
