@@ -85,6 +85,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
+    run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     run.add_argument("--format", choices=FORMATS, default="table")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
@@ -110,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = load_suite(find_suite(options.suite))
     device = pipeline.choose_device(options.device)
-    how = pipeline.Options(options.results, device, options.only, options.fresh)
+    how = pipeline.Options(options.results, device, options.only, options.fresh, options.save_adversarials)
     if options.dry_run:
         from bench.preview import preview
         from bench.render.listing import preview_table

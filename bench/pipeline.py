@@ -33,6 +33,7 @@ class Options:
     device: str = "cpu"
     only: str = "*"
     fresh: bool = False
+    save_adversarials: bool = False
     cache: Path = field(default_factory=lambda: default_cache())
 
 
@@ -103,7 +104,7 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     except ModelError as error:
         raise UserError(str(error)) from None
     units = make_units(suite, cards, job.samples.content_hash)
-    run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh)
+    run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
     run_units(job, zoo, run, chosen, progress)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")

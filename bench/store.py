@@ -7,6 +7,7 @@ run.json. ``parts/<key>/`` holds what is done of a unit that is not finished.
 Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -36,7 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share."""
+    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
+
+    ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
+    """
 
     model: str
     seed: int
@@ -51,6 +55,7 @@ class CellEntry:
     seconds: float | None = None
     forwards: int | None = None
     backwards: int | None = None
+    adversarials: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,10 @@ class StoredRun:
 class OpenRun:
     """A run being made, by this process and maybe by others. Its header on disk always says what is finished."""
 
-    def __init__(self, path: Path, header: RunHeader) -> None:
+    def __init__(self, path: Path, header: RunHeader, *, images: bool = False) -> None:
         self.path = path
         self.header = header
+        self.images = images
         self._entries = {cell.key: cell for cell in header.cells}
         self._ours: set[str] = set()
 
@@ -125,8 +131,11 @@ class OpenRun:
         return self._entries
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """Those of ``keys`` that have no records yet."""
-        return [key for key in keys if self._entries[key].status != "ok"]
+        """Those of ``keys`` that have no records yet, or no images where these are asked for."""
+        return [key for key in keys if not self._is_finished(self._entries[key])]
+
+    def _is_finished(self, cell: CellEntry) -> bool:
+        return cell.status == "ok" and not (self.images and cell.adversarials is None)
 
     def claim(self, key: str) -> AbstractContextManager[bool]:
         """Claim the unit whose first cell is ``key``; yields False if another process has it."""
@@ -142,6 +151,13 @@ class OpenRun:
         facts = {name: str(getattr(entry, name)) for name in ("model", "seed", "attack", "eps", "norm", "library", "key")}
         self._write(_cell_file(self.path, key), encode(records, facts))
         self._update(key, status="ok", error=None, **cost)
+
+    def write_images(self, key: str, data: bytes, checked: dict[str, int]) -> Path:
+        """Store the adversarial images of a finished cell, and what the model said of them."""
+        file = _images_file(self.path, key)
+        self._write(file, data)
+        self._update(key, adversarials={"sha256": hashlib.sha256(data).hexdigest(), **checked})
+        return file
 
     def write_error(self, key: str, reason: str) -> None:
         """Note that a cell failed, and why."""
@@ -190,8 +206,10 @@ class OpenRun:
         stored = (_readable_header(file) if file.is_file() else None) or self.header
         for cell in stored.cells:
             mine = self._entries.get(cell.key)
-            if mine and mine.status != "ok" and (cell.status == "ok" or cell.key not in self._ours):
-                self._entries[cell.key] = replace(mine, status=cell.status, error=cell.error, **_cost(cell))
+            if mine and not self._is_finished(mine) and (cell.status == "ok" or cell.key not in self._ours):
+                self._entries[cell.key] = replace(
+                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **_cost(cell)
+                )
 
     def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:
         with self._locked():
@@ -215,8 +233,10 @@ class OpenRun:
         self._ours.add(key)
 
 
-def open_run(results: Path, header: RunHeader, *, fresh: bool) -> OpenRun:
+def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = False) -> OpenRun:
     """The run that ``header`` asks for: the newest with its fingerprint goes on, else a new one starts.
+
+    With ``images``, a cell is finished only when its adversarial images are stored too.
 
     Unless ``fresh``, cells that any run under ``results`` has finished are taken over, not computed again. A damaged one is
     named, and not taken.
@@ -224,7 +244,8 @@ def open_run(results: Path, header: RunHeader, *, fresh: bool) -> OpenRun:
     folder = results / header.suite_name
     with _locked(folder):
         previous = None if fresh else _newest(folder, header.fingerprint)
-        run = OpenRun(previous or folder / header.run_id, replace(header, run_id=previous.name if previous else header.run_id))
+        path = previous or folder / header.run_id
+        run = OpenRun(path, replace(header, run_id=path.name), images=images)
         (run.path / "cells").mkdir(parents=True, exist_ok=True)
         for orphan in run.path.rglob(f"{TEMPORARY}*"):
             orphan.unlink()  # files are written under this lock: its writer was killed
@@ -274,12 +295,26 @@ def _take_over(results: Path, run: OpenRun) -> None:
         donors = {cell.key: cell for cell in stored.cells if cell.key in wanted} if stored else {}
         for key in sorted(wanted & {file.stem for file in (path / "cells").glob("*.parquet")}):
             if _adopt(_cell_file(path, key), _cell_file(run.path, key)):
-                run._update(key, status="ok", error=None, **(_cost(donors[key]) if key in donors else {}))
+                run._update(key, status="ok", error=None, **(_kept(donors[key], path, run.path) if key in donors else {}))
                 wanted.discard(key)
         if path == run.path:
             for key in wanted & donors.keys():
                 if donors[key].status == "error":
                     run.write_error(key, donors[key].error or "")
+
+
+def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
+    """What comes along with the adopted ``cell``: its cost and, in its own run, its images if they are sound."""
+    images = cell.adversarials if donor == run else None
+    file = _images_file(run, cell.key)
+    if images is not None and not (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == images["sha256"]):
+        log.warning("%s: missing or damaged; not used", file)
+        images = None
+    return {**_cost(cell), "adversarials": images}
+
+
+def _images_file(run: Path, key: str) -> Path:
+    return run / "adversarials" / f"{key}.safetensors"
 
 
 def _folders_with_cells(results: Path) -> list[Path]:

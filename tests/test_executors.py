@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.numpy import load_file
 from torch import Tensor
 
 import bench.runner
@@ -32,8 +33,8 @@ from bench.plan import Cell, Unit
 from bench.progress import Progress
 from bench.records import COLUMNS, Records
 from bench.runner import make_target, run_unit
-from bench.store import CellEntry, OpenRun, RunHeader, open_run
-from tests.linear import linear_classifier, linear_samples
+from bench.store import CellEntry, OpenRun, RunHeader, StoredRun, open_run
+from tests.linear import linear_classifier, linear_samples, margins
 
 if TYPE_CHECKING:
     from adapters.zoo import Zoo
@@ -55,14 +56,14 @@ def unit_of(name: str) -> Unit:
 UNITS = [unit_of(name) for name in ("one", "two", "three")]
 
 
-def open_linear(results: Path) -> OpenRun:
+def open_linear(results: Path, *, images: bool = False) -> OpenRun:
     cells = tuple(
         CellEntry(u.model, u.seed, u.attack.label, str(c.eps), "linf", u.library, "exact", c.key)
         for u in UNITS
         for c in u.cells
     )
     header = RunHeader(1, "run-ffffffff", "f" * 32, "running", "linear", "16/255", {}, "d", 64, {}, (), cells)
-    return open_run(results, header, fresh=False)
+    return open_run(results, header, fresh=False, images=images)
 
 
 class LinearZoo:
@@ -347,3 +348,30 @@ def test_a_unit_that_another_process_finishes_is_not_computed(tmp_path: Path, sa
     run_all(ours)
     assert statuses(ours) == ["ok"] * 3
     assert calls == []
+
+
+def test_images_are_stored_and_checked_again(tmp_path: Path, sabotage: Any) -> None:
+    plain = open_linear(tmp_path)
+    run_all(plain)
+    calls = sabotage(lambda *_: None)
+    run = open_linear(tmp_path, images=True)
+    run_all(run)
+    assert len(calls) == 15, "the cells were finished, the images were not"
+    samples, cell = linear_samples(), UNITS[0].cells[1]
+    records = StoredRun(run.path).records(cell.key)
+    images = load_file(run.path / "adversarials" / f"{cell.key}.safetensors")["x"]
+    change = np.abs(images - samples.x).reshape(64, -1).max(1)
+    np.testing.assert_array_equal(change, records.linf)
+    np.testing.assert_array_equal((margins(images * 255) > 0), records.adv_pred == 1)
+    said = run.entries[cell.key].adversarials or {}
+    hit = records.success
+    assert 0 < hit.sum() == said["success"] == said["success_float32"]
+    rounded = margins(np.rint(images * 255)) > 0
+    assert said["success_uint8"] == int((rounded != samples.labels)[hit].sum())
+
+    calls.clear()
+    run_all(open_linear(tmp_path, images=True))
+    assert calls == []
+    (run.path / "adversarials" / f"{cell.key}.safetensors").write_bytes(b"damaged")
+    run_all(open_linear(tmp_path, images=True))
+    assert {label for label, _ in calls} == {"one"}

@@ -1,7 +1,7 @@
 """Units one after another in this process; those that another process is at are left to it."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
@@ -14,6 +14,7 @@ from bench.store import OpenRun
 
 if TYPE_CHECKING:
     from bench.pipeline import Job
+    from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
 
 log = logging.getLogger(__name__)
@@ -87,13 +88,27 @@ class _Worker:
         seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
         for key, records in zip(_keys(unit), result.records, strict=True):
             self.store.write_cell(key, records, seconds=seconds, forwards=forwards, backwards=backwards)
+        for key, records, images in zip(_keys(unit), result.records, result.images or (), strict=False):
+            self._store_images(unit, key, records, images)
         self.store.save("running")
         self.store.drop_parts(_keys(unit)[0])
 
+    def _store_images(self, unit: Unit, key: str, records: "Records", images: "Floats") -> None:
+        from bench.adversarials import encode, recheck
+
+        target = self._target_of(unit)
+        checked = recheck(target.classifier, images, records, target.batch_size)
+        file = self.store.write_images(key, encode(images, records), asdict(checked))
+        if checked.success_float32 != checked.success:
+            log.warning(
+                "%s: %d of %d successes fail when read again", file, checked.success - checked.success_float32, checked.success
+            )
+
     def _fail(self, unit: Unit, reason: str) -> None:
         log.warning("%s failed: %s", unit.label, reason)
-        for key in self.store.missing(_keys(unit)):
-            self.store.write_error(key, reason)
+        for key in _keys(unit):
+            if self.store.entries[key].status != "ok":
+                self.store.write_error(key, reason)
         self.store.save("running")
 
 

@@ -36,6 +36,8 @@ class Slice:
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     """``unit`` on all samples of ``target``; parts that ``run`` holds from an earlier attempt are not computed again.
 
+    Parts hold no images: where these are asked for, a unit that was stopped starts anew.
+
     Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
     """
     return _join([_part(unit, part, target, run) for part in slices(target)])
@@ -51,20 +53,22 @@ def slices(target: Target) -> Iterator[Slice]:
 def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
     key = unit.cells[0].key
     stored = run.read_part(key, part.index)
-    if stored is not None:
+    if stored is not None and not run.images:
         records, facts = stored
         cost = {name: kind(facts[name]) for name, kind in COSTS.items()}
         return UnitResult(split(records, len(unit.cells)), **cost)
     interrupt.check()
     smaller = part.of(target)
-    result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size)))
+    result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
     run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS})
     return result
 
 
 def _join(parts: list[UnitResult]) -> UnitResult:
     cost = {name: sum(getattr(part, name) for part in parts) for name in COSTS}
-    return UnitResult([join(list(cell)) for cell in zip(*(part.records for part in parts), strict=True)], **cost)
+    records = [join(list(cell)) for cell in zip(*(part.records for part in parts), strict=True)]
+    images = [np.concatenate(cell) for cell in zip(*(part.images or () for part in parts), strict=True)]
+    return UnitResult(records, **cost, images=images or None)
 
 
 def halving(size: int, attempt: Callable[[int], T]) -> T:
