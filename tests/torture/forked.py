@@ -1,9 +1,11 @@
 """``bench`` in forked children of a process that has imported everything: a run starts at once, and may be killed at once."""
 
+import logging
 import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,13 +65,17 @@ def start(place: Place, *options: str, before: Callable[[], None] = lambda: None
         os.dup2(output, 1)
         os.dup2(output, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        logging.root.handlers.clear()  # pytest's
         os.environ["BENCH_CACHE"] = str(place.cache)
         before()
         from bench.cli import main
 
         code = main(["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options])
-        sys.stdout.flush()
+    except BaseException:  # noqa: BLE001 (the log shows it, the exit code tells it)
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

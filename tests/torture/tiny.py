@@ -14,10 +14,10 @@ SUITE = textwrap.dedent("""\
     name: tiny
     backbone:
       pretrain:
-        data: {source: digits, classes: [0, 2, 4], size: 16}
+        data: {source: digits, classes: [0, 2, 4], size: 8}
         training: {epochs: 1, augmentation: none}
-    data: {source: digits, classes: [1, 3, 5], size: 16, samples: 24}
-    training: {epochs: 2, augmentation: none}
+    data: {source: digits, classes: [1, 3, 5], size: 8, samples: 18}
+    training: {epochs: 1, augmentation: none}
     models:
       - {name: full}
       - {name: lora, adaptation: {method: lora, r: 2, targets: [fc]}}
@@ -25,7 +25,7 @@ SUITE = textwrap.dedent("""\
     batch_size: 6
     attacks:
       - attack: fgsm
-      - {attack: pgd, steps: 3}
+      - {attack: pgd, steps: 2}
     """)
 CELLS = 2 * 2 * 2 * 2
 UNITS = 2 * 2 * 2
