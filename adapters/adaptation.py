@@ -76,9 +76,15 @@ def save_adapted(network: nn.Module, folder: Path) -> Path:
     """Write what tuning changed into ``folder``; returns the file that holds the weights."""
     if hasattr(network, "peft_config"):
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
-        return folder / ADAPTER / "adapter_model.safetensors"
-    save_file(network.state_dict(), folder / WEIGHTS)
-    return folder / WEIGHTS
+    else:
+        save_file(network.state_dict(), folder / WEIGHTS)
+    return weights_file(folder)
+
+
+def weights_file(folder: Path) -> Path:
+    """The file in ``folder`` that holds the tuned weights."""
+    adapter = folder / ADAPTER / "adapter_model.safetensors"
+    return adapter if adapter.is_file() else folder / WEIGHTS
 
 
 def load_adapted(network: nn.Module, folder: Path) -> nn.Module:

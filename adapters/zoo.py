@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from adapters.cache import alone, is_sound, new_folder, read_sums
+from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, TrainingSpec
 
@@ -81,15 +80,29 @@ class Zoo:
         """The card of ``recipe``'s model if it is trained already."""
         return _read_card(self.cache / "models" / recipe.key)
 
+    def files(self, recipe: Recipe) -> dict[str, str]:
+        """sha256 of each file of the trained model of ``recipe``, by name."""
+        backbone = read_sums(self.cache / "backbones" / recipe.backbone.key)
+        own = read_sums(self.cache / "models" / recipe.key)
+        return {**{f"backbone/{name}": digest for name, digest in backbone.items()}, **own}
+
     def ensure(self, recipe: Recipe) -> Card:
-        """The card of ``recipe``'s model, which is trained first if need be."""
-        return self.card(recipe) or self._train(recipe)
+        """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
+        if (card := self.card(recipe)) is not None:
+            return card
+        with alone(self.cache / "models" / recipe.key, recipe.name):
+            return self.card(recipe) or self._train(recipe)
 
     def load(self, recipe: Recipe) -> "Classifier":
-        """The trained classifier, on the zoo's device, in eval mode."""
-        from adapters.adaptation import load_adapted
+        """The trained classifier, on the zoo's device, in eval mode.
 
-        self.ensure(recipe)
+        Raises ModelError if its files are not those of its card.
+        """
+        from adapters.adaptation import load_adapted, weights_file
+
+        card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
+        if card.sha256 != _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights_file(folder)):
+            raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), self.cache / "models" / recipe.key)
         return self._classifier(recipe, network).eval()
 
@@ -100,7 +113,7 @@ class Zoo:
         network = adapt(self._fresh_network(recipe), recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network)
         losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=self.announce(recipe.name))
-        with _new_folder(self.cache / "models" / recipe.key) as folder:
+        with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), folder)
             sha = _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights)
             card = _card(network, recipe.adaptation.method, sha, losses)
@@ -120,20 +133,27 @@ class Zoo:
         return replace_head(network, len(recipe.images.classes)).requires_grad_(False)
 
     def _ensure_backbone(self, backbone: Backbone) -> Path:
-        from adapters.adaptation import WEIGHTS, build_backbone, save_adapted
-        from adapters.training import fit
+        from adapters.adaptation import WEIGHTS
 
         folder = self.cache / "backbones" / backbone.key
         if _read_card(folder) is None:
-            classes = len(backbone.images.classes)
-            network = build_backbone(backbone.spec, classes, backbone.seed)
-            classifier = self._wrap(network, backbone.spec, classes)
-            announce = self.announce(f"backbone ({classes} source classes)")
-            losses = fit(classifier, backbone.images, backbone.training, seed=backbone.seed, progress=announce)
-            with _new_folder(folder) as temporary:
-                weights = save_adapted(network.cpu(), temporary)
-                _write_card(temporary, _card(network, "scratch", _sha256(backbone.spec, weights), losses))
+            with alone(folder, "the backbone"):
+                if _read_card(folder) is None:
+                    self._train_backbone(backbone, folder)
         return folder / WEIGHTS
+
+    def _train_backbone(self, backbone: Backbone, folder: Path) -> None:
+        from adapters.adaptation import build_backbone, save_adapted
+        from adapters.training import fit
+
+        classes = len(backbone.images.classes)
+        network = build_backbone(backbone.spec, classes, backbone.seed)
+        classifier = self._wrap(network, backbone.spec, classes)
+        announce = self.announce(f"backbone ({classes} source classes)")
+        losses = fit(classifier, backbone.images, backbone.training, seed=backbone.seed, progress=announce)
+        with new_folder(folder) as temporary:
+            weights = save_adapted(network.cpu(), temporary)
+            _write_card(temporary, _card(network, "scratch", _sha256(backbone.spec, weights), losses))
 
     def _classifier(self, recipe: Recipe, network: "nn.Module") -> "Classifier":
         return self._wrap(network, recipe.backbone.spec, len(recipe.images.classes))
@@ -174,30 +194,11 @@ def _card(network: "nn.Module", method: str, sha256: str, losses: list[float]) -
 
 
 def _read_card(folder: Path) -> Card | None:
-    file = folder / CARD
-    if not file.is_file():
+    if not is_sound(folder):
         return None
-    fields = json.loads(file.read_text())
+    fields = json.loads((folder / CARD).read_text())
     return Card(**{**fields, "losses": tuple(fields["losses"])})
 
 
 def _write_card(folder: Path, card: Card) -> None:
     (folder / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")
-
-
-class _new_folder:  # noqa: N801 (used as a context manager)
-    """A folder that appears whole or not at all: filled under a temporary name, then renamed."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __enter__(self) -> Path:
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self.target.parent))
-        return self.temporary
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None and not self.target.exists():
-            os.replace(self.temporary, self.target)  # noqa: PTH105
-        else:
-            shutil.rmtree(self.temporary)

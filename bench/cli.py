@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints. Heavy imports stand inside the commands."""
 
 import argparse
+import errno
 import logging
 import sys
 import warnings
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from bench import __version__, cli_compare, cli_report
 from bench.errors import Exit, UserError
+from bench.interrupt import Interrupted
 from bench.output import show as _print
 from bench.output import write as _write
 
 FORMATS = ("table", "json", "csv", "md")
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,14 +26,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)  # noqa: T201
-        return Exit.USAGE
+        return _fail(str(error), error.exit_code)
+    except Interrupted as stop:
+        return _fail(f"interrupted ({stop}); what is finished is stored, the same command goes on from there", stop.exit_code)
     except KeyboardInterrupt:
-        print("bench: interrupted; the same command goes on from the last finished unit", file=sys.stderr)  # noqa: T201
-        return Exit.INTERRUPTED
+        return _fail("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has left; there is nobody to tell
         return Exit.OK
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}", Exit.INCOMPLETE)
+
+
+def _fail(message: str, code: int) -> int:
+    """Print ``message`` with whatever could steer the terminal made visible; returns ``code``."""
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
+    print(f"bench: {shown}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 def _quiet() -> None:
@@ -49,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
+    again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
+    again.add_argument("path", metavar="RUN", type=Path, help="a run's folder")
+    again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    again.add_argument("--format", choices=("table", "json"), default="table")
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
@@ -65,6 +83,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
+    run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     run.add_argument("--format", choices=FORMATS, default="table")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
@@ -90,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = load_suite(find_suite(options.suite))
     device = pipeline.choose_device(options.device)
-    how = pipeline.Options(options.results, device, options.only, options.fresh)
+    how = pipeline.Options(options.results, device, options.only, options.fresh, options.save_adversarials)
     if options.dry_run:
         from bench.preview import preview
         from bench.render.listing import preview_table
@@ -117,6 +136,22 @@ def _show_run(path: Path, options: argparse.Namespace) -> int:
         )
     print(f"stored: {path}", file=sys.stderr)  # noqa: T201
     return Exit.OK if card.status == "complete" else Exit.INCOMPLETE
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.pipeline import choose_device
+    from bench.progress import Progress
+    from bench.render.reproduction import reproduction_json, reproduction_table
+    from bench.reproduce import reproduce
+
+    found = reproduce(options.path, choose_device(options.device), Progress(Console(stderr=True)))
+    if options.format == "json":
+        _write(reproduction_json(found))
+    else:
+        _print(lambda _: reproduction_table(found))
+    return found.exit_code
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -1,11 +1,15 @@
 """Exact perturbation budgets: "8/255", "0.03" and 1e-3 are read as fractions, once."""
 
 import math
+import re
 from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+WRITTEN = re.compile(r"[+-]?\d{1,20}(\.\d{0,20})?(e[+-]?\d{1,2})?(/\d{1,20})?", re.ASCII | re.IGNORECASE)
+"""Bounded, since the exact fraction of 1e999999999 would fill any memory."""
 
 
 def parse_eps(value: Any) -> Fraction:
@@ -17,7 +21,10 @@ def parse_eps(value: Any) -> Fraction:
             raise ValueError
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError
-        eps = Fraction(str(value).replace(" ", ""))
+        text = str(value).replace(" ", "")
+        if not WRITTEN.fullmatch(text):
+            raise ValueError
+        eps = Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise _error("'{value}' is not a number; write eps as a fraction of the pixel range, like '8/255'", value) from None
     if eps <= 0:

@@ -16,3 +16,11 @@ class Exit(IntEnum):
 
 class UserError(Exception):
     """Something that the user gave cannot be used. The message says what, where, and the fix; the exit code is 2."""
+
+    exit_code = Exit.USAGE
+
+
+class StorageError(UserError):
+    """Something cannot be written. What is stored already stays, and the same command goes on from there."""
+
+    exit_code = Exit.INCOMPLETE

@@ -3,7 +3,9 @@
 import fnmatch
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -11,13 +13,13 @@ import platformdirs
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.zoo import Backbone, Card, Recipe, Zoo
-from bench import data, provenance
+from bench import data, interrupt, provenance
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
 from bench.executors.local import run_units
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
-from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, new_run_id, open_run
+from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class Options:
     device: str = "cpu"
     only: str = "*"
     fresh: bool = False
+    save_adversarials: bool = False
     cache: Path = field(default_factory=lambda: default_cache())
 
 
@@ -84,22 +87,43 @@ def make_job(suite: Suite) -> Job:
 
 
 def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
-    """Bring the run of ``suite`` to its end and return it. Attack failures become error cells; the run goes on."""
+    """Bring the run of ``suite`` to its end and return it. Attack failures become error cells; the run goes on.
+
+    Raises Interrupted if SIGINT or SIGTERM asked it to stop: it then has stored the batch, or ended the epoch, that it was at.
+    """
+    with interrupt.deferred():
+        return _run(suite, options, progress)
+
+
+def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
+    check_writable(options.results)
     job = make_job(suite)
-    zoo = Zoo(options.cache, progress.training, options.device)
+    zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
     try:
         cards = {model: zoo.ensure(recipe) for model, recipe in job.recipes.items()}
     except ModelError as error:
         raise UserError(str(error)) from None
     units = make_units(suite, cards, job.samples.content_hash)
-    run = open_run(options.results, _header(job, cards, units, options.device), fresh=options.fresh)
+    run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
     run_units(job, zoo, run, chosen, progress)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 
 
-def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], device: str) -> RunHeader:
+def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], None]:
+    """The progress callback of one training, which is where it can be interrupted: after an epoch."""
+    show = progress.training(title)
+
+    def epoch(done: int, total: int, loss: float) -> None:
+        show(done, total, loss)
+        if done < total:
+            interrupt.check()
+
+    return epoch
+
+
+def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit]) -> RunHeader:
     suite = job.suite
     cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
@@ -114,10 +138,12 @@ def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], dev
         suite=declared,
         data_hash=job.samples.content_hash,
         samples=len(job.samples),
-        provenance=provenance.collect(device),
+        provenance=provenance.collect(zoo.device),
         models=tuple(
-            ModelEntry(name, seed, card.method, card.trainable_parameters, card.parameters, card.sha256)
-            for (name, seed), card in cards.items()
+            ModelEntry(
+                *model, card.method, card.trainable_parameters, card.parameters, card.sha256, zoo.files(job.recipes[model])
+            )
+            for model, card in cards.items()
         ),
         cells=cells,
     )

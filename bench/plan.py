@@ -34,6 +34,11 @@ class Unit:
     cells: tuple[Cell, ...]
 
     @property
+    def key(self) -> str:
+        """The content key of just these cells together: names what is done of an unfinished unit."""
+        return content_key({"cells": [cell.key for cell in self.cells]})
+
+    @property
     def label(self) -> str:
         """The unit's name in progress lines, and what ``--only`` matches."""
         return f"{self.model}/{self.seed}/{self.attack.label}/{self.library}"

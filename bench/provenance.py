@@ -13,12 +13,15 @@ from typing import Any
 from bench import __version__
 
 PACKAGES = (
-    "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn"
+    "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn",
+    "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
 )  # fmt: skip
 
 
 def collect(device: str) -> dict[str, Any]:
     """Versions, device, commit, command line and time of the run about to start."""
+    import torch
+
     return {
         "bench_version": __version__,
         "commit": _git("rev-parse", "HEAD"),
@@ -27,6 +30,8 @@ def collect(device: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "device": device,
+        "device_name": _device_name(device),
+        "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
         "packages": {name: version_of(name) for name in PACKAGES},
         "command": shlex.join(sys.argv),
@@ -43,6 +48,12 @@ def _processor() -> str:
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
     known = [facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts]
     return " / ".join(known) or platform.processor()
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
 
 
 def version_of(distribution: str) -> str | None:

@@ -44,12 +44,13 @@ class Target:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """A unit's records, one per eps, and what they cost."""
+    """A unit's records, one per eps, and what they cost; on request its images (float32, N x C x H x W), one per eps."""
 
     records: list[Records]
     seconds: float
     forwards: int
     backwards: int
+    images: list[Floats] | None = None
 
 
 def make_target(classifier: Classifier, samples: ImageSet, batch_size: int) -> Target:
@@ -62,7 +63,7 @@ def make_target(classifier: Classifier, samples: ImageSet, batch_size: int) -> T
     return Target(classifier, samples, _join(parts), batch_size)
 
 
-def run_unit(unit: Unit, target: Target) -> UnitResult:
+def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
     """Attack the correctly predicted samples of ``target`` at every eps of ``unit``.
 
     Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever the library raises.
@@ -75,13 +76,16 @@ def run_unit(unit: Unit, target: Target) -> UnitResult:
     )
     grid = [float(cell.eps) for cell in unit.cells]
     rows = [_clean_rows(target) for _ in grid]
+    images = [target.samples.x for _ in grid] if keep_images else None
     for index in _batches(target.correct, target.batch_size):
         x = torch.from_numpy(target.samples.x[index]).to(device)
         y = torch.from_numpy(target.samples.labels[index]).to(device)
-        for row, eps, adversarial in zip(rows, grid, craft(x, y, grid), strict=True):
-            _write_rows(row, index, _judge(unit, target.classifier, x, y, adversarial, eps))
+        for i, adversarial in enumerate(craft(x, y, grid)):
+            _write_rows(rows[i], index, _judge(unit, target.classifier, x, y, adversarial, grid[i]))
+            if images is not None:
+                images[i][index] = adversarial.cpu().numpy()
     records = [_records(target, row) for row in rows]
-    return UnitResult(records, time.perf_counter() - started, access.forwards, access.backwards)
+    return UnitResult(records, time.perf_counter() - started, access.forwards, access.backwards, images)
 
 
 def _batches(index: Ints, size: int) -> list[Ints]:

@@ -20,6 +20,7 @@ from bench.errors import UserError
 from bench.gate import Gate
 
 Attack = Fgsm | Pgd
+MAX_ERRORS = 20
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -64,6 +65,8 @@ class Suite(Strict):
     batch_size: Annotated[int, Field(ge=1)] = 128
     precision: Literal["fp32"] = "fp32"
     gate: Gate = Gate()
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,7 +146,9 @@ def load_suite(path: Path) -> Suite:
     try:
         return Suite.model_validate(document.data)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(error, document))) from None
+        found = list(_explain(error, document))
+        more = [f"and {len(found) - MAX_ERRORS} more"] if len(found) > MAX_ERRORS else []
+        raise UserError("\n".join(found[:MAX_ERRORS] + more)) from None
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:

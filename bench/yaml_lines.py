@@ -8,9 +8,12 @@ import yaml
 
 from bench.errors import UserError
 
-MAX_BYTES = 1_000_000
-MAX_NODES = 100_000
+MAX_BYTES = 100_000
+MAX_NODES = 20_000
 """Values a document may hold once its aliases are expanded: far above any real suite, far below a YAML bomb."""
+MAX_DEPTH = 50
+MAX_DIGITS = 100
+INTEGER = "tag:yaml.org,2002:int"
 
 Loc = tuple[str | int, ...]
 
@@ -39,18 +42,30 @@ def read(path: Path) -> Document:
     """The YAML document in ``path``. Raises UserError if it cannot be read, is no YAML, or is too large."""
     text = _text(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Loc, int] = {(): 1}
-        if node is not None:
-            _Walker(path, lines).walk(node, ())
-        return Document(path, yaml.safe_load(text), lines)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:
+        raise _invalid(path, error) from None
+    except yaml.YAMLError as error:
         raise UserError(f"{path}:1: not valid YAML: {error}") from None
     except RecursionError:
         raise UserError(f"{path}:1: nested too deeply") from None
+    lines: dict[Loc, int] = {(): 1}
+    if node is None:
+        return Document(path, None, lines)
+    _Walker(path, lines).walk(node, ())
+    try:
+        return Document(path, loader.construct_document(node), lines)
+    except yaml.MarkedYAMLError as error:
+        raise _invalid(path, error) from None
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        # What PyYAML raises for a value that is not of the type that its tag claims, as `!!int x`.
+        raise UserError(f"{path}:1: not valid YAML: a value does not fit its tag ({error})") from None
+
+
+def _invalid(path: Path, error: yaml.MarkedYAMLError) -> UserError:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return UserError(f"{path}:{line}: not valid YAML: {error.problem}")
 
 
 def _text(path: Path) -> str:
@@ -71,15 +86,21 @@ class _Walker:
         self.path = path
         self.lines = lines
         self.open: set[int] = set()
+        self.visited = 0
 
     def walk(self, node: yaml.Node, loc: Loc) -> None:
         """Note the lines of ``node``'s children."""
-        if len(self.lines) > MAX_NODES:
+        self.visited += 1
+        if self.visited > MAX_NODES:
             raise UserError(f"{self.path}: more than {MAX_NODES:,} values once its aliases are expanded")
+        if len(loc) > MAX_DEPTH:
+            raise UserError(f"{self.path}:{node.start_mark.line + 1}: nested too deeply (more than {MAX_DEPTH} levels)")
         if id(node) in self.open:
             raise UserError(f"{self.path}:{node.start_mark.line + 1}: this alias contains itself")
         self.open.add(id(node))
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.ScalarNode):
+            self._scalar(node)
+        elif isinstance(node, yaml.MappingNode):
             self._mapping(node, loc)
         elif isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):
@@ -88,11 +109,19 @@ class _Walker:
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> None:
         for key, value in node.value:
+            self.walk(key, (*loc, "?"))
             child = (*loc, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
             line = key.start_mark.line + 1
             if child in self.lines and self.lines[child] >= node.start_mark.line + 1:
                 raise UserError(f"{self.path}:{line}: key '{child[-1]}' is given twice (first on line {self.lines[child]})")
             self._child(value, child, key)
+
+    def _scalar(self, node: yaml.ScalarNode) -> None:
+        where = f"{self.path}:{node.start_mark.line + 1}"
+        if node.tag == INTEGER and len(node.value) > MAX_DIGITS:
+            raise UserError(f"{where}: a number of {len(node.value):,} digits")
+        if any("\ud800" <= c <= "\udfff" for c in node.value):
+            raise UserError(f"{where}: holds half of a surrogate pair, which is no text")
 
     def _child(self, node: yaml.Node, loc: Loc, marked: yaml.Node) -> None:
         self.lines[loc] = marked.start_mark.line + 1

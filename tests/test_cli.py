@@ -73,7 +73,7 @@ def test_fresh_run_gives_byte_identical_records(home: Path, first_run: subproces
 
 @pytest.mark.usefixtures("first_run")
 def test_deleted_cell_is_computed_again_and_only_that(home: Path) -> None:
-    for run in sorted((home / "results" / "tiny").iterdir())[1:]:
+    for run in sorted((home / "results" / "tiny").glob("2*"))[1:]:
         shutil.rmtree(run)  # else the cell is taken over from there
     cells = sorted(home.glob("results/*/*/cells/*"))
     content = cells[0].read_bytes()

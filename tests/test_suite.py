@@ -68,7 +68,7 @@ def test_one_clear_message(case: str, tmp_path: Path, capsys: pytest.CaptureFixt
         (b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
             b"%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n" % ((c, c) + (c - 1,) * 10) for c in range(ord("b"), ord("k"))
         ), "once its aliases are expanded"),
-        (b"x" * 2_000_000, "larger than 1,000,000 bytes"),
+        (b"x" * 2_000_000, "larger than 100,000 bytes"),
         (b"a: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
     ids=["empty", "list", "bytes", "recursive alias", "deep", "bomb", "huge", "python tag"],

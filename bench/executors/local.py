@@ -1,68 +1,141 @@
-"""Units one after another in this process."""
+"""Units one after another in this process; those that another process is at are left to it."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
+from bench import interrupt
+from bench.errors import UserError
+from bench.executors.limit import TimeLimitError, time_limit
 from bench.plan import Unit
 from bench.progress import Progress
 from bench.store import OpenRun
 
 if TYPE_CHECKING:
     from bench.pipeline import Job
+    from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
 
 log = logging.getLogger(__name__)
 
 
 def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: Progress) -> None:
-    """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells."""
-    pending = [part for unit in units if (part := _unfinished(unit, run)).cells]
+    """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells.
+
+    Units that failed in an earlier attempt come last. Raises Interrupted if the run was asked to stop, and StorageError.
+    """
+    pending = [unit for unit in units if run.missing(_keys(unit))]
     if not pending:
         return
-    from bench.runner import run_unit
-
-    target: Target | None = None
-    last: tuple[str, int] | None = None
+    pending.sort(key=lambda unit: any(run.entries[key].status == "error" for key in _keys(unit)))
+    worker = _Worker(job, zoo, run)
+    elsewhere = []
     with progress.units(len(pending)) as finished:
         for unit in pending:
-            if target is None or last != (unit.model, unit.seed):
-                target, last = _target(job, zoo, unit), (unit.model, unit.seed)
-            try:
-                _store(run, unit, run_unit(unit, target))
-            except Exception as error:  # noqa: BLE001 (whatever a library raises becomes an error cell with its reason)
-                log.warning("%s failed: %s: %s", unit.label, type(error).__name__, error)
-                for cell in unit.cells:
-                    run.write_error(cell.key, f"{type(error).__name__}: {error}")
-            run.save("running")
+            with run.claim(_keys(unit)[0]) as ours:
+                if ours:
+                    worker.run(unit)
+            if ours:
+                finished(unit.label)
+            else:
+                elsewhere.append(unit)
+        for unit in elsewhere:
+            with run.wait_for(_keys(unit)[0]):
+                worker.run(unit)
             finished(unit.label)
 
 
-def _unfinished(unit: Unit, run: OpenRun) -> Unit:
-    """``unit`` with only the cells that have no records yet."""
-    missing = set(run.missing([cell.key for cell in unit.cells]))
-    return replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
+class _Worker:
+    """Runs claimed units, keeping the model of the last one."""
+
+    def __init__(self, job: "Job", zoo: Zoo, run: OpenRun) -> None:
+        self.job = job
+        self.zoo = zoo
+        self.store = run
+        self._model: tuple[str, int] | None = None
+        self._target: Target | None = None
+
+    def run(self, unit: Unit) -> None:
+        """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
+        self.store.refresh()
+        missing = set(self.store.missing(_keys(unit)))
+        unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
+        if not unit.cells:
+            return
+        interrupt.check()
+        try:
+            self._finish(unit, self._attack(unit))
+        except UserError:
+            raise
+        except (Exception, TimeLimitError) as error:  # noqa: BLE001 (the cell says it)
+            self._fail(unit, _reason(error, self.job.suite.time_limit))
+
+    def _attack(self, unit: Unit) -> "UnitResult":
+        from bench.executors.parts import run_in_parts
+
+        target = self._target_of(unit)
+        limit = self.job.suite.time_limit
+        with time_limit(limit, lambda: self._fail(unit, f"it hung in native code beyond the time limit of {limit:g} s")):
+            return run_in_parts(unit, target, self.store)
+
+    def _target_of(self, unit: Unit) -> "Target":
+        if self._target is None or self._model != (unit.model, unit.seed):
+            self._target = None  # free the last model's memory first
+            self._target, self._model = _make_target(self.job, self.zoo, unit), (unit.model, unit.seed)
+        return self._target
+
+    def _finish(self, unit: Unit, result: "UnitResult") -> None:
+        share = len(unit.cells)
+        seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
+        for key, records in zip(_keys(unit), result.records, strict=True):
+            self.store.write_cell(key, records, seconds=seconds, forwards=forwards, backwards=backwards)
+        for key, records, images in zip(_keys(unit), result.records, result.images or (), strict=False):
+            self._store_images(unit, key, records, images)
+        self.store.save("running")
+        self.store.drop_parts(unit.key)
+
+    def _store_images(self, unit: Unit, key: str, records: "Records", images: "Floats") -> None:
+        from bench.adversarials import encode, recheck
+
+        target = self._target_of(unit)
+        checked = recheck(target.classifier, images, records, target.batch_size)
+        file = self.store.write_images(key, encode(images, records), asdict(checked))
+        if checked.success_float32 != checked.success:
+            log.warning(
+                "%s: %d of %d successes fail when read again", file, checked.success - checked.success_float32, checked.success
+            )
+
+    def _fail(self, unit: Unit, reason: str) -> None:
+        log.warning("%s failed: %s", unit.label, reason)
+        for key in self.store.missing(_keys(unit)):
+            self.store.write_error(key, reason)
+        self.store.save("running")
 
 
-def _target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
+def _make_target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
+    import numpy as np
     import torch
 
     from adapters.lossless import lossless
-    from bench.runner import make_target
+    from bench.executors.parts import halving
+    from bench.runner import AttackError, make_target
 
     classifier = zoo.load(job.recipes[unit.model, unit.seed])
     probe = torch.from_numpy(job.samples.x[: job.suite.batch_size]).to(classifier.device)
-    return make_target(lossless(classifier, probe), job.samples, job.suite.batch_size)
+    frozen = halving(len(probe), lambda size: lossless(classifier, probe[:size]))
+    target = halving(job.suite.batch_size, lambda size: make_target(frozen, job.samples, size))
+    broken = int((~np.isfinite(target.clean.prob)).sum())
+    if broken:
+        raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
+    return replace(target, batch_size=job.suite.batch_size)
 
 
-def _store(run: OpenRun, unit: Unit, result: "UnitResult") -> None:
-    share = len(unit.cells)
-    for cell, records in zip(unit.cells, result.records, strict=True):
-        run.write_cell(
-            cell.key,
-            records,
-            seconds=round(result.seconds / share, 4),
-            forwards=result.forwards // share,
-            backwards=result.backwards // share,
-        )
+def _keys(unit: Unit) -> list[str]:
+    return [cell.key for cell in unit.cells]
+
+
+def _reason(error: BaseException, limit: float | None) -> str:
+    if isinstance(error, TimeLimitError):
+        return f"it took longer than the suite's time limit of {limit:g} s"
+    return f"{type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """Scorecard -> JSON, CSV and Markdown for other programs."""
 
 import csv
+import html
 import io
 import json
 from fractions import Fraction
@@ -55,7 +56,12 @@ def to_markdown(card: Scorecard) -> str:
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
+
+
+def _plain(cell: str) -> str:
+    """``cell`` as it is read, whatever a page would make of it."""
+    return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
 
 
 def _model(m: ModelScore) -> dict[str, Any]:

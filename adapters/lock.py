@@ -1,0 +1,54 @@
+"""One process at a time: a lock file that names its owner.
+
+The kernel frees the lock when its owner ends, however it ends, so that a lock file left behind holds nobody up. Where a file
+system has no such locks, filelock falls back to a file with the owner's process id and takes it over once that process is gone.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def held(file: Path, what: str) -> Iterator[None]:
+    """Hold the lock ``file`` of ``what``, waiting while another process does; says once who that is."""
+    with claimed(file) as free:
+        if free:
+            yield
+            return
+    log.warning("%s: waiting for %s", what, _owner(file))
+    with FileLock(file):
+        _sign(file)
+        yield
+
+
+@contextmanager
+def claimed(file: Path) -> Iterator[bool]:
+    """Hold the lock ``file`` if nobody does; yields whether it is held."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        _sign(file)
+        yield True
+    finally:
+        lock.release()
+
+
+def _sign(file: Path) -> None:
+    file.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+
+
+def _owner(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip() or "another process"

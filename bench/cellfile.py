@@ -1,0 +1,83 @@
+"""A cell's file: its records as parquet bytes that carry their own checksum.
+
+The sha256 is that of the whole file with the checksum itself blanked, so that a change of any byte is found, and a file can be
+trusted without anything beside it.
+"""
+
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.records import COLUMNS, Records
+
+CELL_VERSION = 1
+BLANK = b"0" * 64
+_BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
+"""What pyarrow raises for damaged bytes."""
+
+Facts = dict[str, str]
+
+
+class BrokenFileError(Exception):
+    """The bytes are not what was written. The message says in which way."""
+
+
+def encode(records: Records, facts: Facts) -> bytes:
+    """``records`` and the ``facts`` about them as a sealed parquet file; equal input gives equal bytes."""
+    table = pa.table({name: getattr(records, name) for name in COLUMNS})
+    metadata = {**facts, "version": str(CELL_VERSION), "sha256": BLANK.decode()}
+    sink = pa.BufferOutputStream()
+    # Without Arrow's own copy of the schema, the checksum stands in the file once.
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)
+    data: bytes = sink.getvalue().to_pybytes()
+    if data.count(BLANK) != 1:
+        raise ValueError("the place of the checksum is not unique")
+    return data.replace(BLANK, hashlib.sha256(data).hexdigest().encode())
+
+
+def decode(data: bytes) -> tuple[Records, Facts]:
+    """The records and facts in ``data``. Raises BrokenFileError if any byte of it changed since ``encode``."""
+    facts = verify(data)
+    try:
+        table = pq.read_table(pa.BufferReader(data), columns=list(COLUMNS))
+    except _BROKEN as error:
+        raise BrokenFileError(f"not a cell's file ({error})") from None
+    return Records(*(_column(table, name) for name in COLUMNS)), facts
+
+
+def verify(data: bytes) -> Facts:
+    """The facts in ``data``, whose checksum fits. Raises BrokenFileError otherwise."""
+    try:
+        found = pq.read_metadata(pa.BufferReader(data)).metadata or {}
+        facts = {key.decode(): value.decode() for key, value in found.items()}
+    except _BROKEN:
+        raise BrokenFileError("truncated or damaged: it is no parquet file") from None
+    seal = facts.pop("sha256", "")
+    if not seal:
+        raise BrokenFileError("it has no checksum")
+    if hashlib.sha256(data.replace(seal.encode(), BLANK, 1)).hexdigest() != seal:
+        raise BrokenFileError("damaged: its checksum does not fit")
+    if facts.get("version") != str(CELL_VERSION):
+        raise BrokenFileError(f"it is of version {facts.get('version')}; this one reads version {CELL_VERSION}")
+    return facts
+
+
+def join(parts: list[Records]) -> Records:
+    """The rows of all ``parts``, in order."""
+    return Records(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Records)))
+
+
+def split(records: Records, count: int) -> list[Records]:
+    """``records`` in ``count`` equal parts: undoes ``join`` of parts of one length."""
+    columns = [np.split(getattr(records, f.name), count) for f in fields(Records)]
+    return [Records(*parts) for parts in zip(*columns, strict=True)]
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray:
+    column: np.ndarray = table.column(name).to_numpy()
+    return column.astype(np.str_) if name == "id" else column

@@ -1,0 +1,104 @@
+"""A unit in parts of one batch each: a killed run loses at most the part it was at."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bench import interrupt
+from bench.cellfile import join, split
+from bench.plan import Unit
+from bench.records import Ints
+from bench.runner import Target, UnitResult, run_unit
+from bench.store import OpenRun
+
+T = TypeVar("T")
+COSTS: dict[str, Callable[[str], Any]] = {"seconds": float, "forwards": int, "backwards": int}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stretch of consecutive samples, all with the attacked ones of one batch among them."""
+
+    index: int
+    samples: Ints
+
+    def of(self, target: Target) -> Target:
+        """``target`` with these samples only."""
+        clean = replace(target.clean, **{f.name: getattr(target.clean, f.name)[self.samples] for f in fields(target.clean)})
+        return replace(target, samples=target.samples.take(self.samples), clean=clean)
+
+
+def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
+    """``unit`` on all samples of ``target``; parts that ``run`` holds from an earlier attempt are not computed again.
+
+    Parts hold no images: where these are asked for, a unit that was stopped starts anew.
+
+    Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
+    """
+    return _join([_part(unit, part, target, run) for part in slices(target)])
+
+
+def slices(target: Target) -> Iterator[Slice]:
+    """All samples of ``target``, cut so that each slice has one batch of samples to attack."""
+    firsts = target.correct[target.batch_size :: target.batch_size]
+    for index, samples in enumerate(np.split(np.arange(len(target.samples)), firsts)):
+        yield Slice(index, samples)
+
+
+def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
+    key = unit.key
+    stored = run.read_part(key, part.index)
+    if stored is not None and not run.images:
+        records, facts = stored
+        cost = {name: kind(facts[name]) for name, kind in COSTS.items()}
+        return UnitResult(split(records, len(unit.cells)), **cost)
+    interrupt.check()
+    smaller = part.of(target)
+    result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
+    run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS})
+    return result
+
+
+def _join(parts: list[UnitResult]) -> UnitResult:
+    cost = {name: sum(getattr(part, name) for part in parts) for name in COSTS}
+    records = [join(list(cell)) for cell in zip(*(part.records for part in parts), strict=True)]
+    images = [np.concatenate(cell) for cell in zip(*(part.images or () for part in parts), strict=True)]
+    return UnitResult(records, **cost, images=images or None)
+
+
+def halving(size: int, attempt: Callable[[int], T]) -> T:
+    """``attempt(size)``, again with half the size as long as it runs out of memory. Raises what a size of 1 raises."""
+    while True:
+        try:
+            return attempt(size)
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            log.warning("out of memory with batches of %d; trying %d", size, size // 2)
+        size //= 2
+        _free_memory()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether numpy, torch or the device could not allocate. On the CPU torch says so in words only."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
+    )
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,224 @@
+"""Broken storage: what is damaged is found, named and computed anew; what is sound stays."""
+
+import dataclasses
+import logging
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import store
+from bench.cellfile import BrokenFileError, decode, encode, join, split
+from bench.errors import StorageError, UserError
+from bench.records import COLUMNS, Floats, Records
+from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, new_run_id, open_run
+
+KEYS = [f"{i:032x}" for i in range(4)]
+
+
+def records(seed: int, n: int = 12) -> Records:
+    rng = np.random.default_rng(seed)
+    label, said, broken = rng.integers(0, 3, n), rng.integers(0, 3, n), rng.random(n) < 0.5
+    broken &= label == said
+
+    def f() -> Floats:
+        return rng.random(n, dtype=np.float32)
+
+    ids = np.array([f"sample/{i}" for i in range(n)])
+    return Records(ids, label, said, f(), f(), said, f(), f(), broken, f(), f(), f(), f())
+
+
+def header(fingerprint: str = "f" * 32, keys: list[str] = KEYS) -> RunHeader:
+    cells = tuple(CellEntry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys))
+    return RunHeader(
+        1, new_run_id(fingerprint), fingerprint, "running", "tiny", "1", {}, "d", 12, {"commit": None, "dirty": False},
+        (ModelEntry("m", 0, "full", 1, 1, "s"),), cells,
+    )  # fmt: skip
+
+
+def finished_run(results: Path) -> OpenRun:
+    run = open_run(results, header(), fresh=False)
+    for i, key in enumerate(KEYS):
+        run.write_cell(key, records(i), seconds=1.0, forwards=2, backwards=3)
+    run.save("incomplete")
+    return run
+
+
+def cell_file(run: OpenRun, i: int) -> Path:
+    return run.path / "cells" / f"{KEYS[i]}.parquet"
+
+
+def test_a_changed_bit_anywhere_is_found() -> None:
+    data = encode(records(0), {"key": "k"})
+    assert data == encode(records(0), {"key": "k"})
+    found, facts = decode(data)
+    assert facts["key"] == "k"
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(records(0), name), strict=True)
+    tried = undetected = 0
+    for position in range(len(data)):
+        for damaged in (
+            data[:position],
+            data[:position] + bytes([data[position] ^ (1 << position % 8)]) + data[position + 1 :],
+        ):
+            tried += 1
+            try:
+                decode(damaged)
+                undetected += 1
+            except BrokenFileError:
+                pass
+    print(f"broken cell files: {tried} truncations and bit flips, {tried - undetected} found")
+    assert undetected == 0
+
+
+def test_parts_join_and_split() -> None:
+    parts = [records(0), records(1)]
+    for back, part in zip(split(join(parts), 2), parts, strict=True):
+        for name in COLUMNS:
+            np.testing.assert_array_equal(getattr(back, name), getattr(part, name))
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "empty": lambda file: file.write_bytes(b""),
+    "flipped": flip,
+    "deleted": Path.unlink,
+    "swapped": lambda file: file.write_bytes(file.with_stem(KEYS[0]).read_bytes()),
+    "another version": lambda file: file.write_bytes(encode(records(1), {"key": KEYS[1]}).replace(b"PAR1", b"PAR2")),
+    "without checksum": lambda file: __import__("pyarrow.parquet").parquet.write_table(
+        __import__("pyarrow").table({name: getattr(records(9), name) for name in COLUMNS}), file
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_cell_is_named_and_only_it_is_computed_again(
+    damage: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = finished_run(tmp_path)
+    assert StoredRun(run.path).header.status == "complete"
+    damage(cell_file(run, 1))
+
+    seen = StoredRun(run.path).header.cells
+    assert [cell.status for cell in seen] == ["ok", "error", "ok", "ok"]
+    assert KEYS[1] in (seen[1].error or "")
+    with pytest.raises(UserError, match="run the suite again"):
+        StoredRun(run.path).records(KEYS[1])
+
+    with caplog.at_level(logging.WARNING):
+        again = open_run(tmp_path, header(), fresh=False)
+    assert again.path == run.path
+    assert again.missing(KEYS) == [KEYS[1]]
+    if damage is not DAMAGE["deleted"]:
+        assert KEYS[1] in caplog.text
+
+
+def test_a_sound_copy_in_another_run_replaces_a_damaged_cell(tmp_path: Path) -> None:
+    finished_run(tmp_path)
+    other = open_run(tmp_path, header("e" * 32), fresh=False)
+    assert other.missing(KEYS) == []
+    flip(cell_file(other, 2))
+    assert open_run(tmp_path, header("e" * 32), fresh=False).missing(KEYS) == []
+    np.testing.assert_array_equal(StoredRun(other.path).records(KEYS[2]).label, records(2).label)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"schema_version": 1}', '{"schema_version": 99}'])
+def test_a_lost_run_json_loses_no_cell(text: str | None, tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    file = run.path / "run.json"
+    file.unlink() if text is None else file.write_text(text)
+    again = open_run(tmp_path, header(), fresh=False)
+    assert again.missing(KEYS) == []
+    assert StoredRun(again.path).header.status == "complete"
+
+
+def test_a_newer_run_is_refused_by_name(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    (run.path / "run.json").write_text('{"schema_version": 99}')
+    with pytest.raises(UserError, match=r"run\.json: written by a newer version"):
+        StoredRun(run.path)
+
+
+def test_two_processes_merge_what_they_finish(tmp_path: Path) -> None:
+    a = open_run(tmp_path, header(), fresh=False)
+    b = open_run(tmp_path, header(), fresh=False)
+    assert a.path == b.path
+    a.write_cell(KEYS[0], records(0), seconds=1.0)
+    b.write_cell(KEYS[1], records(1), seconds=2.0)
+    b.write_error(KEYS[2], "it broke")
+    a.save("running")
+    b.save("incomplete")
+    a.save("incomplete")
+    cells = StoredRun(a.path).header.cells
+    assert [c.status for c in cells] == ["ok", "ok", "error", "missing"]
+    assert [c.seconds for c in cells] == [1.0, 2.0, None, None]
+    assert cells[2].error == "it broke"
+    a.write_cell(KEYS[2], records(2))
+    a.save("incomplete")
+    b.save("incomplete")
+    assert StoredRun(a.path).header.cells[2].status == "ok", "a finished cell stays finished"
+
+
+def test_a_unit_has_one_owner(tmp_path: Path) -> None:
+    a, b = (open_run(tmp_path, header(), fresh=False) for _ in range(2))
+    with a.claim(KEYS[0]) as ours, b.claim(KEYS[0]) as theirs, b.claim(KEYS[1]) as other:
+        assert (ours, theirs, other) == (True, False, True)
+    with b.claim(KEYS[0]) as ours:
+        assert ours
+
+
+def test_models_of_one_content_share_cells_and_keep_their_entries(tmp_path: Path) -> None:
+    twins = dataclasses.replace(header(), cells=tuple(dataclasses.replace(c, model=m) for m in "ab" for c in header().cells))
+    run = open_run(tmp_path, twins, fresh=False)
+    run.write_cell(KEYS[0], records(0))
+    run.save("incomplete")
+    assert [(c.model, c.status) for c in StoredRun(run.path).header.cells if c.key == KEYS[0]] == [("a", "ok"), ("b", "ok")]
+
+
+def test_disk_full_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    run = open_run(tmp_path, header(), fresh=False)
+    run.write_cell(KEYS[0], records(0))
+    run.save("running")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"cannot be written: File too large; what is stored stays"):
+            run.write_cell(KEYS[1], records(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.rglob(f"{store.TEMPORARY}*"))
+    assert open_run(tmp_path, header(), fresh=False).missing(KEYS) == KEYS[1:]
+
+
+def test_temporary_files_of_killed_writers_go(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    (run.path / "cells" / f"{store.TEMPORARY}abc").write_bytes(b"half")
+    open_run(tmp_path, header(), fresh=False)
+    assert not list(tmp_path.rglob(f"{store.TEMPORARY}*"))
+
+
+def test_results_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written: .*give another folder with --results"):
+        store.check_writable(tmp_path / "file" / "results")
+
+
+def test_a_damaged_part_is_named_and_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = open_run(tmp_path, header(), fresh=False)
+    run.write_part(KEYS[0], 0, records(0), {"seconds": "1"})
+    run.write_part(KEYS[0], 1, records(1), {"seconds": "2"})
+    flip(run.path / "parts" / KEYS[0] / "00001.parquet")
+    first = run.read_part(KEYS[0], 0)
+    assert first is not None
+    assert first[1]["seconds"] == "1"
+    assert run.read_part(KEYS[0], 1) is None
+    assert run.read_part(KEYS[0], 2) is None
+    assert "00001.parquet: damaged" in caplog.text

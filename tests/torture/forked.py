@@ -1,0 +1,105 @@
+"""``bench`` in forked children of a process that has imported everything: a run starts at once, and may be killed at once."""
+
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tests.torture.tiny import Place
+
+WRITES = {"open", "os.rename", "os.mkdir", "os.remove", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.rmtree", "os.rmdir"}
+
+
+def warm_up() -> None:
+    """Import what a run imports; a fork may not inherit running threads."""
+    import peft  # noqa: F401
+
+    import bench.attacks.via_art
+    import bench.attacks.via_foolbox
+    import bench.pipeline
+    import bench.runner  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+@dataclass
+class Child:
+    """A ``bench run`` in a child process."""
+
+    pid: int
+    log: Path
+
+    def wait(self) -> int:
+        """Its exit code; minus the signal's number if it was killed."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def kill_after(self, seconds: float, number: int = signal.SIGKILL) -> int:
+        """Its exit code after ``number`` was sent to it, unless it ended before."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.kill(self.pid, number)
+        return self.wait()
+
+
+def start(place: Place, *options: str, before: Callable[[], None] = lambda: None) -> Child:
+    """Fork a ``bench run`` of the suite of ``place``; ``before`` runs in the child first."""
+    log = place.folder / f"log-{len(list(place.folder.glob('log-*')))}.txt"
+    log.touch()
+    pid = os.fork()
+    if pid:
+        return Child(pid, log)
+    code = 70
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        logging.root.handlers.clear()  # pytest's
+        os.environ["BENCH_CACHE"] = str(place.cache)
+        before()
+        from bench.cli import main
+
+        code = main(["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options])
+    except BaseException:  # noqa: BLE001 (the log shows it, the exit code tells it)
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def kill_at_write(place: Place, number: int) -> Callable[[], None]:
+    """A ``before`` that kills the child right before its ``number``-th operation on files of ``place``."""
+    left = [number]
+
+    def count() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return _on_write(place, count)
+
+
+def count_writes(place: Place, tally: Path) -> Callable[[], None]:
+    """A ``before`` after which ``tally`` grows by a byte with each operation on files of ``place``."""
+    handle = os.open(tally, os.O_WRONLY | os.O_CREAT)
+    return _on_write(place, lambda: os.write(handle, b"."))
+
+
+def _on_write(place: Place, act: Callable[[], object]) -> Callable[[], None]:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in WRITES and any(str(place.folder) in str(argument) for argument in arguments):
+            act()
+
+    return lambda: sys.addaudithook(hook)
