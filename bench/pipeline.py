@@ -19,6 +19,7 @@ from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, new_run_id, open_run
 from bench.suite import Suite
+from bench.trust.gather import gather_evidence
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     run = open_run(options.results, _header(job, cards, units, options.device), fresh=options.fresh)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
     run_units(job, zoo, run, chosen, progress)
+    gather_evidence(job, zoo, run, units, fresh=options.fresh)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 
@@ -133,4 +135,5 @@ def _entry(unit: Unit, i: int) -> CellEntry:
         library=unit.library,
         pairing=contract_of(unit.attack).pairing,
         key=unit.cells[i].key,
+        kind=unit.attack.attack,
     )

@@ -1,7 +1,8 @@
 """Runs on disk: the only writer under results/. Each file appears whole or not at all.
 
 ``results/<suite>/<run-id>/run.json`` says what was asked, where and with what; ``cells/<key>.parquet`` holds one row per
-sample. A cell's file holds nothing that differs between two runs of the same cell: its cost stands in run.json.
+sample; ``trust/<key>.json`` holds what was measured to see whether one model's cells can be trusted. A cell's file holds
+nothing that differs between two runs of the same cell: its cost stands in run.json.
 """
 
 import json
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import UserError
+from bench.evidence import Evidence
 from bench.records import COLUMNS, Records
 
 SCHEMA_VERSION = 1
@@ -26,7 +28,10 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share."""
+    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
+
+    ``kind`` is the attack's name in the contract, whatever the suite calls it.
+    """
 
     model: str
     seed: int
@@ -41,6 +46,7 @@ class CellEntry:
     seconds: float | None = None
     forwards: int | None = None
     backwards: int | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,10 @@ class StoredRun:
         """The per-sample records of the cell ``key``. Raises UserError if they are missing or broken."""
         return read_records(self.path / "cells" / f"{key}.parquet")
 
+    def evidence(self) -> list[Evidence]:
+        """What was measured to see whether the cells can be trusted; empty where nothing was."""
+        return [item for file in sorted((self.path / "trust").glob("*.json")) for item in _read_evidence(file)]
+
 
 class OpenRun:
     """A run being made. Its header on disk always says what is finished."""
@@ -110,6 +120,21 @@ class OpenRun:
     def write_error(self, key: str, reason: str) -> None:
         """Note that a cell failed, and why."""
         self._update(key, status="error", error=reason)
+
+    def has_evidence(self, key: str, *, fresh: bool) -> bool:
+        """Whether the evidence ``key`` is stored here. Unless ``fresh``, that of another run under the same results counts."""
+        target = self._evidence_file(key)
+        donors = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"))
+        return target.is_file() or any(_adopt(donor, target) for donor in donors)
+
+    def write_evidence(self, key: str, evidence: Sequence[Evidence]) -> None:
+        """Store what one model's checks measured."""
+        _write_atomically(self._evidence_file(key), (json.dumps([asdict(e) for e in evidence], indent=1) + "\n").encode())
+
+    def _evidence_file(self, key: str) -> Path:
+        folder = self.path / "trust"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{key}.json"
 
     def save(self, status: str) -> None:
         """Write run.json with all cells as they stand."""
@@ -192,6 +217,14 @@ def _read_header(file: Path) -> RunHeader:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+
+
+def _read_evidence(file: Path) -> list[Evidence]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None
 
 
 def _to_parquet(records: Records, entry: CellEntry) -> bytes:

@@ -46,7 +46,11 @@ class ModelSpec(Strict):
 
 
 class Suite(Strict):
-    """One question: how robust these models are against these attacks."""
+    """One question: how robust these models are against these attacks.
+
+    ``trust`` says how far the cells are checked for attacks that fail silently: by stored numbers alone ("off"), with
+    controls that cost about a tenth of the attacks ("fast"), or with larger controls through every library ("full").
+    """
 
     name: Name
     description: str = ""
@@ -62,6 +66,7 @@ class Suite(Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 128
     precision: Literal["fp32"] = "fp32"
+    trust: Literal["off", "fast", "full"] = "fast"
 
     @model_validator(mode="before")
     @classmethod
