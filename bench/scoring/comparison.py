@@ -1,4 +1,4 @@
-"""Two models on the same samples: is the difference real, and how small a one could have been found?"""
+"""Two models on the same samples: whether they differ, and how small a difference could have been found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -62,7 +62,7 @@ def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox:
     difference = paired(foolbox.success[correct], art.success[correct])
     apart = foolbox.success != art.success
     agreement = 1 - float(apart.mean())
-    equivalent = -MARGIN <= difference.low and difference.high <= MARGIN
+    equivalent = difference.low >= -MARGIN and difference.high <= MARGIN
     verdict = _verdict(pairing, agreement, difference.p_value, abs(difference.difference))
     found = CrossCheck(
         *identity, verdict, agreement, difference.first, difference.second, difference.p_value, difference.low,

@@ -122,11 +122,11 @@ def silent_success(share: float, n: int) -> Grade:
 
 
 def incomplete_optimisation(share: float, n: int) -> Grade:
-    """incomplete-optimisation: the attack had stopped gaining when it ended. Limit 25 % of the failed samples.
+    """incomplete-optimisation: the attack had stopped gaining when it ended. Limit half of the failed samples.
 
     Pintor et al. 2022, indicator 4: a sample counts if its best loss still falls by over 5 % of its range in the last steps.
     """
-    return _share(share, n, 0.25)
+    return _share(share, n, 0.5)
 
 
 def transfer_failure(share: float, n: int) -> Grade:

@@ -1,4 +1,4 @@
-"""Probes of the model itself: could an attack work on it at all?"""
+"""Probes of the model itself: whether an attack could work on it at all."""
 
 from collections.abc import Sequence
 
