@@ -11,7 +11,7 @@ import numpy as np
 from bench.attacks.contract import CONTRACTS
 from bench.eps import format_eps
 from bench.evidence import Evidence
-from bench.records import Bools
+from bench.records import Bools, Records
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
@@ -114,10 +114,9 @@ class Scorecard:
 def score(run: StoredRun) -> Scorecard:
     """Score the stored ``run``. Records are read one cell at a time; of each only two bits a sample are kept."""
     header = run.header
-    done = {c.key: _scored(run, c) for c in header.cells if c.status == "ok"}
-    grades = _trust(run, done)
     groups = _by_attack(header.cells)
-    crosschecks = tuple(_crosscheck(run, group) for group in groups)
+    done, crosschecks = _read(run, groups)
+    grades = _trust(run, done)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
     worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
     headline = _headline(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
@@ -131,7 +130,7 @@ def score(run: StoredRun) -> Scorecard:
         ),
         cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
         attacks=attacks,
-        crosschecks=crosschecks,
+        crosschecks=tuple(crosschecks),
         comparisons=compare_models(_outcomes(header.models, groups, done), across=False),
         headline=headline,
         curves=tuple(_curves(run, header.cells, done)),
@@ -140,9 +139,18 @@ def score(run: StoredRun) -> Scorecard:
     )
 
 
-def _scored(run: StoredRun, cell: CellEntry) -> Scored:
-    records = run.records(cell.key)
-    return Scored(cell, metrics(records), records.clean_pred == records.label, records.success)
+def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Scored], list[CrossCheck]]:
+    """The finished cells by key, and the cross-check of each group; no more than one group's records are held at a time."""
+    done: dict[str, Scored] = {}
+    crosschecks = []
+    for group in groups:
+        records = {c.library: run.records(c.key) for c in group if c.status == "ok"}
+        for c in group:
+            if c.library in records:
+                r = records[c.library]
+                done[c.key] = Scored(c, metrics(r), r.clean_pred == r.label, r.success)
+        crosschecks.append(_crosscheck(group, records))
+    return done, crosschecks
 
 
 def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
@@ -186,16 +194,14 @@ def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[
     return AttackScore(first.model, first.seed, first.attack, format_eps(Fraction(first.eps)), asr, trust)
 
 
-def _crosscheck(run: StoredRun, group: list[CellEntry]) -> CrossCheck:
+def _crosscheck(group: list[CellEntry], records: Mapping[str, Records]) -> CrossCheck:
     cell = group[0]
     identity = (cell.model, cell.seed, cell.attack, format_eps(Fraction(cell.eps)))
-    by_library = {c.library: c for c in group}
-    if len(by_library) == 1:
+    if len(group) == 1:
         return CrossCheck(*identity, "one library")
-    foolbox, art = by_library["foolbox"], by_library["art"]
-    if foolbox.status != "ok" or art.status != "ok":
+    if len(records) < len(group):
         return CrossCheck(*identity, "incomplete")
-    return judge(identity, cell.pairing, cell.norm, run.records(foolbox.key), run.records(art.key))
+    return judge(identity, cell.pairing, cell.norm, records["foolbox"], records["art"])
 
 
 def _outcomes(

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, binom, binomtest, norm, t
+from scipy.special import bdtr, betaincinv, ndtri
+from scipy.stats import binom, t
 
 from bench.records import Bools, Floats
 
@@ -25,7 +26,7 @@ def proportion(count: int, n: int, confidence: float = 0.95) -> Proportion:
     """``count / n`` with the Wilson score interval (Wilson 1927). Of no samples, nothing is known: NaN in [0, 1]."""
     if n == 0:
         return Proportion(0, 0, math.nan, 0.0, 1.0)
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = float(ndtri((1 + confidence) / 2))
     p, z2 = count / n, z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
@@ -39,7 +40,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     discordant = only_first + only_second
     if discordant == 0:
         return 1.0
-    return float(binomtest(only_first, discordant, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -105,13 +106,18 @@ def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: floa
     critical = d - int(binom.ppf(alpha / 2, d, 0.5)) + 1
     while mcnemar(critical - 1, d - critical + 1) <= alpha:
         critical -= 1
-    theta = float(beta.ppf(power, critical, d - critical + 1))
+    theta = float(betaincinv(critical, d - critical + 1, power))
     return min(d * (2 * theta - 1) / n, 1.0)
 
 
 def beats(wins: int, losses: int) -> float:
     """One-sided exact sign test: the chance of at least ``wins`` of ``wins + losses`` if neither side were better."""
     return float(binom.sf(wins - 1, wins + losses, 0.5))
+
+
+def at_most(count: int, n: int, rate: float) -> float:
+    """One-sided exact binomial test: the chance of ``count`` or fewer of ``n`` if each came with probability ``rate``."""
+    return float(binom.cdf(count, n, rate))
 
 
 def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.evidence import Evidence
-from bench.scoring.statistics import proportion
+from bench.scoring.statistics import at_most, proportion
 
 Grade = Literal["pass", "warn", "fail", "unchecked"]
 ORDER: tuple[Grade, ...] = ("pass", "unchecked", "warn", "fail")
@@ -170,13 +170,12 @@ def classes(missing: float, _: int) -> Grade:
 
 
 def binarisation(found: float, n: int) -> Grade:
-    """binarisation: the attack finds a planted adversarial. Warns under 95 %, fails if the Wilson interval lies below that.
+    """binarisation: the attack finds 95 % of the planted adversarials. Warns if fewer is not chance at 5 %, fails at 1 %.
 
-    Zimmermann et al. 2022: an attack that misses it is too weak for any claim about this model.
+    Zimmermann et al. 2022: an attack that misses them is too weak for any claim about this model.
     """
-    if n == 0 or found >= 0.95:
-        return "pass"
-    return "fail" if proportion(round(found * n), n).high < 0.95 else "warn"
+    chance = at_most(round(found * n), n, 0.95)
+    return "fail" if chance < 0.01 else "warn" if chance < 0.05 else "pass"
 
 
 CHECKS: dict[str, Callable[[float, int], Grade]] = {

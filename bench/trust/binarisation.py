@@ -1,7 +1,7 @@
 """The binarisation test (Zimmermann et al. 2022): an attack must find an adversarial that we planted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -36,13 +36,6 @@ class Twin(Classifier):
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
 
-@dataclass(frozen=True)
-class Planted:
-    """One sample with its twin, ready to be attacked."""
-
-    target: Target
-
-
 def features(model: Classifier, x: Tensor) -> Tensor:
     """What goes into the last linear layer of ``model``: N x features; its logits where there is no such layer."""
     seen: list[Tensor] = []
@@ -62,14 +55,14 @@ def _last_linear(model: nn.Module) -> nn.Linear | None:
     return next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
 
 
-def make_twins(target: Target, eps: float) -> list[Planted]:
+def make_twins(target: Target, eps: float) -> list[Target]:
     """A twin for each sample of ``target``, in linf; samples whose planted point cannot be told apart are left out."""
     generator = torch.Generator().manual_seed(0)
     twins = (_twin(target, i, eps, generator) for i in range(len(target.samples)))
     return [twin for twin in twins if twin is not None]
 
 
-def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Planted | None:
+def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Target | None:
     model = target.classifier
     x = torch.from_numpy(target.samples.x[i : i + 1]).to(model.device)
     shape = (INNER, *x.shape[1:])
@@ -82,7 +75,7 @@ def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Pla
         return None
     twin = Twin(model, *(torch.from_numpy(h).float().to(x.device) for h in head)).eval()
     images = ImageSet(target.samples.images[i : i + 1], np.zeros(1, np.int64), (target.samples.ids[i],), ("inner", "planted"))
-    return Planted(make_target(twin, images, 1))
+    return make_target(twin, images, 1)
 
 
 def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:  # type: ignore[type-arg]
@@ -95,11 +88,11 @@ def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     return weight, np.asarray(fitted.intercept_[0] - weight @ centre)
 
 
-def planted(unit: Unit, twins: Sequence[Planted], eps: Fraction) -> list[Evidence]:
+def planted(unit: Unit, twins: Sequence[Target], eps: Fraction) -> list[Evidence]:
     """How many of the ``twins`` ``unit``'s attack breaks; each can be broken within ``eps``."""
     if not twins:
         return []
     once = replace(unit, cells=(Cell(eps, "control"),))
-    found = sum(int(run_unit(once, twin.target).records[0].success.sum()) for twin in twins)
+    found = sum(int(run_unit(once, twin).records[0].success.sum()) for twin in twins)
     detail = f"{found} of {len(twins)} planted adversarials are found"
     return [Evidence("binarisation", "", 0, None, None, found / len(twins), len(twins), detail)]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from bench.plan import Unit
 
-CONTROLS_SHARE, HEAVY_SHARE = 0.045, 0.065
+CONTROLS_SHARE, HEAVY_SHARE = 0.03, 0.045
 """Shares of the attacks' passes that the fast level spends on controls of the attacks, and on noise and planted twins. With
 probes and loading, that stays under the 15 % of the attacks' time that users are promised."""
 BACKWARD = 2

@@ -1,7 +1,7 @@
 """One model: every probe and control, as evidence."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -32,10 +32,11 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     """Everything that is measured of ``subject`` and the attacks in ``effort.light``."""
     unit = next(iter(effort.light))
     found = [replace(e, model=unit.model, seed=unit.seed) for e in _examine_model(subject, effort)]
+    twins = make_twins(subset(subject.target, effort.heavy), float(subject.headline)) if effort.heavy else []
     for unit, count in effort.light.items():
         found += [
             replace(e, model=unit.model, seed=unit.seed, attack=unit.attack.label, library=unit.library)
-            for e in _examine_attack(subject, unit, count, effort)
+            for e in _examine_attack(subject, unit, count, twins)
         ]
     return found
 
@@ -48,13 +49,12 @@ def _examine_model(subject: Subject, effort: Effort) -> list[Evidence]:
     return found
 
 
-def _examine_attack(subject: Subject, unit: Unit, count: int, effort: Effort) -> list[Evidence]:
+def _examine_attack(subject: Subject, unit: Unit, count: int, twins: Sequence[Target]) -> list[Evidence]:
     found = []
     if count:
         chosen = subset(subject.target, count)
         found += _guarded("controls", lambda: attack_controls(unit, chosen, subject.raw, subject.headline))
-    if effort.heavy and unit.attack.norm == "linf":
-        twins = make_twins(subset(subject.target, effort.heavy), float(subject.headline))
+    if unit.attack.norm == "linf" and getattr(unit.attack, "loss", None) != "dlr":  # a twin has two classes only
         found += _guarded("binarisation", lambda: planted(unit, twins, subject.headline))
     return found
 
