@@ -23,6 +23,9 @@ ETA = 0.95
 class Twin(Classifier):
     """The model's features with a head of two classes: 0 around one sample, 1 at a planted point within eps of it."""
 
+    weight: Tensor
+    offset: Tensor
+
     def __init__(self, model: Classifier, weight: Tensor, bias: Tensor) -> None:
         nn.Module.__init__(self)
         self.model = model
@@ -78,7 +81,7 @@ def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Tar
     return make_target(twin, images, 1)
 
 
-def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:  # type: ignore[type-arg]
+def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Weight and bias of a linear head that gets every point right; None if there is none."""
     centre, scale = points[0], max(float(np.abs(points - points[0]).max()), 1e-12)
     fitted = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit((points - centre) / scale, labels)

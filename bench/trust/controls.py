@@ -13,7 +13,7 @@ from bench.attacks.contract import Contract
 from bench.attacks.spec import contract_of
 from bench.evidence import Evidence
 from bench.plan import Cell, Unit
-from bench.records import Bools
+from bench.records import Bools, Floats
 from bench.runner import Target, run_unit
 from bench.suite import Attack
 from bench.trust.probes import margin
@@ -121,7 +121,7 @@ def _path_indicators(base: Trial, target: Target) -> Iterator[Evidence]:
     yield _evidence("incomplete-optimisation", stopped, int(failed.sum()), "failed samples were still losing margin")
 
 
-def _still_gaining(margins: np.ndarray) -> Bools:  # type: ignore[type-arg]
+def _still_gaining(margins: Floats) -> Bools:
     """Per sample, whether the best margin so far (steps x N, scaled to [0, 1]) still falls over the last steps."""
     best = np.minimum.accumulate(margins, axis=0)
     span = margins.max(0) - margins.min(0)

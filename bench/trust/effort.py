@@ -5,14 +5,14 @@ from typing import Literal
 
 from bench.plan import Unit
 
-CONTROLS_SHARE, HEAVY_SHARE = 0.03, 0.045
+CONTROLS_SHARE, HEAVY_SHARE = 0.025, 0.045
 """Shares of the attacks' passes that the fast level spends on controls of the attacks, and on noise and planted twins. With
 probes and loading, that stays under the 15 % of the attacks' time that users are promised."""
 BACKWARD = 2
 """A backward pass counts as this many forward passes."""
 DRAWS = 1000
 """Random perturbations a sample (Carlini et al. 2019 ask for brute force where gradients may fail)."""
-INNER = 255
+INNER = 127
 """Points around each sample that a planted twin must call harmless."""
 MOST_LIGHT, MOST_HEAVY = 32, 6
 FULL_LIGHT, FULL_HEAVY = 64, 16

@@ -1,9 +1,10 @@
 """One model: every probe and control, as evidence."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 from adapters.classifier import Classifier
 from bench.evidence import Evidence
@@ -31,32 +32,27 @@ class Subject:
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     """Everything that is measured of ``subject`` and the attacks in ``effort.light``."""
     unit = next(iter(effort.light))
-    found = [replace(e, model=unit.model, seed=unit.seed) for e in _examine_model(subject, effort)]
-    twins = make_twins(subset(subject.target, effort.heavy), float(subject.headline)) if effort.heavy else []
-    for unit, count in effort.light.items():
-        found += [
-            replace(e, model=unit.model, seed=unit.seed, attack=unit.attack.label, library=unit.library)
-            for e in _examine_attack(subject, unit, count, twins)
-        ]
-    return found
+    found = _guarded("probes", partial(probe_model, subject.raw, subject.target))
+    for norm in dict.fromkeys(u.attack.norm for u in effort.light) if effort.heavy else ():
+        found += _guarded("noise", partial(noise, subject.target, norm, float(subject.headline), effort.heavy, DRAWS))
+    for u, count in effort.light.items():
+        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, subject.headline)
+        found += [_about(u, e) for e in (_guarded("controls", controls) if count else [])]
+    if effort.heavy:
+        found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.heavy))
+    return [replace(e, model=unit.model, seed=unit.seed) for e in found]
 
 
-def _examine_model(subject: Subject, effort: Effort) -> list[Evidence]:
-    found = probe_model(subject.raw, subject.target)
-    norms = dict.fromkeys(unit.attack.norm for unit in effort.light)
-    for norm in norms if effort.heavy else ():
-        found += _guarded("noise", lambda n=norm: [noise(subject.target, n, float(subject.headline), effort.heavy, DRAWS)])
-    return found
+def _about(unit: Unit, evidence: Evidence) -> Evidence:
+    return replace(evidence, attack=unit.attack.label, library=unit.library)
 
 
-def _examine_attack(subject: Subject, unit: Unit, count: int, twins: Sequence[Target]) -> list[Evidence]:
-    found = []
-    if count:
-        chosen = subset(subject.target, count)
-        found += _guarded("controls", lambda: attack_controls(unit, chosen, subject.raw, subject.headline))
-    if unit.attack.norm == "linf" and getattr(unit.attack, "loss", None) != "dlr":  # a twin has two classes only
-        found += _guarded("binarisation", lambda: planted(unit, twins, subject.headline))
-    return found
+def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[Evidence]:
+    """Each attack against the same planted twins; they are made for linf, and have too few classes for the DLR loss."""
+    twins = make_twins(subset(subject.target, count), float(subject.headline))
+    for unit in units:
+        if unit.attack.norm == "linf" and getattr(unit.attack, "loss", None) != "dlr":
+            yield from (_about(unit, e) for e in planted(unit, twins, subject.headline))
 
 
 def _guarded(check: str, measure: Callable[[], Iterable[Evidence]]) -> list[Evidence]:

@@ -12,7 +12,7 @@ CHUNK = 250
 
 
 @torch.inference_mode()
-def noise(target: Target, norm: str, eps: float, count: int, draws: int) -> Evidence:
+def noise(target: Target, norm: str, eps: float, count: int, draws: int) -> list[Evidence]:
     """Which of the ``count`` least certain samples, predicted correctly, any of ``draws`` random perturbations breaks."""
     correct = target.correct
     chosen = correct[np.argsort(target.clean.prob_true[correct], kind="stable")[:count]]
@@ -20,7 +20,7 @@ def noise(target: Target, norm: str, eps: float, count: int, draws: int) -> Evid
     broken = [i for i in chosen if _breaks(target, int(i), norm, eps, draws, generator)]
     ids = tuple(target.samples.ids[i] for i in broken)
     detail = f"{draws:,} random perturbations each break {len(broken)} of {len(chosen)} samples"
-    return Evidence(f"noise-{norm}", "", 0, None, None, len(broken) / max(len(chosen), 1), len(chosen), detail, ids)
+    return [Evidence(f"noise-{norm}", "", 0, None, None, len(broken) / max(len(chosen), 1), len(chosen), detail, ids)]
 
 
 def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:

@@ -15,7 +15,7 @@ from bench.trust.recorder import subset
 
 PROBED = 16
 """Samples that the cheap probes look at."""
-UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 3, 100, 8 / 255
+UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 2, 100, 8 / 255
 """Samples, draws a sample, and side of the box of draws, of the instability indicator; the last two as published."""
 
 
