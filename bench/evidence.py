@@ -8,7 +8,8 @@ class Evidence:
     """One measurement for the trust check ``check``: ``value`` on ``n`` samples, in that check's own terms.
 
     It is about the model alone where ``attack`` and ``library`` are None, else about all cells of that attack through that
-    library. ``detail`` says what was seen, in words, and ``samples`` the ids it was seen on, where a check needs them.
+    library. ``detail`` says what was seen, in words, and ``samples`` the ids it was seen on and ``eps`` the
+    budget, where a check needs them.
     ``value`` is None where the measurement itself failed.
     """
 
@@ -21,3 +22,4 @@ class Evidence:
     n: int
     detail: str = ""
     samples: tuple[str, ...] = ()
+    eps: str | None = None

@@ -126,6 +126,7 @@ def _header(job: Job, cards: dict[tuple[str, int], Card], units: list[Unit], dev
 
 
 def _entry(unit: Unit, i: int) -> CellEntry:
+    contract = contract_of(unit.attack)
     return CellEntry(
         model=unit.model,
         seed=unit.seed,
@@ -133,7 +134,9 @@ def _entry(unit: Unit, i: int) -> CellEntry:
         eps=str(unit.cells[i].eps),
         norm=unit.attack.norm,
         library=unit.library,
-        pairing=contract_of(unit.attack).pairing,
+        pairing=contract.pairing,
         key=unit.cells[i].key,
         kind=unit.attack.attack,
+        access=contract.access,
+        budget=contract.budget,
     )

@@ -30,7 +30,7 @@ RUN_FILE = "run.json"
 class CellEntry:
     """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
 
-    ``kind`` is the attack's name in the contract, whatever the suite calls it.
+    ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
     """
 
     model: str
@@ -47,6 +47,8 @@ class CellEntry:
     forwards: int | None = None
     backwards: int | None = None
     kind: str = ""
+    access: str = ""
+    budget: str = ""
 
 
 @dataclass(frozen=True)

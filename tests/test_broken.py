@@ -42,7 +42,7 @@ def graded(model: Classifier) -> dict[str, CellTrust]:
         for cell, records in zip(unit.cells, run_unit(unit, target).records, strict=True):
             entry = CellEntry(
                 "model", 0, unit.attack.label, str(cell.eps), "linf", "foolbox", "exact", cell.key, "ok",
-                kind=unit.attack.attack,
+                kind=unit.attack.attack, access="white-box", budget="fixed",
             )  # fmt: skip
             cells.append(Scored(entry, metrics(records), records.clean_pred == records.label, records.success))
     around = Neighbours(cells, np.array(target.samples.ids), evidence, HEADLINE)

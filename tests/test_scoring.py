@@ -24,7 +24,7 @@ N = 200
 SAMPLE = np.arange(N)
 
 
-def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:  # type: ignore[type-arg]
+def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
     """Class 0 everywhere; the first ``wrong`` samples are wrong from the start, those of ``broken`` after the attack."""
     clean = (wrong > SAMPLE).astype(np.int64)
     success = broken & (clean == 0)
@@ -41,7 +41,9 @@ def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Record
 def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidence: list[Evidence] | None = None) -> StoredRun:
     """A run with one cell for each (model, seed, library, eps), all of the attack pgd-10."""
     entries = [
-        CellEntry(m, s, "pgd-10", eps, "linf", lib, "exact", f"{m}-{s}-{lib}-{i}", kind="pgd")
+        CellEntry(
+            m, s, "pgd-10", eps, "linf", lib, "exact", f"{m}-{s}-{lib}-{i}", kind="pgd", access="white-box", budget="fixed"
+        )
         for i, (m, s, lib, eps) in enumerate(cells)
     ]
     models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((m, s) for m, s, *_ in cells))

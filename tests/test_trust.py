@@ -90,10 +90,10 @@ def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples
     )
 
 
-def _broken(target: Any, eps: float) -> np.ndarray:  # type: ignore[type-arg]
+def _broken(target: Any, eps: float) -> np.ndarray:
     from tests.test_runner import box_margin
 
-    found: np.ndarray = box_margin(target.samples.images[target.correct], eps) < 0  # type: ignore[type-arg]
+    found: np.ndarray = box_margin(target.samples.images[target.correct], eps) < 0
     return found
 
 
@@ -148,8 +148,13 @@ def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSe
         (ModelEntry("model", 0, "full", 1, 1, "x"),), (entry,),
     )  # fmt: skip
     loaded: list[str] = []
+
+    def load(recipe: str) -> Classifier:
+        loaded.append(recipe)
+        return linear
+
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
-    zoo: Any = SimpleNamespace(load=lambda recipe: loaded.append(recipe) or linear)
+    zoo: Any = SimpleNamespace(load=load)
     run = open_run(tmp_path, header, fresh=True)
     for _ in range(2):
         gather_evidence(job, zoo, run, [PGD], fresh=False)

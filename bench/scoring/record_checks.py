@@ -7,10 +7,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from bench.attacks.contract import CONTRACTS, Contract
 from bench.evidence import Evidence
 from bench.records import Bools
-from bench.scoring.metrics import Metrics
+from bench.scoring.metrics import NORMS, Metrics
 from bench.scoring.statistics import beats
 from bench.scoring.trust import Finding, Grade
 from bench.store import CellEntry
@@ -18,7 +17,7 @@ from bench.store import CellEntry
 ENOUGH, TOO_FEW = 100, 10
 """Attacked samples under which every interval is wider than 20 points, and under which nothing can be said."""
 SLACK = 1e-6
-"""How far float32 rounding may carry a distance beyond eps."""
+"""How far float32 rounding may carry a distance beyond eps; relative where eps is above 1."""
 POINT = 0.01
 """Share of the attacked samples up to which a weaker result is no matter."""
 ALPHA = 0.01
@@ -39,11 +38,6 @@ class Scored:
         """The budget."""
         return Fraction(self.entry.eps)
 
-    @property
-    def contract(self) -> Contract | None:
-        """What the contract says of the attack, if it knows it."""
-        return CONTRACTS.get(self.entry.kind)
-
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -52,7 +46,6 @@ class Neighbours:
     cells: Sequence[Scored]
     ids: npt.NDArray[np.str_]
     noise: Sequence[Evidence]
-    headline: Fraction
 
 
 def check_records(cell: Scored, around: Neighbours) -> list[Finding]:
@@ -77,10 +70,10 @@ def budget(cell: Scored, _: Neighbours) -> Found:
 
     Carlini et al. 2019, section 5: check that the perturbation bound holds.
     """
-    if cell.contract is None or cell.contract.budget != "fixed" or cell.metrics.asr.n == 0:
+    if cell.entry.budget != "fixed" or cell.entry.norm not in NORMS or cell.metrics.asr.n == 0:
         return
     largest, eps = cell.metrics.distances[cell.entry.norm].largest, float(cell.eps)
-    within = 0 < largest <= eps + SLACK
+    within = 0 < largest <= eps + SLACK * max(1.0, eps)
     detail = f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}" if largest else "no sample was changed at all"
     yield "pass" if within else "fail", detail
 
@@ -120,7 +113,7 @@ def white_box(cell: Scored, around: Neighbours) -> Found:
     if not _white_box(cell) or any(_white_box(c) and c.success.sum() > cell.success.sum() for c in peers):
         return
     for other in peers:
-        if other.contract is not None and other.contract.access != "white-box":
+        if other.entry.access not in ("", "white-box"):
             yield _weaker(cell, other, other.entry.attack)
 
 
@@ -130,7 +123,7 @@ def beats_noise(cell: Scored, around: Neighbours) -> Found:
     Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones.
     """
     for e in around.noise:
-        if e.check != f"noise-{cell.entry.norm}" or cell.eps < around.headline or not e.n:
+        if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < Fraction(e.eps) or not e.n:
             continue
         missed = int((np.isin(around.ids, e.samples) & cell.correct & ~cell.success).sum())
         grade: Grade = "pass" if missed == 0 else "fail" if missed * 3 > e.n else "warn"
@@ -148,7 +141,7 @@ def _weaker(cell: Scored, other: Scored, name: str) -> tuple[Grade, str]:
 
 
 def _white_box(cell: Scored) -> bool:
-    return cell.contract is not None and cell.contract.access == "white-box"
+    return cell.entry.access == "white-box"
 
 
 def _same_budget(cell: Scored, around: Neighbours) -> list[Scored]:

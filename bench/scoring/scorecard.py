@@ -8,7 +8,6 @@ from functools import reduce
 
 import numpy as np
 
-from bench.attacks.contract import CONTRACTS
 from bench.eps import format_eps
 from bench.evidence import Evidence
 from bench.records import Bools, Records
@@ -171,7 +170,7 @@ def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
         own = [e for e in evidence if (e.model, e.seed) == model]
-        around = Neighbours(cells, ids, own, Fraction(run.header.headline_eps))
+        around = Neighbours(cells, ids, own)
         for cell in cells:
             about = _about(cell.entry, own)
             findings = check_records(cell, around) + judge_evidence(about)
@@ -293,8 +292,7 @@ def _curves(run: StoredRun, cells: Iterable[CellEntry], done: dict[str, Scored])
 def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
     eps = [float(c.eps) for c in grid]
     last = grid[-1]
-    contract = CONTRACTS.get(last.entry.kind)
-    if contract is not None and contract.budget == "minimum-norm":
+    if last.entry.budget == "minimum-norm":
         distance = getattr(run.records(last.entry.key), last.entry.norm)
         return minimum_norm_curve(last.correct, last.success, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])

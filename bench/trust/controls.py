@@ -44,7 +44,7 @@ def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fract
         yield _enough_classes(unit, target)
     yield _rounding(base, target)
     yield _transfer(base, target, raw)
-    if contract.budget == "fixed":
+    if contract.budget == "fixed" and unit.attack.norm in HUGE:
         yield _unconstrained(unit, target)
     if _iterates(unit.attack, contract):
         yield _more_steps(unit, target, headline, base)
@@ -55,9 +55,10 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
     recorder = Recorder(target.classifier)
     once = replace(unit, cells=(Cell(eps, "control"),))
     records = run_unit(once, replace(target, classifier=recorder)).records[0]
-    if recorder.judged is None:
-        raise RuntimeError("the attack's result was never judged")
-    return Trial(records.success, recorder.judged, [p for p in recorder.path if len(p) == len(target.samples)])
+    whole = len(target.samples)
+    return Trial(
+        records.success, [x for x in recorder.judged if len(x) == whole][-1], [p for p in recorder.path if len(p) == whole]
+    )
 
 
 def _iterates(attack: Attack, contract: Contract) -> bool:
@@ -71,16 +72,17 @@ def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
 @torch.inference_mode()
 def _rounding(base: Trial, target: Target) -> Evidence:
     """Adversarials that no longer fool the model once written as an 8-bit image."""
-    fooled = _wrong(target.classifier, (base.adversarial * 255).round() / 255, target)
-    lost = int((base.broken & ~fooled).sum())
-    return _evidence("rounding", lost, int(base.broken.sum()), "adversarials are lost when rounded to 8 bits")
+    fooled = _wrong(target.classifier, base.adversarial, target)
+    lost = int((fooled & ~_wrong(target.classifier, (base.adversarial * 255).round() / 255, target)).sum())
+    return _evidence("rounding", lost, int(fooled.sum()), "adversarials are lost when rounded to 8 bits")
 
 
 @torch.inference_mode()
 def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
     """Adversarials of the form that is attacked that do not fool the model as trained."""
-    lost = int((base.broken & ~_wrong(raw, base.adversarial, target)).sum())
-    return _evidence("transfer-failure", lost, int(base.broken.sum()), "adversarials fail on the model as trained")
+    fooled = _wrong(target.classifier, base.adversarial, target)
+    lost = int((fooled & ~_wrong(raw, base.adversarial, target)).sum())
+    return _evidence("transfer-failure", lost, int(fooled.sum()), "adversarials fail on the model as trained")
 
 
 def _wrong(model: Classifier, x: Tensor, target: Target) -> Bools:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.attacks.spec import contract_of
 from bench.plan import Unit
 
 CONTROLS_SHARE, HEAVY_SHARE = 0.025, 0.045
@@ -36,9 +37,11 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
     light = {}
     for unit in _one_library_each(list(costs)):
         same = [c for u, c in costs.items() if u.attack == unit.attack]
-        each = costs[unit] / max(len(unit.cells) * attacked, 1)
+        runs = len(unit.cells) if contract_of(unit.attack).budget == "fixed" else 1
+        each = costs[unit] / max(runs * attacked, 1)
         light[unit] = _affordable(CONTROLS_SHARE * sum(same), 4 * each, MOST_LIGHT)
-    return Effort(light, _affordable(HEAVY_SHARE * sum(costs.values()), DRAWS + INNER, MOST_HEAVY))
+    draws = DRAWS * len({unit.attack.norm for unit in costs})
+    return Effort(light, _affordable(HEAVY_SHARE * sum(costs.values()), draws + INNER, MOST_HEAVY))
 
 
 def _one_library_each(units: list[Unit]) -> list[Unit]:

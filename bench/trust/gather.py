@@ -29,7 +29,13 @@ def gather_evidence(job: "Job", zoo: "Zoo", run: OpenRun, units: list[Unit], *, 
         key = _key(job, own)
         if not run.has_evidence(key, fresh=fresh):
             log.info("checking %s", model)
-            _examine(job, zoo, run, [u for u in own if not run.missing([c.key for c in u.cells])], key)
+            done = [unit for unit in own if not run.missing([cell.key for cell in unit.cells])]
+            _examine(job, zoo, run, [unit for unit in done if _is_its_own(run, unit)], key)
+
+
+def _is_its_own(run: OpenRun, unit: Unit) -> bool:
+    """Whether the attack is carried out on the model itself; a cell of another name holds what was made elsewhere."""
+    return run.entries[unit.cells[0].key].attack == unit.attack.label
 
 
 def _key(job: "Job", units: list[Unit]) -> str:

@@ -1,5 +1,7 @@
 """Random noise in the same ball: what it breaks, every sound attack must break too."""
 
+from fractions import Fraction
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,15 +14,16 @@ CHUNK = 250
 
 
 @torch.inference_mode()
-def noise(target: Target, norm: str, eps: float, count: int, draws: int) -> list[Evidence]:
+def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int) -> list[Evidence]:
     """Which of the ``count`` least certain samples, predicted correctly, any of ``draws`` random perturbations breaks."""
     correct = target.correct
     chosen = correct[np.argsort(target.clean.prob_true[correct], kind="stable")[:count]]
     generator = torch.Generator().manual_seed(0)
-    broken = [i for i in chosen if _breaks(target, int(i), norm, eps, draws, generator)]
+    broken = [i for i in chosen if _breaks(target, int(i), norm, float(eps), draws, generator)]
     ids = tuple(target.samples.ids[i] for i in broken)
     detail = f"{draws:,} random perturbations each break {len(broken)} of {len(chosen)} samples"
-    return [Evidence(f"noise-{norm}", "", 0, None, None, len(broken) / max(len(chosen), 1), len(chosen), detail, ids)]
+    share = len(broken) / max(len(chosen), 1)
+    return [Evidence(f"noise-{norm}", "", 0, None, None, share, len(chosen), detail, ids, str(eps))]
 
 
 def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:

@@ -11,7 +11,7 @@ from bench.runner import Target
 
 
 class Recorder(Classifier):
-    """Passes everything on to ``inner`` and keeps the logits an attack saw, and the last images that were judged.
+    """Passes everything on to ``inner`` and keeps the logits an attack saw, and the images that were judged.
 
     An attack asks with gradients on; the runner judges its result in inference mode.
     """
@@ -21,13 +21,13 @@ class Recorder(Classifier):
         self.inner = inner
         self.num_classes = inner.num_classes
         self.path: list[Tensor] = []
-        self.judged: Tensor | None = None
+        self.judged: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``."""
         logits: Tensor = self.inner(x)
         if torch.is_inference_mode_enabled():
-            self.judged = x.clone()
+            self.judged.append(x.clone())
         else:
             self.path.append(logits.detach().clone())
         return logits
