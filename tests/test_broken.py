@@ -45,7 +45,7 @@ def graded(model: Classifier) -> dict[str, CellTrust]:
                 kind=unit.attack.attack, access="white-box", budget="fixed",
             )  # fmt: skip
             cells.append(Scored(entry, metrics(records), records.clean_pred == records.label, records.success))
-    around = Neighbours(cells, np.array(target.samples.ids), evidence, HEADLINE)
+    around = Neighbours(cells, np.array(target.samples.ids), evidence)
     return {
         f"{c.entry.attack} {c.entry.key}": cell_trust(
             check_records(c, around) + judge_evidence([e for e in evidence if e.attack in (None, c.entry.attack)]),

@@ -171,7 +171,7 @@ def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Pat
 
 
 def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:
-    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"))
+    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), "8/255")
     (finding,) = [f for f in three_models(tmp_path, [noise]).cells[0].trust.findings if f.check == "noise"]  # type: ignore[union-attr]
     assert (finding.grade, finding.detail) == ("fail", "random noise breaks 2 of 3 samples that the attack does not")
 

@@ -44,12 +44,12 @@ def test_noise_fills_its_ball_and_stays_inside(norm: str, eps: float) -> None:
 def test_noise_breaks_exactly_what_is_in_its_reach(linear: Classifier, samples: ImageSet) -> None:
     """With 12 pixels, 1,000 random corners of the ball are sure to hold the best of its 4,096 only now and then."""
     target = make_target(linear, samples, 64)
-    (found,) = noise(target, "linf", 32 / 255, 8, 1000)
+    (found,) = noise(target, "linf", Fraction(32, 255), 8, 1000)
     nearest = target.correct[np.argsort(np.abs(margins(samples.images)[target.correct]))[:8]]
     assert found.n == 8
     assert set(found.samples) <= {samples.ids[i] for i in nearest}
     assert samples.ids[nearest[0]] in found.samples
-    (none,) = noise(target, "linf", 1e-6, 8, 1000)
+    (none,) = noise(target, "linf", Fraction(1, 10**6), 8, 1000)
     assert none.value == 0
 
 

@@ -55,10 +55,8 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
     recorder = Recorder(target.classifier)
     once = replace(unit, cells=(Cell(eps, "control"),))
     records = run_unit(once, replace(target, classifier=recorder)).records[0]
-    whole = len(target.samples)
-    return Trial(
-        records.success, [x for x in recorder.judged if len(x) == whole][-1], [p for p in recorder.path if len(p) == whole]
-    )
+    judged, path = ([t for t in seen if len(t) == len(target.samples)] for seen in (recorder.judged, recorder.path))
+    return Trial(records.success, judged[-1], path)
 
 
 def _iterates(attack: Attack, contract: Contract) -> bool:
