@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from adapters.classifier import Classifier
-from bench.attacks.contract import Contract
 from bench.attacks.spec import contract_of
 from bench.evidence import Evidence
 from bench.plan import Cell, Unit
 from bench.records import Bools, Floats
 from bench.runner import Target, run_unit
-from bench.suite import Attack
 from bench.trust.probes import margin
 from bench.trust.recorder import Recorder
 
@@ -38,15 +36,14 @@ class Trial:
 
 def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fraction) -> Iterator[Evidence]:
     """Every control of ``unit`` on ``target``'s samples, all of which are predicted correctly."""
-    contract = contract_of(unit.attack)
     base = _trial(unit, target, headline)
     if getattr(unit.attack, "loss", None) == "dlr":
         yield _enough_classes(unit, target)
     yield _rounding(base, target)
     yield _transfer(base, target, raw)
-    if contract.budget == "fixed" and unit.attack.norm in HUGE:
+    if contract_of(unit.attack).budget == "fixed" and unit.attack.norm in HUGE:
         yield _unconstrained(unit, target)
-    if _iterates(unit.attack, contract):
+    if _iterates(unit):
         yield _more_steps(unit, target, headline, base)
         yield from _path_indicators(base, target)
 
@@ -59,8 +56,9 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
     return Trial(records.success, judged[-1], path)
 
 
-def _iterates(attack: Attack, contract: Contract) -> bool:
-    return contract.access == "white-box" and contract.budget == "fixed" and getattr(attack, "steps", 1) > 1
+def _iterates(unit: Unit) -> bool:
+    contract = contract_of(unit.attack)
+    return contract.access == "white-box" and contract.budget == "fixed" and getattr(unit.attack, "steps", 1) > 1
 
 
 def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
