@@ -21,6 +21,7 @@ from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
+from bench.trust.gather import gather_evidence
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
     run_units(job, zoo, run, chosen, progress)
+    gather_evidence(job, zoo, run, units, fresh=options.fresh)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 
@@ -150,6 +152,7 @@ def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[
 
 
 def _entry(unit: Unit, i: int) -> CellEntry:
+    contract = contract_of(unit.attack)
     return CellEntry(
         model=unit.model,
         seed=unit.seed,
@@ -157,6 +160,9 @@ def _entry(unit: Unit, i: int) -> CellEntry:
         eps=str(unit.cells[i].eps),
         norm=unit.attack.norm,
         library=unit.library,
-        pairing=contract_of(unit.attack).pairing,
+        pairing=contract.pairing,
         key=unit.cells[i].key,
+        kind=unit.attack.attack,
+        access=contract.access,
+        budget=contract.budget,
     )

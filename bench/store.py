@@ -2,7 +2,8 @@
 
 ``results/<suite>/<run-id>/run.json`` says what was asked, where and with what; ``cells/<key>.parquet`` holds one row per
 sample and its own checksum. A cell's file holds nothing that differs between two runs of the same cell: its cost stands in
-run.json. ``parts/<key>/`` holds what is done of a unit that is not finished.
+run.json. ``parts/<key>/`` holds what is done of a unit that is not finished; ``trust/<key>.json`` what was measured to see
+whether one model's cells can be trusted.
 
 Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
 """
@@ -23,6 +24,7 @@ from typing import Any
 from adapters.lock import claimed, held
 from bench.cellfile import BrokenFileError, Facts, decode, encode, verify
 from bench.errors import StorageError, UserError
+from bench.evidence import Evidence
 from bench.records import Records
 
 SCHEMA_VERSION = 1
@@ -40,6 +42,7 @@ class CellEntry:
     """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
 
     ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
+    ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
     """
 
     model: str
@@ -56,6 +59,9 @@ class CellEntry:
     forwards: int | None = None
     backwards: int | None = None
     adversarials: dict[str, Any] | None = None
+    kind: str = ""
+    access: str = ""
+    budget: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,10 @@ class StoredRun:
         if wrong:
             return replace(cell, status="error", error=f"{file}: is of another {wrong[0]} than {RUN_FILE} says")
         return cell
+
+    def evidence(self) -> list[Evidence]:
+        """What was measured to see whether the cells can be trusted; empty where nothing was."""
+        return [item for file in sorted((self.path / "trust").glob("*.json")) for item in _read_evidence(file)]
 
 
 class OpenRun:
@@ -186,6 +196,21 @@ class OpenRun:
         """Take note of what other processes have finished."""
         with self._locked():
             self._merge()
+
+    def has_evidence(self, key: str, *, fresh: bool) -> bool:
+        """Whether the evidence ``key`` is stored here. Unless ``fresh``, that of another run under the same results counts."""
+        target = self._evidence_file(key)
+        donors = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"))
+        if donors and not target.is_file():
+            self._write(target, donors[-1].read_bytes())
+        return target.is_file()
+
+    def write_evidence(self, key: str, evidence: Sequence[Evidence]) -> None:
+        """Store what one model's checks measured."""
+        self._write(self._evidence_file(key), (json.dumps([asdict(e) for e in evidence], indent=1) + "\n").encode())
+
+    def _evidence_file(self, key: str) -> Path:
+        return self.path / "trust" / f"{key}.json"
 
     def save(self, status: str) -> None:
         """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
@@ -398,6 +423,14 @@ def write_reference(results: Path, suite: str, text: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     _write_atomically(file, text.encode())
     return file
+
+
+def _read_evidence(file: Path) -> list[Evidence]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None
 
 
 def read_records(file: Path) -> Records:

@@ -48,7 +48,11 @@ class ModelSpec(Strict):
 
 
 class Suite(Strict):
-    """One question: how robust these models are against these attacks."""
+    """One question: how robust these models are against these attacks.
+
+    ``trust`` says how far the cells are checked for attacks that fail silently: by stored numbers alone ("off"), with
+    controls that cost about a tenth of the attacks ("fast"), or with larger controls through every library ("full").
+    """
 
     name: Name
     description: str = ""
@@ -67,6 +71,7 @@ class Suite(Strict):
     gate: Gate = Gate()
     time_limit: Annotated[float, Field(gt=0)] | None = None
     """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
+    trust: Literal["off", "fast", "full"] = "fast"
 
     @model_validator(mode="before")
     @classmethod

@@ -3,15 +3,28 @@
 import math
 
 from bench.scoring.statistics import Proportion
+from bench.scoring.trust import Grade
 
 NONE = "–"
+MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
+"""What stands behind a number that is not fully trusted."""
 
 
-def percent(p: Proportion | None) -> str:
-    """92.5 % [88, 95]: a share and its interval, in percent."""
+def percent(p: Proportion | None, trust: Grade = "pass") -> str:
+    """92.5 [88, 95]: a share and its interval, in percent, marked unless it can be trusted."""
     if p is None or math.isnan(p.value):
         return NONE
-    return f"{100 * p.value:.1f} [{100 * p.low:.0f}, {100 * p.high:.0f}]"
+    return f"{100 * p.value:.1f} [{100 * p.low:.0f}, {100 * p.high:.0f}]{MARKS[trust]}"
+
+
+def points(share: float) -> str:
+    """+1.2: a difference in percentage points."""
+    return f"{100 * share:+.1f}"
+
+
+def p_value(p: float) -> str:
+    """How a p-value is shown: p = 0.41, or p < 0.001."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def number(value: float | None) -> str:

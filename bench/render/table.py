@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import number, percent
+from bench.render.cells import NONE, number, percent
+from bench.render.footer import differences, seeds_table, trust_lines
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import ModelScore, Scorecard
 
@@ -21,9 +22,11 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns."""
     seeds = len({m.seed for m in card.models}) > 1
     longest = max((len(_title(m, seeds)) for m in card.models), default=0)
-    wide = max(1, (width - 24) // (max(13, min(longest, 30)) + 2))
+    wide = max(1, (width - 24) // (max(14, min(longest, 30)) + 2))
     attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
-    parts: list[RenderableType] = [_models(card, seeds), *attacks, _crosschecks(card), *_errors(card)]
+    over_seeds = [seeds_table(card.seeds)] if card.seeds else []
+    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, _crosschecks(card), *_disagreements(card)]
+    parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
 
@@ -33,22 +36,22 @@ def _title(model: ModelScore, seeds: bool) -> str:
 
 def _models(card: Scorecard, seeds: bool) -> Table:
     title = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
     table.add_column("trained\nparams", justify="right", no_wrap=True)
     table.add_column("clean acc.\n% [95 %]", justify="right", no_wrap=True)
     table.add_column("certainty\nclean/adv", justify="right", no_wrap=True)
     table.add_column("robust acc.\n% [95 %]", justify="right", no_wrap=True, style="bold")
-    for rank, m in enumerate(card.models, 1):
+    for m in card.models:
         certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
         table.add_row(
-            str(rank),
+            NONE if m.rank is None else str(m.rank),
             _title(m, seeds),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
             certainty,
-            percent(m.worst_case),
+            percent(m.worst_case, m.trust),
         )
     return table
 
@@ -60,7 +63,7 @@ def _attacks(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Tabl
     table.add_column("attack")
     table.add_column("eps", justify="right")
     for model in models:
-        table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=13)
+        table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=14)
     found = {(a.model, a.seed, a.attack, a.eps): a for a in card.attacks}
     previous = None
     for attack, eps in dict.fromkeys((c.attack, c.eps) for c in card.crosschecks):
@@ -69,7 +72,7 @@ def _attacks(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Tabl
         scores = [found.get((m.model, m.seed, attack, eps)) for m in models]
         style = "bold" if eps == card.headline_eps else ""
         shown = escape(attack) if attack != previous else ""
-        table.add_row(shown, eps, *(percent(s.asr) if s else Text("error", style="red") for s in scores), style=style)
+        table.add_row(shown, eps, *(percent(s.asr, s.trust) if s else Text("error", style="red") for s in scores), style=style)
         previous = attack
     return table
 
@@ -83,6 +86,15 @@ def _crosschecks(card: Scorecard) -> Table:
             rows = [c for c in card.crosschecks if (c.attack, c.verdict) == (attack, verdict)]
             table.add_row(escape(attack), Text(verdict, style=VERDICT_STYLE.get(verdict, "")), str(len(rows)), *_extremes(rows))
     return table
+
+
+def _disagreements(card: Scorecard) -> Iterator[Text]:
+    for c in card.crosschecks:
+        if c.verdict == "differ":
+            stronger = f"{c.stronger} is stronger" if c.stronger else "neither is stronger"
+            cause = f"; likely cause: {c.cause}" if c.cause else ""
+            names = ", ".join(c.samples[:3]) + (", ..." if len(c.samples) > 3 else "")
+            yield Text(f" {c.model}/{c.seed}/{c.attack} eps {c.eps}: {stronger} (samples {names}){cause}", style="red")
 
 
 def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:

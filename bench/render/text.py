@@ -8,14 +8,25 @@ from fractions import Fraction
 from typing import Any
 
 from bench.eps import format_eps
-from bench.render.cells import percent, plain
+from bench.render.cells import NONE, percent, plain
+from bench.render.footer import sentences
+from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.store import SCHEMA_VERSION
 
 CELL_FIELDS = (
     "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
-    "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "error",
+    "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "error", "trust", "certainty_broken",
+    "certainty_broken_adv", "certainty_held", "certainty_held_adv", "prob_true", "prob_true_adv", "ece", "ece_adv",
+    "confident_errors", "confident_errors_adv", "linf_mean", "linf_median", "l2_mean", "l2_median", "l1_mean", "l1_median",
+    "l0_mean", "l0_median",
 )  # fmt: skip
+
+SAME_NAME = (
+    "certainty", "certainty_adv", "certainty_broken", "certainty_broken_adv", "certainty_held", "certainty_held_adv",
+    "prob_true", "prob_true_adv", "ece", "ece_adv", "confident_errors", "confident_errors_adv",
+)  # fmt: skip
+"""Fields of a cell that carry the metric's own name."""
 
 
 def to_json(card: Scorecard) -> str:
@@ -27,11 +38,38 @@ def to_json(card: Scorecard) -> str:
         "status": card.status,
         "headline_eps": card.headline_eps,
         "models": [_model(m) for m in card.models],
-        "cells": [cell_row(c) for c in card.cells],
-        "crosschecks": [{k: plain(v) if isinstance(v, float) else v for k, v in vars(c).items()} for c in card.crosschecks],
-        "comparisons": [],
+        "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],
+        "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
+        "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
+        "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
+        "seeds": [{"model": s.model, "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
     }
     return json.dumps(data, indent=2, allow_nan=False)
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: plain(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _findings(cell: CellScore) -> list[dict[str, str]]:
+    return [] if cell.trust is None else [vars(finding) for finding in cell.trust.findings]
+
+
+def _comparison(c: Comparison) -> dict[str, Any]:
+    """A difference in robust accuracy (all samples) and in success rate (samples that both models get right)."""
+    identity = {
+        "model": c.first[0],
+        "seed": c.first[1],
+        "baseline": c.second[0],
+        "baseline_seed": c.second[1],
+        "attack": c.attack,
+        "eps": c.eps,
+    }
+    return {**identity, "robust": _difference(c.robust), "asr": _difference(c.asr)}
+
+
+def _difference(d: PairedDifference) -> dict[str, Any]:
+    return {**_plain(vars(d)), "shown": d.shown}
 
 
 def to_csv(card: Scorecard) -> str:
@@ -44,22 +82,23 @@ def to_csv(card: Scorecard) -> str:
 
 
 def to_markdown(card: Scorecard) -> str:
-    """The models and the attack success rates as two tables."""
+    """The models and the attack success rates as two tables, then the differences in words."""
     head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {card.headline_eps} [95 %]"]
     models = [
-        [str(i), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case)]
-        for i, m in enumerate(card.models, 1)
+        [str(m.rank or NONE), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
+        for m in card.models
     ]
-    attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr)] for a in card.attacks]
-    return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}"
+    attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
+    words = "\n".join(f"- {line}" for line in sentences(card))
+    return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_literal, line)) + " |" for line in lines)
 
 
-def _plain(cell: str) -> str:
+def _literal(cell: str) -> str:
     """``cell`` as it is read, whatever a page would make of it."""
     return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
 
@@ -79,12 +118,15 @@ def _model(m: ModelScore) -> dict[str, Any]:
         "worst_case": m.worst_case and m.worst_case.value,
         "worst_case_low": m.worst_case and m.worst_case.low,
         "worst_case_high": m.worst_case and m.worst_case.high,
+        "rank": m.rank,
+        "trust": m.trust,
     }
 
 
 def cell_row(cell: CellScore) -> dict[str, Any]:
     """One cell with the field names of DESIGN's JSON; numbers are None where the cell has none."""
     e, m = cell.entry, cell.metrics
+    trust = None if cell.trust is None else cell.trust.grade
     identity = {
         k: getattr(e, k)
         for k in ("model", "seed", "attack", "norm", "library", "seconds", "forwards", "backwards", "status", "error")
@@ -93,12 +135,12 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
         "n": m.accuracy.n,
         "n_correct": m.asr.n,
         "accuracy": m.accuracy.value,
-        "certainty": m.certainty,
         "robust_accuracy": m.robust_accuracy.value,
         "asr": plain(m.asr.value),
         "asr_low": m.asr.low,
         "asr_high": m.asr.high,
-        "certainty_adv": m.certainty_adv,
+        **{name: getattr(m, name) for name in SAME_NAME},
+        **{f"{norm}_{what}": getattr(d, what) for norm, d in m.distances.items() for what in ("mean", "median")},
     }  # fmt: skip
-    row = {**identity, **numbers, "eps": format_eps(Fraction(e.eps))}
+    row = {**identity, **numbers, "eps": format_eps(Fraction(e.eps)), "trust": trust}
     return {name: row.get(name) for name in CELL_FIELDS}

@@ -6,19 +6,31 @@ from typing import Literal
 import numpy as np
 
 from bench.records import Records
-from bench.scoring.statistics import mcnemar
+from bench.scoring.comparison import paired
 
 AGREEMENT = 0.995
 """Share of samples with the same outcome that an exact pair must reach."""
 ALPHA = 0.05
 """Level of the paired test on a pair that is not exact."""
+MARGIN = 0.02
+"""Difference in success rate up to which two libraries count as equivalent."""
+BUDGET_GAP = 0.02
+"""How much less distance one library may spend than the other before that is named as the cause."""
+LISTED = 20
+"""Samples with different outcomes that a verdict lists at most."""
 
 Verdict = Literal["agree", "differ", "not comparable", "one library", "incomplete"]
 
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """``agreement`` is the share of samples with the same outcome; ``p_value`` is exact McNemar's on the outcomes."""
+    """Both libraries on one question.
+
+    ``agreement`` is the share of samples with the same outcome; ``p_value`` is exact McNemar's on the outcomes;
+    [``gap_low``, ``gap_high``] is the 95 % interval of Foolbox's success rate minus ART's, and ``equivalent`` says whether it
+    lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the likely
+    ``cause`` if something points to one.
+    """
 
     model: str
     seed: int
@@ -29,6 +41,12 @@ class CrossCheck:
     asr_foolbox: float | None = None
     asr_art: float | None = None
     p_value: float | None = None
+    gap_low: float | None = None
+    gap_high: float | None = None
+    equivalent: bool | None = None
+    stronger: str | None = None
+    samples: tuple[str, ...] = ()
+    cause: str | None = None
 
     @property
     def gap(self) -> float | None:
@@ -38,14 +56,51 @@ class CrossCheck:
         return abs(self.asr_foolbox - self.asr_art)
 
 
-def judge(pairing: str, foolbox: Records, art: Records) -> tuple[Verdict, float, float]:
-    """(verdict, agreement, p-value) of the outcomes of one cell through both libraries."""
-    only_foolbox = int(np.sum(foolbox.success & ~art.success))
-    only_art = int(np.sum(art.success & ~foolbox.success))
-    agreement = 1 - (only_foolbox + only_art) / len(foolbox)
-    p_value = mcnemar(only_foolbox, only_art)
+def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox: Records, art: Records) -> CrossCheck:
+    """The verdict on one cell through both libraries, from their records of the same samples."""
+    correct = foolbox.clean_pred == foolbox.label
+    difference = paired(foolbox.success[correct], art.success[correct])
+    apart = foolbox.success != art.success
+    agreement = 1 - float(apart.mean())
+    equivalent = difference.low >= -MARGIN and difference.high <= MARGIN
+    verdict = _verdict(pairing, agreement, difference.p_value, abs(difference.difference))
+    found = CrossCheck(
+        *identity, verdict, agreement, difference.first, difference.second, difference.p_value, difference.low,
+        difference.high, equivalent,
+    )  # fmt: skip
+    if verdict != "differ":
+        return found
+    return CrossCheck(
+        **{
+            **vars(found),
+            "stronger": _stronger(difference.only_first, difference.only_second),
+            "samples": tuple(str(i) for i in foolbox.id[apart][:LISTED]),
+            "cause": _cause(norm, foolbox, art),
+        }
+    )
+
+
+def _verdict(pairing: str, agreement: float, p_value: float, gap: float) -> Verdict:
+    """Exact pairs must agree sample by sample. Statistical ones differ if the test says so, unless by less than the margin."""
     if pairing == "exact":
-        return ("agree" if agreement >= AGREEMENT else "differ"), agreement, p_value
+        return "agree" if agreement >= AGREEMENT else "differ"
     if pairing == "statistical":
-        return ("agree" if p_value >= ALPHA else "differ"), agreement, p_value
-    return "not comparable", agreement, p_value
+        return "differ" if p_value < ALPHA and gap > MARGIN else "agree"
+    return "not comparable"
+
+
+def _stronger(only_foolbox: int, only_art: int) -> str | None:
+    if only_foolbox == only_art:
+        return None
+    return "foolbox" if only_foolbox > only_art else "art"
+
+
+def _cause(norm: str, foolbox: Records, art: Records) -> str | None:
+    """What the records alone point to: other clean predictions, or another use of the budget."""
+    if not np.array_equal(foolbox.clean_pred, art.clean_pred):
+        return "the clean predictions differ: the model was not the same, or is not deterministic"
+    spent = [float(getattr(r, norm)[r.clean_pred == r.label].mean(dtype=np.float64)) for r in (foolbox, art)]
+    if min(spent) < (1 - BUDGET_GAP) * max(spent):
+        less = "foolbox" if spent[0] < spent[1] else "art"
+        return f"{less} spends less of the budget: mean {norm} {min(spent):.4g} against {max(spent):.4g}"
+    return None

@@ -4,16 +4,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.records import Bools, Records
-from bench.scoring.statistics import Proportion, proportion
+from bench.records import Bools, Floats, Records
+from bench.scoring.statistics import Proportion, calibration_error, proportion
+
+CONFIDENT = 0.9
+"""Probability from which a wrong prediction counts as a high-confidence error."""
+NORMS = ("linf", "l2", "l1", "l0")
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far the adversarials of the broken samples lie: mean and median in one norm, and the largest of all attacked."""
+
+    mean: float | None
+    median: float | None
+    largest: float
 
 
 @dataclass(frozen=True)
 class Metrics:
     """The numbers of one cell.
 
-    ``accuracy`` and ``robust_accuracy`` are over all samples; ``asr`` is over the samples predicted correctly before the
-    attack. ``certainty`` is the mean probability of the predicted class over all samples, clean and under attack.
+    ``accuracy``, ``robust_accuracy`` and the shares of high-confidence errors are over all samples; ``asr`` is over the
+    samples predicted correctly before the attack. ``certainty`` is the mean probability of the predicted class and
+    ``prob_true`` that of the true class, over all samples, clean and under attack. The certainties of broken and held
+    samples are over those attacked; None where there are none. ``ece`` is the expected calibration error.
     """
 
     accuracy: Proportion
@@ -21,19 +36,57 @@ class Metrics:
     asr: Proportion
     certainty: float
     certainty_adv: float
+    certainty_broken: float | None
+    certainty_broken_adv: float | None
+    certainty_held: float | None
+    certainty_held_adv: float | None
+    prob_true: float
+    prob_true_adv: float
+    ece: float
+    ece_adv: float
+    confident_errors: float
+    confident_errors_adv: float
+    distances: dict[str, Distances]
 
 
 def metrics(records: Records) -> Metrics:
     """All metrics of ``records``."""
     correct = records.clean_pred == records.label
-    held = records.adv_pred == records.label
+    robust = records.adv_pred == records.label
+    broken, held = records.success, correct & ~records.success
     return Metrics(
         accuracy=_share(correct),
-        robust_accuracy=_share(held),
-        asr=proportion(int(records.success.sum()), int(correct.sum())),
-        certainty=float(np.mean(records.clean_prob, dtype=np.float64)),
-        certainty_adv=float(np.mean(records.adv_prob, dtype=np.float64)),
+        robust_accuracy=_share(robust),
+        asr=proportion(int(broken.sum()), int(correct.sum())),
+        certainty=_mean(records.clean_prob),
+        certainty_adv=_mean(records.adv_prob),
+        certainty_broken=_mean_of(records.clean_prob, broken),
+        certainty_broken_adv=_mean_of(records.adv_prob, broken),
+        certainty_held=_mean_of(records.clean_prob, held),
+        certainty_held_adv=_mean_of(records.adv_prob, held),
+        prob_true=_mean(records.clean_prob_true),
+        prob_true_adv=_mean(records.adv_prob_true),
+        ece=calibration_error(records.clean_prob, correct),
+        ece_adv=calibration_error(records.adv_prob, robust),
+        confident_errors=float(np.mean(~correct & (records.clean_prob >= CONFIDENT))),
+        confident_errors_adv=float(np.mean(~robust & (records.adv_prob >= CONFIDENT))),
+        distances={norm: _distances(getattr(records, norm), broken) for norm in NORMS},
     )
+
+
+def _distances(distance: Floats, broken: Bools) -> Distances:
+    largest = float(distance.max(initial=0))
+    if not broken.any():
+        return Distances(None, None, largest)
+    return Distances(_mean(distance[broken]), float(np.median(distance[broken])), largest)
+
+
+def _mean(values: Floats) -> float:
+    return float(np.mean(values, dtype=np.float64))
+
+
+def _mean_of(values: Floats, chosen: Bools) -> float | None:
+    return _mean(values[chosen]) if chosen.any() else None
 
 
 def _share(flags: Bools) -> Proportion:

@@ -1,46 +1,57 @@
 """A stored run -> its Scorecard: everything that tables, files and gates show, computed once."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
 import numpy as np
 
 from bench.eps import format_eps
+from bench.evidence import Evidence
 from bench.records import Bools, Records
+from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.crosscheck import CrossCheck, judge
+from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
-from bench.scoring.statistics import Proportion, proportion
-from bench.store import CellEntry, StoredRun
-
-Model = tuple[str, int]
-"""A model's name and training seed."""
+from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.statistics import AcrossSeeds, Proportion, across_seeds, proportion
+from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
+from bench.store import CellEntry, ModelEntry, StoredRun
 
 
 @dataclass(frozen=True)
 class CellScore:
-    """One cell: what was run, what came out. ``metrics`` is None unless ``entry.status`` is "ok"."""
+    """One cell: what was run, what came out. ``metrics`` and ``trust`` are None unless ``entry.status`` is "ok"."""
 
     entry: CellEntry
     metrics: Metrics | None
+    trust: CellTrust | None = None
 
 
 @dataclass(frozen=True)
 class AttackScore:
-    """One attack at one eps on one model: a sample counts as broken if either library breaks it."""
+    """One attack at one eps on one model: a sample counts as broken if either library breaks it.
+
+    ``trust`` is the worst grade of the libraries' cells.
+    """
 
     model: str
     seed: int
     attack: str
     eps: str
     asr: Proportion
+    trust: Grade = "unchecked"
 
 
 @dataclass(frozen=True)
 class ModelScore:
-    """One model. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample."""
+    """One model. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
+
+    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. It is None
+    where no cell at the headline eps can be trusted. ``trust`` is the worst grade of those cells.
+    """
 
     model: str
     seed: int
@@ -51,11 +62,38 @@ class ModelScore:
     certainty: float | None
     certainty_adv: float | None
     worst_case: Proportion | None
+    rank: int | None = None
+    trust: Grade = "unchecked"
+
+
+@dataclass(frozen=True)
+class CurveScore:
+    """The security curve of one model under one attack through one library."""
+
+    model: str
+    seed: int
+    attack: str
+    library: str
+    norm: str
+    curve: SecurityCurve
+
+
+@dataclass(frozen=True)
+class SeedScore:
+    """One model over its training seeds: clean accuracy, and robust accuracy in the worst case at the headline eps."""
+
+    model: str
+    accuracy: AcrossSeeds
+    worst_case: AcrossSeeds
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete"."""
+    """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
+
+    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
+    the worst case at the headline eps. ``baseline`` is the model that the suite declares first.
+    """
 
     suite: str
     run_id: str
@@ -65,23 +103,53 @@ class Scorecard:
     cells: tuple[CellScore, ...]
     attacks: tuple[AttackScore, ...]
     crosschecks: tuple[CrossCheck, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    headline: tuple[Comparison, ...] = ()
+    curves: tuple[CurveScore, ...] = ()
+    seeds: tuple[SeedScore, ...] = ()
+    baseline: str = ""
 
 
 def score(run: StoredRun) -> Scorecard:
-    """Score the stored ``run``."""
+    """Score the stored ``run``. Records are read one cell at a time; of each only two bits a sample are kept."""
     header = run.header
-    records = {cell.key: run.records(cell.key) for cell in header.cells if cell.status == "ok"}
     groups = _by_attack(header.cells)
+    done, crosschecks = _read(run, groups)
+    grades = _trust(run, done)
+    attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
+    worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
+    headline = _headline(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
     return Scorecard(
         suite=header.suite_name,
         run_id=header.run_id,
-        status="complete" if len(records) == len(header.cells) else "incomplete",
+        status="complete" if len(done) == len(header.cells) else "incomplete",
         headline_eps=format_eps(Fraction(header.headline_eps)),
-        models=_rank(_model_score(run, (m.model, m.seed), records) for m in header.models),
-        cells=tuple(CellScore(c, metrics(records[c.key]) if c.key in records else None) for c in header.cells),
-        attacks=tuple(_attack_score(group, records) for group in groups if all(c.key in records for c in group)),
-        crosschecks=tuple(_crosscheck(group, records) for group in groups),
+        models=_ranked(
+            [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models], headline
+        ),
+        cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
+        attacks=attacks,
+        crosschecks=tuple(crosschecks),
+        comparisons=compare_models(_outcomes(header.models, groups, done), across=False),
+        headline=headline,
+        curves=tuple(_curves(run, header.cells, done)),
+        seeds=tuple(_seeds(header.models, worst_cases)),
+        baseline=header.models[0].model if header.models else "",
     )
+
+
+def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Scored], list[CrossCheck]]:
+    """The finished cells by key, and the cross-check of each group; no more than one group's records are held at a time."""
+    done: dict[str, Scored] = {}
+    crosschecks = []
+    for group in groups:
+        records = {c.library: run.records(c.key) for c in group if c.status == "ok"}
+        for c in group:
+            if c.library in records:
+                r = records[c.library]
+                done[c.key] = Scored(c, metrics(r), r.clean_pred == r.label, r.success)
+        crosschecks.append(_crosscheck(group, records))
+    return done, crosschecks
 
 
 def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
@@ -92,61 +160,150 @@ def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
     return list(groups.values())
 
 
-def _attack_score(group: list[CellEntry], records: dict[str, Records]) -> AttackScore:
+def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
+    """The trust of each finished cell, by key."""
+    by_model: dict[Model, list[Scored]] = defaultdict(list)
+    for cell in done.values():
+        by_model[cell.entry.model, cell.entry.seed].append(cell)
+    evidence = run.evidence()
+    ids = run.records(next(iter(done))).id if done else np.array([], dtype=np.str_)
+    found: dict[str, CellTrust] = {}
+    for model, cells in by_model.items():
+        own = [e for e in evidence if (e.model, e.seed) == model]
+        around = Neighbours(cells, ids, own)
+        for cell in cells:
+            about = _about(cell.entry, own)
+            findings = check_records(cell, around) + judge_evidence(about)
+            found[cell.entry.key] = cell_trust(findings, measured=bool(about))
+    return found
+
+
+def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
+    model = [e for e in evidence if e.attack is None]
+    attack = [e for e in evidence if e.attack == cell.attack]
+    return [*model, *([e for e in attack if e.library == cell.library] or attack)]
+
+
+def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]) -> AttackScore:
     first = group[0]
-    broken = _any(records[cell.key].success for cell in group)
-    correct = records[first.key].clean_pred == records[first.key].label
-    asr = proportion(int(broken.sum()), int(correct.sum()))
-    return AttackScore(first.model, first.seed, first.attack, format_eps(Fraction(first.eps)), asr)
+    broken = _any(done[cell.key].success for cell in group)
+    asr = proportion(int(broken.sum()), int(done[first.key].correct.sum()))
+    trust = worst([grades[cell.key].grade for cell in group])
+    return AttackScore(first.model, first.seed, first.attack, format_eps(Fraction(first.eps)), asr, trust)
 
 
-def _crosscheck(group: list[CellEntry], records: dict[str, Records]) -> CrossCheck:
+def _crosscheck(group: list[CellEntry], records: Mapping[str, Records]) -> CrossCheck:
     cell = group[0]
     identity = (cell.model, cell.seed, cell.attack, format_eps(Fraction(cell.eps)))
-    by_library = {c.library: c for c in group}
-    if len(by_library) == 1:
+    if len(group) == 1:
         return CrossCheck(*identity, "one library")
-    pair = [records.get(by_library[library].key) for library in ("foolbox", "art")]
-    if pair[0] is None or pair[1] is None:
+    if len(records) < len(group):
         return CrossCheck(*identity, "incomplete")
-    verdict, agreement, p_value = judge(cell.pairing, pair[0], pair[1])
-    asr = [metrics(r).asr.value for r in pair if r is not None]
-    return CrossCheck(*identity, verdict, agreement, asr[0], asr[1], p_value)
+    return judge(identity, cell.pairing, cell.norm, records["foolbox"], records["art"])
 
 
-def _model_score(run: StoredRun, model: Model, records: dict[str, Records]) -> ModelScore:
-    entry = next(m for m in run.header.models if (m.model, m.seed) == model)
-    cells = [c for c in run.header.cells if (c.model, c.seed) == model]
-    headline = [c for c in cells if c.eps == run.header.headline_eps]
-    clean = next((metrics(records[c.key]) for c in cells if c.key in records), None)
-    attacked = [records[c.key] for c in headline if c.key in records]
-    complete = bool(attacked) and len(attacked) == len(headline)
+def _outcomes(
+    models: Iterable[ModelEntry], groups: list[list[CellEntry]], done: dict[str, Scored]
+) -> dict[Model, dict[tuple[str, str], Outcome]]:
+    """Per model and (attack, eps), with both libraries as one attacker; only where every library has finished."""
+    found: dict[Model, dict[tuple[str, str], Outcome]] = {(m.model, m.seed): {} for m in models}
+    for group in groups:
+        if all(c.key in done for c in group):
+            cell = group[0]
+            where = (cell.attack, format_eps(Fraction(cell.eps)))
+            found[cell.model, cell.seed][where] = _outcome([done[c.key] for c in group])
+    return found
+
+
+def _worst_cases(
+    models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
+) -> dict[Model, Outcome]:
+    """Each model against every attack through every library at the headline eps, where all have finished."""
+    found = {}
+    for m in models:
+        keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
+        if keys and all(key in done for key in keys):
+            found[m.model, m.seed] = _outcome([done[key] for key in keys])
+    return found
+
+
+def _outcome(cells: Sequence[Scored]) -> Outcome:
+    correct = cells[0].correct
+    return Outcome(correct, ~correct | _any(c.success for c in cells))
+
+
+def _untrusted(cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str) -> set[Model]:
+    """The models none of whose cells at the headline eps can rank."""
+    sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
+    return {(c.model, c.seed) for c in cells} - sound
+
+
+def _headline(worst_cases: dict[Model, Outcome], untrusted: set[Model], eps: str) -> tuple[Comparison, ...]:
+    where = (WORST_CASE, format_eps(Fraction(eps)))
+    return compare_models({m: {where: o} for m, o in worst_cases.items() if m not in untrusted}, across=True)
+
+
+def _model_score(
+    entry: ModelEntry,
+    all_cells: Sequence[CellEntry],
+    done: dict[str, Scored],
+    grades: Mapping[str, CellTrust],
+    worst_cases: dict[Model, Outcome],
+    eps: str,
+) -> ModelScore:
+    model = (entry.model, entry.seed)
+    cells = [done[c.key] for c in all_cells if (c.model, c.seed) == model and c.key in done]
+    attacked = [c for c in cells if c.entry.eps == eps]
+    held = ~worst_cases[model].wrong if model in worst_cases else None
     return ModelScore(
         entry.model,
         entry.seed,
         entry.method,
         entry.trainable_parameters,
         entry.parameters,
-        accuracy=clean.accuracy if clean else None,
-        certainty=clean.certainty if clean else None,
-        certainty_adv=_mean_certainty(attacked) if complete else None,
-        worst_case=_worst_case(attacked) if complete else None,
+        accuracy=cells[0].metrics.accuracy if cells else None,
+        certainty=cells[0].metrics.certainty if cells else None,
+        certainty_adv=None if held is None else float(np.mean([c.metrics.certainty_adv for c in attacked])),
+        worst_case=None if held is None else proportion(int(held.sum()), len(held)),
+        trust=worst([grades[c.entry.key].grade for c in attacked]),
     )
 
 
-def _worst_case(attacked: list[Records]) -> Proportion:
-    """Robust accuracy against the worst attack on each sample, over all attacks and both libraries."""
-    held = ~_any(r.adv_pred != r.label for r in attacked)
-    return proportion(int(held.sum()), len(held))
+def _ranked(models: Sequence[ModelScore], headline: Sequence[Comparison]) -> tuple[ModelScore, ...]:
+    """Ranked, best first; models that cannot rank come last."""
+    rank = ranks([model for c in headline for model in (c.first, c.second)], headline)
+    if not headline:  # nobody to compare with
+        rank = {(m.model, m.seed): 1 for m in models if m.worst_case is not None and m.trust != "fail"}
+    placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
+    return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
 
 
-def _mean_certainty(attacked: list[Records]) -> float:
-    return float(np.mean([np.mean(r.adv_prob, dtype=np.float64) for r in attacked]))
+def _curves(run: StoredRun, cells: Iterable[CellEntry], done: dict[str, Scored]) -> Iterable[CurveScore]:
+    units: dict[tuple[str, int, str, str], list[Scored]] = defaultdict(list)
+    for cell in cells:
+        if cell.key in done:
+            units[cell.model, cell.seed, cell.attack, cell.library].append(done[cell.key])
+    for (model, seed, attack, library), found in units.items():
+        grid = sorted(found, key=lambda c: c.eps)
+        yield CurveScore(model, seed, attack, library, grid[0].entry.norm, _curve(run, grid))
+
+
+def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
+    eps = [float(c.eps) for c in grid]
+    last = grid[-1]
+    if last.entry.budget == "minimum-norm":
+        distance = getattr(run.records(last.entry.key), last.entry.norm)
+        return minimum_norm_curve(last.correct, last.success, distance, eps)
+    return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
+
+
+def _seeds(models: Sequence[ModelEntry], worst_cases: dict[Model, Outcome]) -> Iterable[SeedScore]:
+    for name in dict.fromkeys(m.model for m in models):
+        found = [worst_cases[m.model, m.seed] for m in models if m.model == name and (m.model, m.seed) in worst_cases]
+        if len(found) > 1:
+            yield SeedScore(name, across_seeds([o.correct for o in found]), across_seeds([~o.wrong for o in found]))
 
 
 def _any(flags: Iterable[Bools]) -> Bools:
     return reduce(np.logical_or, flags)
-
-
-def _rank(models: Iterable[ModelScore]) -> tuple[ModelScore, ...]:
-    return tuple(sorted(models, key=lambda m: -m.worst_case.value if m.worst_case else 1.0))

@@ -4,7 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest, norm
+import numpy as np
+from scipy.special import bdtr, betaincinv, ndtri
+from scipy.stats import binom, t
+
+from bench.records import Bools, Floats
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ def proportion(count: int, n: int, confidence: float = 0.95) -> Proportion:
     """``count / n`` with the Wilson score interval (Wilson 1927). Of no samples, nothing is known: NaN in [0, 1]."""
     if n == 0:
         return Proportion(0, 0, math.nan, 0.0, 1.0)
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = float(ndtri((1 + confidence) / 2))
     p, z2 = count / n, z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
@@ -36,7 +40,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     discordant = only_first + only_second
     if discordant == 0:
         return 1.0
-    return float(binomtest(only_first, discordant, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -47,3 +51,102 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = running
     return adjusted
+
+
+def paired_interval(
+    both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of (share of the first) - (share of the second) on the same samples, from their four joint counts.
+
+    Newcombe 1998, Statistics in Medicine 17:2635, method 10: two Wilson intervals squared and added, with the correlation of
+    the pair. Unlike the percentile bootstrap, it does not shrink to nothing where no sample tells the two apart.
+    """
+    n = both + only_first + only_second + neither
+    if n == 0:
+        return -1.0, 1.0
+    first = proportion(both + only_first, n, confidence)
+    second = proportion(both + only_second, n, confidence)
+    phi = _correlation(both, only_first, only_second, neither)
+    difference = first.value - second.value
+    down = _added(first.value - first.low, second.high - second.value, phi)
+    up = _added(first.high - first.value, second.value - second.low, phi)
+    return difference - down, difference + up
+
+
+def _correlation(both: int, only_first: int, only_second: int, neither: int) -> float:
+    """Newcombe's phi: the correlation of the pair, its numerator moved towards zero by half a count."""
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    if margins == 0:
+        return 0.0
+    product = float(both * neither - only_first * only_second)
+    if product > 0:
+        product = max(product - (both + only_first + only_second + neither) / 2, 0.0)
+    return product / math.sqrt(margins)
+
+
+def _added(a: float, b: float, phi: float) -> float:
+    return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))
+
+
+def needed_discordant(alpha: float = 0.05) -> int:
+    """The fewest discordant samples from which exact McNemar can reach ``alpha``: the least n with 2 / 2^n <= alpha."""
+    return math.ceil(math.log2(2 / alpha))
+
+
+def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The difference of two shares of ``n`` that exact McNemar at ``alpha`` finds with probability ``power``.
+
+    Given ``discordant`` samples (at least as many as the test needs), the test rejects when at least m of them fall on one
+    side; that happens with probability ``power`` when each does so with probability theta, the ``power`` quantile of
+    Beta(m, discordant - m + 1) (Clopper & Pearson 1934; McNemar 1947). The difference is discordant * (2 theta - 1) / n.
+    """
+    if n == 0:
+        return math.nan
+    d = max(discordant, needed_discordant(alpha))
+    critical = d - int(binom.ppf(alpha / 2, d, 0.5)) + 1
+    while mcnemar(critical - 1, d - critical + 1) <= alpha:
+        critical -= 1
+    theta = float(betaincinv(critical, d - critical + 1, power))
+    return min(d * (2 * theta - 1) / n, 1.0)
+
+
+def beats(wins: int, losses: int) -> float:
+    """One-sided exact sign test: the chance of at least ``wins`` of ``wins + losses`` if neither side were better."""
+    return float(binom.sf(wins - 1, wins + losses, 0.5))
+
+
+def at_most(count: int, n: int, rate: float) -> float:
+    """One-sided exact binomial test: the chance of ``count`` or fewer of ``n`` if each came with probability ``rate``."""
+    return float(binom.cdf(count, n, rate))
+
+
+def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> float:
+    """Expected calibration error over ``bins`` equal bins (Guo et al. 2017); ``confidence`` and ``correct`` have length N."""
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(index, weights=confidence.astype(np.float64) - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+@dataclass(frozen=True)
+class AcrossSeeds:
+    """A share over training seeds: its mean, standard deviation, and an interval that includes training variation."""
+
+    seeds: int
+    mean: float
+    spread: float
+    low: float
+    high: float
+
+
+def across_seeds(outcomes: Sequence[Bools], confidence: float = 0.95) -> AcrossSeeds:
+    """The mean share of true ``outcomes`` (one array over the same N samples per training seed; at least 2 seeds).
+
+    Seeds and samples both vary: the squared standard error is the variance of the seeds' shares over their number plus the
+    variance of the samples' means over N (two-way random effects; Searle et al. 1992). Student's t with seeds - 1 degrees.
+    """
+    table = np.stack(outcomes).astype(np.float64)
+    seeds, n = table.shape
+    shares = table.mean(axis=1)
+    error = math.sqrt(shares.var(ddof=1) / seeds + table.mean(axis=0).var(ddof=1) / n)
+    mean, half = float(shares.mean()), float(t.ppf((1 + confidence) / 2, seeds - 1)) * error
+    return AcrossSeeds(seeds, mean, float(shares.std(ddof=1)), max(mean - half, 0.0), min(mean + half, 1.0))

@@ -1,0 +1,158 @@
+"""Trust checks in the stored numbers alone: each compares a cell with its neighbours, or with what noise broke."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.evidence import Evidence
+from bench.records import Bools
+from bench.scoring.metrics import NORMS, Metrics
+from bench.scoring.statistics import beats
+from bench.scoring.trust import Finding, Grade
+from bench.store import CellEntry
+
+ENOUGH, TOO_FEW = 100, 10
+"""Attacked samples under which every interval is wider than 20 points, and under which nothing can be said."""
+SLACK = 1e-6
+"""How far float32 rounding may carry a distance beyond eps; relative where eps is above 1."""
+POINT = 0.01
+"""Share of the attacked samples up to which a weaker result is no matter."""
+ALPHA = 0.01
+"""Level of the one-sided sign test that a weaker result is not chance."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A finished cell: its entry, numbers, and per sample (N) whether it was predicted correctly and then broken."""
+
+    entry: CellEntry
+    metrics: Metrics
+    correct: Bools
+    success: Bools
+
+    @property
+    def eps(self) -> Fraction:
+        """The budget."""
+        return Fraction(self.entry.eps)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The finished cells of the same model and seed, and what random noise broke: ids of all samples, and the evidence."""
+
+    cells: Sequence[Scored]
+    ids: npt.NDArray[np.str_]
+    noise: Sequence[Evidence]
+
+
+def check_records(cell: Scored, around: Neighbours) -> list[Finding]:
+    """Every finding of the stored numbers on ``cell``."""
+    return [Finding(name, grade, detail) for name, check in CHECKS.items() for grade, detail in check(cell, around)]
+
+
+Found = Iterator[tuple[Grade, str]]
+
+
+def samples(cell: Scored, _: Neighbours) -> Found:
+    """samples: enough samples were attacked. Warns under 100 (an interval up to 20 points wide), fails under 10.
+
+    Wilson 1927 gives the width.
+    """
+    n = cell.metrics.asr.n
+    yield "fail" if n < TOO_FEW else "warn" if n < ENOUGH else "pass", f"{n} samples were attacked"
+
+
+def budget(cell: Scored, _: Neighbours) -> Found:
+    """budget: adversarials stay within eps (1e-6 slack), and something was changed at all. Fails otherwise.
+
+    Carlini et al. 2019, section 5: check that the perturbation bound holds.
+    """
+    if cell.entry.budget != "fixed" or cell.entry.norm not in NORMS or cell.metrics.asr.n == 0:
+        return
+    largest, eps = cell.metrics.distances[cell.entry.norm].largest, float(cell.eps)
+    within = 0 < largest <= eps + SLACK * max(1.0, eps)
+    detail = f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}" if largest else "no sample was changed at all"
+    yield "pass" if within else "fail", detail
+
+
+def more_budget(cell: Scored, around: Neighbours) -> Found:
+    """more-budget: success does not fall as eps grows. Warns above 1 point, fails if the sign test says so at 1 %.
+
+    Carlini et al. 2019, section 4: a larger budget contains the smaller one.
+    """
+    e = cell.entry
+    smaller = [
+        c for c in around.cells if (c.entry.attack, c.entry.library) == (e.attack, e.library) and c.eps < cell.eps
+    ]  # fmt: skip
+    if smaller:
+        other = max(smaller, key=lambda c: c.eps)
+        yield _weaker(cell, other, f"eps {float(other.eps):.4g}")
+
+
+def iterations(cell: Scored, around: Neighbours) -> Found:
+    """iterations: an iterative attack is no weaker than FGSM at the same eps. Warns above 1 point, fails at 1 %.
+
+    Athalye et al. 2018, section 3.1: one-step attacks that do better are a sign of masked gradients.
+    """
+    if not _white_box(cell) or cell.entry.kind == "fgsm":
+        return
+    for other in _same_budget(cell, around):
+        if other.entry.kind == "fgsm" and other.entry.library == cell.entry.library:
+            yield _weaker(cell, other, "FGSM")
+
+
+def white_box(cell: Scored, around: Neighbours) -> Found:
+    """white-box: gradients help: no weaker than a black-box attack at the same eps. Warns above 1 point, fails at 1 %.
+
+    Athalye et al. 2018, section 3.1; only the strongest white-box cell is asked.
+    """
+    peers = [c for c in _same_budget(cell, around) if c.entry.library == cell.entry.library]
+    if not _white_box(cell) or any(_white_box(c) and c.success.sum() > cell.success.sum() for c in peers):
+        return
+    for other in peers:
+        if other.entry.access not in ("", "white-box"):
+            yield _weaker(cell, other, other.entry.attack)
+
+
+def beats_noise(cell: Scored, around: Neighbours) -> Found:
+    """noise: what 1,000 random perturbations break, the attack breaks. Warns at the first it misses, fails above a third.
+
+    Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones.
+    """
+    for e in around.noise:
+        if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < Fraction(e.eps) or not e.n:
+            continue
+        missed = int((np.isin(around.ids, e.samples) & cell.correct & ~cell.success).sum())
+        grade: Grade = "pass" if missed == 0 else "fail" if missed * 3 > e.n else "warn"
+        yield grade, f"random noise breaks {missed} of {e.n} samples that the attack does not"
+
+
+def _weaker(cell: Scored, other: Scored, name: str) -> tuple[Grade, str]:
+    """How ``cell`` fares against ``other``, which should not be stronger."""
+    losses, wins = int((other.success & ~cell.success).sum()), int((cell.success & ~other.success).sum())
+    gap = (losses - wins) / max(int(cell.correct.sum()), 1)
+    detail = f"{cell.metrics.asr.value:.1%} success against {other.metrics.asr.value:.1%} of {name}"
+    if gap <= POINT:
+        return "pass", detail
+    return "fail" if beats(losses, wins) <= ALPHA else "warn", detail
+
+
+def _white_box(cell: Scored) -> bool:
+    return cell.entry.access == "white-box"
+
+
+def _same_budget(cell: Scored, around: Neighbours) -> list[Scored]:
+    return [c for c in around.cells if c is not cell and (c.eps, c.entry.norm) == (cell.eps, cell.entry.norm)]
+
+
+CHECKS: dict[str, Callable[[Scored, Neighbours], Found]] = {
+    "samples": samples,
+    "budget": budget,
+    "more-budget": more_budget,
+    "iterations": iterations,
+    "white-box": white_box,
+    "noise": beats_noise,
+}

@@ -1,0 +1,197 @@
+"""Trust grades: what the checks found of each cell."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.evidence import Evidence
+from bench.scoring.statistics import at_most, proportion
+
+Grade = Literal["pass", "warn", "fail", "unchecked"]
+ORDER: tuple[Grade, ...] = ("pass", "unchecked", "warn", "fail")
+"""From the best to the worst."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says of one cell."""
+
+    check: str
+    grade: Grade
+    detail: str
+
+
+@dataclass(frozen=True)
+class CellTrust:
+    """All findings of one cell. ``grade`` is the worst of them, "unchecked" where nothing was measured beyond the records."""
+
+    grade: Grade
+    findings: tuple[Finding, ...]
+
+
+def worst(grades: Sequence[Grade]) -> Grade:
+    """The worst of ``grades``; "unchecked" if there are none."""
+    return max(grades, key=ORDER.index, default="unchecked")
+
+
+def cell_trust(findings: Sequence[Finding], *, measured: bool) -> CellTrust:
+    """The grade of a cell from its ``findings``; ``measured`` says whether any evidence beyond its records was gathered."""
+    grade = worst([f.grade for f in findings])
+    return CellTrust("unchecked" if grade == "pass" and not measured else grade, tuple(findings))
+
+
+def judge_evidence(evidence: Sequence[Evidence]) -> list[Finding]:
+    """The findings of ``evidence``; noise is left out, which is judged against a cell's records."""
+    return [Finding(e.check, _grade(e), e.detail) for e in evidence if not e.check.startswith("noise-")]
+
+
+def _grade(e: Evidence) -> Grade:
+    """A measurement that failed is a warning: nothing is known, and that should be."""
+    return "warn" if e.value is None else CHECKS[e.check](e.value, e.n)
+
+
+def _share(value: float, n: int, limit: float) -> Grade:
+    """Warn where the share exceeds ``limit``, fail where its whole Wilson interval does."""
+    if n == 0 or value <= limit:
+        return "pass"
+    return "fail" if proportion(round(value * n), n).low > limit else "warn"
+
+
+def deterministic(change: float, _: int) -> Grade:
+    """deterministic: the same images give the same logits. Warns above 1e-6 of the largest logit, fails above 1e-4.
+
+    A random defence must be attacked in expectation (Athalye et al. 2018, section 4).
+    """
+    return "fail" if change > 1e-4 else "warn" if change > 1e-6 else "pass"
+
+
+def logits(share: float, _: int) -> Grade:
+    """logits: the model gives logits, not probabilities. Fails if every sample's outputs are a distribution.
+
+    The attacks' losses apply a softmax; a second one flattens their gradients (Carlini & Wagner 2016, defensive distillation).
+    """
+    return "fail" if share >= 1 else "pass"
+
+
+def gradients(share: float, _: int) -> Grade:
+    """gradients: the loss has a usable gradient at each sample. Warns at the first without, fails from 5 % of them.
+
+    Unavailable gradients, Pintor et al. 2022, indicator 1; shattered or vanished gradients, Athalye et al. 2018.
+    """
+    return "fail" if share >= 0.05 else "warn" if share > 0 else "pass"
+
+
+def eval_mode(left: float, _: int) -> Grade:
+    """eval-mode: no dropout or batch normalisation is left in training mode. Fails at the first.
+
+    There, outputs depend on chance and on the batch (Carlini et al. 2019, section 5).
+    """
+    return "fail" if left else "pass"
+
+
+def wrappers(share: float, _: int) -> Grade:
+    """wrappers: the same class raw, as attacked, and through both libraries. Fails at the first sample that differs.
+
+    The model that is evaluated must be the model that is attacked (Carlini et al. 2019, section 5).
+    """
+    return "fail" if share else "pass"
+
+
+def adapter(change: float, _: int) -> Grade:
+    """adapter: switching the adapter off changes the logits. Fails at or below 1e-6 of the largest logit.
+
+    An adapter that is not active makes the comparison one of the base model with itself (peft's disable_adapter).
+    """
+    return "fail" if change <= 1e-6 else "pass"
+
+
+def unstable_predictions(change: float, _: int) -> Grade:
+    """unstable-predictions: the loss hardly changes very near a sample. Warns above 10 %, fails above 50 %.
+
+    Pintor et al. 2022, indicator 2: the mean relative change of the loss in a small box, over 100 draws, capped at 1.
+    """
+    return "fail" if change > 0.5 else "warn" if change > 0.1 else "pass"
+
+
+def silent_success(share: float, n: int) -> Grade:
+    """silent-success: no adversarial is found on the way and then lost. Limit 5 % of the failed samples.
+
+    Pintor et al. 2022, indicator 3.
+    """
+    return _share(share, n, 0.05)
+
+
+def incomplete_optimisation(share: float, n: int) -> Grade:
+    """incomplete-optimisation: the attack had stopped gaining when it ended. Limit half of the failed samples.
+
+    Pintor et al. 2022, indicator 4: a sample counts if its best loss still falls by over 5 % of its range in the last steps.
+    """
+    return _share(share, n, 0.5)
+
+
+def transfer_failure(share: float, n: int) -> Grade:
+    """transfer-failure: what fools the form that was attacked fools the model as trained. Limit 2 % of the adversarials.
+
+    Pintor et al. 2022, indicator 5.
+    """
+    return _share(share, n, 0.02)
+
+
+def unconstrained(share: float, n: int) -> Grade:
+    """unconstrained: with nearly no limit, accuracy falls to chance. Limit 5 % of the samples beyond chance.
+
+    Pintor et al. 2022, indicator 6; Athalye et al. 2018, "unbounded attacks do not reach 100 % success".
+    """
+    return _share(share, n, 0.05)
+
+
+def more_steps(share: float, n: int) -> Grade:
+    """more-steps: twice the steps break hardly anything new. Limit 5 % of the samples.
+
+    Carlini et al. 2019, section 4: verify that the attack has converged.
+    """
+    return _share(share, n, 0.05)
+
+
+def rounding(share: float, n: int) -> Grade:
+    """rounding: adversarials survive being written as 8-bit images. Warns above 10 % of them.
+
+    Never fails: attacks that stop right behind the boundary lose some by design (Carlini & Wagner 2017, section 6).
+    """
+    return "warn" if n and share > 0.1 else "pass"
+
+
+def classes(missing: float, _: int) -> Grade:
+    """classes: the loss fits the number of classes. Fails if DLR has under 3, or targeted DLR under 4.
+
+    Croce & Hein 2020: the loss divides by the gap to the third (targeted: fourth) logit.
+    """
+    return "fail" if missing else "pass"
+
+
+def binarisation(found: float, n: int) -> Grade:
+    """binarisation: the attack finds 95 % of the planted adversarials. Warns if fewer is not chance at 5 %, fails at 1 %.
+
+    Zimmermann et al. 2022: an attack that misses them is too weak for any claim about this model.
+    """
+    chance = at_most(round(found * n), n, 0.95)
+    return "fail" if chance < 0.01 else "warn" if chance < 0.05 else "pass"
+
+
+CHECKS: dict[str, Callable[[float, int], Grade]] = {
+    "deterministic": deterministic,
+    "logits": logits,
+    "gradients": gradients,
+    "eval-mode": eval_mode,
+    "wrappers": wrappers,
+    "adapter": adapter,
+    "unstable-predictions": unstable_predictions,
+    "silent-success": silent_success,
+    "incomplete-optimisation": incomplete_optimisation,
+    "transfer-failure": transfer_failure,
+    "unconstrained": unconstrained,
+    "more-steps": more_steps,
+    "rounding": rounding,
+    "classes": classes,
+    "binarisation": binarisation,
+}

@@ -1,0 +1,128 @@
+"""Controls of one attack: the same unit on a few samples, with one thing changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.classifier import Classifier
+from bench.attacks.spec import contract_of
+from bench.evidence import Evidence
+from bench.plan import Cell, Unit
+from bench.records import Bools, Floats
+from bench.runner import Target, run_unit
+from bench.trust.probes import margin
+from bench.trust.recorder import Recorder
+
+HUGE = {"linf": Fraction(1, 2), "l2": Fraction(64), "l1": Fraction(100_000), "l0": Fraction(100_000)}
+"""Budgets that let an attack draw nearly anything; in linf, every image can become the same grey."""
+CONVERGED = 0.05
+"""Share of the loss's whole range that an attack may still gain in its last steps (published)."""
+LAST_STEPS = 10
+"""Steps over which that gain is looked at (published); at most half of a short attack."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A control run: which samples it broke, the adversarials, and the logits on the way there."""
+
+    broken: Bools
+    adversarial: Tensor
+    path: list[Tensor]
+
+
+def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fraction) -> Iterator[Evidence]:
+    """Every control of ``unit`` on ``target``'s samples, all of which are predicted correctly."""
+    base = _trial(unit, target, headline)
+    if getattr(unit.attack, "loss", None) == "dlr":
+        yield _enough_classes(unit, target)
+    yield _rounding(base, target)
+    yield _transfer(base, target, raw)
+    if contract_of(unit.attack).budget == "fixed" and unit.attack.norm in HUGE:
+        yield _unconstrained(unit, target)
+    if _iterates(unit):
+        yield _more_steps(unit, target, headline, base)
+        yield from _path_indicators(base, target)
+
+
+def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
+    recorder = Recorder(target.classifier)
+    once = replace(unit, cells=(Cell(eps, "control"),))
+    records = run_unit(once, replace(target, classifier=recorder)).records[0]
+    judged, path = ([t for t in seen if len(t) == len(target.samples)] for seen in (recorder.judged, recorder.path))
+    return Trial(records.success, judged[-1], path)
+
+
+def _iterates(unit: Unit) -> bool:
+    contract = contract_of(unit.attack)
+    return contract.access == "white-box" and contract.budget == "fixed" and getattr(unit.attack, "steps", 1) > 1
+
+
+def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
+    return Evidence(check, "", 0, None, None, count / n if n else 0.0, n, f"{count} of {n} {what}")
+
+
+@torch.inference_mode()
+def _rounding(base: Trial, target: Target) -> Evidence:
+    """Adversarials that no longer fool the model once written as an 8-bit image."""
+    fooled = _wrong(target.classifier, base.adversarial, target)
+    lost = int((fooled & ~_wrong(target.classifier, (base.adversarial * 255).round() / 255, target)).sum())
+    return _evidence("rounding", lost, int(fooled.sum()), "adversarials are lost when rounded to 8 bits")
+
+
+@torch.inference_mode()
+def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
+    """Adversarials of the form that is attacked that do not fool the model as trained."""
+    fooled = _wrong(target.classifier, base.adversarial, target)
+    lost = int((fooled & ~_wrong(raw, base.adversarial, target)).sum())
+    return _evidence("transfer-failure", lost, int(fooled.sum()), "adversarials fail on the model as trained")
+
+
+def _wrong(model: Classifier, x: Tensor, target: Target) -> Bools:
+    wrong: Bools = model(x).argmax(1).cpu().numpy() != target.samples.labels
+    return wrong
+
+
+def _enough_classes(unit: Unit, target: Target) -> Evidence:
+    """Classes missing for the DLR loss, which divides by the gap to the third logit, targeted to the fourth."""
+    has, needs = target.classifier.num_classes, 4 if getattr(unit.attack, "targeted", False) else 3
+    return Evidence("classes", "", 0, None, None, max(needs - has, 0), has, f"{has} classes; this loss needs {needs}")
+
+
+def _unconstrained(unit: Unit, target: Target) -> Evidence:
+    """Samples that hold with no budget left to speak of, beyond those that guessing gets right."""
+    held, n = int((~_trial(unit, target, HUGE[unit.attack.norm]).broken).sum()), len(target.samples)
+    chance = n // target.classifier.num_classes
+    what = f"samples hold at {unit.attack.norm} {HUGE[unit.attack.norm]} beyond chance ({held} hold, chance is {chance})"
+    return _evidence("unconstrained", max(held - chance, 0), n, what)
+
+
+def _more_steps(unit: Unit, target: Target, headline: Fraction, base: Trial) -> Evidence:
+    longer = unit.attack.model_copy(update={"steps": 2 * unit.attack.steps})  # type: ignore[union-attr]
+    gained = int((_trial(replace(unit, attack=longer), target, headline).broken & ~base.broken).sum())
+    return _evidence("more-steps", gained, len(target.samples), "samples are broken only with twice the steps")
+
+
+def _path_indicators(base: Trial, target: Target) -> Iterator[Evidence]:
+    """Silent success and incomplete optimisation, over the samples on which the attack failed."""
+    y = torch.from_numpy(target.samples.labels).to(base.adversarial.device)
+    with torch.inference_mode():
+        last = target.classifier(base.adversarial)
+    margins = torch.stack([margin(logits, y) for logits in [*base.path, last]]).cpu().numpy()
+    failed = ~base.broken
+    silent = int(((margins[:-1] < 0).any(0) & failed).sum())
+    yield _evidence("silent-success", silent, int(failed.sum()), "failed samples had been broken on the way")
+    stopped = int((_still_gaining(margins) & failed).sum())
+    yield _evidence("incomplete-optimisation", stopped, int(failed.sum()), "failed samples were still losing margin")
+
+
+def _still_gaining(margins: Floats) -> Bools:
+    """Per sample, whether the best margin so far (steps x N, scaled to [0, 1]) still falls over the last steps."""
+    best = np.minimum.accumulate(margins, axis=0)
+    span = margins.max(0) - margins.min(0)
+    last = min(LAST_STEPS, len(margins) // 2)
+    gain: Bools = (best[-last] - best[-1]) > CONVERGED * np.where(span > 0, span, 1)
+    return gain

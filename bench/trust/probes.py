@@ -1,0 +1,135 @@
+"""Probes of the model itself: whether an attack could work on it at all."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
+from art.estimators.classification import PyTorchClassifier
+from foolbox import PyTorchModel
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from bench.evidence import Evidence
+from bench.runner import Target
+from bench.trust.recorder import subset
+
+PROBED = 16
+"""Samples that the cheap probes look at."""
+UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 2, 100, 8 / 255
+"""Samples, draws a sample, and side of the box of draws, of the instability indicator; the last two as published."""
+
+
+def probe_model(raw: Classifier, target: Target) -> list[Evidence]:
+    """Every probe of the model: ``raw`` as trained, ``target`` as attacked."""
+    few = subset(target, PROBED)
+    x, y = _tensors(few)
+    found = [
+        _deterministic(few.classifier, x),
+        _logits(few.classifier, x),
+        _gradients(few.classifier, x, y),
+        _eval_mode([raw, few.classifier]),
+        _wrappers(raw, few, x),
+        _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
+    ]
+    return [*found, _adapter(raw, x)] if hasattr(raw.network, "disable_adapter") else found
+
+
+def _tensors(target: Target) -> tuple[Tensor, Tensor]:
+    device = target.classifier.device
+    return torch.from_numpy(target.samples.x).to(device), torch.from_numpy(target.samples.labels).to(device)
+
+
+def _evidence(check: str, value: float, n: int, detail: str = "") -> Evidence:
+    return Evidence(check, "", 0, None, None, float(value), n, detail)
+
+
+@torch.inference_mode()
+def _deterministic(model: nn.Module, x: Tensor) -> Evidence:
+    """Largest change of a logit between three calls, relative to the largest logit."""
+    first, *others = [model(x) for _ in range(3)]
+    scale = first.abs().max().clamp(min=1)
+    change = max(float((first - other).abs().max() / scale) for other in others)
+    return _evidence("deterministic", change, len(x), f"3 calls differ by up to {change:.1e} of the largest logit")
+
+
+@torch.inference_mode()
+def _logits(model: nn.Module, x: Tensor) -> Evidence:
+    """Share of samples whose outputs are a probability distribution."""
+    out = model(x)
+    looks = (out.amin(1) >= 0) & (out.amax(1) <= 1) & ((out.sum(1) - 1).abs() < 1e-3)
+    share = float(looks.float().mean())
+    return _evidence("logits", share, len(x), f"outputs of {share:.0%} of {len(x)} samples are probabilities")
+
+
+def _gradients(model: nn.Module, x: Tensor, y: Tensor) -> Evidence:
+    """Share of samples whose gradient of the cross-entropy is zero or not finite; all, if there is no gradient."""
+    inputs = x.clone().requires_grad_(True)
+    try:
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(inputs), y, reduction="sum"), inputs)
+    except RuntimeError as error:
+        return _evidence("gradients", 1.0, len(x), f"no gradient reaches the input: {str(error).splitlines()[0]}")
+    flat = gradient.flatten(1)
+    useless = (flat.abs().amax(1) == 0) | ~flat.isfinite().all(1)
+    share = float(useless.float().mean())
+    return _evidence("gradients", share, len(x), f"{int(useless.sum())} of {len(x)} samples have a zero or infinite gradient")
+
+
+def _eval_mode(models: Sequence[nn.Module]) -> Evidence:
+    """Modules left in training mode that behave differently there."""
+    left = [
+        f"{type(module).__name__} {name}"
+        for model in models
+        for name, module in model.named_modules()
+        if module.training and isinstance(module, nn.modules.dropout._DropoutNd | nn.modules.batchnorm._NormBase)
+    ]
+    return _evidence("eval-mode", len(left), 1, f"in training mode: {', '.join(left[:3])}" if left else "all in eval mode")
+
+
+def _wrappers(raw: Classifier, target: Target, x: Tensor) -> Evidence:
+    """Share of samples whose predicted class is not the same raw, as attacked, and through both libraries' wrappers."""
+    model = target.classifier
+    foolbox = PyTorchModel(model, bounds=(0, 1), device=str(model.device))
+    art = PyTorchClassifier(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=target.samples.input_shape,
+        nb_classes=model.num_classes,
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if model.device.type == "cuda" else "cpu",
+    )
+    with torch.no_grad():
+        said = [raw(x).argmax(1).cpu(), model(x).argmax(1).cpu(), foolbox(x).argmax(1).cpu()]
+    said.append(torch.from_numpy(art.predict(x.cpu().numpy(), batch_size=len(x))).argmax(1))
+    differs = (torch.stack(said) != said[0]).any(0)
+    count = int(differs.sum())
+    return _evidence("wrappers", count / len(x), len(x), f"{count} of {len(x)} samples change class between wrappers")
+
+
+@torch.inference_mode()
+def _adapter(raw: Classifier, x: Tensor) -> Evidence:
+    """Largest change of a logit when the adapter is switched off, relative to the largest logit."""
+    adapted = raw(x)
+    with raw.network.disable_adapter():  # type: ignore[operator]
+        change = float((adapted - raw(x)).abs().max() / adapted.abs().max().clamp(min=1))
+    return _evidence("adapter", change, len(x), f"switching the adapter off changes logits by {change:.2g} of the largest")
+
+
+@torch.inference_mode()
+def _instability(model: nn.Module, x: Tensor, y: Tensor) -> Evidence:
+    """Mean relative change of the loss (the logit margin) in a small box around each sample."""
+    generator = torch.Generator().manual_seed(0)
+    reference = margin(model(x), y)
+    changes = []
+    for one, label, base in zip(x, y, reference, strict=True):
+        draws = (torch.rand((UNSTABLE_DRAWS, *one.shape), generator=generator).to(x) - 0.5) * UNSTABLE_SIDE
+        moved = margin(model((one + draws).clamp(0, 1)), label.expand(UNSTABLE_DRAWS))
+        changes.append(((moved - base) / base.abs().clamp(min=1e-12)).abs().mean())
+    value = min(float(torch.stack(changes).mean()), 1.0)
+    return _evidence("unstable-predictions", value, len(x), f"the margin changes by {value:.1%} within 4/255")
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """Logit of the true class minus the largest other; negative where misclassified. Length N."""
+    true = logits.gather(1, y[:, None])[:, 0]
+    others = logits.scatter(1, y[:, None], -torch.inf)
+    return true - others.amax(1)

@@ -1,0 +1,42 @@
+"""Samples and classifier of a control run, with what the attack saw of the model on its way."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier, Predictions
+from bench.runner import Target
+
+
+class Recorder(Classifier):
+    """Passes everything on to ``inner`` and keeps the logits an attack saw, and the images that were judged.
+
+    An attack asks with gradients on; the runner judges its result in inference mode.
+    """
+
+    def __init__(self, inner: Classifier) -> None:
+        nn.Module.__init__(self)
+        self.inner = inner
+        self.num_classes = inner.num_classes
+        self.path: list[Tensor] = []
+        self.judged: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x``."""
+        logits: Tensor = self.inner(x)
+        if torch.is_inference_mode_enabled():
+            self.judged.append(x.clone())
+        else:
+            self.path.append(logits.detach().clone())
+        return logits
+
+
+def subset(target: Target, count: int) -> Target:
+    """``count`` of the samples predicted correctly, evenly spaced, as one batch."""
+    correct = target.correct
+    index = correct[np.unique(np.linspace(0, len(correct) - 1, min(count, len(correct))).round().astype(np.int64))]
+    clean = target.clean
+    chosen = Predictions(clean.pred[index], clean.prob[index], clean.prob_true[index])
+    return replace(target, samples=target.samples.take(index), clean=chosen, batch_size=max(len(index), 1))

@@ -1,0 +1,225 @@
+"""A stored run whose answers are known, scored: metrics, comparisons, ranks, verdicts, curves and the printed sentences."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bench import render
+from bench.evidence import Evidence
+from bench.records import Records
+from bench.render.footer import sentences
+from bench.scoring.crosscheck import judge
+from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
+from bench.scoring.metrics import metrics
+from bench.scoring.scorecard import Scorecard, score
+from bench.store import CellEntry, ModelEntry, RunHeader, StoredRun, open_run
+
+N = 200
+SAMPLE = np.arange(N)
+
+
+def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
+    """Class 0 everywhere; the first ``wrong`` samples are wrong from the start, those of ``broken`` after the attack."""
+    clean = (wrong > SAMPLE).astype(np.int64)
+    success = broken & (clean == 0)
+    adv = np.where(success, 1, clean)
+    moved = np.where(clean == 0, distance, 0).astype(np.float32)
+    prob = np.full(N, 0.95, dtype=np.float32)
+    adv_prob = np.where(success, 0.6, 0.95).astype(np.float32)
+    ids = np.array([f"s{i:03d}" for i in range(N)])
+    return Records(
+        ids, np.zeros(N, np.int64), clean, prob, 1 - prob, adv, adv_prob, 1 - adv_prob, success, moved, moved, moved, moved
+    )
+
+
+def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidence: list[Evidence] | None = None) -> StoredRun:
+    """A run with one cell for each (model, seed, library, eps), all of the attack pgd-10."""
+    entries = [
+        CellEntry(
+            m, s, "pgd-10", eps, "linf", lib, "exact", f"{m}-{s}-{lib}-{i}", kind="pgd", access="white-box", budget="fixed"
+        )
+        for i, (m, s, lib, eps) in enumerate(cells)
+    ]
+    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((m, s) for m, s, *_ in cells))
+    origin = {"commit": "", "dirty": False, "started": ""}
+    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(entries))
+    run = open_run(folder, header, fresh=True)
+    for entry, found in zip(entries, cells.values(), strict=True):
+        run.write_cell(entry.key, found, seconds=1.0, forwards=1, backwards=1)
+    if evidence is not None:
+        run.write_evidence("evidence", evidence)
+    run.save("complete")
+    return StoredRun(run.path)
+
+
+def three_models(folder: Path, evidence: list[Evidence] | None = None) -> Scorecard:
+    """ "base" and "twin" differ on 3 of 200 samples, "weak" breaks on 60 more; each is attacked through both libraries."""
+    broken = {"base": SAMPLE >= 160, "twin": SAMPLE >= 163, "weak": SAMPLE >= 100}
+    cells = {(m, 0, lib, "8/255"): records(4, b) for m, b in broken.items() for lib in ("foolbox", "art")}
+    return score(store(folder, cells, evidence))
+
+
+def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
+    card = three_models(tmp_path)
+    assert [(m.model, m.rank) for m in card.models] == [("twin", 1), ("base", 1), ("weak", 3)]
+    assert [m.worst_case.count for m in card.models if m.worst_case] == [159, 156, 96]
+
+
+def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
+    card = three_models(tmp_path)
+    assert list(sentences(card)) == [
+        "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.25: "
+        "no difference shown (could have shown 3.3)",
+        "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
+        "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
+        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 3.3)",
+        "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
+    ]
+
+
+def test_success_is_compared_on_samples_that_both_models_get_right(tmp_path: Path) -> None:
+    cells = {("a", 0, "art", "8/255"): records(0, SAMPLE >= 150), ("b", 0, "art", "8/255"): records(100, SAMPLE >= 150)}
+    (comparison,) = score(store(tmp_path, cells)).comparisons
+    assert (comparison.robust.first, comparison.robust.second) == (0.25, 0.75)
+    assert (comparison.asr.n, comparison.asr.first, comparison.asr.second) == (100, 0.5, 0.5)
+
+
+def test_both_libraries_count_as_one_attacker(tmp_path: Path) -> None:
+    cells = {
+        ("a", 0, "foolbox", "8/255"): records(0, SAMPLE < 20),
+        ("a", 0, "art", "8/255"): records(0, (SAMPLE >= 10) & (SAMPLE < 40)),
+    }
+    card = score(store(tmp_path, cells))
+    assert card.attacks[0].asr.count == 40
+    assert card.models[0].worst_case is not None
+    assert card.models[0].worst_case.count == 160
+
+
+def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> None:
+    foolbox, art = records(0, SAMPLE < 30, 0.02), records(0, SAMPLE < 40, 0.03)
+    found = judge(("m", 0, "pgd", "8/255"), "exact", "linf", foolbox, art)
+    assert (found.verdict, found.stronger, found.agreement) == ("differ", "art", 0.95)
+    assert found.samples == tuple(f"s{i:03d}" for i in range(30, 40))
+    assert found.cause == "foolbox spends less of the budget: mean linf 0.02 against 0.03"
+
+
+@pytest.mark.parametrize(
+    ("pairing", "apart", "verdict", "equivalent"),
+    [
+        ("exact", 1, "agree", True),
+        ("exact", 2, "differ", False),
+        ("statistical", 3, "agree", False),
+        ("statistical", 12, "differ", False),
+        ("related", 12, "not comparable", False),
+    ],
+)
+def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str, equivalent: bool) -> None:
+    more = 100 + apart
+    found = judge(("m", 0, "pgd", "8/255"), pairing, "linf", records(0, SAMPLE < 100), records(0, more > SAMPLE))
+    assert (found.verdict, found.equivalent) == (verdict, equivalent)
+
+
+def test_metrics_by_hand() -> None:
+    found = metrics(records(20, SAMPLE >= 150))
+    assert (found.accuracy.value, found.robust_accuracy.value, found.asr.value) == (0.9, 0.65, 50 / 180)
+    assert (found.certainty_broken, found.certainty_broken_adv) == pytest.approx((0.95, 0.6))
+    assert (found.certainty_held, found.certainty_held_adv) == pytest.approx((0.95, 0.95))
+    assert (found.confident_errors, found.confident_errors_adv) == (0.1, 0.1)
+    assert found.ece == pytest.approx(0.05)
+    assert found.ece_adv == pytest.approx((50 * 0.6 + abs(150 * 0.95 - 130)) / 200)
+    assert found.distances["linf"].median == pytest.approx(8 / 255)
+
+
+def test_curves_by_hand() -> None:
+    fixed = fixed_budget_curve(1.0, [1, 2], [0.6, 0.2])
+    assert fixed.area == pytest.approx((0.8 + 0.4) / 2)
+    assert fixed.median == pytest.approx(1.25)
+    correct, broken = np.array([True, True, True, False]), np.array([True, True, False, False])
+    free = minimum_norm_curve(correct, broken, np.array([0.5, 1.5, 0, 0], dtype=np.float32), [1, 2])
+    assert free.robust == (0.75, 0.5, 0.25)
+    assert free.area == pytest.approx((0.5 + 1.5 + 2 + 0) / 4 / 2)
+    assert free.median == 1.5
+
+
+def seen(check: str, value: float, **about: str) -> Evidence:
+    return Evidence(check, "base", 0, about.get("attack"), about.get("library"), value, 32, "what was seen")
+
+
+def test_a_failed_cell_cannot_rank_and_is_marked_everywhere(tmp_path: Path) -> None:
+    card = three_models(tmp_path, [seen("gradients", 1.0)])
+    assert [(m.model, m.rank, m.trust) for m in card.models] == [
+        ("twin", 1, "unchecked"),
+        ("weak", 2, "unchecked"),
+        ("base", None, "fail"),
+    ]
+    cells = json.loads(render.to_json(card))["cells"]
+    assert [c["trust"] for c in cells] == ["fail"] * 2 + ["unchecked"] * 4
+    assert {"check": "gradients", "grade": "fail", "detail": "what was seen"} in cells[0]["findings"]
+    assert "78.0 [72, 83]✗" in render.to_markdown(card)
+    assert "gradients" in shown(card, 80)
+
+
+def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Path) -> None:
+    card = three_models(tmp_path, [seen("deterministic", 0.0), seen("more-steps", 0.5, attack="pgd-10", library="foolbox")])
+    assert [c.trust.grade for c in card.cells if c.trust and c.entry.model == "base"] == ["fail", "fail"]
+
+
+def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:
+    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), "8/255")
+    (finding,) = [f for f in three_models(tmp_path, [noise]).cells[0].trust.findings if f.check == "noise"]  # type: ignore[union-attr]
+    assert (finding.grade, finding.detail) == ("fail", "random noise breaks 2 of 3 samples that the attack does not")
+
+
+def test_success_that_falls_with_a_larger_budget_fails(tmp_path: Path) -> None:
+    cells = {
+        ("a", 0, "art", "4/255"): records(0, SAMPLE < 60, 4 / 255),
+        ("a", 0, "art", "8/255"): records(0, SAMPLE < 30),
+    }
+    small, large = score(store(tmp_path, cells)).cells
+    assert small.trust is not None
+    assert large.trust is not None
+    assert [f.check for f in large.trust.findings if f.grade == "fail"] == ["more-budget"]
+    assert small.trust.grade == "unchecked"
+
+
+def test_an_adversarial_outside_its_budget_fails(tmp_path: Path) -> None:
+    (cell,) = score(store(tmp_path, {("a", 0, "art", "4/255"): records(0, SAMPLE < 60, 5 / 255)})).cells
+    assert cell.trust is not None
+    assert [f.check for f in cell.trust.findings if f.grade == "fail"] == ["budget"]
+
+
+def test_training_seeds_are_summed_up(tmp_path: Path) -> None:
+    cells = {("a", s, "art", "8/255"): records(0, SAMPLE - 10 * s >= 150) for s in range(3)}
+    (summary,) = score(store(tmp_path, cells)).seeds
+    assert (summary.worst_case.mean, summary.worst_case.spread) == pytest.approx((0.8, 0.05))
+    assert summary.worst_case.low < 0.75
+    assert "80.0 ± 5.0" in shown(score(store(tmp_path, cells)), 80)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_leaderboard_keeps_to_its_width(tmp_path: Path, width: int) -> None:
+    text = shown(three_models(tmp_path, [seen("gradients", 1.0)]), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "no difference shown" in " ".join(text.split())
+
+
+def shown(card: Scorecard, width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render.leaderboard(card, width))
+    return console.export_text()
+
+
+def test_scoring_imports_no_torch() -> None:
+    code = "import sys, bench.scoring.scorecard, bench.render; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_run_without_evidence_is_unchecked(tmp_path: Path) -> None:
+    assert {c.trust.grade for c in three_models(tmp_path).cells if c.trust} == {"unchecked"}

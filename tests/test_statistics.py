@@ -1,0 +1,140 @@
+"""Statistics against reference implementations, and simulations whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, bootstrap
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from bench.scoring.comparison import over_family, paired
+from bench.scoring.statistics import (
+    across_seeds,
+    at_most,
+    beats,
+    calibration_error,
+    holm,
+    mcnemar,
+    minimum_detectable,
+    needed_discordant,
+    paired_interval,
+    proportion,
+)
+
+COUNTS = st.integers(0, 400)
+
+
+@given(COUNTS, COUNTS)
+def test_wilson_is_statsmodels(count: int, others: int) -> None:
+    n = count + others
+    if n:
+        found = proportion(count, n)
+        assert (found.low, found.high) == pytest.approx(proportion_confint(count, n, method="wilson"), abs=1e-12)
+
+
+@given(COUNTS, COUNTS)
+def test_mcnemar_is_statsmodels(only_first: int, only_second: int) -> None:
+    expected = reference_mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
+    if only_first + only_second:
+        assert mcnemar(only_first, only_second) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 40])
+def test_holm_is_statsmodels(size: int) -> None:
+    p_values = list(np.random.default_rng(size).random(size) ** 4)
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
+
+
+@given(COUNTS, COUNTS)
+def test_one_sided_tests_are_scipy(wins: int, losses: int) -> None:
+    if wins + losses:
+        assert beats(wins, losses) == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue, abs=1e-12)
+        less = binomtest(wins, wins + losses, 0.95, alternative="less").pvalue
+        assert at_most(wins, wins + losses, 0.95) == pytest.approx(less, abs=1e-12)
+
+
+def test_paired_interval_is_newcombes_example() -> None:
+    assert paired_interval(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)  # Newcombe 1998, table II, method 10
+
+
+def test_paired_interval_is_close_to_the_bootstrap_where_that_works() -> None:
+    counts = (700, 160, 90, 50)
+    first, second = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+    rng = np.random.default_rng(0)
+    expected = bootstrap((first - second,), np.mean, n_resamples=4000, method="percentile", rng=rng).confidence_interval
+    assert paired_interval(*counts) == pytest.approx((expected.low, expected.high), abs=0.002)
+
+
+def test_paired_interval_stays_open_where_the_bootstrap_collapses() -> None:
+    low, high = paired_interval(100, 0, 0, 60)
+    assert low < -0.01
+    assert high > 0.01
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS)
+def test_paired_interval_holds_the_difference_and_is_antisymmetric(a: int, b: int, c: int, d: int) -> None:
+    if a + b + c + d:
+        low, high = paired_interval(a, b, c, d)
+        assert -1 <= low <= (b - c) / (a + b + c + d) + 1e-12
+        assert (b - c) / (a + b + c + d) - 1e-12 <= high <= 1
+        assert paired_interval(a, c, b, d) == pytest.approx((-high, -low), abs=1e-12)
+
+
+def test_needed_discordant_is_the_least_that_can_be_significant() -> None:
+    assert needed_discordant(0.05) == 6
+    for alpha in (0.05, 0.01, 0.05 / 36, 0.5**9):
+        n = needed_discordant(alpha)
+        assert mcnemar(n, 0) <= alpha < mcnemar(n - 1, 0)
+
+
+@pytest.mark.parametrize("discordant", [6, 20, 60, 200])
+def test_power_is_as_stated_at_the_minimum_detectable_effect(discordant: int) -> None:
+    n, rng = 1000, np.random.default_rng(1)
+    share = minimum_detectable(n, discordant) * n / discordant
+    wins = rng.binomial(discordant, (1 + share) / 2, size=4000)
+    power = np.mean([mcnemar(int(w), discordant - int(w)) <= 0.05 for w in wins])
+    assert power == pytest.approx(0.8, abs=0.02)
+
+
+def test_false_alarms_stay_under_5_percent_alone_and_over_a_family() -> None:
+    """2,000 pairs of equally robust models, correlated by sample, alone; and 200 families of 10 of them."""
+    rng = np.random.default_rng(2)
+    ease = rng.random((2000, 300))
+    pairs = [paired(rng.random(300) < row, rng.random(300) < row) for row in ease]
+    assert np.mean([pair.p_value <= 0.05 for pair in pairs]) <= 0.05
+    families = [over_family(pairs[i : i + 10]) for i in range(0, len(pairs), 10)]
+    assert np.mean([any(pair.shown for pair in family) for family in families]) <= 0.05
+
+
+def test_paired_interval_covers_the_truth() -> None:
+    rng = np.random.default_rng(3)
+    tables = rng.multinomial(160, (0.55, 0.15, 0.08, 0.22), size=2000)
+    covered = [low <= 0.07 <= high for low, high in (paired_interval(*map(int, table)) for table in tables)]
+    assert 0.94 <= np.mean(covered) <= 0.99
+
+
+def test_interval_over_seeds_covers_the_truth_with_training_variation() -> None:
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(400):
+        ease, training = rng.beta(4, 2, 200), rng.normal(0, 0.05, (5, 1))
+        found = across_seeds(list(rng.random((5, 200)) < (ease + training).clip(0, 1)))
+        covered += found.low <= 0.664 <= found.high  # 2/3, less what clipping at 1 takes
+    assert covered / 400 >= 0.95
+
+
+def test_across_seeds_by_hand() -> None:
+    found = across_seeds([np.array([True, True, False, False]), np.array([True, False, False, False])])
+    assert (found.mean, found.spread) == pytest.approx((0.375, math.sqrt(0.03125)))
+    error = math.sqrt(0.03125 / 2 + np.var([1, 0.5, 0, 0], ddof=1) / 4)
+    assert (found.low, found.high) == pytest.approx((max(0, 0.375 - 12.706204736 * error), min(1, 0.375 + 12.7062 * error)))
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = np.array([0.9, 0.9, 0.6, 1.0], dtype=np.float32)
+    correct = np.array([True, False, True, True])
+    assert calibration_error(confidence, correct) == pytest.approx((abs(1.8 - 1) + abs(0.6 - 1) + 0) / 4, abs=1e-7)

@@ -1,0 +1,179 @@
+"""Controls and probes: what they measure on models whose answer is known."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from adapters.images import ImageSet
+from bench.attacks.spec import Fgsm, Pgd
+from bench.plan import Cell, Unit
+from bench.runner import make_target, measure
+from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
+from bench.suite import find_suite, load_suite
+from bench.trust.binarisation import make_twins, planted
+from bench.trust.controls import _still_gaining, attack_controls
+from bench.trust.effort import plan_effort
+from bench.trust.gather import gather_evidence
+from bench.trust.noise import noise, perturbed
+from bench.trust.probes import margin, probe_model
+from bench.trust.recorder import subset
+from tests.broken.zoo import classifier, shapes, trained
+from tests.linear import margins
+
+PGD = Unit("model", 0, Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
+FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l1", 3.0), ("l0", 3.0)])
+def test_noise_fills_its_ball_and_stays_inside(norm: str, eps: float) -> None:
+    x = torch.full((50, 3, 4, 4), 0.5)
+    moved = perturbed(x, norm, eps, torch.Generator().manual_seed(0))
+    distance = measure(x, moved)[norm]
+    assert distance == pytest.approx(np.full(50, eps), rel=1e-5)
+    assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
+
+
+def test_noise_breaks_exactly_what_is_in_its_reach(linear: Classifier, samples: ImageSet) -> None:
+    """With 12 pixels, 1,000 random corners of the ball are sure to hold the best of its 4,096 only now and then."""
+    target = make_target(linear, samples, 64)
+    (found,) = noise(target, "linf", Fraction(32, 255), 8, 1000)
+    nearest = target.correct[np.argsort(np.abs(margins(samples.images)[target.correct]))[:8]]
+    assert found.n == 8
+    assert set(found.samples) <= {samples.ids[i] for i in nearest}
+    assert samples.ids[nearest[0]] in found.samples
+    (none,) = noise(target, "linf", Fraction(1, 10**6), 8, 1000)
+    assert none.value == 0
+
+
+def test_a_linear_model_passes_every_control(linear: Classifier, samples: ImageSet) -> None:
+    chosen = subset(make_target(linear, samples, 64), 32)
+    found = {e.check: e.value for e in attack_controls(PGD, chosen, linear, Fraction(8, 255))}
+    assert found == dict.fromkeys(
+        ("rounding", "transfer-failure", "unconstrained", "more-steps", "silent-success", "incomplete-optimisation"), 0.0
+    )
+    assert [e.check for e in attack_controls(FGSM, chosen, linear, Fraction(8, 255))] == [
+        "rounding", "transfer-failure", "unconstrained"
+    ]  # fmt: skip
+
+
+def test_too_few_steps_are_seen(linear: Classifier, samples: ImageSet) -> None:
+    timid = replace(PGD, attack=Pgd(attack="pgd", steps=4, rel_step_size=0.05))
+    chosen = subset(make_target(linear, samples, 64), 48)
+    found = {e.check: e for e in attack_controls(timid, chosen, linear, Fraction(32, 255))}
+    assert found["incomplete-optimisation"].value == 1.0
+    more = found["more-steps"].value
+    assert more is not None
+    assert more > 0.1
+
+
+def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples: ImageSet) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+    other = Classifier(Constant(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
+    target = make_target(linear, samples, 64)
+    wrappers = {e.check: e.value for e in probe_model(other, target)}["wrappers"]
+    assert wrappers is not None
+    assert wrappers > 0
+    controls = {e.check: e for e in attack_controls(PGD, subset(target, 48), other, Fraction(32, 255))}
+    assert controls["transfer-failure"].value == pytest.approx(
+        float((target.samples.labels[target.correct] == 0)[_broken(target, 32 / 255)].mean())
+    )
+
+
+def _broken(target: Any, eps: float) -> np.ndarray:
+    from tests.test_runner import box_margin
+
+    found: np.ndarray = box_margin(target.samples.images[target.correct], eps) < 0
+    return found
+
+
+def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    adapted = get_peft_model(network, LoraConfig(r=2, target_modules=["1"]))  # B starts at zero: the adapter is inert
+    model = Classifier(adapted, mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    labels = model(torch.from_numpy(samples.x)).argmax(1).numpy()
+    target = make_target(model, replace(samples, labels=labels), 64)
+    assert {e.check: e.value for e in probe_model(model, target)}["adapter"] == 0.0
+
+
+def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that_does_not_move() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 128)
+    twins = make_twins(subset(target, 4), 12 / 255)
+    assert [twin.correct.tolist() for twin in twins] == [[0]] * 4
+    lame = replace(PGD, attack=Pgd(attack="pgd", steps=1, rel_step_size=1e-6))
+    assert [planted(unit, twins, Fraction(12, 255))[0].value for unit in (PGD, lame)] == [1.0, 0.0]
+
+
+def test_margin_by_hand() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 1.0]])
+    assert margin(logits, torch.tensor([1, 2])).tolist() == [1.0, -4.0]
+
+
+def test_still_gaining_looks_at_the_last_steps_only() -> None:
+    falls_to_the_end = np.linspace(1, 0, 21)
+    falls_early = np.concatenate([np.linspace(1, 0, 6), np.zeros(15)])
+    assert _still_gaining(np.stack([falls_to_the_end, falls_early], axis=1)).tolist() == [True, False]
+
+
+def test_fast_effort_stays_within_its_share() -> None:
+    costs = {FGSM: 160 * 3, PGD: 160 * 30, replace(PGD, library="art"): 160 * 30}
+    fast = plan_effort("fast", costs, attacked=160)
+    assert list(fast.light) == [FGSM, PGD]
+    assert fast.light[PGD] * 4 * 30 <= 0.025 * 2 * 160 * 30
+    assert fast.heavy == 0
+    full = plan_effort("full", costs, attacked=160)
+    assert len(full.light) == 3
+    assert full.heavy > 0
+
+
+def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSet) -> tuple[OpenRun, list[str]]:
+    """A finished run of the linear model whose evidence has been asked for twice; which models were loaded for it."""
+    suite = load_suite(find_suite("fgsm_pgd")).model_copy(update={"trust": level})
+    entry = CellEntry(
+        "model", 0, PGD.attack.label, "8/255", "linf", "foolbox", "exact", "a", "ok", None, 1.0, 480, 480, kind="pgd"
+    )
+    origin = {"commit": "", "dirty": False, "started": ""}
+    header = RunHeader(
+        1, f"{level}-run", "f" * 32, "running", suite.name, "8/255", {}, "d", 64, origin,
+        (ModelEntry("model", 0, "full", 1, 1, "x"),), (entry,),
+    )  # fmt: skip
+    loaded: list[str] = []
+
+    def load(recipe: str) -> Classifier:
+        loaded.append(recipe)
+        return linear
+
+    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
+    zoo: Any = SimpleNamespace(load=load)
+    run = open_run(tmp_path, header, fresh=True)
+    for _ in range(2):
+        gather_evidence(job, zoo, run, [PGD], fresh=False)
+    run.save("complete")
+    return run, loaded
+
+
+def test_evidence_is_gathered_once_and_read_back(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:
+    run, loaded = evidence_of(tmp_path, "full", linear, samples)
+    assert loaded == ["recipe"]
+    found = StoredRun(run.path).evidence()
+    assert {"deterministic", "noise-linf", "unconstrained"} <= {e.check for e in found}
+    assert {(e.model, e.seed) for e in found} == {("model", 0)}
+    assert {e.library for e in found if e.check == "unconstrained"} == {"foolbox"}
+
+
+def test_trust_off_measures_nothing(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:
+    run, loaded = evidence_of(tmp_path, "off", linear, samples)
+    assert loaded == []
+    assert StoredRun(run.path).evidence() == []
