@@ -21,7 +21,7 @@ def attacks() -> Listing:
     """The attack contract."""
     columns = ("attack", "libraries", "pairing", "access", "budget", "norms", "cost", "source")
     rows = [
-        (name, ", ".join(c.libraries), c.pairing, c.access, c.budget, ", ".join(c.norms), c.cost, c.source)
+        (name.split("/")[0], ", ".join(c.libraries), c.pairing, c.access, c.budget, ", ".join(c.norms), c.cost, c.source)
         for name, c in CONTRACTS.items()
     ]
     return Listing("attacks", columns, rows)
@@ -33,7 +33,7 @@ def libraries() -> Listing:
         (
             name,
             version_of(DISTRIBUTIONS[name]) or "not installed",
-            str(sum(name in c.libraries for c in CONTRACTS.values())),
+            str(len({key.split("/")[0] for key, c in CONTRACTS.items() if name in c.libraries})),
         )
         for name in LIBRARIES
     ]

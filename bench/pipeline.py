@@ -127,7 +127,7 @@ def _entry(unit: Unit, i: int) -> CellEntry:
     return CellEntry(
         model=unit.model,
         seed=unit.seed,
-        attack=unit.attack.label,
+        attack=unit.attack_label,
         eps=str(unit.cells[i].eps),
         norm=unit.attack.norm,
         library=unit.library,

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import UserError
-from bench.records import COLUMNS, Records
+from bench.records import COLUMNS, OPTIONAL_COLUMNS, Records
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
@@ -196,7 +196,8 @@ def _read_header(file: Path) -> RunHeader:
 
 def _to_parquet(records: Records, entry: CellEntry) -> bytes:
     facts = {name: str(getattr(entry, name)) for name in ("model", "seed", "attack", "eps", "norm", "library", "key")}
-    table = pa.table({name: getattr(records, name) for name in COLUMNS})
+    columns = {name: getattr(records, name) for name in (*COLUMNS, *OPTIONAL_COLUMNS)}
+    table = pa.table({name: column for name, column in columns.items() if column is not None})
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({**facts, "schema_version": str(SCHEMA_VERSION)}), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
@@ -206,10 +207,13 @@ def _to_parquet(records: Records, entry: CellEntry) -> bytes:
 def read_records(file: Path) -> Records:
     """The records in a cell's parquet file. Raises UserError if it is missing or broken."""
     try:
-        table = pq.read_table(file, columns=list(COLUMNS), partitioning=None)
+        table = pq.read_table(file, partitioning=None)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None
-    return Records(*(_column(table, name) for name in COLUMNS))
+    if missing := set(COLUMNS) - set(table.column_names):
+        raise UserError(f"{file}: lacks the columns {', '.join(sorted(missing))}; delete it and run the suite again")
+    present = {name: _column(table, name) for name in OPTIONAL_COLUMNS if name in table.column_names}
+    return Records(*(_column(table, name) for name in COLUMNS), **present)
 
 
 def _column(table: pa.Table, name: str) -> Any:
