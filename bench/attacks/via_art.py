@@ -35,6 +35,8 @@ from bench.attacks.starts import random_start
 from bench.attacks.workarounds.art import CleanGeoDa, Probabilities, StartingApgd, StartingPgd
 
 NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
+BOUNDARY_QUERIES = 20
+"""One iteration of ART's boundary attack proposes about this often: 10 along the sphere, and 10 towards the image."""
 
 
 class _RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -84,9 +86,9 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
 
 
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
-    if isinstance(spec, Fgsm):
+    if isinstance(spec, Fgsm) and not spec.random_start:
         return _RememberingClassifier
-    return _SilentClassifier if isinstance(spec, Bim | MiFgsm | Pgd) else PyTorchClassifier
+    return _SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
 
 
 def _loss(spec: Apgd | None, question: Question | None) -> nn.Module:
@@ -198,7 +200,7 @@ def _(spec: NewtonFool, estimator: PyTorchClassifier, question: Question) -> Any
 def _(spec: Boundary, estimator: PyTorchClassifier, question: Question) -> Any:
     return art.BoundaryAttack(
         estimator, batch_size=len(question), targeted=False, delta=spec.spherical_step, epsilon=spec.source_step,
-        step_adapt=1 / spec.step_adaptation, max_iter=max(1, spec.steps // 20), num_trial=10, sample_size=10, init_size=1,
+        step_adapt=1 / spec.step_adaptation, max_iter=-(-spec.steps // BOUNDARY_QUERIES), num_trial=10, sample_size=10, init_size=1,
         min_epsilon=0.0, verbose=False,
     )  # fmt: skip
 

@@ -25,7 +25,6 @@ from bench.attacks.spec import (
     Fmn,
     HopSkipJump,
     MiFgsm,
-    NewtonFool,
     Noise,
     Pgd,
     SaltAndPepper,
@@ -179,11 +178,6 @@ def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
         steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma, init_attack=None,
         binary_search_steps=10,
     )  # fmt: skip
-
-
-@translate.register
-def _(spec: NewtonFool, _question: Question, _memory: GradientMemory) -> Any:
-    return fb.NewtonFoolAttack(steps=spec.steps, stepsize=spec.eta)
 
 
 @translate.register

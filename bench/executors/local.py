@@ -22,14 +22,13 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
         return
     from bench.runner import run_unit
 
-    target: Target | None = None
-    last: tuple[str, int] | None = None
+    targets: dict[tuple[str, int], Target] = {}
     with progress.units(len(pending)) as finished:
         for unit in pending:
-            if target is None or last != (unit.model, unit.seed):
-                target, last = _target(job, zoo, unit), (unit.model, unit.seed)
+            needed = [(name, unit.seed) for name in (unit.model, unit.source) if name is not None]
+            targets = {key: targets.get(key) or _target(job, zoo, key) for key in needed}
             try:
-                _store(run, unit, run_unit(unit, target))
+                _store(run, unit, run_unit(unit, *(targets[key] for key in needed)))
             except Exception as error:  # noqa: BLE001 (whatever a library raises becomes an error cell with its reason)
                 log.warning("%s failed: %s: %s", unit.label, type(error).__name__, error)
                 for cell in unit.cells:
@@ -38,13 +37,13 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
             finished(unit.label)
 
 
-def _target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
+def _target(job: "Job", zoo: Zoo, model: tuple[str, int]) -> "Target":
     import torch
 
     from adapters.lossless import lossless
     from bench.runner import make_target
 
-    classifier = zoo.load(job.recipes[unit.model, unit.seed])
+    classifier = zoo.load(job.recipes[model])
     probe = torch.from_numpy(job.samples.x[: job.suite.batch_size]).to(classifier.device)
     return make_target(lossless(classifier, probe), job.samples, job.suite.batch_size)
 
