@@ -95,16 +95,9 @@ MINIMUM = {
     ("deepfool", "linf", "foolbox"): 1.03,
     ("ddn", "l2", "foolbox"): 1.05,
     ("fmn", "linf", "foolbox"): 1.05,
-    ("fmn", "l2", "foolbox"): 1.05,
     ("fmn", "l1", "foolbox"): 1.6,
     ("cw", "l2", "foolbox"): 1.15,
     ("ead", "l1", "foolbox"): 1.6,
-    ("hopskipjump", "l2", "foolbox"): 1.3,
-    ("hopskipjump", "l2", "art"): 1.3,
-    ("hopskipjump", "linf", "foolbox"): 1.6,
-    ("hopskipjump", "linf", "art"): 1.6,
-    ("boundary", "l2", "foolbox"): 2.0,
-    ("boundary", "l2", "art"): 2.0,
 }
 """How far above the optimum the median distance may lie."""
 

@@ -39,7 +39,7 @@ def test_starts_belong_to_the_sample_and_the_restart() -> None:
     assert not torch.equal(whole, random_start(question(6, seed=1), "linf"))
 
 
-@pytest.mark.parametrize("declared", [{"attack": "fgsm"}, {"attack": "pgd", "steps": 3}, {"attack": "mi-fgsm", "steps": 3}])
+@pytest.mark.parametrize("declared", [{"attack": "fgsm"}, {"attack": "pgd", "steps": 3, "rel_step_size": 0.2}, {"attack": "mi-fgsm", "steps": 3}])
 def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, object], linear: Classifier, samples: ImageSet) -> None:
     attack = spec(**declared, random_start=True, restarts=2)
     pair = [run(attack, library, linear, samples, [0.02, 0.05]) for library in ("foolbox", "art")]

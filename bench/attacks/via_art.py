@@ -32,7 +32,7 @@ from bench.attacks.spec import (
     Zoo,
 )
 from bench.attacks.starts import random_start
-from bench.attacks.workarounds.art import CleanGeoDa, Probabilities, StartingApgd, StartingPgd
+from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
 
 NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
 BOUNDARY_QUERIES = 20
@@ -207,7 +207,7 @@ def _(spec: Boundary, estimator: PyTorchClassifier, question: Question) -> Any:
 
 @translate.register
 def _(spec: HopSkipJump, estimator: PyTorchClassifier, _question: Question) -> Any:
-    return art.HopSkipJump(
+    return FinishedHopSkipJump(
         estimator, batch_size=64, targeted=False, norm=NORMS[spec.norm], max_iter=spec.steps, max_eval=spec.max_evaluations,
         init_eval=spec.initial_evaluations, init_size=1, verbose=False,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from art.attacks.evasion import AutoProjectedGradientDescent, GeoDA
+from art.attacks.evasion import AutoProjectedGradientDescent, GeoDA, HopSkipJump
 from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_pytorch import (
     ProjectedGradientDescentPyTorch,
 )
@@ -52,6 +52,20 @@ class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
         """ART's own ``generate``, whose random offset is ``start_offset`` (N x values)."""
         run = rebound(AutoProjectedGradientDescent.generate, random_sphere=lambda *_: self.start_offset)
         return run(self, x, y, **kwargs)
+
+
+class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
+    """ART's HopSkipJump, which ends with a step away from the boundary where Chen et al. end with the search back to it."""
+
+    def _attack(
+        self, initial_sample: Any, original_sample: Any, target: int, mask: Any, clip_min: float, clip_max: float
+    ) -> Any:
+        """ART's own attack, then its own search along the line to the image."""
+        last = super()._attack(initial_sample, original_sample, target, mask, clip_min, clip_max)
+        return self._binary_search(
+            current_sample=last, original_sample=original_sample, target=target, norm=self.norm, clip_min=clip_min,
+            clip_max=clip_max,
+        )  # fmt: skip
 
 
 class CleanGeoDa(GeoDA):  # type: ignore[misc]
