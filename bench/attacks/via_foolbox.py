@@ -31,7 +31,7 @@ from bench.attacks.spec import (
     Spatial,
 )
 from bench.attacks.starts import random_start
-from bench.attacks.workarounds.foolbox import AccumulateGradients, UnflooredL1, UnflooredL2, quiet_root_logger
+from bench.attacks.workarounds.foolbox import AccumulateGradients, BoundedLinfNoise, UnflooredL1, UnflooredL2, quiet_root_logger
 
 
 class GradientMemory:
@@ -77,6 +77,10 @@ class _LinfMomentum(_Ours, AccumulateGradients, fb.LinfMomentumIterativeFastGrad
 
 
 class _L2Momentum(_Ours, AccumulateGradients, UnflooredL2, fb.L2MomentumIterativeFastGradientMethod):  # type: ignore[misc]
+    pass
+
+
+class _LinfNoise(BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack):  # type: ignore[misc]
     pass
 
 
@@ -218,7 +222,7 @@ def _(spec: SaltAndPepper, _question: Question, _memory: GradientMemory) -> Any:
 @translate.register
 def _(spec: Noise, _question: Question, _memory: GradientMemory) -> Any:
     attack = {
-        ("linf", "uniform"): fb.LinfRepeatedAdditiveUniformNoiseAttack,
+        ("linf", "uniform"): _LinfNoise,
         ("l2", "uniform"): fb.L2ClippingAwareRepeatedAdditiveUniformNoiseAttack,
         ("l2", "gaussian"): fb.L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack,
     }[spec.norm, spec.distribution]

@@ -52,6 +52,14 @@ class AccumulateGradients:
         return normalize_lp_norms(gradients, p=1)
 
 
+class BoundedLinfNoise:
+    """For Foolbox's linf noise, which scales by the largest value instead of the largest magnitude, and so leaves its budget."""
+
+    def get_epsilons(self, x: eagerpy.Tensor, p: eagerpy.Tensor, epsilon: float, **_: float) -> eagerpy.Tensor:
+        """Factors (N x 1 x ...) that bring the noise ``p`` to magnitude ``epsilon``."""
+        return epsilon / p.flatten(start=1).abs().max(axis=-1).reshape((-1,) + (1,) * (x.ndim - 1))
+
+
 def unit_norm(gradients: eagerpy.Tensor, p: int) -> eagerpy.Tensor:
     """``gradients`` (N x ...) each divided by its lp norm; zero stays zero."""
     norms = gradients.flatten(start=1).norms.lp(p=p, axis=-1)
