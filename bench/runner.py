@@ -110,7 +110,7 @@ def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier
     y = question.y.cpu().numpy()
     best: Rows = {}
     alive = np.arange(len(question))
-    for stage, restart in ((stage, restart) for stage in stages for restart in range(stage.restarts)):
+    for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
         asked = replace(question.take(alive.tolist()), restart=restart)
         found = _judge(stage, asked, stage(asked), classifier)
         if not best:

@@ -9,10 +9,10 @@ from torch import nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench import data
-from bench.data.spec import DataSpec
+from bench.data.spec import DataSpec, Split
 
 
-def digits(part: str, samples: int | None = None) -> ImageSet:
+def digits(part: Split, samples: int | None = None) -> ImageSet:
     """Digits 0 to 4 at 3 x 32 x 32."""
     return data.load(DataSpec.model_validate({"source": "digits", "classes": [0, 1, 2, 3, 4], "samples": samples}), part)
 

@@ -1,63 +1,38 @@
 """Attacks in every norm, through both libraries, against closed forms on the linear model."""
 
-from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.contract import CONTRACTS, Carrier
-from bench.attacks.spec import Attack, AttackSpec, contract_of
-from bench.plan import Cell, Unit
-from bench.records import Records
+from bench.attacks.spec import contract_of
 from bench.runner import make_target, run_unit
-from tests.linear import WEIGHT, margins
+from tests.attacking import GAIN, W, correct, make_unit, run, spec
+from tests.linear import margins
 
-W = np.abs(WEIGHT.double().numpy())
-GAIN = {"linf": W.sum(), "l2": np.linalg.norm(W), "l1": W.max()}
-"""By how much the best perturbation of size 1 moves the margin: the dual norm of the weights."""
 DENSE_L1 = (W**2).sum() / W.sum()
 """What Foolbox's l1 step gains, which goes along the whole gradient; ART's goes along its largest value: the best."""
-EPS = {"linf": [0.02, 0.05, 0.1], "l2": [0.04, 0.12, 0.3], "l1": [0.05, 0.15, 0.3], "l0": [1, 2, 4]}
-SHARED = {"attack": "pgd", "steps": 10, "rel_step_size": 0.25}
+EPS: dict[str, list[float]] = {"linf": [0.02, 0.05, 0.1], "l2": [0.04, 0.12, 0.3], "l1": [0.05, 0.15, 0.3], "l0": [1, 2, 4]}
 
 
-def spec(**declared: object) -> Attack:
-    attack: Attack = TypeAdapter(AttackSpec).validate_python(declared)
-    return attack
-
-
-def run(
-    attack: Attack, carrier: Carrier, classifier: Classifier, samples: ImageSet, eps: list[float], batch_size: int = 64
-) -> list[Records]:
-    cells = tuple(Cell(Fraction(str(e)), str(e)) for e in eps)
-    return run_unit(Unit("m", 0, attack, carrier, cells, stream=3), make_target(classifier, samples, batch_size)).records
-
-
-def correct(samples: ImageSet) -> np.ndarray:  # type: ignore[type-arg]
-    return (margins(samples.images) > 0) == samples.labels
-
-
-FIXED = [
-    {"attack": kind, "norm": norm, **more}
-    for kind, norms, more in [
-        ("fgsm", ("linf", "l2", "l1"), {}),
-        ("fgsm", ("linf", "l2"), {"targeted": True}),
-        ("bim", ("linf", "l2"), {}),
-        ("mi-fgsm", ("linf", "l2"), {}),
-        ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25}),
-        ("pgd", ("linf",), {"steps": 20, "rel_step_size": 0.25, "random_start": True}),
-        ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25, "targeted": True}),
-    ]
-    for norm in norms
+KINDS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
+    ("fgsm", ("linf", "l2", "l1"), {}),
+    ("fgsm", ("linf", "l2"), {"targeted": True}),
+    ("bim", ("linf", "l2"), {}),
+    ("mi-fgsm", ("linf", "l2"), {}),
+    ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25}),
+    ("pgd", ("linf",), {"steps": 20, "rel_step_size": 0.25, "random_start": True}),
+    ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25, "targeted": True}),
 ]
+FIXED = [{"attack": kind, "norm": norm, **more} for kind, norms, more in KINDS for norm in norms]
 
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("declared", FIXED, ids=lambda d: "-".join(map(str, d.values())))
-def test_success_is_the_closed_form(declared: dict[str, object], library: Carrier, linear: Classifier, samples: ImageSet) -> None:
+def test_success_is_the_closed_form(declared: dict[str, Any], library: Carrier, linear: Classifier, samples: ImageSet) -> None:
     attack = spec(**declared)
     gain = DENSE_L1 if attack.norm == "l1" and library == "foolbox" else GAIN[attack.norm]
     eps = EPS[attack.norm]
@@ -72,7 +47,7 @@ def test_success_is_the_closed_form(declared: dict[str, object], library: Carrie
 
 @pytest.mark.parametrize("declared", FIXED, ids=lambda d: "-".join(map(str, d.values())))
 def test_exact_pairs_are_bitwise_equal_and_statistical_ones_nearly(
-    declared: dict[str, object], linear: Classifier, samples: ImageSet
+    declared: dict[str, Any], linear: Classifier, samples: ImageSet
 ) -> None:
     attack = spec(**declared)
     pairing = contract_of(attack).pairing
@@ -119,8 +94,7 @@ def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifi
     eps = [0.02, 0.05, 0.1, 0.2, 0.4]
     target = make_target(linear, samples, 64)
     attack = spec(attack="fmn", norm="l2", steps=30)
-    units = [Unit("m", 0, attack, "foolbox", tuple(Cell(Fraction(str(e)), str(e)) for e in grid)) for grid in (eps, eps[:1])]
-    many, one = (run_unit(unit, target) for unit in units)
+    many, one = (run_unit(make_unit(attack, "foolbox", grid), target) for grid in (eps, eps[:1]))
     assert many.forwards == one.forwards == 30 * 48
     for e, records in zip(eps, many.records, strict=True):
         assert records.distance is not None

@@ -36,9 +36,7 @@ def box_margin(images: np.ndarray, eps: float) -> np.ndarray:  # type: ignore[ty
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
-def test_success_is_exactly_the_closed_form(
-    attack: Attack, library: Library, linear: Classifier, samples: ImageSet
-) -> None:
+def test_success_is_exactly_the_closed_form(attack: Attack, library: Library, linear: Classifier, samples: ImageSet) -> None:
     correct = (margins(samples.images) > 0) == samples.labels
     assert correct.sum() == 48
     counts = []

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.question import Question
 from bench.attacks.starts import global_streams, random_start
-from tests.test_attacks_linear import run, spec
+from tests.attacking import run, spec
 
 N = 400
 
@@ -39,8 +40,10 @@ def test_starts_belong_to_the_sample_and_the_restart() -> None:
     assert not torch.equal(whole, random_start(question(6, seed=1), "linf"))
 
 
-@pytest.mark.parametrize("declared", [{"attack": "fgsm"}, {"attack": "pgd", "steps": 3, "rel_step_size": 0.2}, {"attack": "mi-fgsm", "steps": 3}])
-def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, object], linear: Classifier, samples: ImageSet) -> None:
+@pytest.mark.parametrize(
+    "declared", [{"attack": "fgsm"}, {"attack": "pgd", "steps": 3, "rel_step_size": 0.2}, {"attack": "mi-fgsm", "steps": 3}]
+)
+def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
     attack = spec(**declared, random_start=True, restarts=2)
     pair = [run(attack, library, linear, samples, [0.02, 0.05]) for library in ("foolbox", "art")]
     still = run(spec(**declared), "art", linear, samples, [0.02, 0.05])

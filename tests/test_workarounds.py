@@ -45,10 +45,10 @@ def first(samples: ImageSet, count: int = 8) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(samples.x[:count]), torch.from_numpy(samples.labels[:count])
 
 
-@pytest.mark.parametrize(
-    ("stock", "cure", "order"), [(fb.L2PGD, UnflooredL2, 2), (fb.L1PGD, UnflooredL1, 1)], ids=["l2", "l1"]
-)
-def test_foolbox_steps_shrink_with_tiny_gradients(stock: Any, cure: Any, order: int, linear: Classifier, samples: ImageSet) -> None:
+@pytest.mark.parametrize(("stock", "cure", "order"), [(fb.L2PGD, UnflooredL2, 2), (fb.L1PGD, UnflooredL1, 1)], ids=["l2", "l1"])
+def test_foolbox_steps_shrink_with_tiny_gradients(
+    stock: Any, cure: Any, order: int, linear: Classifier, samples: ImageSet
+) -> None:
     x, y = first(samples)
     model = PyTorchModel(Scaled(linear, 1e-14), bounds=(0, 1), device="cpu")
     used = {}
@@ -75,7 +75,10 @@ def test_foolbox_l2_leaves_budget_unused_at_the_box(linear: Classifier, samples:
 def test_foolbox_linf_noise_leaves_its_budget(linear: Classifier, samples: ImageSet) -> None:
     x, y = first(samples, 48)
     used = {}
-    for kind in (fb.LinfRepeatedAdditiveUniformNoiseAttack, type("Cured", (BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack), {})):
+    for kind in (
+        fb.LinfRepeatedAdditiveUniformNoiseAttack,
+        type("Cured", (BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack), {}),
+    ):
         torch.manual_seed(0)
         model = PyTorchModel(Scaled(linear), bounds=(0, 1), device="cpu")
         noisy = kind(repeats=20, check_trivial=False).run(model, x, Misclassification(y), epsilon=0.1)
@@ -96,7 +99,9 @@ def test_foolbox_mi_fgsm_accumulates_signs() -> None:
     np.testing.assert_allclose(cured, [[0.25, -0.75]], rtol=1e-6)
 
 
-def test_foolbox_deepfool_installs_a_root_handler(linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_foolbox_deepfool_installs_a_root_handler(
+    linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y = first(samples)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
 

@@ -89,7 +89,8 @@ def distance(x: Tensor, adversarial: Tensor, norm: str) -> Tensor:
     if norm == "linf":
         return flat.amax(1)
     if norm == "l2":
-        return flat.norm(dim=1)
+        norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return norms
     if norm == "l1":
         return flat.sum(1)
     if norm == "l0":

@@ -90,7 +90,7 @@ CONTRACTS: dict[str, Contract] = {
         f"fmn/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Pintor et al. 2021")
         for norm in ("linf", "l2", "l1", "l0")
     },
-    "newtonfool/l2": _minimum(ART, "single", "l2", STEP_ONCE, "Jang et al. 2017; Foolbox's squares norms, and is NaN where none is left"),
+    "newtonfool/l2": _minimum(ART, "single", "l2", STEP_ONCE, "Jang et al. 2017; Foolbox's divides by zero"),
     **{
         f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Brendel et al. 2019")
         for norm in ("linf", "l2", "l1", "l0")

@@ -35,5 +35,7 @@ class Question:
         index = list(chosen)
         if index == list(range(len(self))):
             return self
-        pick = {name: None if (t := getattr(self, name)) is None else t[index] for name in ("x", "y", "target", "others")}
-        return replace(self, ids=tuple(self.ids[i] for i in index), **pick)
+        ids = tuple(self.ids[i] for i in index)
+        target = None if self.target is None else self.target[index]
+        others = None if self.others is None else self.others[index]
+        return replace(self, x=self.x[index], y=self.y[index], ids=ids, target=target, others=others)

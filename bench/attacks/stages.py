@@ -1,4 +1,4 @@
-"""An attack as stages: its restarts, or an ensemble's members. Each stage meets only the samples that withstood those before."""
+"""An attack as stages: its restarts, or an ensemble's members. Each meets only the samples that withstood those before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +50,8 @@ class Stage:
             return self._last[1]
         if self.targeted:
             question = replace(question, target=likeliest_wrong(self.access, question.x, question.y, question.restart))
-        answer = self._ask_one_by_one(question) if isinstance(self.access, BlackBoxAccess) else Answer(self._ask(question))
+        access = self.access
+        answer = self._ask_one_by_one(question, access) if isinstance(access, BlackBoxAccess) else Answer(self._ask(question))
         self._last = question.x, answer
         return answer
 
@@ -58,12 +59,12 @@ class Stage:
         with global_streams(seed_of(question, 0, "stream")):
             return self._craft(question)
 
-    def _ask_one_by_one(self, question: Question) -> Answer:
+    def _ask_one_by_one(self, question: Question, access: BlackBoxAccess) -> Answer:
         """Black-box attacks meet one sample at a time: then each query is that sample's, and so is the random stream."""
         adversarial, traces = [], []
         for i in range(len(question)):
             one = question.take([i])
-            self.access.trace = trace = Trace(one.x, one.y, self.norm)
+            access.trace = trace = Trace(one.x, one.y, self.norm)
             adversarial.append(self._ask(one))
             traces.append(trace)
         return Answer(torch.cat(adversarial), traces)
@@ -81,5 +82,6 @@ def make_stages(spec: Attack, carrier: Carrier, classifier: Classifier, input_sh
 @torch.no_grad()
 def likeliest_wrong(classifier: torch.nn.Module, x: Tensor, y: Tensor, rank: int) -> Tensor:
     """The class (N) that ``classifier`` finds likeliest but for ``rank`` others and ``y``; past the last it starts again."""
-    ranked = classifier(x).scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    logits: Tensor = classifier(x)
+    ranked = logits.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return ranked[:, rank % (ranked.shape[1] - 1)]

@@ -106,7 +106,7 @@ def _labels(spec: Attack, y: Tensor, num_classes: int) -> Any:
 
 
 @singledispatch
-def translate(spec: Attack, estimator: PyTorchClassifier, question: Question) -> Any:  # noqa: ARG001
+def translate(spec: Attack, estimator: PyTorchClassifier, question: Question) -> Any:
     """ART's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if ART has none."""
     raise NotImplementedError(f"art has no attack '{spec.attack}'")
 
@@ -200,8 +200,8 @@ def _(spec: NewtonFool, estimator: PyTorchClassifier, question: Question) -> Any
 def _(spec: Boundary, estimator: PyTorchClassifier, question: Question) -> Any:
     return art.BoundaryAttack(
         estimator, batch_size=len(question), targeted=False, delta=spec.spherical_step, epsilon=spec.source_step,
-        step_adapt=1 / spec.step_adaptation, max_iter=-(-spec.steps // BOUNDARY_QUERIES), num_trial=10, sample_size=10, init_size=1,
-        min_epsilon=0.0, verbose=False,
+        step_adapt=1 / spec.step_adaptation, max_iter=-(-spec.steps // BOUNDARY_QUERIES), num_trial=10, sample_size=10,
+        init_size=1, min_epsilon=0.0, verbose=False,
     )  # fmt: skip
 
 

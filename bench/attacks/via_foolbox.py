@@ -98,7 +98,7 @@ def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
         attack = translate(spec, question, memory)
         aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
-        given = {"epsilon": question.eps} if fixed else {}
+        given: dict[str, Any] = {"epsilon": question.eps} if fixed else {}
         if question.others is not None and isinstance(spec, Boundary | HopSkipJump | BrendelBethge):
             given["starting_points"] = question.others
         with quiet_root_logger():
@@ -109,7 +109,7 @@ def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
 
 
 @singledispatch
-def translate(spec: Attack, question: Question, memory: GradientMemory) -> Any:  # noqa: ARG001
+def translate(spec: Attack, question: Question, memory: GradientMemory) -> Any:
     """Foolbox's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if Foolbox has none."""
     raise NotImplementedError(f"foolbox has no attack '{spec.attack}'")
 

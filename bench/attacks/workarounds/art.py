@@ -1,4 +1,4 @@
-"""ART's defects. (Its float64 images on numpy 2 are brought to float32 where every image passes: CountedAccess.)"""
+"""ART's defects. Its float64 images on numpy 2 become float32 where every image passes: in CountedAccess."""
 
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
@@ -38,7 +38,9 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
 
     start: Tensor
 
-    def _compute_pytorch(self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any) -> Any:
+    def _compute_pytorch(
+        self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any
+    ) -> Any:
         """One step; the first is taken from ``start``."""
         return super()._compute_pytorch(self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest)
 
@@ -69,8 +71,7 @@ class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
 
 
 class CleanGeoDa(GeoDA):  # type: ignore[misc]
-    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2), leaves files in the working directory, and may search for
-    its first adversarial for ever."""
+    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2) and leaves files in the working directory."""
 
     start: npt.NDArray[np.float32]
 
@@ -83,6 +84,7 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
         return run(self, x, y, **kwargs)
 
     def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002
+        """The given start; ART's own search for one may never end."""
         return self.start
 
 

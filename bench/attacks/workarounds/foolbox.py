@@ -53,7 +53,7 @@ class AccumulateGradients:
 
 
 class BoundedLinfNoise:
-    """For Foolbox's linf noise, which scales by the largest value instead of the largest magnitude, and so leaves its budget."""
+    """For Foolbox's linf noise, which scales by the largest value, not the largest magnitude, and so leaves its budget."""
 
     def get_epsilons(self, x: eagerpy.Tensor, p: eagerpy.Tensor, epsilon: float, **_: float) -> eagerpy.Tensor:
         """Factors (N x 1 x ...) that bring the noise ``p`` to magnitude ``epsilon``."""
