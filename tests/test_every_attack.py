@@ -1,0 +1,72 @@
+"""Every attack of the contract, through every library that has it, on a trained network: in its budget, and beating noise."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.attacks.contract import CONTRACTS
+from bench.attacks.spec import contract_of
+from bench.records import Records
+from tests.attacking import run, spec
+from tests.small import few, small_classifier
+
+EPS = {"linf": 0.25, "l2": 9.0, "l1": 120.0, "l0": 200.0, "spatial": 0.2}
+"""Large: 8 x 8 digits scaled up to 32 x 32 are hard to change. Noise of this size fools nobody, as the test shows."""
+
+SMALL: dict[str, dict[str, Any]] = {
+    "pgd": {"steps": 10},
+    "apgd": {"steps": 10},
+    "cw/l2": {"steps": 30, "step_size": 0.1, "initial_const": 1.0},
+    "cw/linf": {"steps": 15, "step_size": 0.1, "initial_const": 0.1},
+    "ead": {"steps": 30, "step_size": 0.1, "binary_search_steps": 3},
+    "newtonfool": {"steps": 100, "eta": 0.1},
+    "brendel-bethge": {"steps": 10},
+    "boundary": {"steps": 300},
+    "hopskipjump": {"steps": 4},
+    "geoda": {"queries": 500},
+    "zoo": {"steps": 30, "step_size": 0.3, "initial_const": 10.0, "binary_search_steps": 1},
+    "square": {"steps": 200},
+    "simba": {"steps": 500, "step_size": 0.5},
+    "strong": {"steps": 10, "targets": 4, "queries": 50},
+}
+CASES = [(*key.split("/"), carrier) for key, c in CONTRACTS.items() if not key.startswith("noise") for carrier in c.carriers]
+WEAKER_THAN_ITS_CLAIM = {("fgsm", "l1", "art"), ("pgd", "l1", "art")}
+"""ART's l1 steps go along one value and stall at the box: nothing to beat noise with on images."""
+
+
+@pytest.fixture(scope="module")
+def noise() -> int:
+    """How many of the samples noise of these sizes fools."""
+    attacks = [spec(attack="noise"), spec(attack="noise", norm="l2", distribution="gaussian")]
+    return sum(int(run(a, "foolbox", small_classifier(), few(16), [EPS[a.norm]])[0].success.sum()) for a in attacks)
+
+
+def found(attack: str, norm: str, carrier: Any) -> Records:
+    declared = SMALL.get(f"{attack}/{norm}", SMALL.get(attack, {}))
+    return run(spec(attack=attack, norm=norm, **declared), carrier, small_classifier(), few(16), [EPS[norm]])[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("attack", "norm", "carrier"), CASES)
+def test_attack_keeps_its_budget_and_beats_noise(attack: str, norm: str, carrier: Any, noise: int) -> None:
+    records = found(attack, norm, carrier)
+    for column in ("adv_prob", "adv_prob_true", "linf", "l2", "l1", "l0"):
+        assert np.isfinite(getattr(records, column)).all()
+    assert records.linf.max() <= 1 + 1e-6
+    if norm != "spatial":
+        assert getattr(records, norm).max() <= EPS[norm] + 1e-6
+    if (attack, norm, carrier) not in WEAKER_THAN_ITS_CLAIM:
+        assert records.success.sum() > noise
+    contract = contract_of(spec(attack=attack, norm=norm))
+    assert (records.queries is None) == (contract.access == "white-box")
+    assert (records.distance is None) == (contract.budget == "fixed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarts", [{"restarts": 2, "random_start": True}, {"restarts": 4, "targeted": True}])
+@pytest.mark.parametrize("loss", ["ce", "dlr"])
+def test_apgd_with_either_loss(loss: str, restarts: dict[str, Any], noise: int) -> None:
+    more = {k: v for k, v in restarts.items() if k != "random_start"}
+    attack = spec(attack="apgd", steps=10, loss=loss, **more)
+    assert run(attack, "art", small_classifier(), few(16), [EPS["linf"]])[0].success.sum() > noise
