@@ -23,7 +23,7 @@ Rows = dict[str, Any]
 
 NORMS = ("linf", "l2", "l1", "l0")
 SLACK = 1e-6
-"""How far an adversarial may leave its budget or the box through float32 rounding."""
+"""How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
 
 
 class AttackError(Exception):
@@ -159,7 +159,7 @@ def measure(x: Tensor, adversarial: Tensor) -> dict[str, Floats]:
 def check(adversarial: Tensor, distance: Floats, eps: float) -> None:
     """Raise AttackError unless ``adversarial`` is finite, inside [0, 1], and within ``eps``."""
     check_box(adversarial)
-    if float(distance.max()) > eps + SLACK:
+    if float(distance.max()) > eps + SLACK * max(1.0, eps):
         raise AttackError(f"the attack left its budget: distance {distance.max():.6f} > eps {eps:.6f}")
 
 

@@ -1,7 +1,7 @@
 """Cascades, transfer, and what a suite may declare."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import torch
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.contract import CONTRACTS
+from bench.attacks.contract import CONTRACTS, LIBRARIES
 from bench.attacks.ensemble import Strong
 from bench.attacks.spec import AttackSpec, parameters
 from bench.attacks.stages import likeliest_wrong
@@ -57,8 +57,8 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
     other = WEIGHT.clone()
     other[:4] *= -1
     source = Classifier(Linear(other, float(-other.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
-    for library in ("foolbox", "art"):
-        unit = make_unit(spec(attack="fgsm"), library, [0.1])  # type: ignore[arg-type]
+    for library in LIBRARIES:
+        unit = make_unit(spec(attack="fgsm"), library, [0.1])
         records = run_unit(unit, make_target(linear, samples, 64), make_target(source, samples, 64)).records[0]
         away = np.where(samples.labels == 1, -1, 1)[:, None] * np.sign(other.numpy())
         moved = samples.x.reshape(len(samples), -1) + 0.1 * away
@@ -81,7 +81,7 @@ def test_transfer_plans_every_pair_of_models_once() -> None:
 SUITE = """
 name: s
 data: {source: digits, classes: [1, 3, 5]}
-backbone: {architecture: resnet18, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], pretrain: {data: {source: digits, classes: [0, 2]}}}
+backbone: {architecture: resnet18, mean: [0, 0, 0], std: [1, 1, 1], pretrain: {data: {source: digits, classes: [0, 2]}}}
 models: [{name: a}]
 eps: [8/255]
 attacks:
@@ -112,7 +112,7 @@ def test_what_cannot_be_carried_out_is_refused_with_its_line(attack: str, said: 
 def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:
     from bench.attacks import via_art, via_foolbox
 
-    kinds = AttackSpec.__origin__.__args__  # type: ignore[attr-defined]
+    kinds = get_args(get_args(AttackSpec)[0])
     declared = {
         f"{kind.model_fields['attack'].annotation.__args__[0]}/{norm}": kind
         for kind in kinds

@@ -91,6 +91,7 @@ def test_pgd_spends_one_pass_a_step(library: Library, linear: Classifier, sample
 def test_check_refuses_what_must_not_count() -> None:
     x = torch.full((1, 3, 2, 2), 0.5)
     check(x + 0.1, measure(x, x + 0.1)["linf"], 0.1)
+    check(x, np.array([9.000005], dtype=np.float32), 9.0)  # float32 rounding grows with the distance
     for bad, reason in ((x + 0.2, "left its budget"), (x * torch.nan, "not finite"), (x + 0.6, "left the box")):
         with pytest.raises(AttackError, match=reason):
             check(bad, measure(x, bad)["linf"], 0.1)
