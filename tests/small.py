@@ -40,7 +40,7 @@ def small_classifier() -> Classifier:
 
 def few(count: int) -> ImageSet:
     """``count`` held-out digits that the small classifier gets right."""
-    images = digits("test")
+    images, classifier = digits("test"), small_classifier()
     with torch.inference_mode():
-        pred = small_classifier()(torch.from_numpy(images.x)).argmax(1).numpy()
+        pred = classifier(torch.from_numpy(images.x)).argmax(1).numpy()
     return images.take(np.flatnonzero(pred == images.labels)[:count])
