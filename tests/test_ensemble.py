@@ -11,6 +11,7 @@ from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.contract import CONTRACTS, LIBRARIES
 from bench.attacks.ensemble import Strong
+from bench.attacks.losses import DlrLoss, TowardsTarget
 from bench.attacks.spec import AttackSpec, parameters
 from bench.attacks.stages import likeliest_wrong
 from bench.errors import UserError
@@ -40,6 +41,18 @@ def test_only_survivors_meet_the_next_attack() -> None:
     spent = [run_unit(make_unit(a, c, [0.9]), target) for a, c in ((spec(**STRONG), "both"), (first, "art"))]  # type: ignore[arg-type]
     assert spent[0].records[0].success.all()
     assert spent[0].forwards == spent[1].forwards, "the first member breaks all at this eps: the others have nothing to do"
+
+
+def test_dlr_needs_classes_and_has_its_closed_form() -> None:
+    logits, y = torch.tensor([[4.0, 1.0, 3.0, 0.0], [4.0, 1.0, 3.0, 0.0]]), torch.tensor([0, 1])
+    loss = DlrLoss()
+    loss.reduction = "none"
+    np.testing.assert_allclose(loss(logits, y), [(3 - 4) / (4 - 1), (4 - 1) / (4 - 1)])
+    aim = TowardsTarget(torch.tensor([1, 2]), ratio=True)
+    aim.reduction = "none"
+    np.testing.assert_allclose(aim(logits, y), [(1 - 4) / (4 - 0.5), (3 - 1) / (4 - 0.5)])
+    with pytest.raises(ValueError, match="at least 3 classes"):
+        loss(logits[:, :2], y)
 
 
 def test_targets_are_ranked_by_likelihood() -> None:

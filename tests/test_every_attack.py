@@ -66,6 +66,7 @@ def test_attack_keeps_its_budget_and_beats_noise(attack: str, norm: str, carrier
 
 PAIRS: list[tuple[dict[str, Any], float]] = [
     ({"attack": "fgsm"}, 0.1),
+    ({"attack": "fgsm", "targeted": True, "restarts": 3}, 0.1),
     ({"attack": "bim"}, 0.1),
     ({"attack": "mi-fgsm"}, 0.1),
     ({"attack": "pgd", "steps": 10, "random_start": True}, 0.1),
@@ -91,6 +92,16 @@ def test_pairs_agree_as_the_contract_says_on_a_network(declared: dict[str, Any],
     assert contract_of(attack).pairing == "statistical"
     assert mcnemar(int((a.success & ~b.success).sum()), int((b.success & ~a.success).sum())) >= 0.05
     assert (a.success == b.success).mean() >= 0.95
+
+
+def test_each_restart_follows_its_own_target() -> None:
+    """Also when nothing is broken, so that every restart is about the same images."""
+    attack = spec(attack="fgsm", targeted=True, restarts=4)
+    a, b = (run(attack, library, small_classifier(), few(8), [0.005])[0] for library in LIBRARIES)
+    one = run(spec(attack="fgsm", targeted=True), "art", small_classifier(), few(8), [0.005])[0]
+    assert not a.success.any()
+    np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+    assert (a.adv_prob_true < one.adv_prob_true).any()
 
 
 @pytest.mark.slow

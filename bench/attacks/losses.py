@@ -16,7 +16,7 @@ class DlrLoss(nn.Module):
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Losses of ``logits`` (N x classes) with labels ``y`` (N, or one-hot N x classes)."""
-        ranked = logits.sort(dim=1, descending=True).values
+        ranked = _ranked(logits, 3)
         true = logits.gather(1, _indices(y))[:, 0]
         other = torch.where(true == ranked[:, 0], ranked[:, 1], ranked[:, 0])
         loss = (other - true) / (ranked[:, 0] - ranked[:, 2] + 1e-12)
@@ -38,9 +38,16 @@ class TowardsTarget(nn.Module):
         return loss if self.reduction == "none" else loss.sum()
 
     def _ratio(self, logits: Tensor, y: Tensor) -> Tensor:
-        ranked = logits.sort(dim=1, descending=True).values
+        ranked = _ranked(logits, 4)
         true, aim = logits.gather(1, _indices(y))[:, 0], logits.gather(1, self.target[:, None])[:, 0]
         return (aim - true) / (ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2 + 1e-12)
+
+
+def _ranked(logits: Tensor, classes: int) -> Tensor:
+    """``logits``, largest first. Raises ValueError if there are fewer than ``classes``."""
+    if logits.shape[1] < classes:
+        raise ValueError(f"the DLR loss needs at least {classes} classes, this model has {logits.shape[1]}; use loss: ce")
+    return logits.sort(dim=1, descending=True).values
 
 
 def _indices(y: Tensor) -> Tensor:

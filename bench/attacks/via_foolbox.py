@@ -120,7 +120,7 @@ def _(spec: Fgsm, question: Question, memory: GradientMemory) -> Any:
     attack = _DESCENT[spec.norm](rel_stepsize=1.0, abs_stepsize=None, steps=1, random_start=spec.random_start)
     if spec.random_start:
         attack.start = random_start(question, spec.norm)
-    else:
+    elif not spec.targeted:  # each restart has its own target, and so its own gradient
         attack.memory = memory
     return attack
 
