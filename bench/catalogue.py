@@ -18,12 +18,14 @@ class Listing:
 
 
 def attacks() -> Listing:
-    """The attack contract."""
-    columns = ("attack", "libraries", "pairing", "access", "budget", "norms", "cost", "source")
-    rows = [
-        (name, ", ".join(c.libraries), c.pairing, c.access, c.budget, ", ".join(c.norms), c.cost, c.source)
-        for name, c in CONTRACTS.items()
-    ]
+    """The attack contract; norms that share an entry stand together."""
+    columns = ("attack", "norm", "library", "pairing", "access", "budget", "cost")
+    norms: dict[tuple[str, ...], list[str]] = {}
+    for key, c in CONTRACTS.items():
+        name, norm = key.split("/")
+        library = "both" if len(c.libraries) > 1 else c.libraries[0]
+        norms.setdefault((name, library, c.pairing, c.access, c.budget, c.cost), []).append(norm)
+    rows = [(name, " ".join(n), *rest) for (name, *rest), n in norms.items()]
     return Listing("attacks", columns, rows)
 
 
@@ -33,7 +35,7 @@ def libraries() -> Listing:
         (
             name,
             version_of(DISTRIBUTIONS[name]) or "not installed",
-            str(sum(name in c.libraries for c in CONTRACTS.values())),
+            str(len({key.split("/")[0] for key, c in CONTRACTS.items() if name in c.libraries})),
         )
         for name in LIBRARIES
     ]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.records import COLUMNS, Records
+from bench.records import COLUMNS, OPTIONAL_COLUMNS, Records
 
 CELL_VERSION = 1
 BLANK = b"0" * 64
@@ -27,7 +27,8 @@ class BrokenFileError(Exception):
 
 def encode(records: Records, facts: Facts) -> bytes:
     """``records`` and the ``facts`` about them as a sealed parquet file; equal input gives equal bytes."""
-    table = pa.table({name: getattr(records, name) for name in COLUMNS})
+    columns = {name: getattr(records, name) for name in (*COLUMNS, *OPTIONAL_COLUMNS)}
+    table = pa.table({name: column for name, column in columns.items() if column is not None})
     metadata = {**facts, "version": str(CELL_VERSION), "sha256": BLANK.decode()}
     sink = pa.BufferOutputStream()
     # Without Arrow's own copy of the schema, the checksum stands in the file once.
@@ -44,10 +45,11 @@ def decode(data: bytes) -> tuple[Records, Facts]:
     """The records and facts in ``data``. Raises BrokenFileError if any byte of it changed since ``encode``."""
     facts = verify(data)
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=list(COLUMNS))
+        table = pq.read_table(pa.BufferReader(data))
+        present = {name: _column(table, name) for name in OPTIONAL_COLUMNS if name in table.column_names}
+        return Records(*(_column(table, name) for name in COLUMNS), **present), facts
     except _BROKEN as error:
         raise BrokenFileError(f"not a cell's file ({error})") from None
-    return Records(*(_column(table, name) for name in COLUMNS)), facts
 
 
 def verify(data: bytes) -> Facts:
@@ -69,13 +71,17 @@ def verify(data: bytes) -> Facts:
 
 def join(parts: list[Records]) -> Records:
     """The rows of all ``parts``, in order."""
-    return Records(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Records)))
+    return Records(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _present(parts[0])})
 
 
 def split(records: Records, count: int) -> list[Records]:
     """``records`` in ``count`` equal parts: undoes ``join`` of parts of one length."""
-    columns = [np.split(getattr(records, f.name), count) for f in fields(Records)]
-    return [Records(*parts) for parts in zip(*columns, strict=True)]
+    columns = {name: np.split(getattr(records, name), count) for name in _present(records)}
+    return [Records(**{name: parts[i] for name, parts in columns.items()}) for i in range(count)]
+
+
+def _present(records: Records) -> list[str]:
+    return [f.name for f in fields(Records) if getattr(records, f.name) is not None]
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:

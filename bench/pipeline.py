@@ -156,13 +156,13 @@ def _entry(unit: Unit, i: int) -> CellEntry:
     return CellEntry(
         model=unit.model,
         seed=unit.seed,
-        attack=unit.attack.label,
+        attack=unit.attack_label,
         eps=str(unit.cells[i].eps),
         norm=unit.attack.norm,
         library=unit.library,
         pairing=contract.pairing,
         key=unit.cells[i].key,
         kind=unit.attack.attack,
-        access=contract.access,
+        access="transfer" if unit.source is not None else contract.access,
         budget=contract.budget,
     )

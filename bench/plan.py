@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 
 from adapters.zoo import Card
-from bench.attacks.contract import DISTRIBUTIONS, Library
-from bench.attacks.spec import parameters
-from bench.suite import Attack, Suite
+from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
+from bench.attacks.spec import Attack, parameters
+from bench.suite import Suite
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raised when our own code changes what a cell's records hold."""
 
 
@@ -25,13 +25,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Unit:
-    """One model (at one training seed), one attack, one library: all its eps at once."""
+    """One model (at one training seed), one attack, one library (an ensemble: both): all its eps at once.
+
+    ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that model and its
+    adversarials are transferred to this one.
+    """
 
     model: str
     seed: int
     attack: Attack
-    library: Library
+    library: Carrier
     cells: tuple[Cell, ...]
+    stream: int = 0
+    source: str | None = None
+
+    @property
+    def attack_label(self) -> str:
+        """The attack's name in tables; a transferred one names its source."""
+        return self.attack.label if self.source is None else f"{self.attack.label} on {self.source}"
 
     @property
     def key(self) -> str:
@@ -41,32 +52,43 @@ class Unit:
     @property
     def label(self) -> str:
         """The unit's name in progress lines, and what ``--only`` matches."""
-        return f"{self.model}/{self.seed}/{self.attack.label}/{self.library}"
+        return f"{self.model}/{self.seed}/{self.attack_label}/{self.library}"
 
 
 def make_units(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str) -> list[Unit]:
-    """All units of ``suite`` whose models' cards are known, in the order of the suite."""
+    """All units of ``suite`` whose models' cards are known, in the order of the suite; then what is transferred."""
+    sources: list[str | None] = [None, *(m.name for m in suite.models if suite.transfer)]
     return [
-        _unit(suite, card, data_hash, Unit(model, seed, attack, library, ()))
-        for (model, seed), card in cards.items()
+        _unit(suite, cards, data_hash, Unit(model, seed, attack, carrier, (), suite.seed, source))
+        for model, seed in cards
+        for source in sources
+        if source != model and (source is None or (source, seed) in cards)
         for attack in suite.attacks
-        for library in suite.libraries_of(attack)
+        for carrier in suite.carriers_of(attack)
     ]
 
 
-def _unit(suite: Suite, card: Card, data_hash: str, unit: Unit) -> Unit:
-    facts = {
+def _unit(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str, unit: Unit) -> Unit:
+    facts: dict[str, object] = {
         "key_version": KEY_VERSION,
-        "model": card.sha256,
+        "model": cards[unit.model, unit.seed].sha256,
         "data": data_hash,
         "attack": parameters(unit.attack),
         "library": unit.library,
-        "library_version": version(DISTRIBUTIONS[unit.library]),
+        "library_version": library_version(unit.library),
         "seed": suite.seed,
         "precision": suite.precision,
     }
+    if unit.source is not None:
+        facts["source"] = cards[unit.source, unit.seed].sha256
     cells = tuple(Cell(eps, content_key({**facts, "eps": str(eps)})) for eps in suite.grid(unit.attack))
-    return Unit(unit.model, unit.seed, unit.attack, unit.library, cells)
+    return replace(unit, cells=cells)
+
+
+def library_version(carrier: Carrier) -> str:
+    """The version of what carries a unit out; both versions for an ensemble."""
+    libraries = LIBRARIES if carrier == "both" else (carrier,)
+    return " ".join(version(DISTRIBUTIONS[library]) for library in libraries)
 
 
 def content_key(facts: dict[str, object]) -> str:

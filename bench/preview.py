@@ -44,7 +44,7 @@ def preview(suite: Suite, options: Options) -> list[UnitPreview]:
 
 def _preview(unit: Unit, job: Job, trained: bool, finished: set[str], rates: dict[tuple[str, str], float]) -> UnitPreview:
     cached = sum(cell.key in finished for cell in unit.cells) if trained else 0
-    rate = rates.get((unit.attack.label, unit.library))
+    rate = rates.get((unit.attack_label, unit.library))
     left = len(unit.cells) - cached
     seconds = 0.0 if left == 0 else None if rate is None else rate * left * len(job.samples)
     return UnitPreview(unit.label, len(unit.cells), cached, trained, seconds)

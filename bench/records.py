@@ -1,6 +1,6 @@
 """What one cell leaves: one row per sample."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,15 @@ class Records:
     l2: Floats
     l1: Floats
     l0: Floats
+    queries: Ints | None = None
+    """Black-box attacks: queries until the first adversarial within eps was seen, or all that were made if none was."""
+    distance: Floats | None = None
+    """Minimum-norm attacks: how far, in the attack's norm, the adversarial found is, whatever eps; inf if none was found."""
 
     def __len__(self) -> int:
         return len(self.id)
 
 
-COLUMNS = tuple(field.name for field in fields(Records))
+COLUMNS = tuple(field.name for field in fields(Records) if field.default is MISSING)
+OPTIONAL_COLUMNS = tuple(field.name for field in fields(Records) if field.default is None)
+"""Columns that only some attacks have."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,19 @@ from torch import Tensor
 
 from adapters.classifier import Classifier, Predictions, predict
 from adapters.images import ImageSet
-from bench.attacks.access import CountedAccess
-from bench.attacks.libraries import make_craft
+from bench.attacks.access import distance
+from bench.attacks.question import Question
+from bench.attacks.stages import Answer, Stage, make_stages
+from bench.attacks.starts import seed_of
 from bench.plan import Unit
 from bench.records import Floats, Ints, Records
 
 Rows = dict[str, Any]
 """Adversarial columns by name, each an array with one entry per sample."""
 
+NORMS = ("linf", "l2", "l1", "l0")
 SLACK = 1e-6
-"""How far an adversarial may leave its budget or the box through float32 rounding."""
+"""How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
 
 
 class AttackError(Exception):
@@ -35,6 +38,15 @@ class Target:
     samples: ImageSet
     clean: Predictions
     batch_size: int
+    whole: "Target | None" = None
+    """The target that this one is a slice of; None: it is whole."""
+    source: "Target | None" = None
+    """Whose adversarials are transferred to this one; None: it is attacked itself."""
+
+    @property
+    def attacked(self) -> "Target":
+        """What the attack is carried out against, whole: what is drawn from its samples must not depend on the slice."""
+        return self.source or self.whole or self
 
     @property
     def correct(self) -> Ints:
@@ -66,82 +78,132 @@ def make_target(classifier: Classifier, samples: ImageSet, batch_size: int) -> T
 def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
     """Attack the correctly predicted samples of ``target`` at every eps of ``unit``.
 
+    A ``target`` with a source is attacked through it: the attack is carried out against the source, judged by the target.
     Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever the library raises.
     """
     started = time.perf_counter()
-    device = target.classifier.device
-    access = CountedAccess(target.classifier)
-    craft = make_craft(
-        unit.attack, unit.library, access, target.samples.input_shape, target.classifier.num_classes, str(device)
-    )
-    grid = [float(cell.eps) for cell in unit.cells]
-    rows = [_clean_rows(target) for _ in grid]
-    images = [target.samples.x for _ in grid] if keep_images else None
+    stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape)
+    rows = [_clean_rows(target, stages, keep_images=keep_images) for _ in unit.cells]
     for index in _batches(target.correct, target.batch_size):
-        x = torch.from_numpy(target.samples.x[index]).to(device)
-        y = torch.from_numpy(target.samples.labels[index]).to(device)
-        for i, adversarial in enumerate(craft(x, y, grid)):
-            _write_rows(rows[i], index, _judge(unit, target.classifier, x, y, adversarial, grid[i]))
-            if images is not None:
-                images[i][index] = adversarial.cpu().numpy()
+        question = _question(unit, target, index)
+        for row, cell in zip(rows, unit.cells, strict=True):
+            _write_rows(row, index, _cascade(stages, replace(question, eps=float(cell.eps)), target.classifier))
+    images = [row.pop("images") for row in rows] if keep_images else None
     records = [_records(target, row) for row in rows]
-    return UnitResult(records, time.perf_counter() - started, access.forwards, access.backwards, images)
+    forwards, backwards = (sum(getattr(s.access, passes) for s in stages) for passes in ("forwards", "backwards"))
+    return UnitResult(records, time.perf_counter() - started, forwards, backwards, images)
 
 
 def _batches(index: Ints, size: int) -> list[Ints]:
     return [index[i : i + size] for i in range(0, len(index), size)]
 
 
-def _judge(unit: Unit, classifier: Classifier, x: Tensor, y: Tensor, adversarial: Tensor, eps: float) -> Rows:
-    """Check ``adversarial``, then predict it again: its predictions and distances are ours, never the library's."""
-    distances = measure(x, adversarial)
-    check(adversarial, distances[unit.attack.norm], eps)
+def _question(unit: Unit, target: Target, index: Ints) -> Question:
+    samples, device, attacked = target.samples, target.classifier.device, target.attacked
+    question = Question(
+        x=torch.from_numpy(samples.take(index).x).to(device),
+        y=torch.from_numpy(samples.labels[index]).to(device),
+        ids=tuple(samples.ids[i] for i in index),
+        eps=0.0,
+        seed=unit.stream,
+    )
+    others = [np.flatnonzero(attacked.clean.pred != label) for label in samples.labels[index]]
+    if not all(len(candidates) for candidates in others):
+        return question
+    chosen = [int(candidates[seed_of(question, i, "other") % len(candidates)]) for i, candidates in enumerate(others)]
+    return replace(question, others=torch.from_numpy(attacked.samples.take(np.array(chosen)).x).to(device))
+
+
+def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier) -> Rows:
+    """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
+    y = question.y.cpu().numpy()
+    best: Rows = {}
+    alive = np.arange(len(question))
+    for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
+        asked = replace(question.take(alive.tolist()), restart=restart)
+        found = _judge(stage, asked, stage(asked), classifier)
+        if not best:
+            best = found
+        else:
+            _keep_better(best, found, alive, y)
+        alive = np.flatnonzero(best["adv_pred"] == y)
+        if not len(alive):
+            break
+    return best
+
+
+def _keep_better(best: Rows, found: Rows, index: Ints, y: Ints) -> None:
+    """Write those rows of ``found`` (about the samples ``index``) into ``best`` that harm the classifier more."""
+    better = (found["adv_pred"] != y[index]) | (found["adv_prob_true"] < best["adv_prob_true"][index])
+    for name in best.keys() & found.keys() - {"queries"}:
+        best[name][index[better]] = found[name][better]
+    if "queries" in best and "queries" in found:
+        best["queries"][index] += found["queries"]
+
+
+def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier) -> Rows:
+    """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
+    x, y, eps = question.x, question.y, question.eps
+    adversarial, extra = answer.adversarial, {}
+    check_box(adversarial)
+    if stage.once_for_all_eps:
+        found = distance(x, adversarial, stage.norm)
+        broken = torch.from_numpy(predict(classifier, adversarial, y).pred).to(y) != y
+        inside = (broken & (found <= eps))[:, None, None, None]
+        adversarial = torch.where(inside, adversarial, x)
+        extra["distance"] = torch.where(broken, found, torch.inf).cpu().numpy()
+    if answer.traces:
+        extra["queries"] = np.array(answer.queries(eps), dtype=np.int64)
+    check(adversarial, distance(x, adversarial, stage.norm).cpu().numpy(), eps)
     said = predict(classifier, adversarial, y)
-    return {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true, **distances}
+    rows: Rows = {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true}
+    return rows | measure(x, adversarial) | extra | {"images": adversarial.cpu().numpy()}
 
 
 def measure(x: Tensor, adversarial: Tensor) -> dict[str, Floats]:
     """Distances per sample on the [0, 1] scale; l0 counts pixels (positions changed in any channel)."""
-    change = (adversarial - x).abs()
-    flat = change.flatten(1)
-    return {
-        "linf": flat.amax(1).cpu().numpy(),
-        "l2": flat.norm(dim=1).cpu().numpy(),
-        "l1": flat.sum(1).cpu().numpy(),
-        "l0": (change > 0).any(1).flatten(1).sum(1).float().cpu().numpy(),
-    }
+    return {norm: distance(x, adversarial, norm).cpu().numpy() for norm in NORMS}
 
 
 def check(adversarial: Tensor, distance: Floats, eps: float) -> None:
     """Raise AttackError unless ``adversarial`` is finite, inside [0, 1], and within ``eps``."""
+    check_box(adversarial)
+    if float(distance.max()) > eps + SLACK * max(1.0, eps):
+        raise AttackError(f"the attack left its budget: distance {distance.max():.6f} > eps {eps:.6f}")
+
+
+def check_box(adversarial: Tensor) -> None:
+    """Raise AttackError unless ``adversarial`` is finite and inside [0, 1]."""
     if not bool(torch.isfinite(adversarial).all()):
         raise AttackError("the attack returned values that are not finite")
     low, high = float(adversarial.min()), float(adversarial.max())
     if low < -SLACK or high > 1 + SLACK:
         raise AttackError(f"the attack left the box [0, 1]: values from {low:.6f} to {high:.6f}")
-    if float(distance.max()) > eps + SLACK:
-        raise AttackError(f"the attack left its budget: distance {distance.max():.6f} > eps {eps:.6f}")
 
 
-def _clean_rows(target: Target) -> Rows:
-    n = len(target.samples)
-    clean = target.clean
+def _clean_rows(target: Target, stages: Sequence[Stage], *, keep_images: bool) -> Rows:
+    n, clean = len(target.samples), target.clean
     rows: Rows = {"adv_pred": clean.pred.copy(), "adv_prob": clean.prob.copy(), "adv_prob_true": clean.prob_true.copy()}
-    return rows | {norm: np.zeros(n, dtype=np.float32) for norm in ("linf", "l2", "l1", "l0")}
+    rows |= {norm: np.zeros(n, dtype=np.float32) for norm in NORMS}
+    if all(stage.counts_queries for stage in stages):
+        rows["queries"] = np.zeros(n, dtype=np.int64)
+    if all(stage.once_for_all_eps for stage in stages):
+        rows["distance"] = np.zeros(n, dtype=np.float32)
+    if keep_images:
+        rows["images"] = target.samples.x
+    return rows
 
 
 def _write_rows(rows: Rows, index: Ints, values: Rows) -> None:
-    for name, column in values.items():
-        rows[name][index] = column
+    for name, column in rows.items():
+        column[index] = values[name]
 
 
 def _records(target: Target, rows: Rows) -> Records:
     clean, labels = target.clean, target.samples.labels
     success = (clean.pred == labels) & (rows["adv_pred"] != labels)
     ids = np.array(target.samples.ids)
-    return Records(
-        ids, labels, clean.pred, clean.prob, clean.prob_true, success=success, **rows
-    )  # fmt: skip
+    return Records(ids, labels, clean.pred, clean.prob, clean.prob_true, success=success, **rows)
 
 
 def _join(parts: Sequence[Predictions]) -> Predictions:

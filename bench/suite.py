@@ -12,14 +12,13 @@ from pydantic_core import PydanticCustomError
 from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
 from adapters.strict import Strict, did_you_mean
 from bench import yaml_lines
-from bench.attacks.contract import LIBRARIES, Library
-from bench.attacks.spec import AttackSpec, Fgsm, Pgd, contract_of
+from bench.attacks.contract import LIBRARIES, Carrier, Library
+from bench.attacks.spec import Attack, AttackSpec, contract_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import UserError
 from bench.gate import Gate
 
-Attack = Fgsm | Pgd
 MAX_ERRORS = 20
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -64,6 +63,8 @@ class Suite(Strict):
     attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
     eps: EpsGrid
     headline_eps: Eps | None = None
+    transfer: bool = False
+    """Also try each model's adversarials on every other model."""
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = LIBRARIES
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 128
@@ -99,9 +100,10 @@ class Suite(Strict):
         """The eps of ``attack``, ascending."""
         return tuple(sorted(attack.eps or self.eps))
 
-    def libraries_of(self, attack: Attack) -> tuple[Library, ...]:
-        """The libraries that carry out ``attack``."""
-        return attack.libraries or tuple(lib for lib in self.libraries if lib in contract_of(attack).libraries)
+    def carriers_of(self, attack: Attack) -> tuple[Carrier, ...]:
+        """What carries out ``attack``: a unit for each library, or one for both if it is an ensemble."""
+        allowed = (*(attack.libraries or self.libraries), "both")
+        return tuple(carrier for carrier in contract_of(attack).carriers if carrier in allowed)
 
     @property
     def headline(self) -> Fraction:
@@ -129,6 +131,8 @@ def _check_libraries(attack: Attack, libraries: tuple[Library, ...], i: int) -> 
     for library in attack.libraries or ():
         if library not in has:
             raise _error(("attacks", i), f"{library} has no attack '{attack.attack}'; it is in: {', '.join(has)}")
+    if "both" in contract_of(attack).carriers and set(has) - set(attack.libraries or libraries):
+        raise _error(("attacks", i), f"'{attack.attack}' needs both libraries; add {' and '.join(has)} to libraries")
     if not set(attack.libraries or libraries) & set(has):
         raise _error(("attacks", i), f"no library of this suite has '{attack.attack}'; it is in: {', '.join(has)}")
 

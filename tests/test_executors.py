@@ -8,7 +8,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -20,10 +21,11 @@ from rich.console import Console
 from safetensors.numpy import load_file
 from torch import Tensor
 
-import bench.runner
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench import interrupt
+from bench.attacks import stages as stages_of_attacks
+from bench.attacks.question import Question
 from bench.attacks.spec import Fgsm
 from bench.executors.limit import TimeLimitError, time_limit
 from bench.executors.local import run_units
@@ -41,13 +43,12 @@ if TYPE_CHECKING:
     from bench.pipeline import Job
 
 EPS = ("2/255", "16/255")
+FIRST_EPS = Fraction(EPS[0])
 BATCH = 10
 """48 of the 64 samples are predicted correctly: five batches, the last of eight."""
 
 
 def unit_of(name: str) -> Unit:
-    from fractions import Fraction
-
     keys = [f"{name:0<30}{i:02d}" for i in range(len(EPS))]
     cells = tuple(Cell(Fraction(eps), key) for eps, key in zip(EPS, keys, strict=True))
     return Unit("linear", 0, Fgsm(attack="fgsm", name=name), "foolbox", cells)
@@ -102,14 +103,15 @@ def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Attack], list[tuple[s
         def make(spec: Any, *rest: Any) -> Any:
             craft = real(spec, *rest)
 
-            def spoilt(x: Tensor, y: Tensor, grid: Sequence[float]) -> list[Tensor]:
-                act(spec.label, len(calls), x)
-                calls.append((spec.label, len(x)))
-                return craft(x, y, grid)
+            def spoilt(question: Question) -> Tensor:
+                if question.eps == float(FIRST_EPS):
+                    act(spec.label, len(calls), question.x)
+                    calls.append((spec.label, len(question)))
+                return craft(question)
 
             return spoilt
 
-        monkeypatch.setattr(bench.runner, "make_craft", make)
+        monkeypatch.setattr(stages_of_attacks, "make_craft", make)
         return calls
 
     return install
@@ -282,14 +284,14 @@ def test_native_code_that_hangs_ends_the_process_with_its_unit_stored(tmp_path: 
         import sys
         from pathlib import Path
         import bench.attacks.via_foolbox
-        import bench.runner
+        from bench.attacks import stages
         from bench.executors import limit
         from tests import test_executors as t
         limit.GRACE = 0.5
-        real = bench.runner.make_craft
+        real = stages.make_craft
         def make(spec, *rest):
             return t.deadlock if spec.label == "two" else real(spec, *rest)
-        bench.runner.make_craft = make
+        stages.make_craft = make
         t.run_all(t.open_linear(Path(sys.argv[1])), limit=3)
     """)
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True)
@@ -372,6 +374,6 @@ def test_images_are_stored_and_checked_again(tmp_path: Path, sabotage: Any) -> N
     calls.clear()
     run_all(open_linear(tmp_path, images=True))
     assert calls == []
-    (run.path / "adversarials" / f"{cell.key}.safetensors").write_bytes(b"damaged")
+    (run.path / "adversarials" / f"{UNITS[0].cells[0].key}.safetensors").write_bytes(b"damaged")
     run_all(open_linear(tmp_path, images=True))
     assert {label for label, _ in calls} == {"one"}

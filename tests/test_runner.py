@@ -9,18 +9,18 @@ import torch
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.spec import Fgsm, Pgd
+from bench.attacks.spec import Attack, Fgsm, Pgd
 from bench.plan import Cell, Unit
 from bench.records import Records
 from bench.runner import AttackError, check, make_target, measure, run_unit
 from tests.linear import WEIGHT, margins
 
 GRID = [Fraction(n, 255) for n in (1, 2, 4, 8, 16, 32)]
-ATTACKS: list[Fgsm | Pgd] = [Fgsm(attack="fgsm"), Pgd(attack="pgd", steps=10, rel_step_size=0.25)]
+ATTACKS: list[Attack] = [Fgsm(attack="fgsm"), Pgd(attack="pgd", steps=10, rel_step_size=0.25)]
 Library = Literal["foolbox", "art"]
 
 
-def run(attack: Fgsm | Pgd, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
+def run(attack: Attack, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
     unit = Unit("linear", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in GRID))
     return run_unit(unit, make_target(linear, samples, batch_size)).records
 
@@ -36,9 +36,7 @@ def box_margin(images: np.ndarray, eps: float) -> np.ndarray:
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
-def test_success_is_exactly_the_closed_form(
-    attack: Fgsm | Pgd, library: Library, linear: Classifier, samples: ImageSet
-) -> None:
+def test_success_is_exactly_the_closed_form(attack: Attack, library: Library, linear: Classifier, samples: ImageSet) -> None:
     correct = (margins(samples.images) > 0) == samples.labels
     assert correct.sum() == 48
     counts = []
@@ -50,7 +48,7 @@ def test_success_is_exactly_the_closed_form(
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
-def test_libraries_agree_bitwise(attack: Fgsm | Pgd, linear: Classifier, samples: ImageSet) -> None:
+def test_libraries_agree_bitwise(attack: Attack, linear: Classifier, samples: ImageSet) -> None:
     for a, b in zip(run(attack, "foolbox", linear, samples), run(attack, "art", linear, samples), strict=True):
         for column in ("success", "adv_prob", "adv_prob_true", "linf", "l2"):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
@@ -93,6 +91,7 @@ def test_pgd_spends_one_pass_a_step(library: Library, linear: Classifier, sample
 def test_check_refuses_what_must_not_count() -> None:
     x = torch.full((1, 3, 2, 2), 0.5)
     check(x + 0.1, measure(x, x + 0.1)["linf"], 0.1)
+    check(x, np.array([9.000005], dtype=np.float32), 9.0)  # float32 rounding grows with the distance
     for bad, reason in ((x + 0.2, "left its budget"), (x * torch.nan, "not finite"), (x + 0.6, "left the box")):
         with pytest.raises(AttackError, match=reason):
             check(bad, measure(x, bad)["linf"], 0.1)

@@ -96,7 +96,7 @@ def test_default_suite_asks_what_the_readme_says() -> None:
     suite = load_suite(find_suite("fgsm_pgd"))
     assert [m.name for m in suite.models] == ["baseline", "lora-fc", "lora-fc-conv1"]
     assert [a.label for a in suite.attacks] == ["fgsm", "pgd-10"]
-    assert all(len(suite.grid(a)) == 6 and suite.libraries_of(a) == ("foolbox", "art") for a in suite.attacks)
+    assert all(len(suite.grid(a)) == 6 and suite.carriers_of(a) == ("foolbox", "art") for a in suite.attacks)
     assert not set(suite.data.classes) & set(suite.backbone.pretrain.data.classes), "source and target share no class"
 
 

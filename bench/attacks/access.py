@@ -1,6 +1,13 @@
-"""The classifier as an attack sees it: every pass counted."""
+"""The classifier as an attack sees it: every pass counted, and nothing handed out that the threat model withholds."""
 
+from dataclasses import dataclass, field
+
+import torch
 from torch import Tensor, nn
+
+
+class AccessError(RuntimeError):
+    """An attack asked for what its threat model withholds."""
 
 
 class CountedAccess(nn.Module):
@@ -23,3 +30,69 @@ class CountedAccess(nn.Module):
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.backwards += len(gradient)
+
+
+@dataclass
+class Trace:
+    """The queries made about one sample: how many, and which of them came nearer than any adversarial before."""
+
+    original: Tensor
+    label: Tensor
+    norm: str
+    queries: int = 0
+    nearest: list[tuple[int, float]] = field(default_factory=list)
+
+    def note(self, x: Tensor, pred: Tensor) -> None:
+        """Count the queries ``x`` (M x 3 x H x W), predicted as ``pred`` (M)."""
+        distances = distance(self.original, x, self.norm)
+        for i in torch.nonzero(pred != self.label).flatten().tolist():
+            found = float(distances[i])
+            if not self.nearest or found < self.nearest[-1][1]:
+                self.nearest.append((self.queries + i + 1, found))
+        self.queries += len(x)
+
+    def queries_at(self, eps: float) -> int:
+        """Queries until the first adversarial within ``eps``, or all of them if there was none."""
+        return next((number for number, distance in self.nearest if distance <= eps), self.queries)
+
+
+class BlackBoxAccess(CountedAccess):
+    """Hands out scores (logits) or only decisions (1 for the predicted class, else 0), about one watched sample at a time.
+
+    Asking for a gradient raises AccessError.
+    """
+
+    def __init__(self, classifier: nn.Module, *, decisions: bool) -> None:
+        super().__init__(classifier)
+        self.decisions = decisions
+        self.trace: Trace | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores of ``x``, or decisions on it. Raises AccessError if a gradient is asked for."""
+        if x.requires_grad and torch.is_grad_enabled():
+            raise AccessError("a black-box attack asked for a gradient")
+        with torch.no_grad():
+            logits = super().forward(x)
+            pred = logits.argmax(1)
+            if self.trace is not None:
+                self.trace.note(x.float(), pred)
+        return nn.functional.one_hot(pred, logits.shape[1]).float() if self.decisions else logits
+
+
+def distance(x: Tensor, adversarial: Tensor, norm: str) -> Tensor:
+    """Distances in ``norm`` on the [0, 1] scale, N; l0 counts pixels (positions changed in any channel).
+
+    Geometric attacks have no distance: theirs is 0, within every budget, and what bounds them is their parameters.
+    """
+    change = (adversarial - x).abs()
+    flat = change.flatten(1)
+    if norm == "linf":
+        return flat.amax(1)
+    if norm == "l2":
+        norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return norms
+    if norm == "l1":
+        return flat.sum(1)
+    if norm == "l0":
+        return (change > 0).any(1).flatten(1).sum(1).float()
+    return torch.zeros(len(flat), device=flat.device)

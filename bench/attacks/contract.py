@@ -5,6 +5,8 @@ from typing import Literal
 
 Library = Literal["foolbox", "art"]
 LIBRARIES: tuple[Library, ...] = ("foolbox", "art")
+Carrier = Literal["foolbox", "art", "both"]
+"""What carries out a unit: one library, or, for an ensemble, both."""
 DISTRIBUTIONS: dict[str, str] = {"foolbox": "foolbox", "art": "adversarial-robustness-toolbox"}
 """The distribution of each library, whose version is part of a cell's key."""
 
@@ -12,21 +14,115 @@ Pairing = Literal["exact", "statistical", "related", "single"]
 """exact: the same adversarials. statistical: the same algorithm, another random stream or rounding.
 related: the same threat model, another algorithm. single: one library only."""
 
+Access = Literal["white-box", "score", "decision"]
+"""What the attack sees of the classifier: its gradients, its scores (logits), or only its decisions (labels)."""
+
 
 @dataclass(frozen=True)
 class Contract:
-    """One attack's entry: who has it, how the pair compares, and what it needs and costs."""
+    """One attack in one norm: who has it, how the pair compares, and what it needs and costs."""
 
     libraries: tuple[Library, ...]
     pairing: Pairing
-    access: Literal["white-box", "score", "decision"]
+    access: Access
     budget: Literal["fixed", "minimum-norm"]
     norms: tuple[str, ...]
     cost: str
     source: str
 
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """What the units of this attack run through."""
+        return self.libraries
+
+
+@dataclass(frozen=True)
+class EnsembleContract(Contract):
+    """An ensemble goes through both libraries in one unit."""
+
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """One unit for both libraries."""
+        return ("both",)
+
+
+FOOLBOX: tuple[Library, ...] = ("foolbox",)
+ART: tuple[Library, ...] = ("art",)
+
+
+def _fixed(libraries: tuple[Library, ...], pairing: Pairing, norm: str, cost: str, source: str) -> Contract:
+    return Contract(libraries, pairing, "white-box", "fixed", (norm,), cost, source)
+
+
+def _minimum(libraries: tuple[Library, ...], pairing: Pairing, norm: str, cost: str, source: str) -> Contract:
+    return Contract(libraries, pairing, "white-box", "minimum-norm", (norm,), cost, source)
+
+
+ONCE = "1 gradient for all eps"
+STEP = "1 gradient a step and eps"
+STEP_ONCE = "1 gradient a step, for all eps"
 
 CONTRACTS: dict[str, Contract] = {
-    "fgsm": Contract(LIBRARIES, "exact", "white-box", "fixed", ("linf",), "1 gradient for all eps", "Goodfellow et al. 2015"),
-    "pgd": Contract(LIBRARIES, "exact", "white-box", "fixed", ("linf",), "1 gradient a step and eps", "Madry et al. 2018"),
-}
+    "fgsm/linf": _fixed(LIBRARIES, "exact", "linf", ONCE, "Goodfellow et al. 2015"),
+    "fgsm/l2": _fixed(LIBRARIES, "statistical", "l2", ONCE, "Goodfellow et al. 2015"),
+    "fgsm/l1": _fixed(LIBRARIES, "related", "l1", ONCE, "Goodfellow et al. 2015; ART changes one value, Foolbox all"),
+    "bim/linf": _fixed(LIBRARIES, "exact", "linf", STEP, "Kurakin et al. 2017"),
+    "bim/l2": _fixed(LIBRARIES, "statistical", "l2", STEP, "Kurakin et al. 2017"),
+    "mi-fgsm/linf": _fixed(LIBRARIES, "exact", "linf", STEP, "Dong et al. 2018"),
+    "mi-fgsm/l2": _fixed(LIBRARIES, "statistical", "l2", STEP, "Dong et al. 2018"),
+    "pgd/linf": _fixed(LIBRARIES, "exact", "linf", STEP, "Madry et al. 2018"),
+    "pgd/l2": _fixed(LIBRARIES, "statistical", "l2", STEP, "Madry et al. 2018"),
+    "pgd/l1": _fixed(LIBRARIES, "related", "l1", STEP, "Madry et al. 2018; ART steps along one value, Foolbox along all"),
+    **{
+        f"apgd/{norm}": _fixed(ART, "single", norm, "1 gradient, 1 pass a step and eps", "Croce and Hein 2020")
+        for norm in ("linf", "l2", "l1")
+    },
+    "deepfool/l2": _minimum(LIBRARIES, "statistical", "l2", "1 gradient a class and step, for all eps",
+                            "Moosavi-Dezfooli et al. 2016"),
+    "deepfool/linf": _minimum(FOOLBOX, "single", "linf", "1 gradient a class and step, for all eps",
+                              "Moosavi-Dezfooli et al. 2016"),
+    "cw/l2": _minimum(LIBRARIES, "related", "l2", "binary search x steps, for all eps",
+                      "Carlini and Wagner 2017; ART adds a line search"),
+    "cw/linf": _minimum(ART, "single", "linf", "search x steps, one sample at a time", "Carlini and Wagner 2017"),
+    "ead/l1": _minimum(LIBRARIES, "related", "l1", "binary search x steps, for all eps", "Chen et al. 2018"),
+    "ddn/l2": _minimum(FOOLBOX, "single", "l2", STEP_ONCE, "Rony et al. 2019"),
+    **{
+        f"fmn/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Pintor et al. 2021")
+        for norm in ("linf", "l2", "l1", "l0")
+    },
+    "newtonfool/l2": _minimum(ART, "single", "l2", STEP_ONCE, "Jang et al. 2017; Foolbox's divides by zero"),
+    **{
+        f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Brendel et al. 2019")
+        for norm in ("linf", "l2", "l1", "l0")
+    },
+    "boundary/l2": Contract(LIBRARIES, "related", "decision", "minimum-norm", ("l2",), "steps queries", "Brendel et al. 2018"),
+    **{
+        f"hopskipjump/{norm}": Contract(LIBRARIES, "statistical", "decision", "minimum-norm", (norm,),
+                                        "evaluations x steps queries", "Chen et al. 2020")
+        for norm in ("l2", "linf")
+    },
+    **{
+        f"geoda/{norm}": Contract(ART, "single", "decision", "minimum-norm", (norm,), "given queries", "Rahmati et al. 2020")
+        for norm in ("l2", "linf")
+    },
+    "zoo/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 x coordinates x steps queries", "Chen et al. 2017"),
+    **{
+        f"square/{norm}": Contract(ART, "single", "score", "fixed", (norm,), "3 queries a step and eps",
+                                   "Andriushchenko et al. 2020")
+        for norm in ("linf", "l2")
+    },
+    "simba/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 queries a step", "Guo et al. 2019"),
+    "salt-and-pepper/l2": Contract(FOOLBOX, "single", "decision", "minimum-norm", ("l2",), "1 query a step", "control"),
+    **{
+        f"noise/{norm}": Contract(FOOLBOX, "single", "decision", "fixed", (norm,), "1 query a repeat and eps", "control")
+        for norm in ("linf", "l2")
+    },
+    "spatial/spatial": Contract(LIBRARIES, "related", "decision", "fixed", ("spatial",),
+                                "shifts x shifts x rotations queries", "Engstrom et al. 2019; other interpolation"),
+    **{
+        f"strong/{norm}": EnsembleContract(LIBRARIES, "single", "white-box", "fixed", (norm,),
+                                           "APGD-CE, FMN, targeted APGD-DLR, Square on survivors", "Croce and Hein 2020")
+        for norm in ("linf", "l2")
+    },
+}  # fmt: skip
+"""By "attack/norm"."""

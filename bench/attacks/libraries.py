@@ -1,18 +1,14 @@
 """Library name -> the translation that carries an attack out."""
 
-from collections.abc import Callable, Sequence
+from torch import nn
 
-from torch import Tensor, nn
-
+from bench.attacks.attack import Attack
 from bench.attacks.contract import Library
-from bench.attacks.spec import Fgsm, Pgd
-
-Craft = Callable[[Tensor, Tensor, Sequence[float]], list[Tensor]]
-"""(x: N x 3 x H x W in [0, 1], y: N, eps grid) -> one adversarial batch per eps."""
+from bench.attacks.question import Craft
 
 
 def make_craft(
-    spec: Fgsm | Pgd,
+    spec: Attack,
     library: Library,
     model: nn.Module,
     input_shape: tuple[int, int, int],

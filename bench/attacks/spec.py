@@ -1,73 +1,37 @@
 """Attacks as declared in a suite: the field's names for parameters, no library's."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from adapters.strict import Strict
-from bench.attacks.contract import CONTRACTS, Contract, Library
-from bench.eps import Eps, EpsGrid
+from bench.attacks.attack import Attack
+from bench.attacks.black_box import Boundary, GeoDa, HopSkipJump, Noise, SaltAndPepper, SimBa, Spatial, Square, Zoo
+from bench.attacks.contract import CONTRACTS, Contract
+from bench.attacks.ensemble import Strong
+from bench.attacks.min_norm import BrendelBethge, CarliniWagner, Ddn, DeepFool, Ead, Fmn, NewtonFool
+from bench.attacks.white_box import Apgd, Bim, Fgsm, MiFgsm, Pgd
 
+__all__ = [
+    "Apgd", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead", "Fgsm",
+    "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial", "Square",
+    "Strong", "Zoo", "contract_of", "parameters",
+]  # fmt: skip
 
-class _Attack(Strict):
-    """What every attack has. ``eps`` and ``libraries`` default to the suite's."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")] | None = None
-    eps: EpsGrid | None = None
-    libraries: Annotated[tuple[Library, ...], Field(min_length=1)] | None = None
-
-
-class Fgsm(_Attack):
-    """The fast gradient sign method (Goodfellow et al. 2015): one signed-gradient step of size eps."""
-
-    attack: Literal["fgsm"]
-    norm: Literal["linf"] = "linf"
-
-    @property
-    def label(self) -> str:
-        """The attack's name in tables."""
-        return self.name or "fgsm"
+AttackSpec = Annotated[
+    Fgsm | Bim | MiFgsm | Pgd | Apgd
+    | DeepFool | CarliniWagner | Ead | Ddn | Fmn | NewtonFool | BrendelBethge
+    | Boundary | HopSkipJump | GeoDa | Zoo | Square | SimBa | SaltAndPepper | Noise | Spatial
+    | Strong,
+    Field(discriminator="attack"),
+]  # fmt: skip
+"""Any attack, told apart by its ``attack`` key."""
 
 
-class Pgd(_Attack):
-    """Projected gradient descent (Madry et al. 2018).
-
-    ``step_size`` is absolute; ``rel_step_size`` is a share of eps and defaults to 2.5 / steps.
-    """
-
-    attack: Literal["pgd"]
-    norm: Literal["linf"] = "linf"
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 40
-    step_size: Eps | None = None
-    rel_step_size: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _one_step_size(self) -> "Pgd":
-        if self.step_size is not None and self.rel_step_size is not None:
-            raise PydanticCustomError("step_size", "give step_size or rel_step_size, not both")
-        return self
-
-    @property
-    def label(self) -> str:
-        """The attack's name in tables."""
-        return self.name or f"pgd-{self.steps}"
-
-    def step_at(self, eps: float) -> float:
-        """The absolute step size at ``eps``."""
-        if self.step_size is not None:
-            return float(self.step_size)
-        return eps * (self.rel_step_size or 2.5 / self.steps)
+def contract_of(spec: Attack) -> Contract:
+    """The contract's entry for ``spec``: attacks differ in it by norm."""
+    return CONTRACTS[f"{spec.attack}/{spec.norm}"]
 
 
-AttackSpec = Annotated[Fgsm | Pgd, Field(discriminator="attack")]
-
-
-def contract_of(spec: "Fgsm | Pgd") -> Contract:
-    """The contract's entry for ``spec``."""
-    return CONTRACTS[spec.attack]
-
-
-def parameters(spec: "Fgsm | Pgd") -> dict[str, object]:
+def parameters(spec: Attack) -> dict[str, object]:
     """All that changes the adversarials of ``spec`` at a given eps, for a cell's key."""
     return spec.model_dump(mode="json", exclude={"name", "eps", "libraries"})

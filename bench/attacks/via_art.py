@@ -1,31 +1,54 @@
 """Neutral attack -> ART call. Every parameter is set here; none is left to ART's default."""
 
-from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any
 
+import art.attacks.evasion as art
 import numpy as np
 import numpy.typing as npt
 import torch
-from art.attacks.evasion import FastGradientMethod
-from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_pytorch import (
-    ProjectedGradientDescentPyTorch,
-)
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from bench.attacks.libraries import Craft
-from bench.attacks.spec import Fgsm, Pgd
+from bench.attacks.losses import DlrLoss, TowardsTarget
+from bench.attacks.question import Craft, Question
+from bench.attacks.spec import (
+    Apgd,
+    Attack,
+    Bim,
+    Boundary,
+    CarliniWagner,
+    DeepFool,
+    Ead,
+    Fgsm,
+    GeoDa,
+    HopSkipJump,
+    MiFgsm,
+    NewtonFool,
+    Pgd,
+    SimBa,
+    Spatial,
+    Square,
+    Zoo,
+)
+from bench.attacks.starts import random_start
+from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
+
+NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
+BOUNDARY_QUERIES = 20
+"""One iteration of ART's boundary attack proposes about this often: 10 along the sphere, and 10 towards the image."""
 
 
 class _RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
     """ART's classifier, remembering its last gradient: FGSM asks for the same one at every eps."""
 
-    _last: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+    _last: tuple[Any, npt.NDArray[np.float32]] | None = None
 
     def loss_gradient(self, x: Any, y: Any, training_mode: bool = False, **kwargs: Any) -> Any:
-        """ART's gradient of the loss with respect to ``x``, computed once for equal ``x``."""
-        if self._last is None or not np.array_equal(self._last[0], x):
-            self._last = x.copy(), super().loss_gradient(x, y, training_mode=training_mode, **kwargs)
+        """ART's gradient of the loss with respect to ``x``, computed once for equal ``x`` and ``y``."""
+        if self._last is None or not all(np.array_equal(a, b) for a, b in zip(self._last[0], (x, y), strict=True)):
+            gradient = super().loss_gradient(x, y, training_mode=training_mode, **kwargs)
+            self._last = (x.copy(), y.copy()), gradient
         return self._last[1].copy()
 
 
@@ -37,32 +60,198 @@ class _SilentClassifier(PyTorchClassifier):  # type: ignore[misc]
         return np.zeros((len(x), self.nb_classes), dtype=np.float32)
 
 
-def art_craft(spec: Fgsm | Pgd, model: nn.Module, *, input_shape: tuple[int, int, int], num_classes: int, device: str) -> Craft:
+def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, int], num_classes: int, device: str) -> Craft:
     """``spec`` against ``model`` (images in [0, 1] -> logits) by ART."""
 
-    def craft(x: Tensor, y: Tensor, grid: Sequence[float]) -> list[Tensor]:
-        estimator = (_RememberingClassifier if isinstance(spec, Fgsm) else _SilentClassifier)(
-            model,
-            loss=nn.CrossEntropyLoss(reduction="sum"),  # as Foolbox sums; a mean scales gradients towards zero
-            input_shape=input_shape,
-            nb_classes=num_classes,
-            clip_values=(0.0, 1.0),
+    def estimator(kind: type[PyTorchClassifier], model: nn.Module, loss: nn.Module) -> PyTorchClassifier:
+        return kind(
+            model, loss=loss, input_shape=input_shape, nb_classes=num_classes, clip_values=(0.0, 1.0),
             device_type="gpu" if device.startswith("cuda") else "cpu",
-        )
-        images, labels = x.cpu().numpy(), y.cpu().numpy()
-        batches = [_attack(spec, estimator, eps, len(images)).generate(images, labels) for eps in grid]
-        return [torch.from_numpy(batch).to(x) for batch in batches]
+        )  # fmt: skip
+
+    kind = _estimator_kind(spec)
+    usual = estimator(kind, Probabilities(model) if isinstance(spec, SimBa) else model, _loss(None, None))
+
+    def craft(question: Question) -> Tensor:
+        target = usual if not isinstance(spec, Apgd) else estimator(kind, model, _loss(spec, question))
+        attack = translate(spec, target, question)
+        aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
+        given = {}
+        if isinstance(spec, Boundary | HopSkipJump) and question.others is not None:
+            given["x_adv_init"] = question.others.cpu().numpy()
+        adversarial = attack.generate(question.x.cpu().numpy(), _labels(spec, aim, num_classes), **given)
+        return torch.from_numpy(np.asarray(adversarial, dtype=np.float32)).to(question.x)
 
     return craft
 
 
-def _attack(spec: Fgsm | Pgd, estimator: PyTorchClassifier, eps: float, batch_size: int) -> Any:
-    if isinstance(spec, Fgsm):
-        return FastGradientMethod(
-            estimator, norm=np.inf, eps=eps, eps_step=eps, targeted=False, num_random_init=0, batch_size=batch_size,
-            minimal=False, summary_writer=False,
+def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
+    if isinstance(spec, Fgsm) and not spec.random_start:
+        return _RememberingClassifier
+    return _SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
+
+
+def _loss(spec: Apgd | None, question: Question | None) -> nn.Module:
+    """Summed, as Foolbox sums: a mean scales gradients towards zero."""
+    if spec is None or question is None:
+        return nn.CrossEntropyLoss(reduction="sum")
+    if question.target is not None:
+        return TowardsTarget(question.target, ratio=spec.loss == "dlr")
+    return DlrLoss() if spec.loss == "dlr" else nn.CrossEntropyLoss(reduction="sum")
+
+
+def _labels(spec: Attack, y: Tensor, num_classes: int) -> Any:
+    labels = y.cpu().numpy()
+    return np.eye(num_classes, dtype=np.float32)[labels] if isinstance(spec, SimBa) else labels
+
+
+@singledispatch
+def translate(spec: Attack, estimator: PyTorchClassifier, question: Question) -> Any:
+    """ART's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if ART has none."""
+    raise NotImplementedError(f"art has no attack '{spec.attack}'")
+
+
+@translate.register
+def _(spec: Fgsm, estimator: PyTorchClassifier, question: Question) -> Any:
+    if spec.random_start:
+        return _descent(estimator, question, spec.norm, step=question.eps, steps=1, decay=None, start=True)
+    return art.FastGradientMethod(
+        estimator, norm=NORMS[spec.norm], eps=question.eps, eps_step=question.eps, targeted=question.target is not None,
+        num_random_init=0, batch_size=len(question), minimal=False, summary_writer=False,
+    )  # fmt: skip
+
+
+@translate.register(Pgd)
+@translate.register(Bim)
+def _(spec: Pgd | Bim, estimator: PyTorchClassifier, question: Question) -> Any:
+    step = spec.step_at(question.eps)
+    return _descent(estimator, question, spec.norm, step=step, steps=spec.steps, decay=None, start=spec.random_start)
+
+
+@translate.register
+def _(spec: MiFgsm, estimator: PyTorchClassifier, question: Question) -> Any:
+    step = spec.step_at(question.eps)
+    return _descent(estimator, question, spec.norm, step=step, steps=spec.steps, decay=spec.decay, start=spec.random_start)
+
+
+def _descent(
+    estimator: PyTorchClassifier, question: Question, norm: str, *, step: float, steps: int, decay: float | None, start: bool
+) -> Any:
+    attack = StartingPgd(
+        estimator, norm=NORMS[norm], eps=question.eps, eps_step=step, decay=decay, max_iter=steps,
+        targeted=question.target is not None, num_random_init=int(start), batch_size=len(question), random_eps=False,
+        summary_writer=False, verbose=False,
+    )  # fmt: skip
+    if start:
+        attack.start = random_start(question, norm)
+    return attack
+
+
+@translate.register
+def _(spec: Apgd, estimator: PyTorchClassifier, question: Question) -> Any:
+    # A target is in the loss, not in ART's `targeted`, which keeps the worse of its first two points.
+    attack = StartingApgd(
+        estimator, norm=NORMS[spec.norm], eps=question.eps, eps_step=question.eps * spec.rel_step_size, max_iter=spec.steps,
+        targeted=False, nb_random_init=1, batch_size=len(question), loss_type=None, verbose=False,
+    )  # fmt: skip
+    attack.start_offset = (random_start(question, spec.norm) - question.x).flatten(1).cpu().numpy()
+    return attack
+
+
+@translate.register
+def _(spec: DeepFool, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.DeepFool(
+        estimator, max_iter=spec.steps, epsilon=spec.overshoot, nb_grads=min(spec.candidates, estimator.nb_classes),
+        batch_size=len(question), verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: CarliniWagner, estimator: PyTorchClassifier, question: Question) -> Any:
+    if spec.norm == "linf":
+        return art.CarliniLInfMethod(
+            estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size, max_iter=spec.steps,
+            decrease_factor=0.9, initial_const=spec.initial_const, largest_const=20.0, const_factor=2.0,
+            batch_size=len(question), verbose=False,
         )  # fmt: skip
-    return ProjectedGradientDescentPyTorch(
-        estimator, norm=np.inf, eps=eps, eps_step=spec.step_at(eps), decay=None, max_iter=spec.steps, targeted=False,
-        num_random_init=0, batch_size=batch_size, random_eps=False, summary_writer=False, verbose=False,
+    return art.CarliniL2Method(
+        estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size,
+        binary_search_steps=spec.binary_search_steps, max_iter=spec.steps, initial_const=spec.initial_const, max_halving=5,
+        max_doubling=5, batch_size=len(question), verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Ead, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.ElasticNet(
+        estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size,
+        binary_search_steps=spec.binary_search_steps, max_iter=spec.steps, beta=spec.regularization,
+        initial_const=spec.initial_const, batch_size=len(question),
+        decision_rule="L1" if spec.decision_rule == "l1" else "EN", verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: NewtonFool, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.NewtonFool(estimator, max_iter=spec.steps, eta=spec.eta, batch_size=len(question), verbose=False)
+
+
+@translate.register
+def _(spec: Boundary, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.BoundaryAttack(
+        estimator, batch_size=len(question), targeted=False, delta=spec.spherical_step, epsilon=spec.source_step,
+        step_adapt=1 / spec.step_adaptation, max_iter=-(-spec.steps // BOUNDARY_QUERIES), num_trial=10, sample_size=10,
+        init_size=1, min_epsilon=0.0, verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: HopSkipJump, estimator: PyTorchClassifier, _question: Question) -> Any:
+    return FinishedHopSkipJump(
+        estimator, batch_size=64, targeted=False, norm=NORMS[spec.norm], max_iter=spec.steps, max_eval=spec.max_evaluations,
+        init_eval=spec.initial_evaluations, init_size=1, verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: GeoDa, estimator: PyTorchClassifier, question: Question) -> Any:
+    attack = CleanGeoDa(
+        estimator, batch_size=64, norm=NORMS[spec.norm], sub_dim=spec.sub_dim, max_iter=spec.queries,
+        bin_search_tol=spec.tolerance, lambda_param=spec.query_decay, sigma=spec.sigma, verbose=False,
+    )  # fmt: skip
+    if question.others is not None:
+        attack.start = question.others.cpu().numpy()
+    return attack
+
+
+@translate.register
+def _(spec: Zoo, estimator: PyTorchClassifier, _question: Question) -> Any:
+    return art.ZooAttack(
+        estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size, max_iter=spec.steps,
+        binary_search_steps=spec.binary_search_steps, initial_const=spec.initial_const, abort_early=True, use_resize=False,
+        use_importance=False, nb_parallel=spec.coordinates, batch_size=1, variable_h=spec.difference, verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Square, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.SquareAttack(
+        estimator, norm=NORMS[spec.norm], adv_criterion=None, loss=None, max_iter=spec.steps, eps=question.eps,
+        p_init=spec.p_init, nb_restarts=1, batch_size=len(question), verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: SimBa, estimator: PyTorchClassifier, _question: Question) -> Any:
+    return art.SimBA(
+        estimator, attack="px" if spec.basis == "pixel" else "dct", max_iter=spec.steps, order="random",
+        epsilon=spec.step_size, freq_dim=spec.freq_dim, stride=spec.stride, targeted=False, batch_size=1, verbose=False,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Spatial, estimator: PyTorchClassifier, question: Question) -> Any:
+    return art.SpatialTransformation(
+        estimator, max_translation=100 * question.eps, num_translations=spec.shifts, max_rotation=spec.max_rotation,
+        num_rotations=spec.rotations, verbose=False,
     )  # fmt: skip

@@ -1,43 +1,237 @@
 """Neutral attack -> Foolbox call. Every parameter is set here; none is left to Foolbox's default."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import singledispatch
 from typing import Any
 
 import eagerpy
+import foolbox.attacks as fb
 from foolbox import PyTorchModel
-from foolbox.attacks import LinfFastGradientAttack, LinfProjectedGradientDescentAttack
-from foolbox.criteria import Misclassification
+from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
-from bench.attacks.libraries import Craft
-from bench.attacks.spec import Fgsm, Pgd
+from bench.attacks.contract import CONTRACTS
+from bench.attacks.question import Craft, Question
+from bench.attacks.spec import (
+    Attack,
+    Bim,
+    Boundary,
+    BrendelBethge,
+    CarliniWagner,
+    Ddn,
+    DeepFool,
+    Ead,
+    Fgsm,
+    Fmn,
+    HopSkipJump,
+    MiFgsm,
+    Noise,
+    Pgd,
+    SaltAndPepper,
+    Spatial,
+)
+from bench.attacks.starts import random_start
+from bench.attacks.workarounds.foolbox import AccumulateGradients, BoundedLinfNoise, UnflooredL1, UnflooredL2, quiet_root_logger
 
 
-class _RememberingFgsm(LinfFastGradientAttack):  # type: ignore[misc]
-    """FGSM whose gradient, which no eps changes, is computed once per batch."""
+class GradientMemory:
+    """The gradient at the last image: one-step attacks ask for the same one at every eps."""
 
-    _last: tuple[Any, Any] | None = None
+    last: tuple[Any, Any] | None = None
+
+    def value_and_grad(self, compute: Callable[..., Any], loss_fn: Callable[..., Any], x: eagerpy.Tensor) -> Any:
+        """What ``compute`` gives for ``loss_fn`` at ``x``, once for the same ``x``."""
+        if self.last is None or self.last[0] is not x.raw:
+            self.last = x.raw, compute(loss_fn, x)
+        return self.last[1]
+
+
+class _Ours:
+    """Foolbox's gradient descent with our start and, for one step, our memory: both are its documented overrides."""
+
+    start: Tensor | None = None
+    memory: GradientMemory | None = None
+
+    def get_random_start(self, x0: eagerpy.Tensor, epsilon: float) -> eagerpy.Tensor:  # noqa: ARG002
+        return eagerpy.astensor(self.start)
 
     def value_and_grad(self, loss_fn: Callable[..., Any], x: eagerpy.Tensor) -> Any:
-        """Foolbox's hook for the gradient; remembers that of the last ``x``."""
-        if self._last is None or self._last[0] is not x.raw:
-            self._last = x.raw, super().value_and_grad(loss_fn, x)
-        return self._last[1]
+        compute = super().value_and_grad  # type: ignore[misc]
+        return compute(loss_fn, x) if self.memory is None else self.memory.value_and_grad(compute, loss_fn, x)
 
 
-def foolbox_craft(spec: Fgsm | Pgd, model: nn.Module, device: str) -> Craft:
+class _LinfDescent(_Ours, fb.LinfProjectedGradientDescentAttack):  # type: ignore[misc]
+    pass
+
+
+class _L2Descent(_Ours, UnflooredL2, fb.L2ProjectedGradientDescentAttack):  # type: ignore[misc]
+    pass
+
+
+class _L1Descent(_Ours, UnflooredL1, fb.L1ProjectedGradientDescentAttack):  # type: ignore[misc]
+    pass
+
+
+class _LinfMomentum(_Ours, AccumulateGradients, fb.LinfMomentumIterativeFastGradientMethod):  # type: ignore[misc]
+    pass
+
+
+class _L2Momentum(_Ours, AccumulateGradients, UnflooredL2, fb.L2MomentumIterativeFastGradientMethod):  # type: ignore[misc]
+    pass
+
+
+class _LinfNoise(BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack):  # type: ignore[misc]
+    pass
+
+
+_DESCENT = {"linf": _LinfDescent, "l2": _L2Descent, "l1": _L1Descent}
+_MOMENTUM = {"linf": _LinfMomentum, "l2": _L2Momentum}
+
+
+def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
     """``spec`` against ``model`` (images in [0, 1] -> logits) by Foolbox."""
     wrapped = PyTorchModel(model, bounds=(0, 1), device=device)
+    memory = GradientMemory()
+    fixed = CONTRACTS[f"{spec.attack}/{spec.norm}"].budget == "fixed" and not isinstance(spec, Spatial)
 
-    def craft(x: Tensor, y: Tensor, grid: Sequence[float]) -> list[Tensor]:
+    def craft(question: Question) -> Tensor:
+        attack = translate(spec, question, memory)
+        aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
-        shared = _RememberingFgsm(random_start=False)
-        return [_attack(spec, eps, shared).run(wrapped, x, Misclassification(y), epsilon=eps) for eps in grid]
+        given: dict[str, Any] = {"epsilon": question.eps} if fixed else {}
+        if question.others is not None and isinstance(spec, Boundary | HopSkipJump | BrendelBethge):
+            given["starting_points"] = question.others
+        with quiet_root_logger():
+            adversarial: Tensor = attack.run(wrapped, question.x, aim, **given)
+        return adversarial
 
     return craft
 
 
-def _attack(spec: Fgsm | Pgd, eps: float, shared_fgsm: _RememberingFgsm) -> Any:
-    if isinstance(spec, Fgsm):
-        return shared_fgsm
-    return LinfProjectedGradientDescentAttack(steps=spec.steps, abs_stepsize=spec.step_at(eps), random_start=False)
+@singledispatch
+def translate(spec: Attack, question: Question, memory: GradientMemory) -> Any:
+    """Foolbox's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if Foolbox has none."""
+    raise NotImplementedError(f"foolbox has no attack '{spec.attack}'")
+
+
+@translate.register
+def _(spec: Fgsm, question: Question, memory: GradientMemory) -> Any:
+    # Foolbox's FGM classes are this descent with one step of size eps, but refuse a target.
+    attack = _DESCENT[spec.norm](rel_stepsize=1.0, abs_stepsize=None, steps=1, random_start=spec.random_start)
+    if spec.random_start:
+        attack.start = random_start(question, spec.norm)
+    elif not spec.targeted:  # each restart has its own target, and so its own gradient
+        attack.memory = memory
+    return attack
+
+
+@translate.register(Pgd)
+@translate.register(Bim)
+def _(spec: Pgd | Bim, question: Question, _memory: GradientMemory) -> Any:
+    attack = _DESCENT[spec.norm](
+        rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps, random_start=spec.random_start
+    )
+    if spec.random_start:
+        attack.start = random_start(question, spec.norm)
+    return attack
+
+
+@translate.register
+def _(spec: MiFgsm, question: Question, _memory: GradientMemory) -> Any:
+    attack = _MOMENTUM[spec.norm](
+        momentum=spec.decay, rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps,
+        random_start=spec.random_start,
+    )  # fmt: skip
+    if spec.random_start:
+        attack.start = random_start(question, spec.norm)
+    return attack
+
+
+@translate.register
+def _(spec: DeepFool, _question: Question, _memory: GradientMemory) -> Any:
+    attack = {"l2": fb.L2DeepFoolAttack, "linf": fb.LinfDeepFoolAttack}[spec.norm]
+    return attack(steps=spec.steps, candidates=spec.candidates, overshoot=spec.overshoot, loss="logits")
+
+
+@translate.register
+def _(spec: CarliniWagner, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.L2CarliniWagnerAttack(
+        binary_search_steps=spec.binary_search_steps, steps=spec.steps, stepsize=spec.step_size, confidence=spec.confidence,
+        initial_const=spec.initial_const, abort_early=True,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Ead, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.EADAttack(
+        binary_search_steps=spec.binary_search_steps, steps=spec.steps, initial_stepsize=spec.step_size,
+        confidence=spec.confidence, initial_const=spec.initial_const, regularization=spec.regularization,
+        decision_rule="L1" if spec.decision_rule == "l1" else "EN", abort_early=True,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Ddn, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.DDNAttack(init_epsilon=spec.initial_norm, steps=spec.steps, gamma=spec.gamma)
+
+
+@translate.register
+def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
+    attack = {"linf": fb.LInfFMNAttack, "l2": fb.L2FMNAttack, "l1": fb.L1FMNAttack, "l0": fb.L0FMNAttack}[spec.norm]
+    return attack(
+        steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma, init_attack=None,
+        binary_search_steps=10,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: BrendelBethge, _question: Question, _memory: GradientMemory) -> Any:
+    attack = {
+        "linf": fb.LinfinityBrendelBethgeAttack, "l2": fb.L2BrendelBethgeAttack, "l1": fb.L1BrendelBethgeAttack,
+        "l0": fb.L0BrendelBethgeAttack,
+    }[spec.norm]  # fmt: skip
+    return attack(
+        init_attack=None, overshoot=spec.overshoot, steps=spec.steps, lr=spec.learning_rate,
+        lr_decay=spec.learning_rate_decay, lr_num_decay=spec.learning_rate_decays, momentum=spec.momentum, tensorboard=False,
+        binary_search_steps=spec.binary_search_steps,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: Boundary, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.BoundaryAttack(
+        init_attack=None, steps=spec.steps, spherical_step=spec.spherical_step, source_step=spec.source_step,
+        source_step_convergance=1e-7, step_adaptation=spec.step_adaptation, tensorboard=False, update_stats_every_k=10,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: HopSkipJump, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.HopSkipJumpAttack(
+        init_attack=None, steps=spec.steps, initial_gradient_eval_steps=spec.initial_evaluations,
+        max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=1.0, tensorboard=False,
+        constraint=spec.norm,
+    )  # fmt: skip
+
+
+@translate.register
+def _(spec: SaltAndPepper, _question: Question, _memory: GradientMemory) -> Any:
+    return fb.SaltAndPepperNoiseAttack(steps=spec.steps, across_channels=spec.across_channels, channel_axis=1)
+
+
+@translate.register
+def _(spec: Noise, _question: Question, _memory: GradientMemory) -> Any:
+    attack = {
+        ("linf", "uniform"): _LinfNoise,
+        ("l2", "uniform"): fb.L2ClippingAwareRepeatedAdditiveUniformNoiseAttack,
+        ("l2", "gaussian"): fb.L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack,
+    }[spec.norm, spec.distribution]
+    return attack(repeats=spec.repeats, check_trivial=False)
+
+
+@translate.register
+def _(spec: Spatial, question: Question, _memory: GradientMemory) -> Any:
+    return fb.SpatialAttack(
+        max_translation=question.eps * question.x.shape[-1], max_rotation=spec.max_rotation, num_translations=spec.shifts,
+        num_rotations=spec.rotations, grid_search=True, random_steps=0,
+    )  # fmt: skip

@@ -47,14 +47,13 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
 
 
 class _Worker:
-    """Runs claimed units, keeping the model of the last one."""
+    """Runs claimed units, keeping the models of the last one."""
 
     def __init__(self, job: "Job", zoo: Zoo, run: OpenRun) -> None:
         self.job = job
         self.zoo = zoo
         self.store = run
-        self._model: tuple[str, int] | None = None
-        self._target: Target | None = None
+        self._targets: dict[tuple[str, int], Target] = {}
 
     def run(self, unit: Unit) -> None:
         """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
@@ -80,10 +79,13 @@ class _Worker:
             return run_in_parts(unit, target, self.store)
 
     def _target_of(self, unit: Unit) -> "Target":
-        if self._target is None or self._model != (unit.model, unit.seed):
-            self._target = None  # free the last model's memory first
-            self._target, self._model = _make_target(self.job, self.zoo, unit), (unit.model, unit.seed)
-        return self._target
+        needed = [(name, unit.seed) for name in (unit.model, unit.source) if name is not None]
+        self._targets = {model: t for model, t in self._targets.items() if model in needed}  # free the others' memory first
+        for model in needed:
+            if model not in self._targets:
+                self._targets[model] = _make_target(self.job, self.zoo, model)
+        source = None if unit.source is None else self._targets[unit.source, unit.seed]
+        return replace(self._targets[unit.model, unit.seed], source=source)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:
         share = len(unit.cells)
@@ -113,7 +115,7 @@ class _Worker:
         self.store.save("running")
 
 
-def _make_target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
+def _make_target(job: "Job", zoo: Zoo, model: tuple[str, int]) -> "Target":
     import numpy as np
     import torch
 
@@ -121,7 +123,7 @@ def _make_target(job: "Job", zoo: Zoo, unit: Unit) -> "Target":
     from bench.executors.parts import halving
     from bench.runner import AttackError, make_target
 
-    classifier = zoo.load(job.recipes[unit.model, unit.seed])
+    classifier = zoo.load(job.recipes[model])
     probe = torch.from_numpy(job.samples.x[: job.suite.batch_size]).to(classifier.device)
     frozen = halving(len(probe), lambda size: lossless(classifier, probe[:size]))
     target = halving(job.suite.batch_size, lambda size: make_target(frozen, job.samples, size))

@@ -30,7 +30,7 @@ class Slice:
     def of(self, target: Target) -> Target:
         """``target`` with these samples only."""
         clean = replace(target.clean, **{f.name: getattr(target.clean, f.name)[self.samples] for f in fields(target.clean)})
-        return replace(target, samples=target.samples.take(self.samples), clean=clean)
+        return replace(target, samples=target.samples.take(self.samples), clean=clean, whole=target)
 
 
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:

@@ -12,7 +12,7 @@ from rich.text import Text
 from bench.render.cells import NONE, number, percent
 from bench.render.footer import differences, seeds_table, trust_lines
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.scoring.scorecard import AttackScore, ModelScore, Scorecard
 
 T = TypeVar("T")
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
@@ -65,16 +65,24 @@ def _attacks(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Tabl
     for model in models:
         table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=14)
     found = {(a.model, a.seed, a.attack, a.eps): a for a in card.attacks}
+    checked = {(c.model, c.seed, c.attack, c.eps) for c in card.crosschecks}
     previous = None
     for attack, eps in dict.fromkeys((c.attack, c.eps) for c in card.crosschecks):
         if previous is not None and attack != previous:
             table.add_section()
-        scores = [found.get((m.model, m.seed, attack, eps)) for m in models]
+        asked = [(m.model, m.seed, attack, eps) for m in models]
         style = "bold" if eps == card.headline_eps else ""
         shown = escape(attack) if attack != previous else ""
-        table.add_row(shown, eps, *(percent(s.asr, s.trust) if s else Text("error", style="red") for s in scores), style=style)
+        table.add_row(shown, eps, *(_rate(found.get(key), run=key in checked) for key in asked), style=style)
         previous = attack
     return table
+
+
+def _rate(score: AttackScore | None, *, run: bool) -> str | Text:
+    """A rate; a dash where the suite asks nothing, such as a model's own adversarials transferred to itself."""
+    if score is not None:
+        return percent(score.asr, score.trust)
+    return Text("error", style="red") if run else NONE
 
 
 def _crosschecks(card: Scorecard) -> Table:

@@ -58,7 +58,11 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
 
 def _iterates(unit: Unit) -> bool:
     contract = contract_of(unit.attack)
-    return contract.access == "white-box" and contract.budget == "fixed" and getattr(unit.attack, "steps", 1) > 1
+    return contract.access == "white-box" and contract.budget == "fixed" and _steps(unit) > 1
+
+
+def _steps(unit: Unit) -> int:
+    return int(getattr(unit.attack, "steps", 1))
 
 
 def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
@@ -101,7 +105,7 @@ def _unconstrained(unit: Unit, target: Target) -> Evidence:
 
 
 def _more_steps(unit: Unit, target: Target, headline: Fraction, base: Trial) -> Evidence:
-    longer = unit.attack.model_copy(update={"steps": 2 * unit.attack.steps})  # type: ignore[union-attr]
+    longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
     gained = int((_trial(replace(unit, attack=longer), target, headline).broken & ~base.broken).sum())
     return _evidence("more-steps", gained, len(target.samples), "samples are broken only with twice the steps")
 

@@ -1,0 +1,33 @@
+"""Ensembles: several attacks through both libraries as a cascade; only survivors meet the next one."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from bench.attacks.attack import Attack, Count
+from bench.attacks.black_box import Square
+from bench.attacks.contract import Library
+from bench.attacks.min_norm import Fmn
+from bench.attacks.white_box import Apgd
+
+
+class Strong(Attack):
+    """APGD on cross-entropy, targeted APGD on DLR, FMN, Square: the worst case per sample, after AutoAttack.
+
+    (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 3 classes.
+    """
+
+    attack: Literal["strong"]
+    norm: Literal["linf", "l2"] = "linf"
+    steps: Count = 100
+    targets: Count = 9
+    queries: Count = 1000
+
+    @property
+    def members(self) -> Sequence[tuple[Library, Attack]]:
+        """The cascade, cheapest first."""
+        return (
+            ("art", Apgd(attack="apgd", norm=self.norm, loss="ce", steps=self.steps)),
+            ("foolbox", Fmn(attack="fmn", norm=self.norm, steps=self.steps)),
+            ("art", Apgd(attack="apgd", norm=self.norm, loss="dlr", targeted=True, restarts=self.targets, steps=self.steps)),
+            ("art", Square(attack="square", norm=self.norm, steps=self.queries)),
+        )

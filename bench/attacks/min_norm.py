@@ -1,0 +1,92 @@
+"""White-box attacks that look for the nearest adversarial: one attack gives the whole security curve."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bench.attacks.attack import Attack, Count, Positive
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class DeepFool(Attack):
+    """Steps to the nearest boundary of the linearised classifier (Moosavi-Dezfooli et al. 2016).
+
+    ``candidates`` is how many of the likeliest classes' boundaries are considered.
+    """
+
+    attack: Literal["deepfool"]
+    norm: Literal["l2", "linf"] = "l2"
+    steps: Count = 50
+    candidates: Annotated[int, Field(ge=2)] = 10
+    overshoot: Positive = 0.02
+
+
+class CarliniWagner(Attack):
+    """Distance plus a margin penalty, its weight found by search (Carlini and Wagner 2017)."""
+
+    attack: Literal["cw"]
+    norm: Literal["l2", "linf"] = "l2"
+    steps: Count = 50
+    binary_search_steps: Count = 5
+    step_size: Positive = 0.01
+    confidence: NonNegative = 0.0
+    initial_const: Positive = 0.01
+
+
+class Ead(Attack):
+    """The elastic-net attack: l1 and l2 distance together, ``regularization`` weighing l1 (Chen et al. 2018)."""
+
+    attack: Literal["ead"]
+    norm: Literal["l1"] = "l1"
+    steps: Count = 50
+    binary_search_steps: Count = 5
+    step_size: Positive = 0.01
+    confidence: NonNegative = 0.0
+    initial_const: Positive = 0.01
+    regularization: Positive = 0.01
+    decision_rule: Literal["l1", "elastic-net"] = "l1"
+
+
+class Ddn(Attack):
+    """Decoupled direction and norm: the ball shrinks and grows with success (Rony et al. 2019)."""
+
+    attack: Literal["ddn"]
+    norm: Literal["l2"] = "l2"
+    steps: Count = 100
+    initial_norm: Positive = 1.0
+    gamma: Positive = 0.05
+
+
+class Fmn(Attack):
+    """Fast minimum-norm: projected steps with an adaptive ball (Pintor et al. 2021)."""
+
+    attack: Literal["fmn"]
+    norm: Literal["linf", "l2", "l1", "l0"] = "linf"
+    steps: Count = 100
+    step_size: Positive = 1.0
+    min_step_size: Positive = 0.01
+    gamma: Positive = 0.05
+
+
+class NewtonFool(Attack):
+    """Newton steps that lower the probability of the class (Jang et al. 2017)."""
+
+    attack: Literal["newtonfool"]
+    norm: Literal["l2"] = "l2"
+    steps: Count = 50
+    eta: Positive = 0.01
+
+
+class BrendelBethge(Attack):
+    """Walks along the boundary from an adversarial start towards the image (Brendel et al. 2019)."""
+
+    attack: Literal["brendel-bethge"]
+    norm: Literal["linf", "l2", "l1", "l0"] = "l2"
+    steps: Count = 100
+    overshoot: Positive = 1.1
+    learning_rate: Positive = 0.001
+    learning_rate_decay: Positive = 0.5
+    learning_rate_decays: Count = 20
+    momentum: NonNegative = 0.8
+    binary_search_steps: Count = 10

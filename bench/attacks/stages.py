@@ -1,0 +1,87 @@
+"""An attack as stages: its restarts, or an ensemble's members. Each meets only the samples that withstood those before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from adapters.classifier import Classifier
+from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
+from bench.attacks.attack import Attack
+from bench.attacks.contract import Carrier, Library
+from bench.attacks.ensemble import Strong
+from bench.attacks.libraries import make_craft
+from bench.attacks.question import Question
+from bench.attacks.spec import contract_of
+from bench.attacks.starts import global_streams, seed_of
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``adversarial``: N x 3 x H x W. ``traces``: the queries about each sample, empty for white-box attacks."""
+
+    adversarial: Tensor
+    traces: Sequence[Trace] = ()
+
+    def queries(self, eps: float) -> list[int]:
+        """Each sample's queries until its first adversarial within ``eps``."""
+        return [trace.queries_at(eps) for trace in self.traces]
+
+
+class Stage:
+    """One attack through one library against ``classifier``."""
+
+    def __init__(self, spec: Attack, library: Library, classifier: Classifier, input_shape: tuple[int, int, int]) -> None:
+        contract = contract_of(spec)
+        self.norm = spec.norm
+        self.once_for_all_eps = contract.budget == "minimum-norm"
+        self.targeted = bool(getattr(spec, "targeted", False))
+        self.restarts = int(getattr(spec, "restarts", 1))
+        black_box = BlackBoxAccess(classifier, decisions=contract.access == "decision")
+        self.access: CountedAccess = CountedAccess(classifier) if contract.access == "white-box" else black_box
+        self.counts_queries = contract.access != "white-box"
+        self._craft = make_craft(spec, library, self.access, input_shape, classifier.num_classes, str(classifier.device))
+        self._last: tuple[Tensor, Answer] | None = None
+
+    def __call__(self, question: Question) -> Answer:
+        """The answer to ``question``; a minimum-norm attack, which no eps changes, answers once for the same images."""
+        if self.once_for_all_eps and self._last is not None and self._last[0] is question.x:
+            return self._last[1]
+        if self.targeted:
+            question = replace(question, target=likeliest_wrong(self.access, question.x, question.y, question.restart))
+        access = self.access
+        answer = self._ask_one_by_one(question, access) if isinstance(access, BlackBoxAccess) else Answer(self._ask(question))
+        self._last = question.x, answer
+        return answer
+
+    def _ask(self, question: Question) -> Tensor:
+        with global_streams(seed_of(question, 0, "stream")):
+            return self._craft(question)
+
+    def _ask_one_by_one(self, question: Question, access: BlackBoxAccess) -> Answer:
+        """Black-box attacks meet one sample at a time: then each query is that sample's, and so is the random stream."""
+        adversarial, traces = [], []
+        for i in range(len(question)):
+            one = question.take([i])
+            access.trace = trace = Trace(one.x, one.y, self.norm)
+            adversarial.append(self._ask(one))
+            traces.append(trace)
+        return Answer(torch.cat(adversarial), traces)
+
+
+def make_stages(spec: Attack, carrier: Carrier, classifier: Classifier, input_shape: tuple[int, int, int]) -> list[Stage]:
+    """The stages of ``spec``: one, or an ensemble's members in turn."""
+    if isinstance(spec, Strong):
+        return [Stage(member, library, classifier, input_shape) for library, member in spec.members]
+    if carrier == "both":
+        raise ValueError(f"'{spec.attack}' is no ensemble: it runs through one library")
+    return [Stage(spec, carrier, classifier, input_shape)]
+
+
+@torch.no_grad()
+def likeliest_wrong(classifier: torch.nn.Module, x: Tensor, y: Tensor, rank: int) -> Tensor:
+    """The class (N) that ``classifier`` finds likeliest but for ``rank`` others and ``y``; past the last it starts again."""
+    logits: Tensor = classifier(x)
+    ranked = logits.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    return ranked[:, rank % (ranked.shape[1] - 1)]

@@ -1,0 +1,60 @@
+"""Everything random is drawn from the suite's seed and the sample's id: equal in both libraries and for any batch size."""
+
+import hashlib
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench.attacks.question import Question
+
+Doubles = npt.NDArray[np.float64]
+
+
+def seed_of(question: Question, i: int, purpose: str) -> int:
+    """64 bits from the seed, the restart and the id of sample ``i``."""
+    text = f"{purpose}/{question.seed}/{question.restart}/{question.ids[i]}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def random_start(question: Question, norm: str) -> Tensor:
+    """A point drawn uniformly from the ball of size eps around each image, clipped to [0, 1].
+
+    The directions do not depend on eps, nor on the model: its seed is the suite's, the restart's and the sample's.
+    """
+    shape = question.x.shape[1:]
+    generators = [np.random.default_rng(seed_of(question, i, "start")) for i in range(len(question))]
+    drawn = [_in_unit_ball(generator, shape.numel(), norm) for generator in generators]
+    ball = torch.from_numpy(np.stack(drawn).astype(np.float32)).reshape(question.x.shape).to(question.x)
+    return (question.x + question.eps * ball).clamp(0, 1)
+
+
+def _in_unit_ball(generator: np.random.Generator, n: int, norm: str) -> Doubles:
+    """One point uniform in the unit ball of R^n (Barthe et al. 2005 for l1, Muller 1959 for l2)."""
+    if norm == "linf":
+        return generator.uniform(-1, 1, n)
+    if norm == "l2":
+        direction = generator.standard_normal(n)
+        return np.asarray(direction / np.linalg.norm(direction) * generator.uniform() ** (1 / n))
+    exponentials = generator.exponential(size=n + 1)
+    return np.asarray(generator.choice([-1.0, 1.0], n) * exponentials[:n] / exponentials.sum())
+
+
+@contextmanager
+def global_streams(seed: int) -> Iterator[None]:
+    """Seed the global generators that the libraries draw from; afterwards they, and the warning filters, are as before."""
+    kept = np.random.get_state(), random.getstate()  # noqa: NPY002 (the libraries draw from the legacy generator)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        torch.manual_seed(seed % 2**63)
+        try:
+            yield
+        finally:
+            np.random.set_state(kept[0])  # noqa: NPY002
+            random.setstate(kept[1])

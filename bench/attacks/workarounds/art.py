@@ -1,0 +1,101 @@
+"""ART's defects. Its float64 images on numpy 2 become float32 where every image passes: in CountedAccess."""
+
+from collections.abc import Callable
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from art.attacks.evasion import AutoProjectedGradientDescent, GeoDA, HopSkipJump
+from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_pytorch import (
+    ProjectedGradientDescentPyTorch,
+)
+from torch import Tensor, nn
+
+
+def rebound(function: Callable[..., Any], **names: Any) -> Any:
+    """``function`` itself, seeing ``names`` in place of its module's globals."""
+    if not isinstance(function, FunctionType):
+        raise TypeError(f"{function!r} is not a plain function")
+    return FunctionType(
+        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, function.__closure__
+    )
+
+
+class Instead:
+    """``original`` with some attributes replaced."""
+
+    def __init__(self, original: Any, **replaced: Any) -> None:
+        self._original = original
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
+    """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch."""
+
+    start: Tensor
+
+    def _compute_pytorch(
+        self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any
+    ) -> Any:
+        """One step; the first is taken from ``start``."""
+        return super()._compute_pytorch(self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest)
+
+
+class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
+    """ART's APGD from a given start, for the same reason; it has no method to override for that."""
+
+    start_offset: npt.NDArray[np.float32]
+
+    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        """ART's own ``generate``, whose random offset is ``start_offset`` (N x values)."""
+        run = rebound(AutoProjectedGradientDescent.generate, random_sphere=lambda *_: self.start_offset)
+        return run(self, x, y, **kwargs)
+
+
+class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
+    """ART's HopSkipJump, which ends with a step away from the boundary where Chen et al. end with the search back to it."""
+
+    def _attack(
+        self, initial_sample: Any, original_sample: Any, target: int, mask: Any, clip_min: float, clip_max: float
+    ) -> Any:
+        """ART's own attack, then its own search along the line to the image."""
+        last = super()._attack(initial_sample, original_sample, target, mask, clip_min, clip_max)
+        return self._binary_search(
+            current_sample=last, original_sample=original_sample, target=target, norm=self.norm, clip_min=clip_min,
+            clip_max=clip_max,
+        )  # fmt: skip
+
+
+class CleanGeoDa(GeoDA):  # type: ignore[misc]
+    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2) and leaves files in the working directory."""
+
+    start: npt.NDArray[np.float32]
+
+    _generate_2d_dct_basis = staticmethod(rebound(GeoDA._generate_2d_dct_basis, np=Instead(np, mat=np.asmatrix)))
+
+    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        """ART's own ``generate``, which finds no file to read and writes none."""
+        nowhere = SimpleNamespace(path=SimpleNamespace(exists=lambda _: False))
+        run = rebound(GeoDA.generate, np=Instead(np, save=lambda *_: None), os=nowhere)
+        return run(self, x, y, **kwargs)
+
+    def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002
+        """The given start; ART's own search for one may never end."""
+        return self.start
+
+
+class Probabilities(nn.Module):
+    """Scores as probabilities, which ART's SimBA insists on."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Softmax of the model's logits of ``x``."""
+        probabilities: Tensor = self.model(x).softmax(1)
+        return probabilities

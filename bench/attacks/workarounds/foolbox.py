@@ -1,0 +1,67 @@
+"""Foolbox's defects."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import eagerpy
+from foolbox.attacks.gradient_descent_base import normalize_lp_norms
+
+
+@contextmanager
+def quiet_root_logger() -> Iterator[None]:
+    """Foolbox's DeepFool calls ``logging.info``, which installs a handler on the root logger: it finds one already."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+class UnflooredL2:
+    """For Foolbox's l2 gradient descent, which does two things that hide adversarials.
+
+    It divides by at least 1e-12, so that on confident models steps shrink with the gradient: here every gradient but zero is
+    normalised. It projects first and clips then, which leaves part of the budget unused: here, as in ART, the other way round.
+    """
+
+    def normalize(self, gradients: eagerpy.Tensor, *, x: eagerpy.Tensor, bounds: Any) -> eagerpy.Tensor:  # noqa: ARG002
+        """``gradients`` at unit l2 norm; a gradient of zero stays zero."""
+        return unit_norm(gradients, 2)
+
+    def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: float) -> eagerpy.Tensor:
+        """``x`` clipped to the box, then brought within ``epsilon`` of ``x0``: inside the box it stays."""
+        return super().project(eagerpy.clip(x, 0, 1), x0, epsilon)  # type: ignore[misc]
+
+
+class UnflooredL1:
+    """For Foolbox's l1 gradient descent, which divides by at least 1e-12 too."""
+
+    def normalize(self, gradients: eagerpy.Tensor, *, x: eagerpy.Tensor, bounds: Any) -> eagerpy.Tensor:  # noqa: ARG002
+        """``gradients`` at unit l1 norm; a gradient of zero stays zero."""
+        return unit_norm(gradients, 1)
+
+
+class AccumulateGradients:
+    """For Foolbox's MI-FGSM, which accumulates signs where Dong et al. (and ART) accumulate gradients of unit l1 norm."""
+
+    def normalize(self, gradients: eagerpy.Tensor, *, x: eagerpy.Tensor, bounds: Any) -> eagerpy.Tensor:  # noqa: ARG002
+        """``gradients`` at unit l1 norm; the sign is taken of their sum, by Foolbox's own optimiser."""
+        return normalize_lp_norms(gradients, p=1)
+
+
+class BoundedLinfNoise:
+    """For Foolbox's linf noise, which scales by the largest value, not the largest magnitude, and so leaves its budget."""
+
+    def get_epsilons(self, x: eagerpy.Tensor, p: eagerpy.Tensor, epsilon: float, **_: float) -> eagerpy.Tensor:
+        """Factors (N x 1 x ...) that bring the noise ``p`` to magnitude ``epsilon``."""
+        return epsilon / p.flatten(start=1).abs().max(axis=-1).reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+def unit_norm(gradients: eagerpy.Tensor, p: int) -> eagerpy.Tensor:
+    """``gradients`` (N x ...) each divided by its lp norm; zero stays zero."""
+    norms = gradients.flatten(start=1).norms.lp(p=p, axis=-1)
+    norms = eagerpy.where(norms > 0, norms, eagerpy.ones_like(norms))
+    return gradients / norms.reshape((-1,) + (1,) * (gradients.ndim - 1))

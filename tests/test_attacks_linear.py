@@ -1,0 +1,108 @@
+"""Attacks in every norm, through both libraries, against closed forms on the linear model."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters.classifier import Classifier
+from adapters.images import ImageSet
+from bench.attacks.contract import CONTRACTS, Carrier
+from bench.attacks.spec import contract_of
+from bench.runner import make_target, run_unit
+from tests.attacking import GAIN, W, correct, make_unit, run, spec
+from tests.linear import margins
+
+DENSE_L1 = (W**2).sum() / W.sum()
+"""What Foolbox's l1 step gains, which goes along the whole gradient; ART's goes along its largest value: the best."""
+EPS: dict[str, list[float]] = {"linf": [0.02, 0.05, 0.1], "l2": [0.04, 0.12, 0.3], "l1": [0.05, 0.15, 0.3], "l0": [1, 2, 4]}
+
+
+KINDS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
+    ("fgsm", ("linf", "l2", "l1"), {}),
+    ("fgsm", ("linf", "l2"), {"targeted": True}),
+    ("bim", ("linf", "l2"), {}),
+    ("mi-fgsm", ("linf", "l2"), {}),
+    ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25}),
+    ("pgd", ("linf",), {"steps": 20, "rel_step_size": 0.25, "random_start": True}),
+    ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25, "targeted": True}),
+]
+FIXED = [{"attack": kind, "norm": norm, **more} for kind, norms, more in KINDS for norm in norms]
+
+
+@pytest.mark.parametrize("library", ["foolbox", "art"])
+@pytest.mark.parametrize("declared", FIXED, ids=lambda d: "-".join(map(str, d.values())))
+def test_success_is_the_closed_form(declared: dict[str, Any], library: Carrier, linear: Classifier, samples: ImageSet) -> None:
+    attack = spec(**declared)
+    gain = DENSE_L1 if attack.norm == "l1" and library == "foolbox" else GAIN[attack.norm]
+    eps = EPS[attack.norm]
+    counts = []
+    for e, records in zip(eps, run(attack, library, linear, samples, eps), strict=True):
+        expected = correct(samples) & (np.abs(margins(samples.images)) < e * gain)
+        np.testing.assert_array_equal(records.success, expected)
+        assert getattr(records, attack.norm).max() <= e + 1e-6
+        counts.append(int(expected.sum()))
+    assert 0 < counts[0] < counts[-1], "the grid must tell the eps apart"
+
+
+@pytest.mark.parametrize("declared", FIXED, ids=lambda d: "-".join(map(str, d.values())))
+def test_exact_pairs_are_bitwise_equal_and_statistical_ones_nearly(
+    declared: dict[str, Any], linear: Classifier, samples: ImageSet
+) -> None:
+    attack = spec(**declared)
+    pairing = contract_of(attack).pairing
+    both = [run(attack, library, linear, samples, EPS[attack.norm]) for library in ("foolbox", "art")]
+    for a, b in zip(*both, strict=True):
+        if pairing == "exact":
+            np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+            np.testing.assert_array_equal(a.l2, b.l2)
+        elif pairing == "statistical":
+            np.testing.assert_array_equal(a.success, b.success)
+            np.testing.assert_allclose(a.adv_prob_true, b.adv_prob_true, rtol=1e-4)
+        else:
+            assert attack.norm == "l1"
+            assert b.success.sum() > a.success.sum()
+
+
+MINIMUM = {
+    ("deepfool", "l2", "foolbox"): 1.03,
+    ("deepfool", "l2", "art"): 1.03,
+    ("deepfool", "linf", "foolbox"): 1.03,
+    ("ddn", "l2", "foolbox"): 1.05,
+    ("fmn", "linf", "foolbox"): 1.05,
+    ("fmn", "l1", "foolbox"): 1.6,
+    ("cw", "l2", "foolbox"): 1.15,
+    ("ead", "l1", "foolbox"): 1.6,
+}
+"""How far above the optimum the median distance may lie."""
+
+
+@pytest.mark.parametrize(("kind", "norm", "carrier"), MINIMUM)
+def test_minimum_norm_attacks_find_the_boundary_and_nothing_nearer(
+    kind: str, norm: str, carrier: Carrier, linear: Classifier, samples: ImageSet
+) -> None:
+    samples = samples.take(np.arange(16))
+    records = run(spec(attack=kind, norm=norm), carrier, linear, samples, [1.0])[0]
+    assert records.distance is not None
+    optimum = np.abs(margins(samples.images)) / GAIN[norm]
+    ratio = records.distance / optimum
+    assert ratio.min() >= 1 - 1e-3
+    assert np.median(ratio) <= MINIMUM[kind, norm, carrier]
+
+
+def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifier, samples: ImageSet) -> None:
+    eps = [0.02, 0.05, 0.1, 0.2, 0.4]
+    target = make_target(linear, samples, 64)
+    attack = spec(attack="fmn", norm="l2", steps=30)
+    many, one = (run_unit(make_unit(attack, "foolbox", grid), target) for grid in (eps, eps[:1]))
+    assert many.forwards == one.forwards == 30 * 48
+    for e, records in zip(eps, many.records, strict=True):
+        assert records.distance is not None
+        np.testing.assert_array_equal(records.success, correct(samples) & (records.distance <= np.float32(e)))
+        assert records.l2.max() <= e
+        np.testing.assert_array_equal(records.adv_pred == records.label, correct(samples) & ~records.success)
+
+
+@pytest.mark.parametrize("key", [k for k, c in CONTRACTS.items() if c.pairing == "exact"])
+def test_exact_is_claimed_only_where_it_is_tested(key: str) -> None:
+    assert key in {f"{d['attack']}/{d['norm']}" for d in FIXED}

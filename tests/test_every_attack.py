@@ -1,0 +1,113 @@
+"""Every attack of the contract, through every library that has it, on a trained network: in its budget, and beating noise."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.attacks.contract import CONTRACTS, LIBRARIES
+from bench.attacks.spec import contract_of
+from bench.records import Records
+from bench.scoring.statistics import mcnemar
+from tests.attacking import run, spec
+from tests.small import few, small_classifier
+
+EPS = {"linf": 0.25, "l2": 9.0, "l1": 120.0, "l0": 200.0, "spatial": 0.2}
+"""Large: 8 x 8 digits scaled up to 32 x 32 are hard to change. Noise of this size fools nobody, as the test shows."""
+
+SMALL: dict[str, dict[str, Any]] = {
+    "pgd": {"steps": 10},
+    "apgd": {"steps": 10},
+    "cw/l2": {"steps": 30, "step_size": 0.1, "initial_const": 1.0},
+    "cw/linf": {"steps": 15, "step_size": 0.1, "initial_const": 0.1},
+    "ead": {"steps": 30, "step_size": 0.1, "binary_search_steps": 3},
+    "newtonfool": {"steps": 100, "eta": 0.1},
+    "brendel-bethge": {"steps": 10},
+    "boundary": {"steps": 300},
+    "hopskipjump": {"steps": 4},
+    "geoda": {"queries": 500},
+    "zoo": {"steps": 30, "step_size": 0.3, "initial_const": 10.0, "binary_search_steps": 1},
+    "square": {"steps": 200},
+    "simba": {"steps": 500, "step_size": 0.5},
+    "strong": {"steps": 10, "targets": 4, "queries": 50},
+}
+CASES = [(*key.split("/"), carrier) for key, c in CONTRACTS.items() if not key.startswith("noise") for carrier in c.carriers]
+WEAKER_THAN_ITS_CLAIM = {("fgsm", "l1", "art"), ("pgd", "l1", "art")}
+"""ART's l1 steps go along one value and stall at the box: nothing to beat noise with on images."""
+
+
+@pytest.fixture(scope="module")
+def noise() -> int:
+    """How many of the samples noise of these sizes fools."""
+    attacks = [spec(attack="noise"), spec(attack="noise", norm="l2", distribution="gaussian")]
+    return sum(int(run(a, "foolbox", small_classifier(), few(16), [EPS[a.norm]])[0].success.sum()) for a in attacks)
+
+
+def found(attack: str, norm: str, carrier: Any) -> Records:
+    declared = SMALL.get(f"{attack}/{norm}", SMALL.get(attack, {}))
+    return run(spec(attack=attack, norm=norm, **declared), carrier, small_classifier(), few(16), [EPS[norm]])[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("attack", "norm", "carrier"), CASES)
+def test_attack_keeps_its_budget_and_beats_noise(attack: str, norm: str, carrier: Any, noise: int) -> None:
+    records = found(attack, norm, carrier)
+    for column in ("adv_prob", "adv_prob_true", "linf", "l2", "l1", "l0"):
+        assert np.isfinite(getattr(records, column)).all()
+    assert records.linf.max() <= 1 + 1e-6
+    if norm != "spatial":
+        assert getattr(records, norm).max() <= EPS[norm] * (1 + 1e-6) + 1e-6
+    if (attack, norm, carrier) not in WEAKER_THAN_ITS_CLAIM:
+        assert records.success.sum() > noise
+    contract = contract_of(spec(attack=attack, norm=norm))
+    assert (records.queries is None) == (contract.access == "white-box")
+    assert (records.distance is None) == (contract.budget == "fixed")
+
+
+PAIRS: list[tuple[dict[str, Any], float]] = [
+    ({"attack": "fgsm"}, 0.1),
+    ({"attack": "fgsm", "targeted": True, "restarts": 3}, 0.1),
+    ({"attack": "bim"}, 0.1),
+    ({"attack": "mi-fgsm"}, 0.1),
+    ({"attack": "pgd", "steps": 10, "random_start": True}, 0.1),
+    ({"attack": "pgd", "steps": 10, "targeted": True}, 0.1),
+    ({"attack": "fgsm", "norm": "l2"}, 4.0),
+    ({"attack": "bim", "norm": "l2"}, 3.0),
+    ({"attack": "mi-fgsm", "norm": "l2"}, 3.0),
+    ({"attack": "pgd", "norm": "l2", "steps": 10, "random_start": True}, 3.0),
+    ({"attack": "deepfool"}, 3.2),
+]
+
+
+@pytest.mark.parametrize(("declared", "eps"), PAIRS, ids=lambda v: "-".join(map(str, v.values())) if isinstance(v, dict) else v)
+def test_pairs_agree_as_the_contract_says_on_a_network(declared: dict[str, Any], eps: float) -> None:
+    attack, images = spec(**declared), few(200)
+    assert len(images) == 200
+    a, b = (run(attack, library, small_classifier(), images, [eps], batch_size=100)[0] for library in LIBRARIES)
+    assert 20 < a.success.sum() < 180, "an eps at which the outcome is open"
+    if contract_of(attack).pairing == "exact":
+        np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+        np.testing.assert_array_equal(a.linf, b.linf)
+        return
+    assert contract_of(attack).pairing == "statistical"
+    assert mcnemar(int((a.success & ~b.success).sum()), int((b.success & ~a.success).sum())) >= 0.05
+    assert (a.success == b.success).mean() >= 0.95
+
+
+def test_each_restart_follows_its_own_target() -> None:
+    """Also when nothing is broken, so that every restart is about the same images."""
+    attack = spec(attack="fgsm", targeted=True, restarts=4)
+    a, b = (run(attack, library, small_classifier(), few(8), [0.005])[0] for library in LIBRARIES)
+    one = run(spec(attack="fgsm", targeted=True), "art", small_classifier(), few(8), [0.005])[0]
+    assert not a.success.any()
+    np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+    assert (a.adv_prob_true < one.adv_prob_true).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarts", [{"restarts": 2, "random_start": True}, {"restarts": 4, "targeted": True}])
+@pytest.mark.parametrize("loss", ["ce", "dlr"])
+def test_apgd_with_either_loss(loss: str, restarts: dict[str, Any], noise: int) -> None:
+    more = {k: v for k, v in restarts.items() if k != "random_start"}
+    attack = spec(attack="apgd", steps=10, loss=loss, **more)
+    assert run(attack, "art", small_classifier(), few(16), [EPS["linf"]])[0].success.sum() > noise

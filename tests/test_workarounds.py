@@ -1,0 +1,190 @@
+"""Each defect of a library, shown on the stock library: a test that fails here means that its workaround can go."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import art.attacks.evasion as art
+import foolbox.attacks as fb
+import numpy as np
+import pytest
+import torch
+from art.estimators.classification import PyTorchClassifier
+from foolbox import PyTorchModel
+from foolbox.criteria import Misclassification
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from adapters.images import ImageSet
+from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, rebound
+from bench.attacks.workarounds.foolbox import AccumulateGradients, BoundedLinfNoise, UnflooredL1, UnflooredL2, quiet_root_logger
+from tests.linear import SHAPE, WEIGHT, margins
+
+
+class Scaled(nn.Module):
+    """``model`` with its logits times ``factor``; remembers the types of the images it saw."""
+
+    def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
+        super().__init__()
+        self.model, self.factor, self.seen = model, factor, set[torch.dtype]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.add(x.dtype)
+        logits: Tensor = self.model(x.float()) * self.factor
+        return logits
+
+
+def estimator(model: nn.Module) -> PyTorchClassifier:
+    return PyTorchClassifier(
+        model, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=SHAPE, nb_classes=2, clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )  # fmt: skip
+
+
+def first(samples: ImageSet, count: int = 8) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(samples.x[:count]), torch.from_numpy(samples.labels[:count])
+
+
+@pytest.mark.parametrize(("stock", "cure", "order"), [(fb.L2PGD, UnflooredL2, 2), (fb.L1PGD, UnflooredL1, 1)], ids=["l2", "l1"])
+def test_foolbox_steps_shrink_with_tiny_gradients(
+    stock: Any, cure: Any, order: int, linear: Classifier, samples: ImageSet
+) -> None:
+    x, y = first(samples)
+    model = PyTorchModel(Scaled(linear, 1e-14), bounds=(0, 1), device="cpu")
+    used = {}
+    for kind in (stock, type("Cured", (cure, stock), {})):
+        attack = kind(abs_stepsize=0.1, rel_stepsize=1.0, steps=3, random_start=False)
+        used[kind.__name__] = (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(p=order, dim=1)
+    assert used.pop("Cured").min() > 0.29
+    assert next(iter(used.values())).max() < 0.15
+
+
+def test_foolbox_l2_leaves_budget_unused_at_the_box(linear: Classifier, samples: ImageSet) -> None:
+    x, _ = first(samples)
+    x[:, 0] = 0.02 + 0.96 * (x[:, 0] > 0.5)
+    y = linear(x).argmax(1)
+    model = PyTorchModel(linear, bounds=(0, 1), device="cpu")
+    used = {}
+    for kind in (fb.L2PGD, type("Cured", (UnflooredL2, fb.L2PGD), {})):
+        attack = kind(abs_stepsize=0.1, rel_stepsize=1.0, steps=5, random_start=False)
+        used[kind.__name__] = (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(dim=1)
+    assert used["L2ProjectedGradientDescentAttack"].min() < 0.295
+    np.testing.assert_allclose(used["Cured"], 0.3, atol=1e-6)
+
+
+def test_foolbox_linf_noise_leaves_its_budget(linear: Classifier, samples: ImageSet) -> None:
+    x, y = first(samples, 48)
+    used = {}
+    for kind in (
+        fb.LinfRepeatedAdditiveUniformNoiseAttack,
+        type("Cured", (BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack), {}),
+    ):
+        torch.manual_seed(0)
+        model = PyTorchModel(Scaled(linear), bounds=(0, 1), device="cpu")
+        noisy = kind(repeats=20, check_trivial=False).run(model, x, Misclassification(y), epsilon=0.1)
+        used[kind.__name__] = (noisy - x).abs().flatten(1).amax(1)
+    cured = used.pop("Cured")
+    assert cured.max() <= 0.1 + 1e-6
+    assert cured[cured > 0].min() >= 0.1 - 1e-6
+    assert next(iter(used.values())).max() > 0.11
+
+
+def test_foolbox_mi_fgsm_accumulates_signs() -> None:
+    import eagerpy
+
+    gradients = eagerpy.astensor(torch.tensor([[0.1, -0.3]]))
+    stock = fb.LinfMomentumIterativeFastGradientMethod()
+    assert stock.normalize(gradients, x=gradients, bounds=(0, 1)).raw.tolist() == [[1.0, -1.0]]
+    cured = AccumulateGradients().normalize(gradients, x=gradients, bounds=(0, 1)).raw
+    np.testing.assert_allclose(cured, [[0.25, -0.75]], rtol=1e-6)
+
+
+def test_foolbox_deepfool_installs_a_root_handler(
+    linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = first(samples)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    def attack() -> list[logging.Handler]:
+        fb.L2DeepFoolAttack(steps=2).run(PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y))
+        return list(logging.getLogger().handlers)
+
+    with quiet_root_logger():
+        attack()
+    assert logging.getLogger().handlers == []
+    assert len(attack()) == 1
+
+
+def test_foolbox_newtonfool_divides_by_zero(linear: Classifier, samples: ImageSet) -> None:
+    x, y = first(samples)
+    model = PyTorchModel(Scaled(linear, 1e6), bounds=(0, 1), device="cpu")
+    assert torch.isnan(fb.NewtonFoolAttack(steps=2, stepsize=0.01).run(model, x, Misclassification(y))).any()
+
+
+def test_art_draws_starts_by_position(linear: Classifier, samples: ImageSet) -> None:
+    x, y = samples.x[:2], samples.labels[:2]
+
+    def attack(x: Any, y: Any) -> Any:
+        np.random.seed(0)  # noqa: NPY002
+        pgd = art.ProjectedGradientDescent(
+            estimator(linear), eps=0.1, eps_step=0.001, max_iter=1, num_random_init=1, verbose=False
+        )
+        return pgd.generate(x, y)
+
+    assert not np.allclose(attack(x, y)[1], attack(x[1:], y[1:])[0])
+
+
+def test_art_fgm_with_restarts_returns_clean_images(linear: Classifier, samples: ImageSet) -> None:
+    sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:4]
+    attack = art.FastGradientMethod(estimator(linear), eps=1e-3, num_random_init=2)
+    np.testing.assert_array_equal(attack.generate(samples.x[sturdy], samples.labels[sturdy]), samples.x[sturdy])
+
+
+def test_art_hopskipjump_ends_off_the_boundary(linear: Classifier, samples: ImageSet) -> None:
+    x, y = samples.x[:4], samples.labels[:4]
+    start = samples.x[[int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in y]]
+    optimum = np.abs(margins(samples.images[:4])) / np.linalg.norm(WEIGHT.numpy())
+    ratio = {}
+    for kind in (art.HopSkipJump, FinishedHopSkipJump):
+        np.random.seed(0)  # noqa: NPY002
+        attack = kind(estimator(Scaled(linear)), norm=2, max_iter=4, max_eval=200, init_eval=50, init_size=1, verbose=False)
+        found = attack.generate(x, y, x_adv_init=start)
+        ratio[kind.__name__] = np.median(np.linalg.norm((found - x).reshape(4, -1), axis=1) / optimum)
+    assert ratio["FinishedHopSkipJump"] < 1.1
+    assert ratio["HopSkipJump"] > 1.3
+
+
+def test_art_hands_float64_to_the_model(linear: Classifier, samples: ImageSet) -> None:
+    model = Scaled(linear)
+    start = samples.x[[int(np.flatnonzero(samples.labels[:48] != samples.labels[0])[0])]]
+    attack = art.HopSkipJump(estimator(model), max_iter=1, max_eval=10, init_eval=10, init_size=1, verbose=False)
+    attack.generate(samples.x[:1], samples.labels[:1], x_adv_init=start)
+    assert torch.float64 in model.seen
+
+
+def test_art_geoda_needs_what_numpy_dropped_and_ours_writes_nothing(
+    linear: Classifier, samples: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AttributeError, match="mat"):
+        art.GeoDA._generate_2d_dct_basis(2, 2)
+    attack = CleanGeoDa(estimator(Scaled(linear)), max_iter=500, sub_dim=2, verbose=False)
+    attack.start = samples.x[[int(np.flatnonzero(samples.labels[:48] != samples.labels[0])[0])]]
+    attack.generate(samples.x[:1], samples.labels[:1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None:
+    y = np.eye(2, dtype=np.float32)[samples.labels[:1]]
+    with pytest.raises(ValueError, match="probabilities"):
+        art.SimBA(estimator(Scaled(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
+    art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
+
+
+def test_rebound_patches_nothing() -> None:
+    ours = rebound(_uses_abs, abs=lambda _: "ours")
+    assert (ours(-1), _uses_abs(-1)) == ("ours", 1)
+
+
+def _uses_abs(value: int) -> object:
+    return abs(value)
