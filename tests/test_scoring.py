@@ -18,6 +18,7 @@ from bench.scoring.crosscheck import judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
 from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, RunHeader, StoredRun, open_run
 
 N = 200
@@ -168,6 +169,11 @@ def test_a_failed_cell_cannot_rank_and_is_marked_everywhere(tmp_path: Path) -> N
 def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Path) -> None:
     card = three_models(tmp_path, [seen("deterministic", 0.0), seen("more-steps", 0.5, attack="pgd-10", library="foolbox")])
     assert [c.trust.grade for c in card.cells if c.trust and c.entry.model == "base"] == ["fail", "fail"]
+
+
+def test_a_few_samples_over_a_limit_are_not_held_against_an_attack() -> None:
+    found = [Evidence("more-steps", "m", 0, "pgd", "art", count / n, n) for count, n in ((1, 11), (3, 14), (8, 32))]
+    assert [finding.grade for finding in judge_evidence(found)] == ["pass", "warn", "fail"]
 
 
 def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:

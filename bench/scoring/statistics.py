@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, betaincinv, ndtri
+from scipy.special import betainc, betaincinv, ndtri
 from scipy.stats import binom, t
 
 from bench.records import Bools, Floats
@@ -40,7 +40,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     discordant = only_first + only_second
     if discordant == 0:
         return 1.0
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5)))
+    fewer = min(only_first, only_second)
+    return min(1.0, 2 * float(betainc(discordant - fewer, fewer + 1, 0.5)))  # the binomial's distribution function
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

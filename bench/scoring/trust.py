@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.evidence import Evidence
-from bench.scoring.statistics import at_most, proportion
+from bench.scoring.statistics import at_most
 
 Grade = Literal["pass", "warn", "fail", "unchecked"]
 ORDER: tuple[Grade, ...] = ("pass", "unchecked", "warn", "fail")
@@ -51,10 +51,12 @@ def _grade(e: Evidence) -> Grade:
 
 
 def _share(value: float, n: int, limit: float) -> Grade:
-    """Warn where the share exceeds ``limit``, fail where its whole Wilson interval does."""
-    if n == 0 or value <= limit:
-        return "pass"
-    return "fail" if proportion(round(value * n), n).low > limit else "warn"
+    """Warn where more than ``limit`` of the samples is not chance at 5 % (exact binomial test), fail at 1 %."""
+    return _surprise(1 - at_most(round(value * n) - 1, n, limit))
+
+
+def _surprise(chance: float) -> Grade:
+    return "fail" if chance < 0.01 else "warn" if chance < 0.05 else "pass"
 
 
 def deterministic(change: float, _: int) -> Grade:
@@ -174,8 +176,7 @@ def binarisation(found: float, n: int) -> Grade:
 
     Zimmermann et al. 2022: an attack that misses them is too weak for any claim about this model.
     """
-    chance = at_most(round(found * n), n, 0.95)
-    return "fail" if chance < 0.01 else "warn" if chance < 0.05 else "pass"
+    return _surprise(at_most(round(found * n), n, 0.95))
 
 
 CHECKS: dict[str, Callable[[float, int], Grade]] = {
