@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from adapters.errors import ModelError
 from bench import __version__
 from bench.errors import Exit, UserError
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _quiet()
     try:
         return command(options)
-    except UserError as error:
+    except (UserError, ModelError) as error:
         print(f"bench: {error}", file=sys.stderr)  # noqa: T201
         return Exit.USAGE
     except KeyboardInterrupt:
@@ -66,6 +67,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     run.add_argument("--format", choices=FORMATS, default="table")
@@ -92,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = load_suite(find_suite(options.suite))
     device = pipeline.choose_device(options.device)
-    how = pipeline.Options(options.results, device, options.only, options.fresh)
+    how = pipeline.Options(options.results, device, options.only, options.fresh, data_root=options.data_root)
     if options.dry_run:
         from bench.preview import preview
         from bench.render.listing import preview_table

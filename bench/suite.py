@@ -32,9 +32,15 @@ class PretrainSpec(Strict):
 
 
 class SuiteBackbone(BackboneSpec):
-    """The network that every model of the suite adapts."""
+    """The network that every model of the suite adapts: with published weights, with those of a file, or trained here."""
 
-    pretrain: PretrainSpec
+    pretrain: PretrainSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SuiteBackbone":
+        if self.weights and self.pretrain:
+            raise PydanticCustomError("origin", "has both weights and pretrain; give one of them")
+        return self
 
 
 class ModelSpec(Strict):
