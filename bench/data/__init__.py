@@ -6,24 +6,24 @@ import numpy as np
 
 from adapters.images import ImageSet
 from bench.data.choose import Index, at_most_per_class, balanced, halves, pick_classes
-from bench.data.cifar import cifar
+from bench.data.cifar import open_cifar
 from bench.data.decoded import decode
-from bench.data.digits import digits
-from bench.data.folder import image_folder
-from bench.data.imagenet_samples import imagenet_samples
+from bench.data.digits import open_digits
+from bench.data.folder import open_folder
+from bench.data.imagenet_samples import open_imagenet_samples
 from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
-from bench.data.tiny_imagenet import tiny_imagenet
+from bench.data.tiny_imagenet import open_tiny_imagenet
 
 __all__ = ["SOURCES", "DataSpec", "ImageSet", "Places", "Split", "load"]
 
 SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
-    "digits": digits,
-    "tiny-imagenet": tiny_imagenet,
-    "cifar10": cifar,
-    "cifar100": cifar,
-    "imagefolder": image_folder,
-    "imagenet-samples": imagenet_samples,
+    "digits": open_digits,
+    "tiny-imagenet": open_tiny_imagenet,
+    "cifar10": open_cifar,
+    "cifar100": open_cifar,
+    "imagefolder": open_folder,
+    "imagenet-samples": open_imagenet_samples,
 }
 
 

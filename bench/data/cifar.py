@@ -12,7 +12,7 @@ from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
 
-def cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
+def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """``cifar10/`` (or ``cifar100/``) under the data root as folders of images, else torchvision's archive, downloaded."""
     folder = places.root / spec.source
     if (folder / "train").is_dir():

@@ -7,7 +7,7 @@ from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 
 
-def digits(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
+def open_digits(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
     """All 1,797 digits, 8 x 8 in 0..16."""
     from sklearn.datasets import load_digits
 

@@ -16,7 +16,7 @@ Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
 
-def image_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
+def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """The folder ``spec.path`` under the data root: train/ and test/ (or val/) with a folder per class, or such folders alone."""
     assert spec.path is not None  # noqa: S101 (DataSpec checks it)
     return class_folders(places.root / spec.path, split, native_size=224)

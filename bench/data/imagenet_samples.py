@@ -8,7 +8,7 @@ from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
 
-def imagenet_samples(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
+def open_imagenet_samples(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
     """The images, labelled among the 1,000 classes of ILSVRC 2012; they are a test set only."""
     import foolbox
     from torchvision.models._meta import _IMAGENET_CATEGORIES

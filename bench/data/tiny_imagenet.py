@@ -16,7 +16,7 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
-def tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
+def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
     """The training or the validation images; classes are WordNet ids in the order of wnids.txt."""
     folder = places.root / FOLDER
     if not folder.is_dir():
