@@ -76,8 +76,8 @@ def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Modul
         return network
     _check_torchvision(spec.architecture)
     weights = _torchvision_weights(spec) if pretrained else None
-    network = torchvision.models.get_model(spec.architecture, weights=weights, **options)
-    return network
+    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=weights, **options)
+    return made
 
 
 def _check_torchvision(name: str) -> None:

@@ -30,9 +30,9 @@ def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
 
 
 def check_model(classifier: Classifier, probe: Tensor) -> None:
-    """Raise ModelError unless ``classifier`` is what it claims to be, as seen on ``probe`` (N x 3 x H x W, N >= 2):
+    """Raise ModelError unless ``classifier`` is what it claims to be, as seen on ``probe`` (N x 3 x H x W, N >= 2).
 
-    in eval mode; finite; the same for any batch size; its adapter active; the same merged as unmerged.
+    That is: in eval mode; finite; the same for any batch size; its adapter active; the same merged as unmerged.
     """
     training = [name or "the model" for name, module in classifier.named_modules() if module.training]
     if training:

@@ -57,7 +57,8 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
         adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True)
     except (ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise ModelError(f"{folder}: this adapter does not fit the backbone: {lines[min(1, len(lines) - 1)][:300]}") from None
+        reason = next((line for line in lines if "size mismatch" in line), lines[0])[:300]
+        raise ModelError(f"{folder}: this adapter does not fit the backbone: {reason}") from None
     _check_keys(folder, adapted, kept)
     return adapted
 
@@ -71,7 +72,7 @@ def _keys(file: Path) -> set[str]:
 
 
 def _check_keys(folder: Path, adapted: nn.Module, kept: set[str]) -> None:
-    """peft only warns when weights of the adapter find no place, or places get no weights; here either is an error."""
+    """Peft only warns when weights of the adapter find no place, or places get no weights; here either is an error."""
     from peft import get_peft_model_state_dict
 
     wanted = set(get_peft_model_state_dict(adapted))

@@ -27,7 +27,13 @@ def images(count: int = 40) -> ImageSet:
 def small() -> Classifier:
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
     )
     return Classifier(network, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=2)
 
@@ -36,7 +42,7 @@ def weights(classifier: Classifier) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -57,10 +63,10 @@ def test_killed_and_resumed_training_ends_bitwise_the_same(options: object, kill
 
     def kill(done: int, *_: object) -> None:
         if done == killed_after:
-            raise Killed
+            raise KilledError
 
     state = tmp_path / "state.pt"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(small(), images(), spec, seed=3, progress=kill, checkpoint=state)
     seen: list[int] = []
     losses = fit(resumed, images(), spec, seed=3, progress=lambda done, *_: seen.append(done), checkpoint=state)
@@ -85,7 +91,13 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     noise = images()
     unlearnable = ImageSet(noise.images, np.random.default_rng(1).permutation(noise.labels), noise.ids, noise.classes)
     spec = TrainingSpec.model_validate(
-        {"epochs": 60, "batch_size": 8, "lr": 0.05, "schedule": "constant", "early_stopping": {"patience": 4, "validation": 0.3}}
+        {
+            "epochs": 60,
+            "batch_size": 8,
+            "lr": 0.05,
+            "schedule": "constant",
+            "early_stopping": {"patience": 4, "validation": 0.3},
+        }
     )
     classifier, reported = small(), []
     losses = fit(classifier, unlearnable, spec, seed=0, progress=lambda *said: reported.append(said[:2]))

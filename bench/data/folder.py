@@ -17,7 +17,7 @@ Labelled = tuple[Path, str]
 
 
 def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
-    """The folder ``spec.path`` under the data root: train/ and test/ (or val/) with a folder per class, or such folders alone."""
+    """The folder ``spec.path`` under the data root: train/ and test/ (or val/) of class folders, or these alone."""
     assert spec.path is not None  # noqa: S101 (DataSpec checks it)
     return class_folders(places.root / spec.path, split, native_size=224)
 
