@@ -69,7 +69,7 @@ class Training:
         share = spec.early_stopping.validation if spec.early_stopping else 0
         self.train, self.validation = hold_out(images.labels, share, seed=seed)
         if spec.amp:
-            classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            classifier.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer([p for p in classifier.parameters() if p.requires_grad], spec)
         self.schedule = make_schedule(self.optimizer, spec, len(_batches(self.train, spec.batch_size)))
 

@@ -72,7 +72,7 @@ def test_the_validation_images_are_the_test_set_and_never_trained_on(places: Pla
     assert sorted(test.labels) == [0, 0, 0, 1, 1]
     assert (test.images[:, 2] == 255).all()
     for split in ("train", "all"):
-        assert not (data.load(tiny(), split, places).images[:, 2] == 255).any()  # type: ignore[arg-type]
+        assert not (data.load(tiny(), split, places).images[:, 2] == 255).any()
 
 
 def test_source_and_target_share_no_class(places: Places) -> None:

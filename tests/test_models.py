@@ -1,6 +1,7 @@
 """Backbones and adaptations: what trains, what is kept, what peft reads of ours and we of peft's, and what is refused."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class Unsteady(nn.Module):
 def test_silent_mistakes_are_caught() -> None:
     classifier = wrap(backbone())
     check_model(classifier, X)
-    classifier.network.layer1.train()  # type: ignore[union-attr, operator]
+    classifier.network.layer1.train()  # type: ignore[union-attr]
     with pytest.raises(ModelError, match=r"network.layer1 is in training mode"):
         check_model(classifier, X)
     with pytest.raises(ModelError, match="depends on the batch size"):
@@ -129,11 +130,11 @@ def test_silent_mistakes_are_caught() -> None:
     with pytest.raises(ModelError, match="the adapter has no effect"):
         check_model(wrap(inactive), X)
     broken = backbone()
-    broken.fc.weight.data[0, 0] = torch.nan  # type: ignore[union-attr, operator, index]
+    broken.fc.weight.data[0, 0] = torch.nan  # type: ignore[union-attr, operator]
     with pytest.raises(ModelError, match="not finite"):
         check_model(wrap(broken), X)
     wrong = adapt(backbone(), HeadSpec(method="head"), 0)
-    wrong.conv1.requires_grad_(True)  # type: ignore[union-attr, operator]
+    wrong.conv1.requires_grad_(True)
     with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
         check_trainable(wrong, HeadSpec(method="head"))
 
@@ -167,6 +168,25 @@ def test_a_reloaded_model_is_the_trained_one(method: str, weights: Path, tmp_pat
     assert not list((tmp_path / "cache" / "unfinished").glob("*"))
 
 
+def test_a_killed_training_goes_on_from_its_last_epoch(weights: Path, tmp_path: Path) -> None:
+    made = recipe(weights, HeadSpec(method="head"), epochs=3)
+    seen: list[int] = []
+
+    def watch(limit: int) -> Callable[[int, int, float], None]:
+        def epoch(done: int, *_: object) -> None:
+            seen.append(done)
+            if done == limit:
+                raise KeyboardInterrupt
+
+        return epoch
+
+    with pytest.raises(KeyboardInterrupt):
+        Zoo(tmp_path / "cache", lambda _: watch(2)).ensure(made)
+    resumed = Zoo(tmp_path / "cache", lambda _: watch(9)).ensure(made)
+    assert seen == [1, 2, 3]
+    assert resumed == Zoo(tmp_path / "other", lambda _: watch(9)).ensure(made)
+
+
 def test_plain_peft_reads_ours(weights: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
@@ -182,7 +202,7 @@ def plain_peft_adapter(folder: Path, network: nn.Module, **options: object) -> n
     """An adapter made with peft alone."""
     from peft import LoraConfig, get_peft_model
 
-    adapted: nn.Module = get_peft_model(network, LoraConfig(r=4, **options))  # type: ignore[arg-type]
+    adapted: nn.Module = get_peft_model(network, LoraConfig(r=4, **options))
     disturb(adapted)
     adapted.save_pretrained(str(folder))  # type: ignore[operator]
     return adapted.eval()

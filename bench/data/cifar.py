@@ -18,7 +18,7 @@ def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
     if (folder / "train").is_dir():
         return class_folders(folder, split, native_size=32)
     bundle = _torchvision(spec.source, split, places)
-    pixels: np.ndarray = bundle.data  # type: ignore[type-arg, attr-defined]
+    pixels: np.ndarray = bundle.data  # type: ignore[attr-defined]
     return RawSet(
         classes=tuple(bundle.classes),  # type: ignore[attr-defined]
         labels=np.asarray(bundle.targets, dtype=np.int64),  # type: ignore[attr-defined]
