@@ -21,7 +21,6 @@ from adapters.weights import load_strictly, read_weights
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 TIMM = "timm/"
-FILES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
     """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``."""
     if spec.weights is None:
         return build_backbone(spec, 1000, seed)
-    if is_file(spec.weights):
-        return load_backbone(spec, Path(spec.weights))
+    if spec.weights_file:
+        return load_backbone(spec, spec.weights_file)
     with _fetching(spec):
         return _create(spec, pretrained=True)
 
@@ -58,11 +57,6 @@ def load_backbone(spec: BackboneSpec, file: Path) -> nn.Module:
     network = build_backbone(spec, len(state[f"{head}.weight"]), 0)
     load_strictly(network, state, str(file))
     return network
-
-
-def is_file(weights: str) -> bool:
-    """Whether ``weights`` means a file rather than a published set of weights."""
-    return weights.endswith(FILES)
 
 
 def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Module:
@@ -110,7 +104,7 @@ def _fetching(spec: BackboneSpec) -> Iterator[None]:
 
 def published_config(spec: BackboneSpec) -> tuple[Normalisation, int] | None:
     """Normalisation and input size in pixels that the published weights were trained with; None for files and from scratch."""
-    if spec.weights is None or is_file(spec.weights):
+    if spec.weights is None or spec.weights_file:
         return None
     if spec.architecture.startswith(TIMM):
         import timm

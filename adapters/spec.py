@@ -1,5 +1,6 @@
 """What a model is, as declared in a suite: backbone, adaptation and training. No torch here."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -46,6 +47,7 @@ class TrainingSpec(Strict):
 
 
 RGB = tuple[float, float, float]
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 class BackboneSpec(Strict):
@@ -61,6 +63,11 @@ class BackboneSpec(Strict):
     weights: str | None = None
     mean: RGB | None = None
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that ``weights`` names, where it is a file rather than a published set of weights."""
+        return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
 
 
 class NoneSpec(Strict):

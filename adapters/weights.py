@@ -1,5 +1,6 @@
 """Weight files, read without running anything in them."""
 
+import hashlib
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -33,6 +34,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{file}: not a plain state dict (name -> tensor); save model.state_dict() alone")
     return state
+
+
+def content_hash_of(file: Path) -> str:
+    """sha256 of the bytes of ``file``. Raises ModelError if there is none."""
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file")
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_strictly(network: nn.Module, state: dict[str, Tensor], what: str) -> None:

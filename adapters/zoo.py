@@ -51,7 +51,7 @@ class Backbone:
         """Content key of the weights. Raises ModelError if they are a file that cannot be read."""
         if self.pretraining:
             return _key("backbone", self.spec, self.pretraining.training, self.pretraining.images, self.seed)
-        return _key("weights", self.spec, _content(self.spec.weights), self.seed)
+        return _key("weights", self.spec, _content(self.spec), self.seed)
 
 
 @dataclass(frozen=True)
@@ -218,21 +218,24 @@ def _probe(images: ImageSet) -> "Tensor":
     return torch.rand(PROBE, *images.input_shape, generator=torch.Generator().manual_seed(0))
 
 
-def _content(what: str | Adaptation | None) -> str | None:
-    """The content hash of a weights file or an adapter folder; None for what its name tells in full."""
-    if isinstance(what, PeftSpec):
+def _content(spec: BackboneSpec | Adaptation) -> str | None:
+    """The content hash of the weights file or adapter folder that ``spec`` names; None where it names neither."""
+    if isinstance(spec, PeftSpec):
         from adapters.peft_folder import content_hash
 
-        return content_hash(what.path)
-    if isinstance(what, str):
-        from adapters.backbones import is_file
-        from adapters.errors import ModelError
+        return content_hash(spec.path)
+    if isinstance(spec, BackboneSpec) and spec.weights_file:
+        from adapters.weights import content_hash_of
 
-        if is_file(what):
-            if not Path(what).is_file():
-                raise ModelError(f"backbone.weights: {what}: no such file")
-            return hashlib.sha256(Path(what).read_bytes()).hexdigest()
+        return content_hash_of(spec.weights_file)
     return None
+
+
+def _whereabouts(spec: BaseModel) -> set[str]:
+    """The fields of ``spec`` that only say where something lies: its content is hashed in their place."""
+    if isinstance(spec, PeftSpec):
+        return {"path"}
+    return {"weights"} if isinstance(spec, BackboneSpec) and spec.weights_file else set()
 
 
 def _key(*parts: object) -> str:
@@ -244,13 +247,13 @@ def _key(*parts: object) -> str:
 
 def _canonical(part: object) -> str:
     if isinstance(part, BaseModel):
-        return part.model_dump_json(exclude_defaults=True)
+        return part.model_dump_json(exclude_defaults=True, exclude=_whereabouts(part))
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
 def _sha256(spec: BaseModel, *files: Path) -> str:
     """Content hash of a model: how it is put together and the bytes of its weights."""
-    digest = hashlib.sha256(spec.model_dump_json().encode())
+    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode())
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

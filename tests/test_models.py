@@ -1,6 +1,7 @@
 """Backbones and adaptations: what trains, what is kept, what peft reads of ours and we of peft's, and what is refused."""
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,6 +279,20 @@ def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> No
     assert torch.equal(a(X), b(X))
     with torch.no_grad():
         assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
+
+
+def test_moving_files_changes_no_key(weights: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "renamed.safetensors"
+    moved.parent.mkdir()
+    moved.write_bytes(weights.read_bytes())
+    spec = HeadSpec(method="head")
+    assert recipe(weights, spec).key == recipe(moved, spec).key
+    moved.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert recipe(weights, spec).key != recipe(moved, spec).key
+    plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["fc"])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    keys = {recipe(weights, PeftSpec(method="peft", path=str(tmp_path / name))).key for name in ("a", "b")}
+    assert len(keys) == 1
 
 
 def test_the_wrong_number_of_classes_is_an_error(weights: Path, tmp_path: Path) -> None:
