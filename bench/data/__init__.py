@@ -11,7 +11,7 @@ from bench.data.decoded import decode
 from bench.data.digits import open_digits
 from bench.data.folder import open_folder
 from bench.data.imagenet_samples import open_imagenet_samples
-from bench.data.raw import Places, RawSet
+from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.data.tiny_imagenet import open_tiny_imagenet
 
@@ -27,7 +27,7 @@ SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
 }
 
 
-def load(spec: DataSpec, split: Split, places: Places, *, size: int | None = None) -> ImageSet:
+def load(spec: DataSpec, split: Split, places: Places = NOWHERE, *, size: int | None = None) -> ImageSet:
     """The images that ``spec`` declares, labelled 0, 1, ... in the order of its classes.
 
     "all" is every image that may be trained on: a source with a test split of its own never gives it away. ``size`` is the

@@ -33,3 +33,7 @@ class Places:
 
     root: Path
     cache: Path | None = None
+
+
+NOWHERE = Places(Path())
+"""Enough for the sources that come bundled with a library."""
