@@ -1,75 +1,48 @@
-"""Backbone -> adapted network: which parameters train, and how an adapter is written and read in peft's own format."""
+"""Backbone -> adapted network: which parameters train, and how an adaptation is written and read."""
 
-import re
 from pathlib import Path
 
 import torch
-import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from adapters.atoms import ATOMS, join_atoms, split_into_atoms
+from adapters.backbones import find_head
 from adapters.errors import ModelError
-from adapters.spec import Adaptation, BackboneSpec, LoraSpec
-from adapters.strict import did_you_mean
+from adapters.peft_folder import ADAPTER_FILE, load_adapter
+from adapters.peft_methods import with_adapter
+from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
 
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter"
 
 
-def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
-    """A randomly initialised ``spec.architecture`` with ``num_classes`` outputs."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network: nn.Module = getattr(torchvision.models, spec.architecture)(num_classes=num_classes)
-    return network
-
-
-def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
-    """Give ``network`` a new last layer that starts at zero.
-
-    Zero, not random: an adapter on the head then holds all that was learnt, so that the adapter file and the backbone
-    file alone give the model back.
-    """
-    old = network.fc
-    if not isinstance(old, nn.Linear):
-        raise ModelError("the backbone's last layer, fc, is not a linear layer; its head cannot be replaced")
-    head = nn.Linear(old.in_features, num_classes)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    network.fc = head
-    return network
-
-
 def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
     """``network`` with the parameters of ``spec`` trainable and no others."""
-    if isinstance(spec, LoraSpec):
-        return _with_lora(network, spec, seed)
-    return network.requires_grad_(True)
+    network.requires_grad_(False)
+    match spec:
+        case NoneSpec():
+            return network
+        case FullSpec():
+            return network.requires_grad_(True)
+        case HeadSpec():
+            find_head(network)[1].requires_grad_(True)
+            return network
+        case AtomsSpec():
+            return _with_atoms(network)
+        case PeftSpec():
+            return load_adapter(network, spec.path)
+        case _:
+            return with_adapter(network, spec, seed)
 
 
-def _with_lora(network: nn.Module, spec: LoraSpec, seed: int) -> nn.Module:
-    from peft import LoraConfig, get_peft_model
-
-    check_targets(network, spec.targets)
-    config = LoraConfig(
-        r=spec.r,
-        lora_alpha=spec.alpha,
-        lora_dropout=spec.dropout,
-        # A list would match by suffix (every block's conv1); a string is a full-match regular expression.
-        target_modules="|".join(re.escape(name) for name in spec.targets),
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        adapted: nn.Module = get_peft_model(network, config)
-    return adapted
-
-
-def check_targets(network: nn.Module, targets: tuple[str, ...]) -> None:
-    """Raise ModelError unless each target is the exact name of a linear or convolution layer of ``network``."""
-    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    for target in targets:
-        if target not in layers:
-            raise ModelError(f"LoRA target '{target}' is not a layer of this backbone; {did_you_mean(target, layers)}")
+def _with_atoms(network: nn.Module) -> nn.Module:
+    split_into_atoms(network)
+    find_head(network)[1].requires_grad_(True)
+    for name, parameter in network.named_parameters():
+        if name.endswith(ATOMS):
+            parameter.requires_grad_(True)
+    return network
 
 
 def save_adapted(network: nn.Module, folder: Path) -> Path:
@@ -77,27 +50,69 @@ def save_adapted(network: nn.Module, folder: Path) -> Path:
     if hasattr(network, "peft_config"):
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
     else:
-        save_file(network.state_dict(), folder / WEIGHTS)
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
     return weights_file(folder)
 
 
 def weights_file(folder: Path) -> Path:
     """The file in ``folder`` that holds the tuned weights."""
-    adapter = folder / ADAPTER / "adapter_model.safetensors"
+    adapter = folder / ADAPTER / ADAPTER_FILE
     return adapter if adapter.is_file() else folder / WEIGHTS
 
 
-def load_adapted(network: nn.Module, folder: Path) -> nn.Module:
-    """Put the tuned weights in ``folder`` onto ``network`` (the backbone with its new head)."""
+def load_adapted(network: nn.Module, spec: Adaptation, folder: Path) -> nn.Module:
+    """Put the tuned weights in ``folder`` onto ``network`` (the backbone as ``adapt`` gets it)."""
     if (folder / ADAPTER).is_dir():
-        from peft import PeftModel
-
-        adapted: nn.Module = PeftModel.from_pretrained(network, str(folder / ADAPTER))
-        return adapted
+        return load_adapter(network, str(folder / ADAPTER))
+    if isinstance(spec, AtomsSpec):
+        split_into_atoms(network)
     network.load_state_dict(load_file(folder / WEIGHTS))
     return network
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """``network`` with its adapter added into the weights, or its atoms multiplied out; else ``network`` itself."""
+    if not hasattr(network, "merge_and_unload"):
+        return join_atoms(network)
+    plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
+    return plain
+
+
+def check_trainable(network: nn.Module, spec: Adaptation) -> None:
+    """Raise ModelError unless exactly the parameters that ``spec`` means are trainable."""
+    trainable = {name for name, p in network.named_parameters() if p.requires_grad}
+    expected = {name for name, _ in network.named_parameters() if _is_meant(network, spec, name)}
+    if trainable != expected:
+        wrong = sorted(trainable ^ expected)
+        raise ModelError(f"{spec.method}: the wrong parameters would be trained, {len(wrong)} in all, for example '{wrong[0]}'")
+
+
+def _is_meant(network: nn.Module, spec: Adaptation, name: str) -> bool:
+    match spec:
+        case NoneSpec():
+            return False
+        case FullSpec():
+            return True
+        case HeadSpec() | AtomsSpec():
+            head = name.startswith(find_head(network)[0] + ".")
+            return head or (isinstance(spec, AtomsSpec) and name.endswith(ATOMS))
+        case _:
+            return f".{active_adapter(network)}" in name and "base_layer" not in name and "original_module" not in name
+
+
+def active_adapter(network: nn.Module) -> str:
+    """The name of the one adapter that ``network`` (a PeftModel) uses."""
+    return str(network.active_adapter)
 
 
 def count_parameters(network: nn.Module, *, trainable: bool) -> int:
     """Number of parameters, all or only those that tuning changes."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad or not trainable)
+
+
+def has_effect(network: nn.Module, x: torch.Tensor) -> bool:
+    """Whether the adapter of ``network`` (a PeftModel) changes what it says of ``x``."""
+    with torch.inference_mode(), network.disable_adapter():  # type: ignore[operator]
+        without = network(x)
+    with torch.inference_mode():
+        return not torch.equal(network(x), without)

@@ -49,3 +49,7 @@ class ImageSet:
     def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
         """The samples at ``index``, in that order."""
         return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes)
+
+    def none_of_them(self) -> "ImageSet":
+        """No samples of the same classes and shape."""
+        return self.take(np.array([], dtype=np.int64))

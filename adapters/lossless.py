@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+from adapters.adaptation import merged
 from adapters.classifier import Classifier
 
 TOLERANCE = 1e-4
@@ -33,14 +34,6 @@ def lossless(classifier: Classifier, probe: Tensor) -> Classifier:
         log.warning("the plain form is used: folding changes logits by %.1e, relative (limit %.0e)", difference, TOLERANCE)
         return plain
     return fast.eval()
-
-
-def merged(network: nn.Module) -> nn.Module:
-    """``network`` with its peft adapter added into the weights; without an adapter, ``network`` itself."""
-    if not hasattr(network, "merge_and_unload"):
-        return network
-    plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
-    return plain
 
 
 @torch.inference_mode()

@@ -1,14 +1,30 @@
 """What a model is, as declared in a suite: backbone, adaptation and training. No torch here."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from adapters.strict import Strict
 
 
+class EarlyStopping(Strict):
+    """Stop once the loss on held-out training images has not fallen for ``patience`` epochs; the best epoch's weights stay.
+
+    ``validation`` is the share of each class's training images that is held out. The test set is never looked at.
+    """
+
+    patience: Annotated[int, Field(ge=1)] = 5
+    validation: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+
+
 class TrainingSpec(Strict):
-    """How weights are tuned. Defaults follow the study (SGD, momentum 0.9, lr 0.01)."""
+    """How weights are tuned. Defaults follow the study (SGD, momentum 0.9, lr 0.01, step decay).
+
+    ``schedule``: "step" divides the rate by ten after each third of the epochs, "cosine" brings it to zero, "one-cycle" as
+    Smith & Topin (2018), with a warm-up of its own. ``amp`` computes in bfloat16 where that is safe (torch.autocast).
+    """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 50
     batch_size: Annotated[int, Field(ge=2)] = 64
@@ -16,16 +32,48 @@ class TrainingSpec(Strict):
     lr: Annotated[float, Field(gt=0)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    schedule: Literal["constant", "step", "one-cycle"] = "step"
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] = "step"
     augmentation: Literal["none", "crop-flip", "affine"] = "crop-flip"
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    early_stopping: EarlyStopping | None = None
+    amp: bool = False
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> "TrainingSpec":
+        if self.schedule == "one-cycle" and self.warmup_epochs:
+            raise PydanticCustomError("warmup", "schedule one-cycle warms up by itself; drop warmup_epochs")
+        return self
+
+
+RGB = tuple[float, float, float]
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 class BackboneSpec(Strict):
-    """The network that is adapted. ``mean`` and ``std`` are the normalisation inside the Classifier, per RGB channel."""
+    """The network that is adapted.
 
-    architecture: Literal["resnet18"] = "resnet18"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    ``architecture`` is a torchvision name ("resnet18") or timm's ("timm/resnet18.a1_in1k"). ``weights`` is torchvision's name
+    of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file with a plain state dict (.safetensors, or .pt that torch loads
+    with weights_only); without it the network starts at random. ``mean`` and ``std`` are the normalisation inside the
+    Classifier, per RGB channel: by default what the weights were trained with, else ImageNet's.
+    """
+
+    architecture: str = "resnet18"
+    weights: str | None = None
+    mean: RGB | None = None
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that ``weights`` names, where it is a file rather than a published set of weights."""
+        return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
+
+
+class NoneSpec(Strict):
+    """The backbone as it is, with its own head: nothing is trained."""
+
+    method: Literal["none"]
 
 
 class FullSpec(Strict):
@@ -34,17 +82,103 @@ class FullSpec(Strict):
     method: Literal["full"] = "full"
 
 
+class HeadSpec(Strict):
+    """Only the new last layer is trained (a linear probe)."""
+
+    method: Literal["head"]
+
+
+class AtomsSpec(Strict):
+    """Each spatial filter is coefficients x atoms; the atoms, shared within a layer, and the head are trained, nothing else.
+
+    A k x k convolution has k * k atoms, so that the start is the backbone itself (Qiu et al. 2018; Chen et al. 2024).
+    """
+
+    method: Literal["atoms"]
+
+
+Targets = Annotated[tuple[str, ...], Field(min_length=1)] | str
+
+
 class LoraSpec(Strict):
     """LoRA through peft on exactly the named modules (Hu et al. 2021): dW = alpha / r * B A.
 
-    ``targets`` are full module names: "conv1" is the stem alone, never the first convolution of a block.
+    ``targets`` are full module names: "conv1" is the stem alone, never the first convolution of a block. A string is a
+    regular expression that must match a whole name. A head that is no target is trained in full.
     """
 
     method: Literal["lora"]
     r: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("fc",)
+    targets: Targets = ("fc",)
 
 
-Adaptation = Annotated[FullSpec | LoraSpec, Field(discriminator="method")]
+class DoraSpec(Strict):
+    """DoRA (Liu et al. 2024): LoRA on the direction of the weights, and their magnitude trained beside it."""
+
+    method: Literal["dora"]
+    r: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Targets
+
+
+class LohaSpec(Strict):
+    """LoHa (Hyeon-Woo et al. 2022): dW is the elementwise product of two low-rank matrices."""
+
+    method: Literal["loha"]
+    r: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    targets: Targets
+
+
+class LokrSpec(Strict):
+    """LoKr (Yeh et al. 2024): dW is a Kronecker product with a low-rank factor."""
+
+    method: Literal["lokr"]
+    r: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    targets: Targets
+
+
+class OftSpec(Strict):
+    """OFT (Qiu et al. 2023): the weights are rotated by ``blocks`` orthogonal blocks."""
+
+    method: Literal["oft"]
+    blocks: Annotated[int, Field(ge=1)] = 8
+    targets: Targets
+
+
+class BoftSpec(Strict):
+    """BOFT (Liu et al. 2024): the weights are rotated by a butterfly of orthogonal blocks of ``block_size``."""
+
+    method: Literal["boft"]
+    block_size: Annotated[int, Field(ge=2)] = 4
+    targets: Targets
+
+
+class HraSpec(Strict):
+    """HRA (Yuan et al. 2024): the weights are reflected by ``r`` Householder matrices."""
+
+    method: Literal["hra"]
+    r: Annotated[int, Field(ge=1)] = 8
+    targets: Targets
+
+
+class PeftSpec(Strict):
+    """An adapter that peft saved: a folder with adapter_config.json and adapter_model.safetensors, or a Hub id. Not trained."""
+
+    method: Literal["peft"]
+    path: str
+
+
+TunedSpec = LoraSpec | DoraSpec | LohaSpec | LokrSpec | OftSpec | BoftSpec | HraSpec
+"""The adaptations that peft carries out here, on named layers."""
+
+Adaptation = Annotated[NoneSpec | FullSpec | HeadSpec | AtomsSpec | PeftSpec | TunedSpec, Field(discriminator="method")]
+
+
+def is_trained(adaptation: Adaptation) -> bool:
+    """Whether ``adaptation`` trains anything; if not, the model keeps the backbone's own head where its classes match."""
+    return not isinstance(adaptation, NoneSpec | PeftSpec)

@@ -7,42 +7,55 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import BaseModel
 
 from adapters.cache import alone, is_sound, new_folder, read_sums
 from adapters.errors import ModelError
 from adapters.images import ImageSet
-from adapters.spec import Adaptation, BackboneSpec, TrainingSpec
+from adapters.spec import Adaptation, BackboneSpec, NoneSpec, PeftSpec, TrainingSpec, is_trained
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from adapters.backbones import Normalisation
     from adapters.classifier import Classifier
     from adapters.training import Progress
 
 RECIPE_VERSION = 1
-"""Raised when training code changes what a recipe gives."""
+"""Raised when training code, or a default in adapters.spec, changes what a recipe gives. A new option changes no key."""
 CARD = "card.json"
+PROBE = 8
+"""Images on which a loaded model is checked."""
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a backbone is trained here, from scratch."""
+
+    training: TrainingSpec
+    images: ImageSet
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone trained here, from scratch, on ``images``."""
+    """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``."""
 
     spec: BackboneSpec
-    training: TrainingSpec
-    images: ImageSet
+    pretraining: Pretraining | None
     seed: int
 
     @property
     def key(self) -> str:
-        """Content key of the trained weights."""
-        return _key("backbone", self.spec, self.training, self.images, self.seed)
+        """Content key of the weights. Raises ModelError if they are a file that cannot be read."""
+        if self.pretraining:
+            return _key("backbone", self.spec, self.pretraining.training, self.pretraining.images, self.seed)
+        return _key("weights", self.spec, _content(self.spec), self.seed)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines a model's weights."""
+    """All that determines a model's weights. ``images`` may be empty where nothing is trained: they still name the classes."""
 
     name: str
     backbone: Backbone
@@ -54,6 +67,8 @@ class Recipe:
     @property
     def key(self) -> str:
         """Content key of the trained weights; the name is no part of it."""
+        if not is_trained(self.adaptation):
+            return _key(self.backbone.key, self.adaptation, _content(self.adaptation), self.images.classes)
         return _key(self.backbone.key, self.adaptation, self.training, self.images, self.seed)
 
 
@@ -96,72 +111,144 @@ class Zoo:
     def load(self, recipe: Recipe) -> "Classifier":
         """The trained classifier, on the zoo's device, in eval mode.
 
-        Raises ModelError if its files are not those of its card.
+        Raises ModelError if its files are not those of its card, or if it is not what it claims to be.
         """
         from adapters.adaptation import load_adapted, weights_file
+        from adapters.checks import check_model
 
         card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
         if card.sha256 != _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights_file(folder)):
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
-        network = load_adapted(self._fresh_network(recipe), self.cache / "models" / recipe.key)
-        return self._classifier(recipe, network).eval()
+        network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
+        classifier = self._classifier(recipe, network).eval()
+        check_model(classifier, _probe(recipe.images).to(classifier.device))
+        return classifier
 
     def _train(self, recipe: Recipe) -> Card:
-        from adapters.adaptation import adapt, save_adapted
+        from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
+        from adapters.checks import check_input
         from adapters.training import fit
 
-        network = adapt(self._fresh_network(recipe), recipe.adaptation, recipe.seed)
+        network = self._fresh_network(recipe)
+        parameters = count_parameters(network, trainable=False)
+        network = adapt(network, recipe.adaptation, recipe.seed)
+        check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
-        losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=self.announce(recipe.name))
+        check_input(classifier, recipe.images.input_shape)
+        losses, state = [], self._state(recipe.key)
+        if is_trained(recipe.adaptation):
+            announce = self.announce(recipe.name)
+            losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), folder)
             sha = _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights)
-            card = _card(network, recipe.adaptation.method, sha, losses)
+            trainable = count_parameters(network, trainable=True)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
             _write_card(folder, card)
+        state.unlink(missing_ok=True)
         return card
 
     def _fresh_network(self, recipe: Recipe) -> "nn.Module":
-        """The pretrained backbone with a new head, before adaptation."""
-        from safetensors.torch import load_file
+        """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
+        from adapters.backbones import find_head, load_backbone, replace_head
 
-        from adapters.adaptation import build_backbone, replace_head
-
-        weights = self._ensure_backbone(recipe.backbone)
-        backbone = recipe.backbone
-        network = build_backbone(backbone.spec, len(backbone.images.classes), backbone.seed)
-        network.load_state_dict(load_file(weights))
-        return replace_head(network, len(recipe.images.classes)).requires_grad_(False)
+        network = load_backbone(recipe.backbone.spec, self._ensure_backbone(recipe.backbone))
+        has, wanted = find_head(network)[1].out_features, len(recipe.images.classes)
+        if not is_trained(recipe.adaptation) and has == wanted:
+            return network
+        if isinstance(recipe.adaptation, NoneSpec):
+            raise ModelError(
+                f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
+                "or adapt the backbone"
+            )
+        return replace_head(network, wanted)
 
     def _ensure_backbone(self, backbone: Backbone) -> Path:
+        """The file with the backbone's weights, which are trained or fetched first if need be."""
         from adapters.adaptation import WEIGHTS
 
         folder = self.cache / "backbones" / backbone.key
         if _read_card(folder) is None:
             with alone(folder, "the backbone"):
                 if _read_card(folder) is None:
-                    self._train_backbone(backbone, folder)
+                    (self._pretrain if backbone.pretraining else self._fetch)(backbone, folder)
         return folder / WEIGHTS
 
-    def _train_backbone(self, backbone: Backbone, folder: Path) -> None:
-        from adapters.adaptation import build_backbone, save_adapted
+    def _pretrain(self, backbone: Backbone, folder: Path) -> None:
+        from adapters.backbones import build_backbone, normalisation
         from adapters.training import fit
 
-        classes = len(backbone.images.classes)
+        assert backbone.pretraining is not None  # noqa: S101 (the caller has looked)
+        images = backbone.pretraining.images
+        classes = len(images.classes)
         network = build_backbone(backbone.spec, classes, backbone.seed)
-        classifier = self._wrap(network, backbone.spec, classes)
-        announce = self.announce(f"backbone ({classes} source classes)")
-        losses = fit(classifier, backbone.images, backbone.training, seed=backbone.seed, progress=announce)
+        classifier = self._wrap(network, normalisation(backbone.spec), classes)
+        announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
+        training = backbone.pretraining.training
+        losses = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
+        self._keep(backbone, folder, network.cpu(), "scratch", losses)
+        state.unlink(missing_ok=True)
+
+    def _fetch(self, backbone: Backbone, folder: Path) -> None:
+        from adapters.backbones import fetch_backbone
+
+        network = fetch_backbone(backbone.spec, backbone.seed)
+        self._keep(backbone, folder, network, "pretrained" if backbone.spec.weights else "random", [])
+
+    def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", method: str, losses: list[float]) -> None:
+        from adapters.adaptation import WEIGHTS, count_parameters
+        from adapters.backbones import normalisation, save_backbone
+
         with new_folder(folder) as temporary:
-            weights = save_adapted(network.cpu(), temporary)
-            _write_card(temporary, _card(network, "scratch", _sha256(backbone.spec, weights), losses))
+            # Fetched weights carry their normalisation, which is thus part of the content of every model built on them.
+            norm = None if backbone.pretraining else normalisation(backbone.spec)
+            save_backbone(network, temporary / WEIGHTS, norm)
+            count = count_parameters(network, trainable=False)
+            _write_card(temporary, Card(_sha256(backbone.spec, temporary / WEIGHTS), method, count, count, tuple(losses)))
+
+    def _state(self, key: str) -> Path:
+        """Where an unfinished training of ``key`` is kept."""
+        return self.cache / "unfinished" / f"{key}.pt"
 
     def _classifier(self, recipe: Recipe, network: "nn.Module") -> "Classifier":
-        return self._wrap(network, recipe.backbone.spec, len(recipe.images.classes))
+        from adapters.backbones import normalisation, saved_normalisation
 
-    def _wrap(self, network: "nn.Module", spec: BackboneSpec, num_classes: int) -> "Classifier":
+        saved = saved_normalisation(self._ensure_backbone(recipe.backbone))
+        return self._wrap(network, saved or normalisation(recipe.backbone.spec), len(recipe.images.classes))
+
+    def _wrap(self, network: "nn.Module", norm: "Normalisation", num_classes: int) -> "Classifier":
         from adapters.classifier import Classifier
 
-        return Classifier(network, mean=spec.mean, std=spec.std, num_classes=num_classes).to(self.device)
+        return Classifier(network, mean=norm.mean, std=norm.std, num_classes=num_classes).to(self.device)
+
+
+def _probe(images: ImageSet) -> "Tensor":
+    """A few images to try a model on: of ``images``, or noise where there are none. N x 3 x H x W in [0, 1]."""
+    import torch
+
+    if len(images) >= PROBE:
+        return torch.from_numpy(np.divide(images.images[:PROBE], 255, dtype=np.float32))
+    return torch.rand(PROBE, *images.input_shape, generator=torch.Generator().manual_seed(0))
+
+
+def _content(spec: BackboneSpec | Adaptation) -> str | None:
+    """The content hash of the weights file or adapter folder that ``spec`` names; None where it names neither."""
+    if isinstance(spec, PeftSpec):
+        from adapters.peft_folder import content_hash
+
+        return content_hash(spec.path)
+    if isinstance(spec, BackboneSpec) and spec.weights_file:
+        from adapters.weights import content_hash_of
+
+        return content_hash_of(spec.weights_file)
+    return None
+
+
+def _whereabouts(spec: BaseModel) -> set[str]:
+    """The fields of ``spec`` that only say where something lies: its content is hashed in their place."""
+    if isinstance(spec, PeftSpec):
+        return {"path"}
+    return {"weights"} if isinstance(spec, BackboneSpec) and spec.weights_file else set()
 
 
 def _key(*parts: object) -> str:
@@ -173,24 +260,16 @@ def _key(*parts: object) -> str:
 
 def _canonical(part: object) -> str:
     if isinstance(part, BaseModel):
-        return part.model_dump_json()
+        return part.model_dump_json(exclude_defaults=True, exclude=_whereabouts(part))
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
 def _sha256(spec: BaseModel, *files: Path) -> str:
     """Content hash of a model: how it is put together and the bytes of its weights."""
-    digest = hashlib.sha256(spec.model_dump_json().encode())
+    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode())
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _card(network: "nn.Module", method: str, sha256: str, losses: list[float]) -> Card:
-    from adapters.adaptation import count_parameters
-
-    trainable = count_parameters(network, trainable=True)
-    added = sum(p.numel() for name, p in network.named_parameters() if "lora_" in name)
-    return Card(sha256, method, trainable, count_parameters(network, trainable=False) - added, tuple(losses))
 
 
 def _read_card(folder: Path) -> Card | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
 from bench.provenance import version_of
-from bench.suite import load_suite, shipped_suites
+from bench.suite import Suite, load_suite, shipped_suites
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,29 @@ def libraries() -> Listing:
 def models() -> Listing:
     """The models that the shipped suites declare."""
     rows = [
-        (suite.name, model.name, suite.backbone.architecture, model.adaptation.method)
+        (suite.name, model.name, _backbone(suite), model.adaptation.method)
         for suite in map(load_suite, shipped_suites())
         for model in suite.models
     ]
     return Listing("models of the shipped suites", ("suite", "model", "backbone", "adaptation"), rows)
 
 
+def _backbone(suite: Suite) -> str:
+    origin = suite.backbone.weights or ("trained here" if suite.backbone.pretrain else "random")
+    return f"{suite.backbone.architecture}, {origin}"
+
+
 def data() -> Listing:
-    """The data sets."""
-    rows = [("digits", "1,797", "10", "none: bundled with scikit-learn")]
-    return Listing("data", ("source", "images", "classes", "download"), rows)
+    """The data sets. The data root is --data-root, or $BENCH_DATA, or the cache folder."""
+    rows = [
+        ("digits", "1,797", "10", "bundled with scikit-learn"),
+        ("imagenet-samples", "20, no training images", "1,000", "bundled with Foolbox"),
+        ("tiny-imagenet", "100,000 + 10,000", "200", "tiny-imagenet-200/ in the official layout; downloaded if missing"),
+        ("cifar10", "50,000 + 10,000", "10", "cifar10/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
+        ("cifar100", "50,000 + 10,000", "100", "cifar100/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
+        ("imagefolder", "yours", "yours", "PATH/{train,test}/CLASS/, or PATH/CLASS/, which is halved"),
+    ]
+    return Listing("data", ("source", "images", "classes", "where, under the data root"), rows)
 
 
 def suites() -> Listing:

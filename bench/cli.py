@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from adapters.errors import ModelError
 from bench import __version__, cli_compare, cli_report
 from bench.errors import Exit, UserError
 from bench.interrupt import Interrupted
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except UserError as error:
         return _fail(str(error), error.exit_code)
+    except ModelError as error:
+        return _fail(str(error), Exit.USAGE)
     except Interrupted as stop:
         return _fail(f"interrupted ({stop}); what is finished is stored, the same command goes on from there", stop.exit_code)
     except KeyboardInterrupt:
@@ -82,6 +85,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
@@ -109,7 +113,9 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = load_suite(find_suite(options.suite))
     device = pipeline.choose_device(options.device)
-    how = pipeline.Options(options.results, device, options.only, options.fresh, options.save_adversarials)
+    how = pipeline.Options(
+        options.results, device, options.only, options.fresh, options.save_adversarials, data_root=options.data_root
+    )
     if options.dry_run:
         from bench.preview import preview
         from bench.render.listing import preview_table

@@ -29,7 +29,7 @@ class UnitPreview:
 
 def preview(suite: Suite, options: Options) -> list[UnitPreview]:
     """Every unit of ``suite`` that ``options.only`` matches. Trains, attacks and writes nothing."""
-    job = make_job(suite)
+    job = make_job(suite, options.places)
     zoo = Zoo(options.cache, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
     units = make_units(suite, {m: card or UNTRAINED for m, card in found.items()}, job.samples.content_hash)

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+QUIET = 30.0
+"""Seconds after which a training that is not watched on a terminal says again how far it is."""
+
 
 class Progress:
     """Shows training and attacking as they go."""
@@ -29,8 +32,13 @@ class Progress:
         started = time.monotonic()
         self.bars.start()
         task = self.bars.add_task(f"training {title}", total=None)
+        said = started
 
         def epoch(done: int, total: int, loss: float) -> None:
+            nonlocal said
+            if done < total and time.monotonic() - said > QUIET:
+                said = time.monotonic()
+                self._say(f"training {title}: epoch {done} of {total}, loss {loss:.3f}, {said - started:.0f} s")
             self.bars.update(task, completed=done, total=total, description=f"training {title}  loss {loss:.3f}")
             if done == total:
                 self._say(f"trained {title}: {total} epochs, loss {loss:.3f}, {time.monotonic() - started:.0f} s")

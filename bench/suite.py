@@ -18,6 +18,7 @@ from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import UserError
 from bench.gate import Gate
+from bench.matrix import Matrix, expand
 
 MAX_ERRORS = 20
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
@@ -33,9 +34,15 @@ class PretrainSpec(Strict):
 
 
 class SuiteBackbone(BackboneSpec):
-    """The network that every model of the suite adapts."""
+    """The network that every model of the suite adapts: with published weights, with those of a file, or trained here."""
 
-    pretrain: PretrainSpec
+    pretrain: PretrainSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SuiteBackbone":
+        if self.weights and self.pretrain:
+            raise PydanticCustomError("origin", "has both weights and pretrain; give one of them")
+        return self
 
 
 class ModelSpec(Strict):
@@ -58,7 +65,8 @@ class Suite(Strict):
     data: DataSpec
     backbone: SuiteBackbone
     training: TrainingSpec = TrainingSpec()
-    models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
+    models: tuple[ModelSpec, ...] = ()
+    matrix: Matrix | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
     eps: EpsGrid
@@ -77,7 +85,8 @@ class Suite(Strict):
     @model_validator(mode="before")
     @classmethod
     def _inherit_training(cls, data: Any) -> Any:
-        """Give each model the suite's training, but for the keys that it sets itself."""
+        """Write the matrix out, and give each model the suite's training, but for the keys that it sets itself."""
+        data = expand(data) if isinstance(data, dict) else data
         if not isinstance(data, dict) or not isinstance(data.get("models"), list):
             return data
         common = data.get("training")
@@ -86,6 +95,8 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Suite":
+        if not self.models:
+            raise _error(("models",), "there is no model; give at least one in models, or a matrix of them")
         _unique([m.name for m in self.models], ("models",), "model name")
         _unique([a.label for a in self.attacks], ("attacks",), "attack name")
         _unique(list(self.seeds), ("seeds",), "seed")

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from adapters.adaptation import adapt, build_backbone, count_parameters, replace_head
+from adapters.adaptation import adapt, count_parameters
+from adapters.backbones import build_backbone, replace_head
 from adapters.classifier import predict
 from adapters.errors import ModelError
 from adapters.lossless import lossless, max_difference
 from adapters.spec import BackboneSpec, FullSpec, LoraSpec, TrainingSpec
-from adapters.zoo import Backbone, Recipe, Zoo
+from adapters.zoo import Backbone, Pretraining, Recipe, Zoo
 from bench import data
 from bench.data import DataSpec
 
@@ -31,7 +32,7 @@ def recipe(adaptation: FullSpec | LoraSpec) -> Recipe:
     """A model adapted to sixes and sevens from a backbone of zeros and ones, in seconds."""
     source = data.load(DataSpec(classes=(0, 1), size=16), "all").take(np.arange(64))
     target = data.load(DataSpec(classes=(6, 7), size=16), "train").take(np.arange(64))
-    return Recipe("model", Backbone(BackboneSpec(), QUICK, source, 0), adaptation, QUICK, target, 0)
+    return Recipe("model", Backbone(BackboneSpec(), Pretraining(QUICK, source), 0), adaptation, QUICK, target, 0)
 
 
 def silent(_: str) -> Callable[[int, int, float], None]:

@@ -1,60 +1,209 @@
-"""The embedded data set."""
+"""Data sources: what is chosen, that it is stable, and what a user is told when something is missing or broken."""
+
+import hashlib
+import http.server
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from bench import data
-from bench.data import DataSpec
-from bench.data.choose import balanced, halves
+from bench.data import DataSpec, Places, tiny_imagenet
+from bench.data import decoded as decoding
+from bench.errors import UserError
+
+WNIDS = ("n03", "n01", "n02")
 
 
-def test_train_and_test_are_disjoint_halves_of_the_chosen_classes() -> None:
-    spec = DataSpec(classes=(1, 3, 5, 7, 9))
-    train, test, both = (data.load(spec, split) for split in ("train", "test", "all"))
+def write_image(file: Path, colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(file)
+
+
+def write_tiny(folder: Path) -> Path:
+    """Three classes in the official layout; image i of class c is the flat colour (40 c, 10 i, 0)."""
+    for c, wnid in enumerate(WNIDS):
+        for i in range(12):
+            write_image(folder / "train" / wnid / "images" / f"{wnid}_{i}.png", (40 * c, 10 * i, 0))
+    rows = []
+    for i in range(9):
+        name, wnid = f"val_{i}.png", WNIDS[i % 3]
+        write_image(folder / "val" / "images" / name, (40 * (i % 3), 10 * i, 255))
+        rows.append(f"{name}\t{wnid}\t0\t0\t62\t62")
+    (folder / "wnids.txt").write_text("\n".join(WNIDS))
+    (folder / "val" / "val_annotations.txt").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    write_tiny(tmp_path / tiny_imagenet.FOLDER)
+    return Places(tmp_path, tmp_path / "decoded")
+
+
+def tiny(**options: object) -> DataSpec:
+    return DataSpec.model_validate({"source": "tiny-imagenet", **options})
+
+
+def test_digits_are_the_same_as_ever() -> None:
+    spec = DataSpec(classes=(1, 3, 5, 7, 9), samples=160)
+    found = data.load(spec, "test")
+    assert found.content_hash == "91cc7a2c5367c186bfac7c9088a817898c85919f04c2ffcc6a7be8bf05cb1fe9"
+
+
+def test_tiny_imagenet_is_read_from_its_official_layout(places: Places) -> None:
+    train = data.load(tiny(classes=["n02", "n03"]), "train", places)
+    assert (len(train), train.classes, train.input_shape) == (24, ("n02", "n03"), (3, 64, 64))
+    # n03 comes first in wnids.txt, and file 10 after file 9
+    assert train.ids[:2] == ("tiny-imagenet-200/train/n03/images/n03_0.png", "tiny-imagenet-200/train/n03/images/n03_1.png")
+    np.testing.assert_array_equal(train.labels, [1] * 12 + [0] * 12)
+    np.testing.assert_array_equal(train.images[11, :, 0, 0], [0, 110, 0])
+    np.testing.assert_array_equal(train.images[12, :, 5, 5], [80, 0, 0])
+
+
+def test_the_validation_images_are_the_test_set_and_never_trained_on(places: Places) -> None:
+    test = data.load(tiny(classes=2, samples=5), "test", places)
+    assert test.classes == ("n03", "n01")
+    assert sorted(test.labels) == [0, 0, 0, 1, 1]
+    assert (test.images[:, 2] == 255).all()
+    for split in ("train", "all"):
+        assert not (data.load(tiny(), split, places).images[:, 2] == 255).any()
+
+
+def test_source_and_target_share_no_class(places: Places) -> None:
+    source = data.load(tiny(exclude=["n01"]), "all", places)
+    assert source.classes == ("n03", "n02")
+    assert not any("n01" in name for name in source.ids)
+
+
+def test_train_per_class_draws_by_seed(places: Places) -> None:
+    first = data.load(tiny(train_per_class=4), "train", places)
+    again = data.load(tiny(train_per_class=4), "train", places)
+    other = data.load(tiny(train_per_class=4, seed=1), "train", places)
+    np.testing.assert_array_equal(np.bincount(first.labels), [4, 4, 4])
+    assert first.ids == again.ids != other.ids
+
+
+def test_images_are_scaled_on_the_short_side_and_cropped() -> None:
+    picture = Image.new("RGB", (40, 20))
+    picture.paste((255, 0, 0), (10, 0, 30, 20))
+    pixels = np.asarray(decoding.fit(picture, 20))
+    assert pixels.shape == (20, 20, 3)
+    assert (pixels == (255, 0, 0)).all()
+
+
+def test_decoded_pixels_are_kept_until_a_file_changes(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = data.load(tiny(size=8), "train", places)
+    monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
+    assert data.load(tiny(size=8), "train", places).content_hash == first.content_hash
+    monkeypatch.undo()
+    write_image(places.root / tiny_imagenet.FOLDER / "train/n03/images/n03_0.png", (1, 2, 3))
+    changed = data.load(tiny(size=8), "train", places)
+    np.testing.assert_array_equal(changed.images[0, :, 0, 0], [1, 2, 3])
+    assert changed.content_hash != first.content_hash
+
+
+def test_a_torn_cache_file_is_decoded_again(places: Places) -> None:
+    first = data.load(tiny(), "train", places)
+    assert places.cache is not None
+    (kept,) = places.cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:200])
+    assert data.load(tiny(), "train", places).content_hash == first.content_hash
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("wnids.txt", r"wnids.txt: missing.*download http://cs231n.*md5 90528d7c.*--data-root"),
+        ("val/val_annotations.txt", r"val_annotations.txt: missing.*download http"),
+        ("val/images/val_3.png", r"val_3.png: listed in val_annotations.txt but missing"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_manual_step(places: Places, broken: str, message: str) -> None:
+    (places.root / tiny_imagenet.FOLDER / broken).unlink()
+    with pytest.raises(UserError, match=message):
+        data.load(tiny(), "test", places)
+
+
+def test_a_truncated_image_is_named(places: Places) -> None:
+    file = places.root / tiny_imagenet.FOLDER / "train/n01/images/n01_7.png"
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(UserError, match=r"n01_7.png: not a readable image"):
+        data.load(tiny(), "train", places)
+
+
+def test_an_unknown_class_is_named(places: Places) -> None:
+    with pytest.raises(UserError, match=r"no class 'n04'; did you mean"):
+        data.load(tiny(classes=["n04", "n01"]), "train", places)
+    with pytest.raises(UserError, match=r"4 asked for, but there are 3"):
+        data.load(tiny(classes=4), "train", places)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(address, md5) of an archive in the official layout."""
+    folder = tmp_path_factory.mktemp("server")
+    made = write_tiny(tmp_path_factory.mktemp("made") / tiny_imagenet.FOLDER)
+    archive = folder / "tiny-imagenet-200.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for file in sorted(made.rglob("*.*")):
+            opened.write(file, file.relative_to(made.parent))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/{archive.name}", hashlib.md5(archive.read_bytes()).hexdigest()  # noqa: S324
+    server.shutdown()
+
+
+def test_tiny_imagenet_is_downloaded_and_checked(
+    served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_imagenet, "URL", served[0])
+    with pytest.raises(UserError, match="the download failed"):  # the checksum of the real archive does not fit
+        data.load(tiny(), "train", Places(tmp_path))
+    assert not (tmp_path / tiny_imagenet.FOLDER).exists()
+    monkeypatch.setattr(tiny_imagenet, "MD5", served[1])
+    assert len(data.load(tiny(), "train", Places(tmp_path))) == 36
+
+
+def test_without_a_network_the_manual_step_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_imagenet, "URL", "http://127.0.0.1:9/tiny-imagenet-200.zip")
+    with pytest.raises(UserError, match=r"the download failed .*; download http://127.0.0.1:9/.* and unpack it"):
+        data.load(tiny(), "train", Places(tmp_path))
+
+
+def test_cifar10_as_folders(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 2)):
+        for name in ("cat", "airplane"):
+            for i in range(count):
+                write_image(tmp_path / "cifar10" / split / name / f"{i}.png", (i, i, i), (32, 32))
+    spec = DataSpec(source="cifar10")
+    assert data.load(spec, "train", Places(tmp_path)).classes == ("airplane", "cat")
+    assert data.load(spec, "test", Places(tmp_path)).ids[0] == "cifar10/test/airplane/0.png"
+
+
+def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for i in range(10):
+            write_image(tmp_path / "mine" / name / f"{i}.png", (i, i, i), (16, 16))
+    spec = DataSpec(source="imagefolder", path="mine", size=16)
+    train, test = (data.load(spec, split, Places(tmp_path)) for split in ("train", "test"))
+    assert (len(train), len(test)) == (10, 10)
     assert not set(train.ids) & set(test.ids)
-    assert set(train.ids) | set(test.ids) == set(both.ids)
-    assert len(both) == 906
-    assert abs(len(train) - len(test)) <= 5
-    assert train.classes == ("1", "3", "5", "7", "9")
-    assert set(np.unique(test.labels)) == {0, 1, 2, 3, 4}
 
 
-def test_images_are_rgb_in_the_unit_range_and_labels_are_those_of_scikit_learn() -> None:
-    from sklearn.datasets import load_digits
-
-    images = data.load(DataSpec(classes=(4, 2), size=24), "all")
-    assert images.x.shape == (len(images), 3, 24, 24)
-    assert images.x.dtype == np.float32
-    assert images.x.min() == 0
-    assert images.x.max() == 1
-    digits = load_digits()
-    for sample, label in zip(images.ids, images.labels, strict=True):
-        assert digits.target[int(sample.split("/")[1])] == (4, 2)[label]
-
-
-def test_samples_are_balanced_and_the_same_every_time() -> None:
-    spec = DataSpec(classes=(0, 1, 2, 3), samples=50)
-    test = data.load(spec, "test")
-    assert sorted(np.bincount(test.labels)) == [12, 12, 13, 13]
-    assert data.load(spec, "test").content_hash == test.content_hash
-    assert data.load(spec.model_copy(update={"seed": 1}), "test").content_hash != test.content_hash
-
-
-def test_the_content_hash_sees_pixels_labels_and_ids() -> None:
-    images = data.load(DataSpec(classes=(0, 1)), "test")
-    changed = images.images.copy()
-    changed[0, 0, 0, 0] ^= 1
-    others = [
-        type(images)(changed, images.labels, images.ids, images.classes),
-        type(images)(images.images, 1 - images.labels, images.ids, images.classes),
-        type(images)(images.images, images.labels, images.ids[::-1], images.classes),
-    ]
-    assert len({s.content_hash for s in [images, *others]}) == 4
-
-
-def test_choosing() -> None:
-    labels = np.array([0, 0, 0, 0, 1, 1, 2])
-    first, second = halves(labels, seed=0)
-    assert sorted([*first, *second]) == list(range(7))
-    assert list(np.bincount(labels[first], minlength=3)) == [2, 1, 0]
-    assert list(np.bincount(labels[balanced(labels, 4)])) == [2, 1, 1]
-    assert len(balanced(labels, 99)) == 7
+def test_the_bundled_imagenet_samples() -> None:
+    found = data.load(DataSpec(source="imagenet-samples"), "test")
+    assert (len(found), len(found.classes), found.input_shape) == (20, 1000, (3, 224, 224))
+    assert {found.classes[i] for i in found.labels} >= {"099 goose", "022 bald eagle", "243 bull mastiff"}
+    with pytest.raises(UserError, match="no training images"):
+        data.load(DataSpec(source="imagenet-samples"), "train")

@@ -1,12 +1,55 @@
 """Data declarations -> ImageSet."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from adapters.images import ImageSet
-from bench.data.digits import load_digits_set
+from bench.data.choose import Index, at_most_per_class, balanced, halves, pick_classes
+from bench.data.cifar import open_cifar
+from bench.data.decoded import decode
+from bench.data.digits import open_digits
+from bench.data.folder import open_folder
+from bench.data.imagenet_samples import open_imagenet_samples
+from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split
+from bench.data.tiny_imagenet import open_tiny_imagenet
 
-__all__ = ["DataSpec", "ImageSet", "Split", "load"]
+__all__ = ["SOURCES", "DataSpec", "ImageSet", "Places", "Split", "load"]
+
+SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
+    "digits": open_digits,
+    "tiny-imagenet": open_tiny_imagenet,
+    "cifar10": open_cifar,
+    "cifar100": open_cifar,
+    "imagefolder": open_folder,
+    "imagenet-samples": open_imagenet_samples,
+}
 
 
-def load(spec: DataSpec, split: Split) -> ImageSet:
-    """The images that ``spec`` declares, of its train split, its test split, or both ("all")."""
-    return load_digits_set(spec, split)
+def load(spec: DataSpec, split: Split, places: Places = NOWHERE, *, size: int | None = None) -> ImageSet:
+    """The images that ``spec`` declares, labelled 0, 1, ... in the order of its classes.
+
+    "all" is every image that may be trained on: a source with a test split of its own never gives it away. ``size`` is the
+    side in pixels where ``spec`` has none. Raises UserError, with the manual step, where the data are missing or broken.
+    """
+    raw = SOURCES[spec.source](spec, split, places)
+    names = pick_classes(raw.classes, spec.classes, spec.exclude)
+    index = _choose(raw, names, spec, split)
+    number = np.full(len(raw.classes), -1, dtype=np.int64)
+    number[[raw.classes.index(name) for name in names]] = np.arange(len(names))
+    pixels = decode(raw, index, spec.size or size or raw.native_size, places.cache)
+    return ImageSet(pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names))
+
+
+def _choose(raw: RawSet, names: list[str], spec: DataSpec, split: Split) -> Index:
+    """Positions of the samples of the classes ``names`` that belong to ``split``, within the limits of ``spec``."""
+    index = np.flatnonzero(np.isin(raw.labels, [raw.classes.index(name) for name in names]))
+    if not raw.divided and split != "all":
+        train, test = halves(raw.labels[index], seed=spec.seed)
+        index = index[train if split == "train" else test]
+    if split == "test":
+        return index[balanced(raw.labels[index], spec.samples)] if spec.samples else index
+    if spec.train_per_class:
+        return index[at_most_per_class(raw.labels[index], spec.train_per_class, seed=spec.seed)]
+    return index

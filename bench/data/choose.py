@@ -1,7 +1,12 @@
 """Choosing samples: the same choice for the same labels and seed, on every machine."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+
+from adapters.strict import did_you_mean
+from bench.errors import UserError
 
 Index = npt.NDArray[np.int64]
 
@@ -24,3 +29,31 @@ def balanced(labels: Index, count: int) -> Index:
         members = np.flatnonzero(labels == label)
         turn[members] = np.arange(len(members))
     return np.sort(np.argsort(turn, kind="stable")[:count])
+
+
+def at_most_per_class(labels: Index, count: int, *, seed: int) -> Index:
+    """Positions of at most ``count`` samples of each class, drawn at random by ``seed``."""
+    rng = np.random.default_rng(seed)
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]))
+
+
+def pick_classes(known: Sequence[str], asked: int | Sequence[int | str] | None, exclude: Sequence[int | str]) -> list[str]:
+    """The names in ``known`` that are asked for: a list, the first n, or all (None); never one in ``exclude``.
+
+    Raises UserError for a name that is not known, and where fewer than two classes are left.
+    """
+    for name in (*exclude, *(() if asked is None or isinstance(asked, int) else asked)):
+        if str(name) not in known:
+            raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}")
+    allowed = [name for name in known if name not in {str(e) for e in exclude}]
+    if isinstance(asked, int):
+        if asked > len(allowed):
+            raise UserError(f"data: classes: {asked} asked for, but there are {len(allowed)}")
+        return allowed[:asked]
+    chosen = allowed if asked is None else [str(name) for name in asked]
+    for name in chosen:
+        if name not in allowed:
+            raise UserError(f"data: class '{name}' is both in classes and in exclude")
+    if len(set(chosen)) < max(2, len(chosen)):
+        raise UserError("data: classes must be at least two, each given once")
+    return chosen

@@ -1,0 +1,164 @@
+"""Backbones: torchvision's and timm's networks, from scratch, pretrained, or from a local file."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from adapters.errors import ModelError
+from adapters.spec import RGB, BackboneSpec
+from adapters.strict import did_you_mean
+from adapters.weights import load_strictly, read_weights
+
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+TIMM = "timm/"
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is subtracted from each RGB channel of images in [0, 1], and what they are divided by."""
+
+    mean: RGB
+    std: RGB
+
+
+def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
+    """A randomly initialised ``spec.architecture`` with ``num_classes`` outputs. Raises ModelError for an unknown name."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _create(spec, pretrained=False, num_classes=num_classes)
+
+
+def fetch_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
+    """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``."""
+    if spec.weights is None:
+        return build_backbone(spec, 1000, seed)
+    if spec.weights_file:
+        return load_backbone(spec, spec.weights_file)
+    with _fetching(spec):
+        return _create(spec, pretrained=True)
+
+
+def load_backbone(spec: BackboneSpec, file: Path) -> nn.Module:
+    """``spec.architecture`` with the weights in ``file``, and as many outputs as they have."""
+    state = read_weights(file)
+    head, _ = find_head(build_backbone(spec, 2, 0))
+    if f"{head}.weight" not in state:
+        raise ModelError(f"{file}: has no {head}.weight, so these are not the weights of a {spec.architecture}")
+    network = build_backbone(spec, len(state[f"{head}.weight"]), 0)
+    load_strictly(network, state, str(file))
+    return network
+
+
+def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Module:
+    if spec.architecture.startswith(TIMM):
+        import timm
+
+        name = spec.architecture.removeprefix(TIMM)
+        if not timm.is_model(name):
+            raise ModelError(f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}")
+        network: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+        return network
+    _check_torchvision(spec.architecture)
+    weights = _torchvision_weights(spec) if pretrained else None
+    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=weights, **options)
+    return made
+
+
+def _check_torchvision(name: str) -> None:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ModelError(f"torchvision has no model '{name}'; {did_you_mean(name, known)}; timm's are written timm/NAME")
+
+
+def _torchvision_weights(spec: BackboneSpec) -> Any:
+    known = torchvision.models.get_model_weights(spec.architecture).__members__
+    if spec.weights not in known:
+        raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name a file")
+    return known[spec.weights]
+
+
+@contextmanager
+def _fetching(spec: BackboneSpec) -> Iterator[None]:
+    """A failed download becomes a ModelError that says how to go on without one."""
+    if spec.architecture.startswith(TIMM) and spec.weights != "pretrained":
+        raise ModelError(f"weights of {spec.architecture} are 'pretrained' or a file, not '{spec.weights}'")
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"the weights {spec.weights} of {spec.architecture} are not on this machine and cannot be downloaded "
+            f"({type(error).__name__}: {error}); download them elsewhere and name the file as backbone.weights, "
+            "or let the suite train its backbone (backbone.pretrain)"
+        ) from None
+
+
+def published_config(spec: BackboneSpec) -> tuple[Normalisation, int] | None:
+    """Normalisation and input size in pixels that the published weights were trained with; None for files and from scratch."""
+    if spec.weights is None or spec.weights_file:
+        return None
+    if spec.architecture.startswith(TIMM):
+        import timm
+
+        cfg = timm.get_pretrained_cfg(spec.architecture.removeprefix(TIMM))
+        return None if cfg is None else (Normalisation(cfg.mean, cfg.std), int(cfg.input_size[-1]))
+    _check_torchvision(spec.architecture)
+    preset = _torchvision_weights(spec).transforms()
+    return Normalisation(tuple(preset.mean), tuple(preset.std)), int(preset.crop_size[0])
+
+
+def normalisation(spec: BackboneSpec) -> Normalisation:
+    """What ``spec`` says; else what its weights were trained with; else ImageNet's."""
+    published = published_config(spec)
+    base = published[0] if published else Normalisation(IMAGENET_MEAN, IMAGENET_STD)
+    return Normalisation(spec.mean or base.mean, spec.std or base.std)
+
+
+def input_size(spec: BackboneSpec) -> int | None:
+    """The side in pixels that the published weights were trained with, if there are any."""
+    published = published_config(spec)
+    return published[1] if published else None
+
+
+def save_backbone(network: nn.Module, file: Path, norm: Normalisation | None = None) -> None:
+    """Write the state dict as safetensors, with the normalisation that belongs to the weights where there is one."""
+    metadata = {"normalisation": json.dumps(asdict(norm))} if norm else None
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, file, metadata)
+
+
+def saved_normalisation(file: Path) -> Normalisation | None:
+    """The normalisation written beside the weights in ``file``, if any."""
+    with safe_open(file, framework="pt") as opened:
+        written = (opened.metadata() or {}).get("normalisation")
+    return Normalisation(**{k: tuple(v) for k, v in json.loads(written).items()}) if written else None
+
+
+def find_head(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer. Raises ModelError if there is none."""
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ModelError("this backbone has no linear last layer; its head cannot be replaced")
+    return linear[-1]
+
+
+def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
+    """Give ``network`` a new last layer that starts at zero.
+
+    Zero, not random: an adapter on the head then holds all that was learnt, so that the adapter file and the backbone
+    file alone give the model back.
+    """
+    name, old = find_head(network)
+    head = nn.Linear(old.in_features, num_classes)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    network.set_submodule(name, head)
+    return network

@@ -1,0 +1,69 @@
+"""Checks on a built model, run every time one is built: the silent mistakes that make a robustness number meaningless."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from adapters.adaptation import has_effect, merged
+from adapters.classifier import Classifier
+from adapters.errors import ModelError
+from adapters.lossless import TOLERANCE, max_difference
+
+
+def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
+    """Raise ModelError unless the classifier takes images of ``shape`` (C, H, W) and gives one logit per class."""
+    size = " x ".join(map(str, shape))
+    classifier.eval()
+    try:
+        with torch.inference_mode():
+            logits = classifier(torch.zeros(1, *shape, device=classifier.device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"the backbone cannot take images of {size} ({reason}); set data.size to what it was made for"
+        ) from None
+    if logits.shape != (1, classifier.num_classes):
+        raise ModelError(
+            f"the model gives {tuple(logits.shape)} logits for one image, but the data have {classifier.num_classes} classes"
+        )
+
+
+def check_model(classifier: Classifier, probe: Tensor) -> None:
+    """Raise ModelError unless ``classifier`` is what it claims to be, as seen on ``probe`` (N x 3 x H x W, N >= 2).
+
+    That is: in eval mode; finite; the same for any batch size; its adapter active; the same merged as unmerged.
+    """
+    training = [name or "the model" for name, module in classifier.named_modules() if module.training]
+    if training:
+        raise ModelError(f"{training[0]} is in training mode: its answers would depend on chance or on the batch")
+    # TF32, a GPU's default for convolutions, rounds more coarsely than what these checks look for.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        _check_logits(classifier, probe)
+        _check_adapter(classifier, probe)
+
+
+@torch.inference_mode()
+def _check_logits(classifier: Classifier, probe: Tensor) -> None:
+    whole = classifier(probe)
+    single = torch.cat([classifier(probe[i : i + 1]) for i in range(len(probe))])
+    if not bool(torch.isfinite(whole).all()):
+        raise ModelError("the model's logits are not finite; its weights or normalisation are broken")
+    off = float((whole - single).abs().max() / whole.abs().max().clamp(min=1))
+    if off > TOLERANCE:
+        raise ModelError(f"the model's answer depends on the batch size: logits differ by {off:.1e}, relative")
+
+
+def _check_adapter(classifier: Classifier, probe: Tensor) -> None:
+    network = classifier.network
+    if hasattr(network, "disable_adapter") and not has_effect(network, (probe - classifier.mean) / classifier.std):
+        raise ModelError("the adapter has no effect: switching it off changes no logit")
+    off = max_difference(classifier, _merged_copy(classifier), probe)
+    if off > TOLERANCE:
+        raise ModelError(f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's")
+
+
+def _merged_copy(classifier: Classifier) -> nn.Module:
+    plain = copy.deepcopy(classifier)
+    plain.network = merged(plain.network)
+    return plain.eval()

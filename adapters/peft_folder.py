@@ -1,0 +1,84 @@
+"""Adapter folders in peft's own format: ours load in plain peft, and those of plain peft load here."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from adapters.errors import ModelError
+
+ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+
+
+def resolve_folder(path: str) -> Path:
+    """The folder ``path``, or the download of the Hub repository of that name. Raises ModelError if there is none."""
+    folder = Path(path)
+    if not folder.is_dir():
+        folder = _from_hub(path)
+    for name in (CONFIG_FILE, ADAPTER_FILE):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder}: no {name} here, so this is no adapter as peft saves it (safetensors only, no pickle)")
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
+    except HFValidationError:
+        raise ModelError(f"{name}: no such adapter folder, and no name of a Hub repository either") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{name}: no such adapter folder, and it cannot be fetched from the Hub ({type(error).__name__}); download it "
+            "elsewhere and name its folder"
+        ) from None
+
+
+def content_hash(path: str) -> str:
+    """sha256 over an adapter's configuration and weights."""
+    folder = resolve_folder(path)
+    digest = hashlib.sha256((folder / CONFIG_FILE).read_bytes())
+    digest.update((folder / ADAPTER_FILE).read_bytes())
+    return digest.hexdigest()
+
+
+def load_adapter(network: nn.Module, path: str) -> nn.Module:
+    """``network`` as a PeftModel with the adapter in ``path``. Raises ModelError if the two do not belong together."""
+    from peft import PeftModel
+
+    folder = resolve_folder(path)
+    kept = _keys(folder / ADAPTER_FILE)
+    try:
+        adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True)
+    except (ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        reason = next((line for line in lines if "size mismatch" in line), lines[0])[:300]
+        raise ModelError(f"{folder}: this adapter does not fit the backbone: {reason}") from None
+    _check_keys(folder, adapted, kept)
+    return adapted
+
+
+def _keys(file: Path) -> set[str]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return set(opened.keys())
+    except SafetensorError as error:
+        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy it again") from None
+
+
+def _check_keys(folder: Path, adapted: nn.Module, kept: set[str]) -> None:
+    """Peft only warns when weights of the adapter find no place, or places get no weights; here either is an error."""
+    from peft import get_peft_model_state_dict
+
+    wanted = set(get_peft_model_state_dict(adapted))
+    if wanted != kept:
+        unplaced, unfilled = sorted(kept - wanted), sorted(wanted - kept)
+        example = f"'{unplaced[0]}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
+        raise ModelError(
+            f"{folder}: this adapter belongs to another backbone: {example} ({len(unplaced) + len(unfilled)} such)"
+        )

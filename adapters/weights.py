@@ -1,0 +1,70 @@
+"""Weight files, read without running anything in them."""
+
+import hashlib
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from adapters.errors import ModelError
+
+SHOWN = 6
+"""Names that an error lists before it says how many more there are."""
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The state dict in ``file`` (safetensors, or what torch loads with weights_only). Raises ModelError if it is unsafe."""
+    if not file.is_file():
+        raise ModelError(f"{file}: no such weights file")
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
+    except UnpicklingError as error:
+        reason = str(error).partition("Please file")[0].splitlines()[-1].strip() or "it holds more than tensors"
+        raise ModelError(
+            f"{file}: refused, since loading it could run code ({reason}); save the plain state dict instead, best with "
+            "safetensors.torch.save_file(model.state_dict(), ...)"
+        ) from None
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ModelError(f"{file}: not a whole weights file ({error}); copy or download it again") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{file}: not a plain state dict (name -> tensor); save model.state_dict() alone")
+    return state
+
+
+def content_hash_of(file: Path) -> str:
+    """sha256 of the bytes of ``file``. Raises ModelError if there is none."""
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file")
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_strictly(network: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    """Put ``state`` onto ``network``; raises ModelError listing what is missing, what is left over, and which shapes differ."""
+    wanted = network.state_dict()
+    shapes = [
+        f"{k} is {_shape(state[k])}, not {_shape(v)}" for k, v in wanted.items() if k in state and state[k].shape != v.shape
+    ]
+    problems = {
+        "missing": [name for name in wanted if name not in state],
+        "unknown": [name for name in state if name not in wanted],
+        "of another shape": shapes,
+    }
+    listed = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
+    if listed:
+        raise ModelError(f"{what} does not fit this network; {'; '.join(listed)}")
+    network.load_state_dict(state)
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a number"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,46 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images, 32 x 32."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from bench.data.folder import class_folders
+from bench.data.raw import Places, RawSet
+from bench.data.spec import DataSpec, Split
+from bench.errors import UserError
+
+
+def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
+    """``cifar10/`` (or ``cifar100/``) under the data root as folders of images, else torchvision's archive, downloaded."""
+    folder = places.root / spec.source
+    if (folder / "train").is_dir():
+        return class_folders(folder, split, native_size=32)
+    bundle = _torchvision(spec.source, split, places)
+    pixels: np.ndarray = bundle.data  # type: ignore[attr-defined]
+    return RawSet(
+        classes=tuple(bundle.classes),  # type: ignore[attr-defined]
+        labels=np.asarray(bundle.targets, dtype=np.int64),  # type: ignore[attr-defined]
+        ids=tuple(f"{spec.source}/{split}/{i:05d}" for i in range(len(pixels))),
+        image=lambda i: Image.fromarray(pixels[i]),
+        native_size=32,
+    )
+
+
+def _torchvision(source: str, split: Split, places: Places) -> object:
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    family = {"cifar10": CIFAR10, "cifar100": CIFAR100}[source]
+    read: Callable[..., object] = partial(family, str(places.root), train=split != "test")
+    try:
+        return read()
+    except RuntimeError:
+        pass  # not there, or broken: fetched below
+    try:
+        return read(download=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{places.root / family.base_folder}: missing or broken, and the download failed ({error}); download {family.url} "
+            f"(md5 {family.tgz_md5}) and unpack it in {places.root}; or mend --data-root"
+        ) from None

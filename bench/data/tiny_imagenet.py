@@ -1,0 +1,65 @@
+"""Tiny-ImageNet (Le & Yang 2015) in its official layout: 200 classes of 500 training and 50 validation images, 64 x 64.
+
+Its test labels were never published: the validation split is the test set here, as everywhere.
+"""
+
+import shutil
+from pathlib import Path
+
+from bench.data.folder import Labelled, from_files, images_in
+from bench.data.raw import Places, RawSet
+from bench.data.spec import DataSpec, Split
+from bench.errors import UserError
+
+FOLDER = "tiny-imagenet-200"
+URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+
+
+def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
+    """The training or the validation images; classes are WordNet ids in the order of wnids.txt."""
+    folder = places.root / FOLDER
+    if not folder.is_dir():
+        _download(places.root)
+    classes = _read(folder / "wnids.txt").split()
+    files = _validation(folder) if split == "test" else _training(folder, classes)
+    return from_files(folder, files, classes, native_size=64)
+
+
+def _training(folder: Path, classes: list[str]) -> list[Labelled]:
+    return [(file, name) for name in classes for file in images_in(folder / "train" / name / "images")]
+
+
+def _validation(folder: Path) -> list[Labelled]:
+    rows = [line.split("\t") for line in _read(folder / "val" / "val_annotations.txt").splitlines()]
+    files = [(folder / "val" / "images" / row[0], row[1]) for row in rows]
+    for file, _ in files:
+        if not file.is_file():
+            raise UserError(f"{file}: listed in val_annotations.txt but missing; {_by_hand(folder.parent)}")
+    return files
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        raise UserError(f"{file}: missing, so the data set is incomplete; {_by_hand(file.parents[1])}") from None
+
+
+def _by_hand(root: Path) -> str:
+    return f"download {URL} (md5 {MD5}) and unpack it, so that {root / FOLDER / 'wnids.txt'} exists; or mend --data-root"
+
+
+def _download(root: Path) -> None:
+    """Fetch and unpack the official archive; the folder appears whole or not at all."""
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    unpacked = root / f".{FOLDER}.new"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        download_and_extract_archive(URL, str(root), str(unpacked), md5=MD5)
+        (unpacked / FOLDER).rename(root / FOLDER)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{root / FOLDER}: missing, and the download failed ({error}); {_by_hand(root)}") from None
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)

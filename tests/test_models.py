@@ -1,0 +1,346 @@
+"""Backbones and adaptations: what trains, what is kept, what peft reads of ours and we of peft's, and what is refused."""
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from adapters.adaptation import adapt, check_trainable, count_parameters, merged
+from adapters.atoms import AtomConv2d
+from adapters.backbones import build_backbone, find_head, input_size, normalisation, replace_head
+from adapters.checks import check_model
+from adapters.classifier import Classifier
+from adapters.errors import ModelError
+from adapters.images import ImageSet
+from adapters.lossless import TOLERANCE, lossless, max_difference
+from adapters.spec import Adaptation, BackboneSpec, FullSpec, HeadSpec, LoraSpec, NoneSpec, PeftSpec, TrainingSpec
+from adapters.zoo import Backbone, Recipe, Zoo
+
+X = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+CLASSES = ("a", "b", "c")
+
+
+def images(count: int = 24) -> ImageSet:
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 100, (count, 3, 32, 32)) + 70 * labels[:, None, None, None]
+    return ImageSet(pixels.astype(np.uint8), labels, tuple(map(str, range(count))), CLASSES)
+
+
+def backbone(classes: int = 3) -> nn.Module:
+    """A ResNet18 with weights drawn at random, in eval mode."""
+    return build_backbone(BackboneSpec(), classes, 0).eval()
+
+
+def adaptation(**options: object) -> Adaptation:
+    return TypeAdapter(Adaptation).validate_python(options)
+
+
+def wrap(network: nn.Module) -> Classifier:
+    return Classifier(network, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=3).eval()
+
+
+def disturb(network: nn.Module) -> None:
+    """As if trained: move what is trainable."""
+    torch.manual_seed(1)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.02 * torch.randn_like(parameter)
+
+
+HEAD = 512 * 3 + 3
+METHODS = [
+    ({"method": "none"}, 0),
+    ({"method": "full"}, 11_178_051),
+    ({"method": "head"}, HEAD),
+    ({"method": "lora", "r": 8, "targets": ["fc"]}, 8 * (512 + 3)),
+    ({"method": "lora", "r": 8, "targets": ["fc", "conv1"]}, 8 * (512 + 3) + 8 * (3 * 49 + 64)),
+    ({"method": "lora", "r": 2, "targets": r"layer1\.\d\.conv\d"}, 4 * 2 * (64 * 9 + 64) + HEAD),
+    ({"method": "dora", "r": 4, "targets": ["conv1"]}, 4 * (3 * 49 + 64) + 64 + HEAD),
+    ({"method": "loha", "r": 2, "targets": ["fc"]}, 4 * 2 * 512 // 2 + 2 * 2 * 3),
+    ({"method": "lokr", "r": 8, "targets": ["conv1"]}, None),
+    ({"method": "boft", "targets": ["layer1.0.conv1"]}, None),
+    ({"method": "hra", "r": 4, "targets": ["conv1"]}, 4 * 3 * 49 + HEAD),
+    # 19 of ResNet18's 20 convolutions but the three 1 x 1 are spatial: 16 of 3 x 3 and the 7 x 7 stem
+    ({"method": "atoms"}, 16 * 81 + 49 * 49 + HEAD),
+]
+
+
+@pytest.mark.parametrize(("options", "count"), METHODS, ids=lambda o: str(o.get("method")) if isinstance(o, dict) else "")
+def test_exactly_the_meant_parameters_train_and_merging_changes_nothing(options: dict[str, object], count: int | None) -> None:
+    network = backbone()
+    with torch.no_grad():
+        before = network(X)
+    spec = adaptation(**options)
+    adapted = adapt(network, spec, 0)
+    check_trainable(adapted, spec)
+    if count is not None:
+        assert count_parameters(adapted, trainable=True) == count
+    with torch.no_grad():
+        torch.testing.assert_close(adapted.eval()(X), before, rtol=1e-4, atol=1e-4)
+    disturb(adapted)
+    classifier = wrap(adapted)
+    check_model(classifier, X)
+    assert max_difference(classifier, lossless(classifier, X), X) < TOLERANCE
+
+
+def test_oft_on_convolutions_merges_wrongly_in_peft_and_is_caught() -> None:
+    adapted = adapt(backbone(), adaptation(method="oft", blocks=8, targets=["layer1.0.conv1"]), 0)
+    disturb(adapted)
+    with pytest.raises(ModelError, match="merges wrongly"):
+        check_model(wrap(adapted), X)
+
+
+def test_targets_match_whole_names_only() -> None:
+    adapted = adapt(backbone(), adaptation(method="lora", targets=["conv1"]), 0)
+    touched = {name.split(".lora_")[0] for name, p in adapted.named_parameters() if "lora_" in name}
+    assert touched == {"base_model.model.conv1"}
+    with pytest.raises(ModelError, match="target 'conv9' is not a layer of this backbone; did you mean"):
+        adapt(backbone(), adaptation(method="lora", targets=["conv9"]), 0)
+    with pytest.raises(ModelError, match=r"targets 'conv\[' is not a regular expression"):
+        adapt(backbone(), adaptation(method="lora", targets="conv["), 0)
+    with pytest.raises(ModelError, match=r"targets 'conv' matches no whole layer name"):
+        adapt(backbone(), adaptation(method="lora", targets="conv"), 0)
+    with pytest.raises(ModelError, match="cannot learn the new head 'fc'"):
+        adapt(backbone(), adaptation(method="dora", targets=["fc"]), 0)
+
+
+class Unsteady(nn.Module):
+    """Says something else of the same image in another batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - x.mean(0)).flatten(1)[:, :3]
+
+
+def test_silent_mistakes_are_caught() -> None:
+    classifier = wrap(backbone())
+    check_model(classifier, X)
+    classifier.network.layer1.train()  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match=r"network.layer1 is in training mode"):
+        check_model(classifier, X)
+    with pytest.raises(ModelError, match="depends on the batch size"):
+        check_model(wrap(Unsteady()), X)
+    inactive = adapt(backbone(), adaptation(method="lora", targets=["fc"]), 0)  # untrained: B is zero
+    with pytest.raises(ModelError, match="the adapter has no effect"):
+        check_model(wrap(inactive), X)
+    broken = backbone()
+    broken.fc.weight.data[0, 0] = torch.nan  # type: ignore[union-attr, operator]
+    with pytest.raises(ModelError, match="not finite"):
+        check_model(wrap(broken), X)
+    wrong = adapt(backbone(), HeadSpec(method="head"), 0)
+    wrong.conv1.requires_grad_(True)
+    with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
+        check_trainable(wrong, HeadSpec(method="head"))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The weights of a ResNet18 with three classes."""
+    file = tmp_path / "backbone.safetensors"
+    save_file(backbone().state_dict(), file)
+    return file
+
+
+def recipe(weights: Path | str, spec: Adaptation, shown: ImageSet | None = None, epochs: int = 1) -> Recipe:
+    base = Backbone(BackboneSpec(weights=str(weights), mean=(0.5,) * 3, std=(0.5,) * 3), None, 0)
+    return Recipe("m", base, spec, TrainingSpec(epochs=epochs, batch_size=8), shown or images(), 0)
+
+
+def zoo(tmp_path: Path) -> Zoo:
+    return Zoo(tmp_path / "cache", lambda _: lambda *_: None)
+
+
+@pytest.mark.parametrize("method", ["full", "head", "atoms", "lora"])
+def test_a_reloaded_model_is_the_trained_one(method: str, weights: Path, tmp_path: Path) -> None:
+    targets = {"targets": ["fc", "conv1"]} if method == "lora" else {}
+    made = recipe(weights, adaptation(method=method, **targets))
+    models = zoo(tmp_path)
+    first = models.load(made)
+    again = zoo(tmp_path).load(made)
+    assert torch.equal(first(X), again(X))
+    assert models.card(made) == zoo(tmp_path).ensure(made)
+    assert not list((tmp_path / "cache" / "unfinished").glob("*"))
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(weights: Path, tmp_path: Path) -> None:
+    made = recipe(weights, HeadSpec(method="head"), epochs=3)
+    seen: list[int] = []
+
+    def watch(limit: int) -> Callable[[int, int, float], None]:
+        def epoch(done: int, *_: object) -> None:
+            seen.append(done)
+            if done == limit:
+                raise KeyboardInterrupt
+
+        return epoch
+
+    with pytest.raises(KeyboardInterrupt):
+        Zoo(tmp_path / "cache", lambda _: watch(2)).ensure(made)
+    resumed = Zoo(tmp_path / "cache", lambda _: watch(9)).ensure(made)
+    assert seen == [1, 2, 3]
+    assert resumed == Zoo(tmp_path / "other", lambda _: watch(9)).ensure(made)
+
+
+def test_plain_peft_reads_ours(weights: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    made = recipe(weights, LoraSpec(method="lora", targets=("fc", "conv1")))
+    ours = zoo(tmp_path).load(made)
+    network = replace_head(backbone(), 3)
+    theirs = PeftModel.from_pretrained(network, str(tmp_path / "cache" / "models" / made.key / "adapter")).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs((X - 0.5) / 0.5), ours(X), rtol=0, atol=0)
+
+
+def plain_peft_adapter(folder: Path, network: nn.Module, **options: object) -> nn.Module:
+    """An adapter made with peft alone."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted: nn.Module = get_peft_model(network, LoraConfig(r=4, **options))
+    disturb(adapted)
+    adapted.save_pretrained(str(folder))  # type: ignore[operator]
+    return adapted.eval()
+
+
+def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None:
+    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
+    made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
+    models = zoo(tmp_path)
+    ours = models.load(made)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
+    assert models.ensure(made).trainable_parameters == 4 * (64 * 9 + 64) + HEAD
+
+
+def test_an_adapter_for_another_backbone_is_refused(weights: Path, tmp_path: Path) -> None:
+    wide = build_backbone(BackboneSpec(architecture="resnet34"), 3, 0)
+    plain_peft_adapter(tmp_path / "deep", wide, target_modules=["layer1.2.conv1", "layer1.0.conv1"])
+    with pytest.raises(ModelError, match=r"belongs to another backbone: 'base_model.model.layer1.2.conv1.*has no place"):
+        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "deep"))))
+    plain_peft_adapter(tmp_path / "vit", nn.ModuleDict({"query": nn.Linear(4, 4)}), target_modules=["query"])
+    with pytest.raises(ModelError, match=r"does not fit the backbone: .*not found"):
+        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "vit"))))
+    plain_peft_adapter(tmp_path / "big", build_backbone(BackboneSpec(architecture="resnet50"), 3, 0), target_modules=["fc"])
+    with pytest.raises(ModelError, match=r"does not fit the backbone: .*size mismatch"):
+        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
+    with pytest.raises(ModelError, match=r"no adapter_config.json here"):
+        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path))))
+    torn = tmp_path / "big" / "adapter_model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:99])
+    with pytest.raises(ModelError, match="not a whole safetensors file"):
+        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refused(file: Path, spec: Adaptation | None = None) -> str:
+        with pytest.raises(ModelError) as caught:
+            zoo(tmp_path).load(recipe(file, spec or HeadSpec(method="head")))
+        return str(caught.value)
+
+    assert "no such file" in refused(tmp_path / "none.safetensors")
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:5000])
+    assert "not a whole safetensors file" in refused(torn)
+    evil = tmp_path / "evil.pt"
+    torch.save({"x": Malicious()}, evil)
+    assert "refused, since loading it could run code" in refused(evil)
+    older = tmp_path / "evil.pth"
+    older.write_bytes(pickle.dumps(Malicious()))
+    assert "refused" in refused(older)
+    assert not (tmp_path / "ran").exists()
+    odd = tmp_path / "odd.safetensors"
+    state = load_file(weights)
+    state["head.extra"] = state.pop("conv1.weight")
+    state["bn1.bias"] = torch.zeros(3)
+    save_file(state, odd)
+    message = refused(odd)
+    for part in ("missing: conv1.weight", "unknown: head.extra", "bn1.bias is 3, not 64"):
+        assert part in message
+
+
+def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
+    torch.save(load_file(weights), tmp_path / "plain.pt")
+    models = zoo(tmp_path)
+    a, b = (models.load(recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
+    assert torch.equal(a(X), b(X))
+    with torch.no_grad():
+        assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
+
+
+def test_moving_files_changes_no_key(weights: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "renamed.safetensors"
+    moved.parent.mkdir()
+    moved.write_bytes(weights.read_bytes())
+    spec = HeadSpec(method="head")
+    assert recipe(weights, spec).key == recipe(moved, spec).key
+    moved.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert recipe(weights, spec).key != recipe(moved, spec).key
+    plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["fc"])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    keys = {recipe(weights, PeftSpec(method="peft", path=str(tmp_path / name))).key for name in ("a", "b")}
+    assert len(keys) == 1
+
+
+def test_the_wrong_number_of_classes_is_an_error(weights: Path, tmp_path: Path) -> None:
+    two = ImageSet(images().images, images().labels % 2, images().ids, ("a", "b"))
+    with pytest.raises(ModelError, match="the backbone has 3 classes, the data have 2"):
+        zoo(tmp_path).load(recipe(weights, NoneSpec(method="none"), two))
+
+
+def test_the_wrong_input_size_is_an_error(tmp_path: Path) -> None:
+    base = Backbone(BackboneSpec(architecture="timm/vit_tiny_patch16_224"), None, 0)
+    made = Recipe("m", base, FullSpec(), TrainingSpec(epochs=1), images(), 0)
+    with pytest.raises(ModelError, match=r"the backbone cannot take images of 3 x 32 x 32 .*224.*; set data.size"):
+        zoo(tmp_path).ensure(made)
+
+
+def test_timm_backbones() -> None:
+    spec = BackboneSpec(architecture="timm/test_resnet")
+    network = build_backbone(spec, 7, 0).eval()
+    assert find_head(network)[1].out_features == 7
+    assert replace_head(network, 5)(X).shape == (6, 5)
+    with pytest.raises(ModelError, match="timm has no model 'resnet_18'"):
+        build_backbone(BackboneSpec(architecture="timm/resnet_18"), 2, 0)
+
+
+def test_published_weights_bring_their_own_preprocessing() -> None:
+    spec = BackboneSpec(architecture="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", weights="pretrained")
+    assert normalisation(spec).mean == (0.5, 0.5, 0.5)
+    assert input_size(spec) == 224
+    assert input_size(BackboneSpec(architecture="efficientnet_b3", weights="IMAGENET1K_V1")) == 300
+    with pytest.raises(ModelError, match="resnet18 has no weights 'V9'; known: IMAGENET1K_V1"):
+        normalisation(BackboneSpec(weights="V9"))
+    with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
+        build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
+
+
+def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
+    with pytest.raises(ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"):
+        zoo(tmp_path).load(recipe("IMAGENET1K_V1", HeadSpec(method="head")))
+
+
+def test_atoms_multiply_out_to_the_tuned_filters() -> None:
+    adapted = adapt(backbone(), adaptation(method="atoms"), 0)
+    disturb(adapted)
+    layer = adapted.conv1
+    assert isinstance(layer, AtomConv2d)
+    by_hand = torch.einsum("fa,axy->fxy", layer.coefficients, layer.atoms.view(-1, 7, 7)).view(64, 3, 7, 7)
+    torch.testing.assert_close(merged(adapted).conv1.weight, by_hand)  # type: ignore[union-attr]
