@@ -21,7 +21,7 @@ PROVENANCE = {"commit": "c", "dirty": False, "packages": {"torch": "2.0"}}
 
 def stored(results: Path, filled: list[Records], **changes: object) -> StoredRun:
     fields = {**header().__dict__, "provenance": PROVENANCE, **changes}
-    run = open_run(results, RunHeader(**fields), fresh=True)  # type: ignore[arg-type]
+    run = open_run(results, RunHeader(**fields), fresh=True)
     for key, cell in zip(KEYS, filled, strict=False):
         run.write_cell(key, cell)
     run.save("incomplete")
