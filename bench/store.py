@@ -11,7 +11,6 @@ Several processes may work on one run: each unit is claimed by one of them, and 
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.lock import claimed, held
+from bench.atomic import RESUME, TEMPORARY, write_atomically
 from bench.cellfile import BrokenFileError, Facts, decode, encode, verify
 from bench.errors import StorageError, UserError
 from bench.evidence import Evidence
@@ -29,9 +29,6 @@ from bench.records import Records
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
-TEMPORARY = ".new-"
-RESUME = "what is stored stays; mend this and give the same command again"
 COSTS = ("seconds", "forwards", "backwards")
 
 log = logging.getLogger(__name__)
@@ -194,7 +191,7 @@ class OpenRun:
 
     def refresh(self) -> None:
         """Take note of what other processes have finished."""
-        with self._locked():
+        with _locked(self.path.parent):
             self._merge()
 
     def has_evidence(self, key: str, *, fresh: bool) -> bool:
@@ -214,7 +211,7 @@ class OpenRun:
 
     def save(self, status: str) -> None:
         """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
-        with self._locked():
+        with _locked(self.path.parent):
             self._merge()
             self._write_header(status)
 
@@ -223,7 +220,7 @@ class OpenRun:
         cells = tuple(replace(state[c.key], model=c.model, seed=c.seed, attack=c.attack) for c in self.header.cells)
         done = "complete" if all(cell.status == "ok" for cell in cells) else status
         self.header = replace(self.header, status=done, cells=cells)
-        _write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
+        write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
 
     def _merge(self) -> None:
         """What this process did holds; of the rest, what run.json says. A finished cell stays finished."""
@@ -237,11 +234,8 @@ class OpenRun:
                 )
 
     def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:
-        with self._locked():
-            _write_atomically(file, data, durable=durable)
-
-    def _locked(self) -> AbstractContextManager[None]:
-        return _locked(self.path.parent)
+        with _locked(self.path.parent):
+            write_atomically(file, data, durable=durable)
 
     def _lock_file(self, key: str) -> Path:
         return self.path / ".locks" / f"{key}.lock"
@@ -355,7 +349,7 @@ def _adopt(source: Path, target: Path) -> bool:
         log.warning("%s: %s; not used", source, error)
         return False
     if source != target:
-        _write_atomically(target, source.read_bytes())
+        write_atomically(target, source.read_bytes())
     return True
 
 
@@ -446,30 +440,10 @@ def read_records(file: Path) -> Records:
 def _locked(folder: Path) -> Iterator[None]:
     """Alone among the processes that write to the runs in ``folder``."""
     try:
-        with held(folder / LOCK_FILE, str(folder)):
+        with held(folder / ".lock", str(folder)):
             yield
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written: {error.strerror}; {RESUME}") from None
-
-
-def _write_atomically(target: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write to a temporary name beside ``target``, sync unless losing it would cost little, rename."""
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be written: {error.strerror}; {RESUME}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def iterate(path: Path) -> Iterator[StoredRun]:

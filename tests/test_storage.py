@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench import store
+from bench.atomic import TEMPORARY
 from bench.cellfile import BrokenFileError, decode, encode, join, split
 from bench.errors import StorageError, UserError
 from bench.records import COLUMNS, Floats, Records
@@ -194,15 +195,15 @@ def test_disk_full_is_told_and_loses_nothing(tmp_path: Path) -> None:
             run.write_cell(KEYS[1], records(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not list(tmp_path.rglob(f"{store.TEMPORARY}*"))
+    assert not list(tmp_path.rglob(f"{TEMPORARY}*"))
     assert open_run(tmp_path, header(), fresh=False).missing(KEYS) == KEYS[1:]
 
 
 def test_temporary_files_of_killed_writers_go(tmp_path: Path) -> None:
     run = finished_run(tmp_path)
-    (run.path / "cells" / f"{store.TEMPORARY}abc").write_bytes(b"half")
+    (run.path / "cells" / f"{TEMPORARY}abc").write_bytes(b"half")
     open_run(tmp_path, header(), fresh=False)
-    assert not list(tmp_path.rglob(f"{store.TEMPORARY}*"))
+    assert not list(tmp_path.rglob(f"{TEMPORARY}*"))
 
 
 def test_results_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
