@@ -415,7 +415,7 @@ def write_reference(results: Path, suite: str, text: str) -> Path:
     """Store ``text`` as the reference of ``suite`` and return its file."""
     file = reference_file(results, suite)
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(file, text.encode())
+    write_atomically(file, text.encode())
     return file
 
 
