@@ -50,6 +50,7 @@ def expand(suite: dict[str, Any]) -> dict[str, Any]:
         first = error.errors(include_url=False)[0]
         context = first.get("ctx", {})
         where = ("matrix", *first["loc"], *([context["key"]] if "key" in context else []))
-        raise PydanticCustomError("matrix", "{message}", {"message": first["msg"], "where": where}) from None
+        message = f"the key '{where[-1]}' is missing" if first["type"] == "missing" else first["msg"]
+        raise PydanticCustomError("matrix", "{message}", {"message": message, "where": where}) from None
     models = suite.get("models") or []
     return {**suite, "matrix": None, "models": [*models, *matrix.models()]} if isinstance(models, list) else suite

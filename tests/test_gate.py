@@ -141,7 +141,7 @@ def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path)
 
 
 def test_one_missing_cell(gate: Gate, results: Path) -> None:
-    run = next(results.glob("scene/*"))
+    run = next(results.glob("scene/[!.]*"))
     sorted(run.glob("cells/*.parquet"))[0].unlink()
     code, verdict = gate(run)
     assert (code, verdict["verdict"], len(verdict["missing"] + verdict["errors"])) == (4, "incomplete", 1)
@@ -149,7 +149,7 @@ def test_one_missing_cell(gate: Gate, results: Path) -> None:
 
 
 def test_broken_cell_file_is_an_error(gate: Gate, results: Path) -> None:
-    run = next(results.glob("scene/*"))
+    run = next(results.glob("scene/[!.]*"))
     sorted(run.glob("cells/*.parquet"))[0].write_bytes(b"PAR1 no more")
     code, verdict = gate(run)
     assert (code, len(verdict["errors"])) == (4, 1)
@@ -197,7 +197,7 @@ def test_other_library_version_that_moves_numbers(gate: Gate, results: Path, mon
 @pytest.mark.parametrize("where", ["scene/*/run.json", "reference/scene.json"])
 def test_newer_schema_version_is_refused(where: str, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(next(results.glob(where)), schema_version=99)
-    code = main(["compare", "reference", str(next(results.glob("scene/*"))), "--gate", "--results", str(results)])
+    code = main(["compare", "reference", str(next(results.glob("scene/[!.]*"))), "--gate", "--results", str(results)])
     said = capsys.readouterr()
     assert code == 2
     assert "written by a newer version (schema 99" in said.err

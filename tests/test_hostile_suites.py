@@ -180,7 +180,9 @@ def test_bombs_are_refused(bomb: str, file: Path) -> None:
 
 
 def test_a_refused_name_cannot_steer_the_terminal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text(SHIPPED[0].replace("name: fgsm_pgd", 'name: "\\e[31m\\e]0;owned\\a"'))
+    file.write_text(
+        next(text for text in SHIPPED if "name: fgsm_pgd\n" in text).replace("name: fgsm_pgd", 'name: "\\e[31m\\e]0;owned\\a"')
+    )
     assert main(["run", str(file)]) == 2
     err = capsys.readouterr().err
     assert "is not a name" in err

@@ -55,7 +55,7 @@ def test_a_stored_suite_does_not_expand_twice(tmp_path: Path) -> None:
     [
         ("matrix:\n  rank: [1]\n  targets: {fc: [fc]}", r"suite.yaml:8: .*unknown key 'rank'"),
         ("matrix:\n  targets: {fc: [fc]}\n  r: [0]", r"suite.yaml:9: matrix.r\[0\].*greater than or equal to 1"),
-        ("matrix: {r: [1]}", r"suite.yaml:7: matrix.targets: field required"),
+        ("matrix: {r: [1]}", r"suite.yaml:7: matrix: the key 'targets' is missing"),
         ("models: []", r"suite.yaml:7: models: there is no model"),
         ("models:\n- name: a\n  adaptation: {method: lorra}", r"suite.yaml:9: .*unknown value 'lorra'; did you mean 'lora'"),
         (

@@ -44,7 +44,7 @@ def word(capsys: pytest.CaptureFixture[str], results: Path, *names: str) -> str:
 
 
 def test_names_of_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older, newer = sorted(results.glob("scene/*"))
+    older, newer = sorted(results.glob("scene/[!.]*"))
     assert word(capsys, results, "reference", "latest") == "changed"
     assert word(capsys, results, "reference", older.name) == "no change shown"
     assert word(capsys, results, str(newer), "latest") == "no change shown"
@@ -53,7 +53,7 @@ def test_names_of_runs(results: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_run_that_was_taken_up_again_is_the_latest(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older = min(results.glob("scene/*"))
+    older = min(results.glob("scene/[!.]*"))
     rewrite(older / "run.json", provenance={**PROVENANCE, "started": "2026-01-03T00:00:00+00:00"})
     assert word(capsys, results, "reference", "latest") == "no change shown"
 
@@ -99,7 +99,7 @@ def test_update_refuses_error_cells_even_when_forced(results: Path, capsys: pyte
 
 
 def test_update_writes_nowhere_else(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = max(results.glob("scene/*"))
+    run = max(results.glob("scene/[!.]*"))
     rewrite(run / "run.json", suite_name="../../elsewhere")
     assert main(["reference", "update", str(run), "--results", str(results)]) == 2
     assert "is no name of a suite" in capsys.readouterr().err
@@ -129,7 +129,7 @@ def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pyte
 def test_printed_verdict_is_the_exit_code(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(results), "--gate", "--results", str(results)]) == 3
     assert "gate: FAIL" in capsys.readouterr().out
-    assert main(["compare", "reference", min(results.glob("scene/*")).name, "--gate", "--results", str(results)]) == 0
+    assert main(["compare", "reference", min(results.glob("scene/[!.]*")).name, "--gate", "--results", str(results)]) == 0
     assert "gate: PASS" in capsys.readouterr().out
 
 
@@ -160,7 +160,7 @@ def test_pytest_gates_the_newest_run(results: Path) -> None:
     assert "lora/0/pgd/art/32/255" in done.stdout
     assert " 22 passed" in done.stdout
     assert "model drift" in done.stdout
-    shutil.rmtree(max(results.glob("scene/*")))
+    shutil.rmtree(max(results.glob("scene/[!.]*")))
     done = in_pytest(results)
     assert (done.returncode, "26 passed" in done.stdout) == (0, True)
 
