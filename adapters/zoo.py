@@ -101,6 +101,19 @@ class Zoo:
         own = read_sums(self.cache / "models" / recipe.key)
         return {**{f"backbone/{name}": digest for name, digest in backbone.items()}, **own}
 
+    def check(self, recipe: Recipe) -> None:
+        """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
+        from adapters.adaptation import adapt
+        from adapters.backbones import build_backbone, replace_head
+
+        if recipe.backbone.pretraining is not None and self.card(recipe) is None:
+            classes = len(recipe.images.classes)
+            adapt(
+                replace_head(build_backbone(recipe.backbone.spec, classes, recipe.seed), classes),
+                recipe.adaptation,
+                recipe.seed,
+            )
+
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
         if (card := self.card(recipe)) is not None:

@@ -136,6 +136,8 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     job = make_job(suite, options.places)
     zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
     try:
+        for recipe in job.recipes.values():
+            zoo.check(recipe)
         cards = {model: zoo.ensure(recipe) for model, recipe in job.recipes.items()}
     except ModelError as error:
         raise UserError(str(error)) from None

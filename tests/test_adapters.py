@@ -63,6 +63,13 @@ def test_a_target_that_is_no_layer_is_refused() -> None:
         adapt(resnet(), LoraSpec(method="lora", targets=("fcc",)), seed=0)
 
 
+def test_a_wrong_target_is_found_before_anything_is_trained(zoo: Zoo, tmp_path: Path) -> None:
+    zoo.check(recipe(LORA_FC_CONV1))
+    with pytest.raises(ModelError, match="'fcc' is not a layer of this backbone; did you mean 'fc'"):
+        zoo.check(recipe(LoraSpec(method="lora", targets=("fcc",))))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("spec", [FullSpec(), LORA_FC_CONV1], ids=["full", "lora-fc-conv1"])
 def test_a_reloaded_model_gives_the_logits_of_the_trained_one(spec: FullSpec | LoraSpec, zoo: Zoo) -> None:
     from adapters import training
