@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench import __version__
-from bench.pipeline import default_cache
+from bench.job import default_cache
 from bench.provenance import PACKAGES, version_of
 
 LOW_DISK = 1_000_000_000

@@ -2,22 +2,18 @@
 
 import fnmatch
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import platformdirs
-
 from adapters.errors import ModelError
-from adapters.images import ImageSet
-from adapters.spec import is_trained
-from adapters.zoo import Backbone, Card, Pretraining, Recipe, Zoo
+from adapters.zoo import Card, Zoo
 from bench import data, interrupt, provenance
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
 from bench.executors.local import run_units
+from bench.job import Job, default_cache, default_places, make_job
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
@@ -36,25 +32,13 @@ class Options:
     only: str = "*"
     fresh: bool = False
     save_adversarials: bool = False
-    cache: Path = field(default_factory=lambda: default_cache())
+    cache: Path = field(default_factory=default_cache)
     data_root: Path | None = None
 
     @property
     def places(self) -> data.Places:
         """Where data sets lie, and decoded images are kept."""
         return default_places(self.data_root, self.cache)
-
-
-def default_cache() -> Path:
-    """Where trained models are kept: $BENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("lora-robustness-bench"))
-
-
-def default_places(data_root: Path | None = None, cache: Path | None = None) -> data.Places:
-    """Data sets lie in ``data_root``, or $BENCH_DATA, or the cache folder, where they are downloaded to."""
-    cache = cache or default_cache()
-    root = data_root or Path(os.environ.get("BENCH_DATA") or cache / "data")
-    return data.Places(root, cache / "decoded")
 
 
 def choose_device(asked: str) -> str:
@@ -70,56 +54,6 @@ def choose_device(asked: str) -> str:
     except (RuntimeError, AssertionError):
         raise UserError(f"--device {asked}: this machine has no such device; `bench doctor` shows what it has") from None
     return asked
-
-
-@dataclass(frozen=True)
-class Job:
-    """A suite made concrete: its samples and the recipe of each model at each training seed."""
-
-    suite: Suite
-    samples: ImageSet
-    recipes: dict[tuple[str, int], Recipe]
-
-
-def make_job(suite: Suite, places: data.Places | None = None) -> Job:
-    """Load the data of ``suite`` and write out its recipes; nothing is trained."""
-    places = places or default_places()
-    size = _image_size(suite)
-    samples = data.load(suite.data, "test", places, size=size)
-    train = samples.none_of_them()
-    if any(is_trained(model.adaptation) for model in suite.models):
-        train = data.load(suite.data, "train", places, size=size)
-    backbone = _backbone(suite, places, size)
-    recipes = {
-        (model.name, seed): Recipe(
-            name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
-            backbone=backbone,
-            adaptation=model.adaptation,
-            training=model.training or suite.training,
-            images=train,
-            seed=seed,
-        )
-        for model in suite.models
-        for seed in suite.seeds
-    }
-    return Job(suite, samples, recipes)
-
-
-def _image_size(suite: Suite) -> int | None:
-    """The side in pixels that the backbone's weights were made for, where the data do not say another."""
-    if suite.data.size or not suite.backbone.weights:
-        return suite.data.size
-    from adapters.backbones import input_size
-
-    return input_size(suite.backbone)
-
-
-def _backbone(suite: Suite, places: data.Places, size: int | None) -> Backbone:
-    pretrain = suite.backbone.pretrain
-    if pretrain is None:
-        return Backbone(suite.backbone, None, 0)
-    source = data.load(pretrain.data, "all", places, size=size)
-    return Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)
 
 
 def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.zoo import Card, Zoo
-from bench.pipeline import Job, Options, make_job
+from bench.job import Job, make_job
+from bench.pipeline import Options
 from bench.plan import Unit, make_units
 from bench.store import StoredRun, list_runs
 from bench.suite import Suite

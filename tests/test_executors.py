@@ -40,7 +40,7 @@ from tests.linear import linear_classifier, linear_samples, margins
 
 if TYPE_CHECKING:
     from adapters.zoo import Zoo
-    from bench.pipeline import Job
+    from bench.job import Job
 
 EPS = ("2/255", "16/255")
 FIRST_EPS = Fraction(EPS[0])

@@ -13,7 +13,7 @@ from bench.progress import Progress
 from bench.store import OpenRun
 
 if TYPE_CHECKING:
-    from bench.pipeline import Job
+    from bench.job import Job
     from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
 

@@ -9,7 +9,7 @@ from bench.trust.effort import BACKWARD, plan_effort
 
 if TYPE_CHECKING:
     from adapters.zoo import Zoo
-    from bench.pipeline import Job
+    from bench.job import Job
 
 TRUST_VERSION = 1
 """Raised when our own code changes what evidence holds."""

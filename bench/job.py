@@ -1,0 +1,75 @@
+"""A suite made concrete: where its data and models lie, its samples, and the recipe of each model."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from adapters.images import ImageSet
+from adapters.spec import is_trained
+from adapters.zoo import Backbone, Pretraining, Recipe
+from bench import data
+from bench.suite import Suite
+
+
+def default_cache() -> Path:
+    """Where trained models are kept: $BENCH_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("lora-robustness-bench"))
+
+
+def default_places(data_root: Path | None = None, cache: Path | None = None) -> data.Places:
+    """Data sets lie in ``data_root``, or $BENCH_DATA, or the cache folder, where they are downloaded to."""
+    cache = cache or default_cache()
+    root = data_root or Path(os.environ.get("BENCH_DATA") or cache / "data")
+    return data.Places(root, cache / "decoded")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A suite made concrete: its samples and the recipe of each model at each training seed."""
+
+    suite: Suite
+    samples: ImageSet
+    recipes: dict[tuple[str, int], Recipe]
+
+
+def make_job(suite: Suite, places: data.Places | None = None) -> Job:
+    """Load the data of ``suite`` and write out its recipes; nothing is trained."""
+    places = places or default_places()
+    size = _image_size(suite)
+    samples = data.load(suite.data, "test", places, size=size)
+    train = samples.none_of_them()
+    if any(is_trained(model.adaptation) for model in suite.models):
+        train = data.load(suite.data, "train", places, size=size)
+    backbone = _backbone(suite, places, size)
+    recipes = {
+        (model.name, seed): Recipe(
+            name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
+            backbone=backbone,
+            adaptation=model.adaptation,
+            training=model.training or suite.training,
+            images=train,
+            seed=seed,
+        )
+        for model in suite.models
+        for seed in suite.seeds
+    }
+    return Job(suite, samples, recipes)
+
+
+def _image_size(suite: Suite) -> int | None:
+    """The side in pixels that the backbone's weights were made for, where the data do not say another."""
+    if suite.data.size or not suite.backbone.weights:
+        return suite.data.size
+    from adapters.backbones import input_size
+
+    return input_size(suite.backbone)
+
+
+def _backbone(suite: Suite, places: data.Places, size: int | None) -> Backbone:
+    pretrain = suite.backbone.pretrain
+    if pretrain is None:
+        return Backbone(suite.backbone, None, 0)
+    source = data.load(pretrain.data, "all", places, size=size)
+    return Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)
