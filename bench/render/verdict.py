@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.words import GLYPHS, details, headline, points, share, short_p
+from bench.render.cells import points
+from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.verdict import Row, Verdict
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.words import GLYPHS, details, headline, points, share, short_p
+from bench.render.cells import points
+from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.store import SCHEMA_VERSION
 from bench.verdict import Problem, Row, Verdict
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.render.cells import points
 from bench.verdict import Outcome, Problem, Row, Verdict
 
 GLYPHS: dict[Outcome, tuple[str, str]] = {
@@ -14,11 +15,6 @@ LISTED = 10
 def share(value: float) -> str:
     """0.4125 as 41.2: a share in percent."""
     return f"{100 * value:.1f}"
-
-
-def points(difference: float) -> str:
-    """-0.025 as -2.5: a difference of shares in points."""
-    return f"{100 * difference:+.1f}"
 
 
 def short_p(p: float) -> str:
