@@ -74,13 +74,19 @@ def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
 
 def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
     card = three_models(tmp_path)
-    assert list(sentences(card)) == [
+    assert [sentence.text for sentence in sentences(card)] == [
         "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.25: "
         "no difference shown (could have shown 3.3)",
         "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
         "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
         "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 3.3)",
         "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
+        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 3.8)",
+        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 3.8)",
+        "twin vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
+        "weak vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
+        "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown (could have shown 0.011)",
+        "weak vs base, pgd-10 8/255: certainty -0.105 [-0.127, -0.083], p < 0.001: lower",
     ]
 
 
@@ -198,14 +204,6 @@ def test_an_adversarial_outside_its_budget_fails(tmp_path: Path) -> None:
     (cell,) = score(store(tmp_path, {("a", 0, "art", "4/255"): records(0, SAMPLE < 60, 5 / 255)})).cells
     assert cell.trust is not None
     assert [f.check for f in cell.trust.findings if f.grade == "fail"] == ["budget"]
-
-
-def test_training_seeds_are_summed_up(tmp_path: Path) -> None:
-    cells = {("a", s, "art", "8/255"): records(0, SAMPLE - 10 * s >= 150) for s in range(3)}
-    (summary,) = score(store(tmp_path, cells)).seeds
-    assert (summary.worst_case.mean, summary.worst_case.spread) == pytest.approx((0.8, 0.05))
-    assert summary.worst_case.low < 0.75
-    assert "80.0 ± 5.0" in shown(score(store(tmp_path, cells)), 80)
 
 
 @pytest.mark.parametrize("width", [80, 140])

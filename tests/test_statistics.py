@@ -122,13 +122,13 @@ def test_interval_over_seeds_covers_the_truth_with_training_variation() -> None:
     covered = 0
     for _ in range(400):
         ease, training = rng.beta(4, 2, 200), rng.normal(0, 0.05, (5, 1))
-        found = across_seeds(list(rng.random((5, 200)) < (ease + training).clip(0, 1)))
+        found = across_seeds((rng.random((5, 200)) < (ease + training).clip(0, 1)).astype(float))
         covered += found.low <= 0.664 <= found.high  # 2/3, less what clipping at 1 takes
     assert covered / 400 >= 0.95
 
 
 def test_across_seeds_by_hand() -> None:
-    found = across_seeds([np.array([True, True, False, False]), np.array([True, False, False, False])])
+    found = across_seeds(np.array([[1.0, 1, 0, 0], [1, 0, 0, 0]]))
     assert (found.mean, found.spread) == pytest.approx((0.375, math.sqrt(0.03125)))
     error = math.sqrt(0.03125 / 2 + np.var([1, 0.5, 0, 0], ddof=1) / 4)
     assert (found.low, found.high) == pytest.approx((max(0, 0.375 - 12.706204736 * error), min(1, 0.375 + 12.7062 * error)))

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.scoring.statistics import Proportion
+from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
 
 NONE = "–"
@@ -17,9 +17,24 @@ def percent(p: Proportion | None, trust: Grade = "pass") -> str:
     return f"{100 * p.value:.1f} [{100 * p.low:.0f}, {100 * p.high:.0f}]{MARKS[trust]}"
 
 
+def spread(s: AcrossSeeds) -> str:
+    """92.5 ± 1.2: mean and standard deviation over training seeds, in percent."""
+    return f"{100 * s.mean:.1f} ± {100 * s.spread:.1f}"
+
+
+def across(s: AcrossSeeds | None, trust: Grade = "pass") -> tuple[str, str]:
+    """("92.5 ± 1.2", "[88, 95]"): over training seeds, and the interval with training variation, marked unless trusted."""
+    return (NONE, "") if s is None else (spread(s), f"[{100 * s.low:.0f}, {100 * s.high:.0f}]{MARKS[trust]}")
+
+
 def points(share: float) -> str:
     """+1.2: a difference in percentage points."""
-    return f"{100 * share:+.1f}"
+    return f"{100 * share:+z.1f}"
+
+
+def signed(value: float) -> str:
+    """+0.012: a difference of two numbers."""
+    return f"{value:+z.3f}"
 
 
 def p_value(p: float) -> str:

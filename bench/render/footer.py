@@ -1,28 +1,57 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import MARKS, p_value, points
+from bench.render.cells import MARKS, p_value, points, signed
+from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
-from bench.scoring.scorecard import CellScore, Scorecard, SeedScore
-from bench.scoring.statistics import AcrossSeeds
+from bench.scoring.scorecard import CellScore, Scorecard
 from bench.scoring.trust import ORDER, Finding, Grade, worst
 
+LISTED = 16
+"""Comparisons that are all printed; of more, only those that show a difference."""
 STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yellow", "fail": "bold red"}
 
 
-def sentences(card: Scorecard) -> Iterator[str]:
-    """The differences at the headline eps: every pair in the worst case, and every model against the baseline by attack."""
-    for c in card.headline:
-        yield f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}"
-    for c in card.comparisons:
+class Sentence(NamedTuple):
+    """A difference in words, and whether one was shown."""
+
+    text: str
+    shown: bool
+
+
+def sentences(card: Scorecard) -> Iterator[Sentence]:
+    """The differences at the headline eps: every pair in the worst case, and every model against the baseline in the rest.
+
+    Over several training seeds the methods are compared, not the single models that they gave.
+    """
+    for c in () if card.seeds else card.headline:
+        yield Sentence(f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}", c.robust.shown)
+    for c in () if card.seeds else card.comparisons:
         if c.eps == card.headline_eps and c.second[0] == card.baseline:
-            yield f"{_pair(c)}: ASR {_difference(c.asr, 'less robust', 'more robust')}"
+            yield Sentence(f"{_pair(c)}: ASR {_difference(c.asr, 'less robust', 'more robust')}", c.asr.shown)
+    yield from (Sentence(_claim(c), c.shown) for c in card.claims)
+
+
+HIGHER = {"robust accuracy": "more robust", "ASR": "less robust", "accuracy": "higher", "certainty": "higher"}
+LOWER = {"robust accuracy": "less robust", "ASR": "more robust", "accuracy": "lower", "certainty": "lower"}
+
+
+def _claim(c: Claim) -> str:
+    """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
+    where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
+    text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
+    verdict = f"no difference shown (could have shown {text(c.detectable).lstrip('+')})"
+    if c.shown:
+        verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
+    number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
+    return f"{c.model} vs {c.baseline}, {where}: {c.quantity} {number}: {verdict}"
 
 
 def _pair(c: Comparison) -> str:
@@ -40,16 +69,30 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
 
 
 def differences(card: Scorecard) -> Iterator[Text]:
-    """The sentences with a line on how they were tested."""
-    lines = list(sentences(card))
-    if not lines:
+    """The sentences with a line on how they were tested; of many only those that show something, and how many do not."""
+    said = list(sentences(card))
+    if not said:
         return
+    listed = said if len(said) <= LISTED else [s for s in said if s.shown]
     yield Text("differences, paired by sample", style="italic")
-    yield from (Text(f" {line}") for line in lines)
-    yield Text(
-        f" Exact McNemar; p by Holm over {len(card.headline)} worst cases and {len(card.comparisons)} cells; ASR over samples"
-        " that both models get right; in brackets 95 % of one difference; could have shown: found with 80 % power.",
-        style="dim",
+    yield from (Text(f" {s.text}") for s in listed)
+    if len(listed) < len(said):
+        yield Text(f" In {len(said) - len(listed)} other comparisons no difference is shown; --format md lists them all.")
+    yield Text(f" {_method(card)}", style="dim")
+
+
+def _method(card: Scorecard) -> str:
+    """How the differences were tested."""
+    if card.seeds:
+        how = f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which training and samples vary; p by Holm"
+    else:
+        how = (
+            f"Exact McNemar, and paired t tests for certainty; p by Holm over {len(card.headline)} worst cases, "
+            f"{len(card.comparisons)} cells and {len(card.claims)} claims"
+        )
+    return (
+        f"{how}; ASR over samples that both models get right; in brackets 95 % of one difference; could have shown: found "
+        "with 80 % power."
     )
 
 
@@ -78,20 +121,4 @@ def _flagged(flagged: Sequence[tuple[CellScore, Finding]]) -> Table:
 
 def _where(cell: CellScore) -> str:
     e = cell.entry
-    return f"{e.model}{f' #{e.seed}' if e.seed else ''} {e.attack}"
-
-
-def seeds_table(seeds: Sequence[SeedScore]) -> Table:
-    """Each model over its training seeds."""
-    table = Table(title="over training seeds", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("model", overflow="fold")
-    for name in ("seeds", "clean acc. %\nmean ± sd", "robust acc. %\nmean ± sd", "robust acc. %\n[95 %, with training]"):
-        table.add_column(name, justify="right")
-    for s in seeds:
-        interval = f"[{100 * s.worst_case.low:.0f}, {100 * s.worst_case.high:.0f}]"
-        table.add_row(escape(s.model), str(s.accuracy.seeds), _spread(s.accuracy), _spread(s.worst_case), interval)
-    return table
-
-
-def _spread(s: AcrossSeeds) -> str:
-    return f"{100 * s.mean:.1f} ± {100 * s.spread:.1f}"
+    return f"{e.model} {e.attack}"

@@ -9,32 +9,34 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import NONE, number, percent
-from bench.render.footer import differences, seeds_table, trust_lines
+from bench.render.cells import NONE, across, number, percent, spread
+from bench.render.footer import differences, trust_lines
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import AttackScore, ModelScore, Scorecard
+from bench.scoring.scorecard import ModelScore, Scorecard
 
 T = TypeVar("T")
+ERROR = Text("error", style="red")
+"""Stands for a rate that was asked for and is not there; a dash for one that the suite does not ask for."""
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
-    """The whole leaderboard of ``card`` for a terminal of ``width`` columns."""
-    seeds = len({m.seed for m in card.models}) > 1
-    longest = max((len(_title(m, seeds)) for m in card.models), default=0)
-    wide = max(1, (width - 24) // (max(14, min(longest, 30)) + 2))
-    attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
-    over_seeds = [seeds_table(card.seeds)] if card.seeds else []
-    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, _crosschecks(card), *_disagreements(card)]
+    """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
+    models, rates = (_over_seeds(card), _seed_rates(card)) if card.seeds else (_models(card), _rates(card))
+    longest = max((len(name) for name in rates), default=0)
+    least = max(22 if card.seeds else 14, min(longest, 30))
+    attacks = [_attacks(card, dict(part), least) for part in _chunks(list(rates.items()), max(1, (width - 24) // (least + 2)))]
+    tables: list[RenderableType] = [models, *attacks, _crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
 
 def _title(model: ModelScore, seeds: bool) -> str:
-    return escape(f"{model.model} #{model.seed}" if seeds else model.model)
+    return f"{model.model} #{model.seed}" if seeds else model.model
 
 
-def _models(card: Scorecard, seeds: bool) -> Table:
+def _models(card: Scorecard) -> Table:
+    seeds = len({m.seed for m in card.models}) > 1
     title = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
@@ -47,7 +49,7 @@ def _models(card: Scorecard, seeds: bool) -> Table:
         certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
         table.add_row(
             NONE if m.rank is None else str(m.rank),
-            _title(m, seeds),
+            escape(_title(m, seeds)),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
             certainty,
@@ -56,33 +58,61 @@ def _models(card: Scorecard, seeds: bool) -> Table:
     return table
 
 
-def _attacks(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
-    table = Table(
-        title="attack success rate, % [95 %]: broken through either library", box=box.SIMPLE_HEAD, title_justify="left"
-    )
+def _over_seeds(card: Scorecard) -> Table:
+    """Each model over its training seeds."""
+    seeds = card.seeds[0].accuracy.seeds
+    title = f"{escape(card.suite)}: over {seeds} training seeds, worst attack on each sample at eps {card.headline_eps}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("model", overflow="fold")
+    for name in ("clean acc. %\nmean ± sd", "certainty\nclean", "robust acc. %\nmean ± sd", "[95 %, training\nand samples]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for s in card.seeds:
+        rank = NONE if s.rank is None else str(s.rank)
+        table.add_row(rank, escape(s.model), spread(s.accuracy), number(s.certainty), *across(s.worst_case, s.trust))
+    return table
+
+
+Rates = dict[str, dict[tuple[str, str], str | Text]]
+"""By model, the attack success rate in words of each (attack, eps) that was asked."""
+
+
+def _rates(card: Scorecard) -> Rates:
+    seeds = len({m.seed for m in card.models}) > 1
+    own = {(m.model, m.seed): _title(m, seeds) for m in card.models}
+    found: Rates = {name: {} for name in own.values()}
+    for c in card.crosschecks:
+        found[own[c.model, c.seed]][c.attack, c.eps] = ERROR
+    for a in card.attacks:
+        found[own[a.model, a.seed]][a.attack, a.eps] = percent(a.asr, a.trust)
+    return found
+
+
+def _seed_rates(card: Scorecard) -> Rates:
+    found: Rates = {s.model: {} for s in card.seeds}
+    for c in card.crosschecks:
+        found.setdefault(c.model, {})[c.attack, c.eps] = ERROR
+    for r in card.seed_rates:
+        found[r.model][r.attack, r.eps] = " ".join(across(r.asr, r.trust))
+    return found
+
+
+def _attacks(card: Scorecard, rates: Rates, least: int) -> Table:
+    over = ", mean ± sd over seeds [95 %]" if card.seeds else ", % [95 %]: broken through either library"
+    table = Table(title=f"attack success rate{over}", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("attack")
     table.add_column("eps", justify="right")
-    for model in models:
-        table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=14)
-    found = {(a.model, a.seed, a.attack, a.eps): a for a in card.attacks}
-    checked = {(c.model, c.seed, c.attack, c.eps) for c in card.crosschecks}
+    for model in rates:
+        table.add_column(escape(model), justify="right", overflow="fold", min_width=least)
     previous = None
     for attack, eps in dict.fromkeys((c.attack, c.eps) for c in card.crosschecks):
         if previous is not None and attack != previous:
             table.add_section()
-        asked = [(m.model, m.seed, attack, eps) for m in models]
         style = "bold" if eps == card.headline_eps else ""
         shown = escape(attack) if attack != previous else ""
-        table.add_row(shown, eps, *(_rate(found.get(key), run=key in checked) for key in asked), style=style)
+        table.add_row(shown, eps, *(own.get((attack, eps), NONE) for own in rates.values()), style=style)
         previous = attack
     return table
-
-
-def _rate(score: AttackScore | None, *, run: bool) -> str | Text:
-    """A rate; a dash where the suite asks nothing, such as a model's own adversarials transferred to itself."""
-    if score is not None:
-        return percent(score.asr, score.trust)
-    return Text("error", style="red") if run else NONE
 
 
 def _crosschecks(card: Scorecard) -> Table:

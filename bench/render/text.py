@@ -41,8 +41,12 @@ def to_json(card: Scorecard) -> str:
         "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],
         "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
+        "claims": [{**_plain(vars(c)), "shown": c.shown} for c in card.claims],
         "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
-        "seeds": [{"model": s.model, "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
+        "seeds": [{**vars(s), "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
+        "seed_rates": [
+            {**vars(r), "asr": r.asr and vars(r.asr), "robust_accuracy": vars(r.robust_accuracy)} for r in card.seed_rates
+        ],
     }
     return json.dumps(data, indent=2, allow_nan=False)
 
@@ -89,7 +93,7 @@ def to_markdown(card: Scorecard) -> str:
         for m in card.models
     ]
     attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
-    words = "\n".join(f"- {line}" for line in sentences(card))
+    words = "\n".join(f"- {line.text}" for line in sentences(card))
     return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 

@@ -11,12 +11,14 @@ import numpy as np
 from bench.eps import format_eps
 from bench.evidence import Evidence
 from bench.records import Bools, Records
+from bench.scoring.claims import Claim, claims
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
+from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.record_checks import Neighbours, Scored, check_records
-from bench.scoring.statistics import AcrossSeeds, Proportion, across_seeds, proportion
+from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
 from bench.store import CellEntry, ModelEntry, StoredRun
 
@@ -79,20 +81,12 @@ class CurveScore:
 
 
 @dataclass(frozen=True)
-class SeedScore:
-    """One model over its training seeds: clean accuracy, and robust accuracy in the worst case at the headline eps."""
-
-    model: str
-    accuracy: AcrossSeeds
-    worst_case: AcrossSeeds
-
-
-@dataclass(frozen=True)
 class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``baseline`` is the model that the suite declares first.
+    the worst case at the headline eps. ``claims`` compare what holds besides, and over training seeds, where ``seeds`` and
+    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
     """
 
     suite: str
@@ -107,6 +101,8 @@ class Scorecard:
     headline: tuple[Comparison, ...] = ()
     curves: tuple[CurveScore, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
+    seed_rates: tuple[SeedRate, ...] = ()
+    claims: tuple[Claim, ...] = ()
     baseline: str = ""
 
 
@@ -118,22 +114,26 @@ def score(run: StoredRun) -> Scorecard:
     grades = _trust(run, done)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
     worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
+    outcomes = _outcomes(header.models, groups, done)
+    said = claims(run, worst_cases, outcomes)
     headline = _headline(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
+    models = [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models]
+    certainty = {(m.model, m.seed): m.certainty for m in models if m.certainty is not None}
     return Scorecard(
         suite=header.suite_name,
         run_id=header.run_id,
         status="complete" if len(done) == len(header.cells) else "incomplete",
         headline_eps=format_eps(Fraction(header.headline_eps)),
-        models=_ranked(
-            [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models], headline
-        ),
+        models=_ranked(models, headline),
         cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
-        comparisons=compare_models(_outcomes(header.models, groups, done), across=False),
+        comparisons=compare_models(outcomes, across=False),
         headline=headline,
         curves=tuple(_curves(run, header.cells, done)),
-        seeds=tuple(_seeds(header.models, worst_cases)),
+        seeds=seed_scores(worst_cases, certainty, {(m.model, m.seed): m.trust for m in models}, said),
+        seed_rates=tuple(seed_rates(outcomes, done.values(), grades)),
+        claims=said,
         baseline=header.models[0].model if header.models else "",
     )
 
@@ -296,13 +296,6 @@ def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
         distance = getattr(run.records(last.entry.key), last.entry.norm)
         return minimum_norm_curve(last.correct, last.success, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
-
-
-def _seeds(models: Sequence[ModelEntry], worst_cases: dict[Model, Outcome]) -> Iterable[SeedScore]:
-    for name in dict.fromkeys(m.model for m in models):
-        found = [worst_cases[m.model, m.seed] for m in models if m.model == name and (m.model, m.seed) in worst_cases]
-        if len(found) > 1:
-            yield SeedScore(name, across_seeds([o.correct for o in found]), across_seeds([~o.wrong for o in found]))
 
 
 def _any(flags: Iterable[Bools]) -> Bools:

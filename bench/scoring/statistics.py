@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import betainc, betaincinv, ndtri
 from scipy.stats import binom, t
 
@@ -139,15 +140,47 @@ class AcrossSeeds:
     high: float
 
 
-def across_seeds(outcomes: Sequence[Bools], confidence: float = 0.95) -> AcrossSeeds:
-    """The mean share of true ``outcomes`` (one array over the same N samples per training seed; at least 2 seeds).
+Table = npt.NDArray[np.float64]
+"""Training seeds x the same N samples; NaN where a sample does not count for a seed."""
 
-    Seeds and samples both vary: the squared standard error is the variance of the seeds' shares over their number plus the
-    variance of the samples' means over N (two-way random effects; Searle et al. 1992). Student's t with seeds - 1 degrees.
+
+def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
+    """The mean share of a ``table`` of 0 and 1 with at least 2 seeds, each of which weighs the same.
+
+    Seeds and samples both vary (two-way random effects; Searle et al. 1992). Student's t with seeds - 1 degrees.
     """
-    table = np.stack(outcomes).astype(np.float64)
-    seeds, n = table.shape
-    shares = table.mean(axis=1)
-    error = math.sqrt(shares.var(ddof=1) / seeds + table.mean(axis=0).var(ddof=1) / n)
-    mean, half = float(shares.mean()), float(t.ppf((1 + confidence) / 2, seeds - 1)) * error
-    return AcrossSeeds(seeds, mean, float(shares.std(ddof=1)), max(mean - half, 0.0), min(mean + half, 1.0))
+    shares = np.nanmean(table, axis=1)
+    mean, half = float(shares.mean()), float(t.ppf((1 + confidence) / 2, len(table) - 1)) * _standard_error(table)
+    return AcrossSeeds(len(table), mean, float(shares.std(ddof=1)), max(mean - half, 0.0), min(mean + half, 1.0))
+
+
+def _standard_error(table: Table) -> float:
+    """Of the mean of ``table``: the variance of the seeds' means over their number plus that of the samples' over theirs."""
+    samples = np.nanmean(table[:, ~np.isnan(table).all(axis=0)], axis=0)
+    seeds = np.nanmean(table, axis=1)
+    return math.sqrt(sum(means.var(ddof=1) / len(means) for means in (seeds, samples) if len(means) > 1))
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """The difference of two means with its interval, its p-value, and the difference found with the asked power."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    detectable: float
+
+
+def mean_difference(first: Table, second: Table, level: float = 0.05, power: float = 0.8) -> MeanDifference:
+    """The mean of ``first`` - ``second``: of one seed by the paired t test, of several with the training varying too.
+
+    The interval is that of 95 %; the detectable difference is one that a test at ``level`` finds with ``power``.
+    """
+    table = first - second
+    df = (len(table) if len(table) > 1 else table.shape[1]) - 1
+    mean, error = float(np.nanmean(table, axis=1).mean()), _standard_error(table)
+    half = float(t.ppf(0.975, df)) * error
+    p = float(2 * t.sf(abs(mean) / error, df)) if error > 0 else float(mean == 0)
+    found = float(t.ppf(1 - level / 2, df) + t.ppf(power, df)) * error
+    return MeanDifference(mean, mean - half, mean + half, p, found)

@@ -1,0 +1,124 @@
+"""What the figures draw: a scorecard as lines over eps and as bars, of single models or of their means over training seeds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from bench.scoring.metrics import Metrics
+from bench.scoring.over_seeds import SeedRate
+from bench.scoring.scorecard import CellScore, Scorecard
+
+Interval = tuple[float, float]
+EITHER = "either"
+"""Stands for a library's name where a sample counts as broken if either library breaks it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a panel: values over eps (from 0; in 1/255 for linf), and a 95 % band where there is one.
+
+    ``model`` counts the models in the order in which they were run, so that a model keeps its colour from run to run.
+    """
+
+    label: str
+    model: int
+    library: str
+    eps: list[float]
+    values: list[float]
+    band: list[Interval] | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One model's attack success rates at the headline eps by attack: each with its 95 % interval."""
+
+    label: str
+    model: int
+    rates: dict[str, tuple[float, Interval]]
+
+
+def robust_accuracy(card: Scorecard, attack: str) -> Iterator[Line]:
+    """Robust accuracy in percent; at eps 0 it is the clean accuracy."""
+    for i, name, rates in _over_seeds(card, attack):
+        shares = [next(s.accuracy for s in card.seeds if s.model == name), *(rate.robust_accuracy for rate in rates)]
+        band = [(100 * s.low, 100 * s.high) for s in shares]
+        yield Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band)
+    for i, label, library, cells in _alone(card, attack):
+        found = [_metrics(cells[0]).accuracy, *(_metrics(cell).robust_accuracy for cell in cells)]
+        alone = library == "foolbox" or len({c.entry.library for c in _cells(card, attack)}) == 1
+        band = [(100 * p.low, 100 * p.high) for p in found]
+        yield Line(label, i, library, _grid(card, attack, cells), [100 * p.value for p in found], band if alone else None)
+
+
+def certainty(card: Scorecard, attack: str) -> Iterator[Line]:
+    """Certainty under attack; at eps 0 it is the clean one."""
+    for i, name, rates in _over_seeds(card, attack):
+        clean = next(s.certainty for s in card.seeds if s.model == name)
+        yield Line(name, i, EITHER, _grid(card, attack, rates), [clean, *(rate.certainty_adv for rate in rates)])
+    for i, label, library, cells in _alone(card, attack):
+        values = [_metrics(cells[0]).certainty, *(_metrics(cell).certainty_adv for cell in cells)]
+        yield Line(label, i, library, _grid(card, attack, cells), values)
+
+
+def attack_success(card: Scorecard) -> Iterator[Bars]:
+    """In percent, through either library."""
+    if card.seeds:
+        for i, name in enumerate(_names(card)):
+            own = [r for r in card.seed_rates if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None]
+            yield Bars(name, i, {r.attack: (100 * r.asr.mean, (100 * r.asr.low, 100 * r.asr.high)) for r in own if r.asr})
+        return
+    for i, (model, seed) in enumerate(_models(card)):
+        found = [a for a in card.attacks if (a.model, a.seed, a.eps) == (model, seed, card.headline_eps)]
+        rates = {a.attack: (100 * a.asr.value, (100 * a.asr.low, 100 * a.asr.high)) for a in found}
+        yield Bars(_label(card, model, seed), i, rates)
+
+
+def attacks(card: Scorecard) -> dict[str, str]:
+    """The norm of each attack that has numbers."""
+    return {cell.entry.attack: cell.entry.norm for cell in card.cells if cell.metrics is not None}
+
+
+def _over_seeds(card: Scorecard, attack: str) -> Iterator[tuple[int, str, list[SeedRate]]]:
+    """Each model over its seeds; none where there is one seed."""
+    for i, name in enumerate(_names(card) if card.seeds else ()):
+        own = [rate for rate in card.seed_rates if (rate.model, rate.attack) == (name, attack)]
+        if own:
+            yield i, name, sorted(own, key=lambda rate: Fraction(rate.eps))
+
+
+def _alone(card: Scorecard, attack: str) -> Iterator[tuple[int, str, str, list[CellScore]]]:
+    """Each model through each library; none where models are summed up over their seeds."""
+    cells = [] if card.seeds else _cells(card, attack)
+    for i, (model, seed) in enumerate(_models(card)):
+        for library in dict.fromkeys(cell.entry.library for cell in cells):
+            own = [c for c in cells if (c.entry.model, c.entry.seed, c.entry.library) == (model, seed, library)]
+            if own:
+                yield i, _label(card, model, seed), library, sorted(own, key=lambda c: Fraction(c.entry.eps))
+
+
+def _cells(card: Scorecard, attack: str) -> list[CellScore]:
+    return [cell for cell in card.cells if cell.metrics is not None and cell.entry.attack == attack]
+
+
+def _grid(card: Scorecard, attack: str, found: Sequence[CellScore] | Sequence[SeedRate]) -> list[float]:
+    """Zero, for no attack, and the eps of ``found`` on the axis's scale."""
+    scale = 255 if attacks(card)[attack] == "linf" else 1
+    return [0.0, *(float(Fraction(c.entry.eps if isinstance(c, CellScore) else c.eps)) * scale for c in found)]
+
+
+def _names(card: Scorecard) -> list[str]:
+    return list(dict.fromkeys(model for model, _ in _models(card)))
+
+
+def _models(card: Scorecard) -> list[tuple[str, int]]:
+    return list(dict.fromkeys((cell.entry.model, cell.entry.seed) for cell in card.cells))
+
+
+def _label(card: Scorecard, model: str, seed: int) -> str:
+    return f"{model} #{seed}" if len({cell.entry.seed for cell in card.cells}) > 1 else model
+
+
+def _metrics(cell: CellScore) -> Metrics:
+    if cell.metrics is None:
+        raise ValueError(f"the cell {cell.entry.key} has no numbers")
+    return cell.metrics

@@ -1,0 +1,151 @@
+"""Whole methods against each other: what holds for a model over its training seeds, and besides robustness."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, combinations
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.eps import format_eps
+from bench.scoring.comparison import ALPHA, WORST_CASE, Model, Outcome, paired
+from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference, minimum_detectable
+from bench.store import CellEntry, StoredRun
+
+Quantity = Literal["robust accuracy", "ASR", "accuracy", "certainty"]
+Row = npt.NDArray[np.float64]
+"""One seed's samples; NaN where the question is not asked of a sample."""
+WorstCases = Mapping[Model, Outcome]
+Outcomes = Mapping[Model, Mapping[tuple[str, str], Outcome]]
+"""By model, and there by attack and eps."""
+Question = tuple[Quantity, str | None]
+"""What is compared, and under which attack; None before the attack."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The mean of ``quantity`` in ``model`` minus that in ``baseline`` on the same ``n`` samples, with its 95 % interval.
+
+    ``attack`` is None before the attack. Of one training seed, accuracy is compared by the exact McNemar test and certainty by
+    the paired t test; of several, everything by a t test in which the training varies too. ``p_adjusted`` is Holm's over the
+    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8.
+    """
+
+    model: str
+    baseline: str
+    quantity: Quantity
+    attack: str | None
+    eps: str
+    n: int
+    seeds: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_adjusted: float
+    detectable: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference stands after correction over the family."""
+        return self.p_adjusted <= ALPHA
+
+    @property
+    def better(self) -> str | None:
+        """The model with the higher mean, if a difference is shown."""
+        if not self.shown:
+            return None
+        return self.model if self.difference > 0 else self.baseline
+
+
+def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple[Claim, ...]:
+    """Clean accuracy, certainty, and certainty under each attack at the headline eps, of every model against the first.
+
+    Over several seeds also the ASR of each attack, and first of all the worst case, of every pair of models.
+    """
+    eps = format_eps(Fraction(run.header.headline_eps))
+    tables = _tables(run, worst_cases, outcomes, eps)
+    names = list(dict.fromkeys(m.model for m in run.header.models))
+    asked = [
+        (second, first, question)
+        for question, table in tables.items()
+        for first, second in combinations([name for name in names if name in table], 2)
+        if first == names[0] or question[0] == "robust accuracy"
+        if _answerable(table[second] - table[first])
+    ]
+    worst = [pair for pair in asked if pair[2][0] == "robust accuracy"]
+    return (*_family(worst, tables, eps), *_family(asked[len(worst) :], tables, eps))
+
+
+def _family(
+    asked: Sequence[tuple[str, str, Question]], tables: Mapping[Question, Mapping[str, Table]], eps: str
+) -> Iterator[Claim]:
+    """Claims with Holm's correction; the smallest detectable difference is at the level of Holm's first step."""
+    level = ALPHA / max(len(asked), 1)
+    found = [_claim(a, b, question, eps, tables[question][a], tables[question][b], level) for a, b, question in asked]
+    adjusted = holm([claim.p_value for claim in found])
+    return (replace(claim, p_adjusted=p) for claim, p in zip(found, adjusted, strict=True))
+
+
+def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> dict[Question, dict[str, Table]]:
+    """What is compared, by model: only where every seed has finished."""
+    seeds = len({m.seed for m in run.header.models})
+    rows: dict[Question, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for question, model, row in chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), _per_record(run)):
+        rows[question][model].append(row)
+    return {q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()}
+
+
+def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> Iterator[tuple[Question, str, Row]]:
+    """What the exact paired tests answer where there is one seed only."""
+    for (model, _), outcome in worst_cases.items():
+        yield ("robust accuracy", WORST_CASE), model, (~outcome.wrong).astype(np.float64)
+    for (model, _), found in outcomes.items():
+        for (attack, at), outcome in found.items():
+            if at == eps:
+                yield ("ASR", attack), model, np.where(outcome.correct, outcome.wrong, np.nan)
+
+
+def _per_record(run: StoredRun) -> Iterator[tuple[Question, str, Row]]:
+    """Of each model what it says of the samples themselves, then how certain each attack leaves it."""
+    seen: set[Model] = set()
+    for cells in _at_headline(run):
+        records = [run.records(cell.key) for cell in cells]
+        model, first = (cells[0].model, cells[0].seed), records[0]
+        if model not in seen:
+            seen.add(model)
+            yield ("accuracy", None), model[0], (first.clean_pred == first.label).astype(np.float64)
+            yield ("certainty", None), model[0], first.clean_prob.astype(np.float64)
+        yield ("certainty", cells[0].attack), model[0], np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
+
+
+def _at_headline(run: StoredRun) -> Iterator[Sequence[CellEntry]]:
+    """The finished cells at the headline eps that differ only in their library, together."""
+    groups: dict[tuple[str, int, str], list[CellEntry]] = defaultdict(list)
+    for cell in run.header.cells:
+        if cell.eps == run.header.headline_eps:
+            groups[cell.model, cell.seed, cell.attack].append(cell)
+    return (cells for cells in groups.values() if all(cell.status == "ok" for cell in cells))
+
+
+def _answerable(difference: Table) -> bool:
+    """Whether every seed has samples to compare, and there are two at least."""
+    asked = ~np.isnan(difference)
+    return bool(asked.any(axis=1).all() and asked.any(axis=0).sum() > 1)
+
+
+def _claim(model: str, baseline: str, question: Question, eps: str, first: Table, second: Table, level: float) -> Claim:
+    quantity, attack = question
+    seeds, n = len(first), int((~np.isnan(first - second)).any(axis=0).sum())
+    exact = quantity == "accuracy" and seeds == 1
+    found = _mcnemar(first[0], second[0], level) if exact else mean_difference(first, second, level)
+    return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value)
+
+
+def _mcnemar(first: Row, second: Row, level: float) -> MeanDifference:
+    d = paired(first > 0, second > 0)
+    detectable = minimum_detectable(d.n, d.only_first + d.only_second, level)
+    return MeanDifference(d.difference, d.low, d.high, d.p_value, detectable)

@@ -1,0 +1,112 @@
+"""Models over their training seeds: what can be said of a way to adapt, rather than of one model that it gave."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.eps import format_eps
+from bench.scoring.claims import Claim
+from bench.scoring.comparison import Model, Outcome
+from bench.scoring.record_checks import Scored
+from bench.scoring.statistics import AcrossSeeds, Table, across_seeds
+from bench.scoring.trust import CellTrust, Grade, worst
+
+
+@dataclass(frozen=True)
+class SeedScore:
+    """One model over its training seeds; ``certainty`` is a mean over them.
+
+    ``worst_case`` is robust accuracy at the headline eps against the worst attack on each sample. ``rank`` is 1 + the number of
+    models shown to be more robust with the training varying too; None where a seed's model cannot rank.
+    """
+
+    model: str
+    accuracy: AcrossSeeds
+    certainty: float
+    worst_case: AcrossSeeds
+    rank: int | None
+    trust: Grade
+
+
+@dataclass(frozen=True)
+class SeedRate:
+    """One attack at one eps on one model over its seeds, either library breaking a sample; ``certainty_adv`` is a mean.
+
+    ``asr`` is None where a seed's model gets no sample right.
+    """
+
+    model: str
+    attack: str
+    eps: str
+    asr: AcrossSeeds | None
+    robust_accuracy: AcrossSeeds
+    certainty_adv: float
+    trust: Grade
+
+
+def seed_scores(
+    worst_cases: Mapping[Model, Outcome],
+    certainty: Mapping[Model, float],
+    trust: Mapping[Model, Grade],
+    claims: Sequence[Claim],
+) -> tuple[SeedScore, ...]:
+    """Each model of ``worst_cases`` that has several seeds, most robust first; ``certainty`` is the clean one."""
+    found = []
+    for name, own in _by_name(worst_cases).items():
+        if len(own) > 1:
+            grade = worst([trust[model] for model in own])
+            rank = None if grade == "fail" else 1 + sum(_loses(name, claim) for claim in claims)
+            right, robust = _table(worst_cases[m].correct for m in own), _table(~worst_cases[m].wrong for m in own)
+            sure = float(np.mean([certainty[model] for model in own]))
+            found.append(SeedScore(name, across_seeds(right), sure, across_seeds(robust), rank, grade))
+    return tuple(sorted(found, key=lambda s: (s.rank or len(found) + 1, -s.worst_case.mean)))
+
+
+def _loses(name: str, claim: Claim) -> bool:
+    """Whether ``claim`` says that another model is more robust in the worst case."""
+    return claim.quantity == "robust accuracy" and name in (claim.model, claim.baseline) and claim.better not in (name, None)
+
+
+def seed_rates(
+    outcomes: Mapping[Model, Mapping[tuple[str, str], Outcome]], done: Iterable[Scored], grades: Mapping[str, CellTrust]
+) -> Iterator[SeedRate]:
+    """Every attack at every eps on each model that has several seeds, all of which have finished."""
+    cells: dict[tuple[str, str, str], list[Scored]] = defaultdict(list)
+    for scored in done:
+        cells[scored.entry.model, scored.entry.attack, format_eps(Fraction(scored.entry.eps))].append(scored)
+    for name, own in _by_name(outcomes).items():
+        for attack, eps in outcomes[own[0]] if len(own) > 1 else ():
+            found = [outcomes[model][attack, eps] for model in own if (attack, eps) in outcomes[model]]
+            if len(found) == len(own):
+                scored_here = cells[name, attack, eps]
+                yield SeedRate(
+                    name,
+                    attack,
+                    eps,
+                    across_seeds(_table(_success(o) for o in found)) if all(o.correct.any() for o in found) else None,
+                    across_seeds(_table(~o.wrong for o in found)),
+                    float(np.mean([c.metrics.certainty_adv for c in scored_here])),
+                    worst([grades[c.entry.key].grade for c in scored_here]),
+                )
+
+
+def _success(outcome: Outcome) -> npt.NDArray[np.float64]:
+    """1 where the attack broke a sample, 0 where it failed, NaN where there was nothing to break."""
+    return np.where(outcome.correct, outcome.wrong, np.nan)
+
+
+def _by_name(models: Iterable[Model]) -> dict[str, list[Model]]:
+    """The seeds of each model, together."""
+    found: dict[str, list[Model]] = defaultdict(list)
+    for model in models:
+        found[model[0]].append(model)
+    return found
+
+
+def _table(rows: Iterable[npt.NDArray[Any]]) -> Table:
+    return np.stack([row.astype(np.float64) for row in rows])
