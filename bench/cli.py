@@ -7,13 +7,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.errors import ModelError
 from bench import __version__, cli_compare, cli_report
-from bench.errors import Exit, UserError
+from bench.errors import Exit, SuiteError, UserError
 from bench.interrupt import Interrupted
 from bench.output import show as _print
 from bench.output import write as _write
+
+if TYPE_CHECKING:
+    from bench.suite import Suite
 
 FORMATS = ("table", "json", "csv", "md")
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -105,13 +109,21 @@ def _command(
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.suite import find_suite, load_suite, place_of
+
+    path = find_suite(options.suite)
+    try:
+        return _run_suite(load_suite(path), options)
+    except SuiteError as error:
+        raise UserError(f"{place_of(path, error)}: {error}") from None
+
+
+def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from bench import pipeline
     from bench.progress import Progress
-    from bench.suite import find_suite, load_suite
 
-    suite = load_suite(find_suite(options.suite))
     device = pipeline.choose_device(options.device)
     how = pipeline.Options(
         options.results, device, options.only, options.fresh, options.save_adversarials, data_root=options.data_root

@@ -1,6 +1,10 @@
 """Errors that a user can mend, and the exit codes of the command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+
+from adapters.errors import ModelError
 
 
 class Exit(IntEnum):
@@ -24,3 +28,22 @@ class StorageError(UserError):
     """Something cannot be written. What is stored already stays, and the same command goes on from there."""
 
     exit_code = Exit.INCOMPLETE
+
+
+class SuiteError(UserError):
+    """Something that a suite asks for cannot be had; ``where`` is its place in the file, as keys and list positions."""
+
+    def __init__(self, message: str, where: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+@contextmanager
+def asked_at(*where: str | int) -> Iterator[None]:
+    """What cannot be had in here was asked for at that place of the suite."""
+    try:
+        yield
+    except (SuiteError, StorageError):
+        raise
+    except (UserError, ModelError) as error:
+        raise SuiteError(str(error), where) from None

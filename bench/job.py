@@ -10,6 +10,7 @@ from adapters.images import ImageSet
 from adapters.spec import is_trained
 from adapters.zoo import Backbone, Pretraining, Recipe
 from bench import data
+from bench.errors import asked_at
 from bench.suite import Suite
 
 
@@ -38,10 +39,11 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     """Load the data of ``suite`` and write out its recipes; nothing is trained."""
     places = places or default_places()
     size = _image_size(suite)
-    samples = data.load(suite.data, "test", places, size=size)
-    train = samples.none_of_them()
-    if any(is_trained(model.adaptation) for model in suite.models):
-        train = data.load(suite.data, "train", places, size=size)
+    with asked_at("data"):
+        samples = data.load(suite.data, "test", places, size=size)
+        train = samples.none_of_them()
+        if any(is_trained(model.adaptation) for model in suite.models):
+            train = data.load(suite.data, "train", places, size=size)
     backbone = _backbone(suite, places, size)
     recipes = {
         (model.name, seed): Recipe(
@@ -64,12 +66,14 @@ def _image_size(suite: Suite) -> int | None:
         return suite.data.size
     from adapters.backbones import input_size
 
-    return input_size(suite.backbone)
+    with asked_at("backbone"):
+        return input_size(suite.backbone)
 
 
 def _backbone(suite: Suite, places: data.Places, size: int | None) -> Backbone:
     pretrain = suite.backbone.pretrain
     if pretrain is None:
         return Backbone(suite.backbone, None, 0)
-    source = data.load(pretrain.data, "all", places, size=size)
+    with asked_at("backbone", "pretrain", "data"):
+        source = data.load(pretrain.data, "all", places, size=size)
     return Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from adapters.errors import ModelError
-from adapters.zoo import Card, Zoo
+from adapters.zoo import Card, Recipe, Zoo
 from bench import data, interrupt, provenance
 from bench.attacks.spec import contract_of
-from bench.errors import UserError
+from bench.errors import UserError, asked_at
 from bench.executors.local import run_units
 from bench.job import Job, default_cache, default_places, make_job
 from bench.plan import Unit, content_key, make_units
@@ -20,6 +20,7 @@ from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeade
 from bench.suite import Suite
 from bench.trust.gather import gather_evidence
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -69,12 +70,8 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     check_writable(options.results)
     job = make_job(suite, options.places)
     zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
-    try:
-        for recipe in job.recipes.values():
-            zoo.check(recipe)
-        cards = {model: zoo.ensure(recipe) for model, recipe in job.recipes.items()}
-    except ModelError as error:
-        raise UserError(str(error)) from None
+    _for_each(job, zoo.check)
+    cards = _for_each(job, zoo.ensure)
     units = make_units(suite, cards, job.samples.content_hash)
     run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
@@ -82,6 +79,16 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     gather_evidence(job, zoo, run, units, fresh=options.fresh)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
+
+
+def _for_each(job: Job, do: Callable[[Recipe], T]) -> dict[tuple[str, int], T]:
+    """What ``do`` makes of each recipe; an error names the model's place in the suite."""
+    place = {model.name: i for i, model in enumerate(job.suite.models)}
+    found = {}
+    for (name, seed), recipe in job.recipes.items():
+        with asked_at("models", place[name]):
+            found[name, seed] = do(recipe)
+    return found
 
 
 def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], None]:

@@ -16,7 +16,7 @@ from bench.attacks.contract import LIBRARIES, Carrier, Library
 from bench.attacks.spec import Attack, AttackSpec, contract_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
-from bench.errors import UserError
+from bench.errors import SuiteError, UserError
 from bench.gate import Gate
 from bench.matrix import Matrix, expand
 
@@ -169,6 +169,14 @@ def load_suite(path: Path) -> Suite:
         found = list(_explain(error, document))
         more = [f"and {len(found) - MAX_ERRORS} more"] if len(found) > MAX_ERRORS else []
         raise UserError("\n".join(found[:MAX_ERRORS] + more)) from None
+
+
+def place_of(path: Path, error: SuiteError) -> str:
+    """``file:line`` of what ``error`` is about, in the suite at ``path``."""
+    document, where = yaml_lines.read(path), error.where
+    if where[0] == "models" and where[:2] not in document.lines:
+        where = ("matrix",)
+    return document.locate(where)[0]
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:

@@ -151,3 +151,24 @@ def test_unknown_device(home: Path) -> None:
     assert done.returncode == Exit.USAGE
     assert "no such device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+MATRIX = "matrix: {targets: {stem: [conv11]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("targets: [fc]", "targets: [fcc]", "wrong.yaml:12: target 'fcc' is not a layer of this backbone; did you mean 'fc'?"),
+        ("classes: [6, 7]", "classes: [6, 70]", "wrong.yaml:8: data: no class '70'; did you mean '7'?"),
+        ("classes: [0, 1]", "classes: [0, 10]", "wrong.yaml:6: data: no class '10'; did you mean '1'?"),
+        ("eps: [2/255, 16/255]\n", "eps: [2/255, 16/255]\n" + MATRIX, "wrong.yaml:16: target 'conv11' is not a layer"),
+    ],
+)
+def test_what_cannot_be_had_is_named_by_file_and_line(home: Path, old: str, new: str, message: str) -> None:
+    assert TINY.count(old) == 1
+    (home / "wrong.yaml").write_text(TINY.replace(old, new))
+    done = bench(home, "run", "wrong.yaml", "--results", "wrong", BENCH_CACHE=str(home / "wrong-cache"))
+    assert done.returncode == Exit.USAGE
+    assert done.stderr.startswith(f"bench: {message}")
+    assert not [file for folder in ("wrong", "wrong-cache") for file in (home / folder).rglob("*.json")]

@@ -103,7 +103,7 @@ def test_the_leaderboard_shows_methods_not_every_training(tmp_path: Path, width:
 def test_figures_and_json_hold_the_means(tmp_path: Path) -> None:
     card = seeded(tmp_path)
     (axis,) = make_figures(card)["security_curves"].axes
-    curves = {line.get_label(): list(line.get_ydata()) for line in axis.get_lines()}
+    curves = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axis.get_lines()}
     assert curves["weak"] == pytest.approx([100, 47])
     assert list(curves) == ["base", "weak", "unsure"]
     assert '"seed_rates"' in to_json(card)

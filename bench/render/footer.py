@@ -15,15 +15,16 @@ from bench.scoring.scorecard import CellScore, Scorecard
 from bench.scoring.trust import ORDER, Finding, Grade, worst
 
 LISTED = 16
-"""Comparisons that are all printed; of more, only those that show a difference."""
+"""Comparisons that are all printed; of more, only those that tell a model from the baseline."""
 STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yellow", "fail": "bold red"}
 
 
 class Sentence(NamedTuple):
-    """A difference in words, and whether one was shown."""
+    """A difference in words, whether it was shown, and whether it is from the baseline."""
 
     text: str
     shown: bool
+    from_baseline: bool = True
 
 
 def sentences(card: Scorecard) -> Iterator[Sentence]:
@@ -32,11 +33,12 @@ def sentences(card: Scorecard) -> Iterator[Sentence]:
     Over several training seeds the methods are compared, not the single models that they gave.
     """
     for c in () if card.seeds else card.headline:
-        yield Sentence(f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}", c.robust.shown)
+        text = f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}"
+        yield Sentence(text, c.robust.shown, c.second[0] == card.baseline)
     for c in () if card.seeds else card.comparisons:
         if c.eps == card.headline_eps and c.second[0] == card.baseline:
             yield Sentence(f"{_pair(c)}: ASR {_difference(c.asr, 'less robust', 'more robust')}", c.asr.shown)
-    yield from (Sentence(_claim(c), c.shown) for c in card.claims)
+    yield from (Sentence(_claim(c), c.shown, c.baseline == card.baseline) for c in card.claims)
 
 
 HIGHER = {"robust accuracy": "more robust", "ASR": "less robust", "accuracy": "higher", "certainty": "higher"}
@@ -69,15 +71,17 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
 
 
 def differences(card: Scorecard) -> Iterator[Text]:
-    """The sentences with a line on how they were tested; of many only those that show something, and how many do not."""
+    """The sentences with a line on how they were tested; of many, only those that tell a model from the baseline."""
     said = list(sentences(card))
     if not said:
         return
-    listed = said if len(said) <= LISTED else [s for s in said if s.shown]
+    listed = said if len(said) <= LISTED else [s for s in said if s.shown and s.from_baseline]
     yield Text("differences, paired by sample", style="italic")
     yield from (Text(f" {s.text}") for s in listed)
     if len(listed) < len(said):
-        yield Text(f" In {len(said) - len(listed)} other comparisons no difference is shown; --format md lists them all.")
+        others = sum(s.shown for s in said) - len(listed)
+        unshown = sum(not s.shown for s in said)
+        yield Text(f" --format md adds the {unshown} comparisons that show no difference and {others} between other models.")
     yield Text(f" {_method(card)}", style="dim")
 
 

@@ -23,9 +23,7 @@ VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
     models, rates = (_over_seeds(card), _seed_rates(card)) if card.seeds else (_models(card), _rates(card))
-    longest = max((len(name) for name in rates), default=0)
-    least = max(22 if card.seeds else 14, min(longest, 30))
-    attacks = [_attacks(card, dict(part), least) for part in _chunks(list(rates.items()), max(1, (width - 24) // (least + 2)))]
+    attacks = _attacks(card, rates, width)
     tables: list[RenderableType] = [models, *attacks, _crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
@@ -97,21 +95,45 @@ def _seed_rates(card: Scorecard) -> Rates:
     return found
 
 
-def _attacks(card: Scorecard, rates: Rates, least: int) -> Table:
+def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
+    """Success rates: a column for each model where that fits, else a table for each attack with a line for each model."""
     over = ", mean ± sd over seeds [95 %]" if card.seeds else ", % [95 %]: broken through either library"
-    table = Table(title=f"attack success rate{over}", box=box.SIMPLE_HEAD, title_justify="left")
+    asked = list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks))
+    least = 22 if card.seeds else 14
+    longest = max([least, *map(len, rates)])
+    if 24 + len(rates) * (longest + 2) <= width:
+        yield _all_attacks(f"attack success rate{over}", asked, rates, card.headline_eps)
+        return
+    for attack in dict.fromkeys(attack for attack, _ in asked):
+        grid = [eps for a, eps in asked if a == attack]
+        for part in _chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + 2))):
+            yield _one_attack(f"attack success rate{over}", attack, part, rates)
+
+
+def _all_attacks(title: str, asked: Sequence[tuple[str, str]], rates: Rates, headline: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("attack")
     table.add_column("eps", justify="right")
     for model in rates:
-        table.add_column(escape(model), justify="right", overflow="fold", min_width=least)
+        table.add_column(escape(model), justify="right", overflow="fold", min_width=14)
     previous = None
-    for attack, eps in dict.fromkeys((c.attack, c.eps) for c in card.crosschecks):
+    for attack, eps in asked:
         if previous is not None and attack != previous:
             table.add_section()
-        style = "bold" if eps == card.headline_eps else ""
         shown = escape(attack) if attack != previous else ""
-        table.add_row(shown, eps, *(own.get((attack, eps), NONE) for own in rates.values()), style=style)
+        cells = (own.get((attack, eps), NONE) for own in rates.values())
+        table.add_row(shown, eps, *cells, style="bold" if eps == headline else "")
         previous = attack
+    return table
+
+
+def _one_attack(title: str, attack: str, grid: Sequence[str], rates: Rates) -> Table:
+    table = Table(title=f"{escape(attack)}: {title}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("model", overflow="fold")
+    for eps in grid:
+        table.add_column(eps, justify="right", no_wrap=True)
+    for model, own in rates.items():
+        table.add_row(escape(model), *(own.get((attack, eps), NONE) for eps in grid))
     return table
 
 
