@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from bench.cli import main
 from bench.render.figures import make_figures
+from bench.render.footer import sentences
 from bench.render.report import to_html
 from bench.scoring.scorecard import Scorecard, score
 from bench.store import StoredRun
@@ -75,7 +76,16 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
 def test_report_shows_every_attack_success_rate(run: StoredRun, card: Scorecard) -> None:
     page = Page(to_html(card, run.header, None))
     for attack in card.attacks:
-        assert f"{100 * attack.asr.value:.1f} [{100 * attack.asr.low:.0f}, {100 * attack.asr.high:.0f}]" in page.words
+        rate = f"{100 * attack.asr.value:.1f} [{100 * attack.asr.low:.0f}, {100 * attack.asr.high:.0f}]"
+        assert f"{rate}?" in page.words  # nothing but the records was checked
+
+
+def test_report_says_what_differs_and_what_was_flagged(run: StoredRun, card: Scorecard) -> None:
+    words = Page(to_html(card, run.header, None)).words
+    said = [sentence.text for sentence in sentences(card)]
+    assert len(said) == 7
+    assert set(said) <= set(words)
+    assert "Of 24 cells: 24 unchecked (?)." in words
 
 
 def test_report_lists_cells_without_numbers(tmp_path: Path) -> None:
@@ -83,7 +93,7 @@ def test_report_lists_cells_without_numbers(tmp_path: Path) -> None:
     broken = StoredRun(path)
     text = to_html(score(broken), broken.header, None)
     assert text.count("error: RuntimeError: planted") == 12
-    assert text.count("no numbers") == 2 * 3
+    assert text.count('<td class="bad">error</td>') == 2 * 3
     assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 4
 
 

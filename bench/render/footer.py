@@ -1,5 +1,6 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from rich.text import Text
 from bench.render.cells import MARKS, p_value, points, signed
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
-from bench.scoring.scorecard import CellScore, Scorecard
-from bench.scoring.trust import ORDER, Finding, Grade, worst
+from bench.scoring.scorecard import Scorecard
+from bench.scoring.trust import ORDER, Grade, worst
 
 LISTED = 16
 """Comparisons that are all printed; of more, only those that tell a model from the baseline."""
@@ -82,10 +83,10 @@ def differences(card: Scorecard) -> Iterator[Text]:
         others = sum(s.shown for s in said) - len(listed)
         unshown = sum(not s.shown for s in said)
         yield Text(f" --format md adds the {unshown} comparisons that show no difference and {others} between other models.")
-    yield Text(f" {_method(card)}", style="dim")
+    yield Text(f" {method(card)}", style="dim")
 
 
-def _method(card: Scorecard) -> str:
+def method(card: Scorecard) -> str:
     """How the differences were tested."""
     if card.seeds:
         how = f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which training and samples vary; p by Holm"
@@ -100,29 +101,49 @@ def _method(card: Scorecard) -> str:
     )
 
 
+class Flagged(NamedTuple):
+    """What one check found under one attack on one model: in how many cells, and the first finding."""
+
+    check: str
+    grade: Grade
+    where: str
+    cells: int
+    detail: str
+
+
+def flagged(card: Scorecard) -> list[Flagged]:
+    """Every warning and failure, one check a line."""
+    found: dict[tuple[str, Grade, str], list[str]] = defaultdict(list)
+    for cell in card.cells:
+        for f in cell.trust.findings if cell.trust else ():
+            if f.grade in ("warn", "fail"):
+                found[f.check, f.grade, f"{cell.entry.model} {cell.entry.attack}"].append(f.detail)
+    return [Flagged(*key, len(details), details[0]) for key, details in found.items()]
+
+
+def trust_counts(card: Scorecard) -> dict[Grade, int]:
+    """How many cells have each grade that there is."""
+    grades = [cell.trust.grade for cell in card.cells if cell.trust is not None]
+    return {grade: grades.count(grade) for grade in ORDER if grade in grades}
+
+
+def in_words(counts: dict[Grade, int]) -> str:
+    """96 pass, 36 warn (!)."""
+    return ", ".join(f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items())
+
+
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
     """What was flagged, one check a line; or that nothing was."""
-    graded = [c for c in card.cells if c.trust is not None]
-    flagged = [(c, f) for c in graded if c.trust for f in c.trust.findings if f.grade in ("warn", "fail")]
-    if flagged:
-        yield _flagged(flagged)
-    counts = {grade: sum(c.trust is not None and c.trust.grade == grade for c in graded) for grade in ORDER}
-    said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items() if count]
-    if said:
-        yield Text(f"trust of {len(graded)} cells: {', '.join(said)}", style=STYLE[worst([g for g, n in counts.items() if n])])
+    if found := flagged(card):
+        yield _table(found)
+    if counts := trust_counts(card):
+        yield Text(f"trust of {sum(counts.values())} cells: {in_words(counts)}", style=STYLE[worst(list(counts))])
 
 
-def _flagged(flagged: Sequence[tuple[CellScore, Finding]]) -> Table:
+def _table(found: Sequence[Flagged]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
         table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold")
-    rows = dict.fromkeys((f.check, f.grade, _where(cell)) for cell, f in flagged)
-    for check, grade, where in rows:
-        found = [f for cell, f in flagged if (f.check, f.grade, _where(cell)) == (check, grade, where)]
-        table.add_row(check, Text(grade, style=STYLE[grade]), escape(where), str(len(found)), escape(found[0].detail))
+    for f in found:
+        table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
     return table
-
-
-def _where(cell: CellScore) -> str:
-    e = cell.entry
-    return f"{e.model} {e.attack}"

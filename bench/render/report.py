@@ -3,17 +3,19 @@
 import io
 import json
 import re
+from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.render.cells import number, percent
+from bench.render.cells import across, number, percent, spread
 from bench.render.figures import make_figures
+from bench.render.footer import flagged, in_words, method, sentences, trust_counts
+from bench.render.rates import ERROR, success_rates, title
 from bench.render.words import details
-from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
 from bench.verdict import Verdict
 
@@ -31,17 +33,21 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
     )  # fmt: skip
     seeds = len({m.seed for m in card.models}) > 1
 
-    def title(model: ModelScore | CrossCheck) -> str:
-        return f"{model.model} #{model.seed}" if seeds else model.model
-
     return environment.get_template("report.html.j2").render(
         card=card,
         header=header,
-        title=title,
+        title=partial(title, seeds=seeds),
         percent=percent,
         number=number,
+        spread=spread,
+        across=across,
+        said=list(sentences(card)),
+        method=method(card),
+        rates=success_rates(card),
+        ERROR=ERROR,
+        trust_counts=in_words(trust_counts(card)) or "none was checked",
+        flagged=flagged(card),
         questions=list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)),
-        success={(a.model, a.seed, a.attack, a.eps): a.asr for a in card.attacks},
         problems=[cell.entry for cell in card.cells if cell.entry.status != "ok"],
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
         verdict=verdict,

@@ -1,6 +1,6 @@
 """Scorecard -> the leaderboard on a terminal, readable at 80 columns and in a pipe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from rich import box
@@ -11,32 +11,27 @@ from rich.text import Text
 
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.footer import differences, trust_lines
+from bench.render.rates import ERROR, Rates, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.scoring.scorecard import Scorecard
 
 T = TypeVar("T")
-ERROR = Text("error", style="red")
-"""Stands for a rate that was asked for and is not there; a dash for one that the suite does not ask for."""
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
-    models, rates = (_over_seeds(card), _seed_rates(card)) if card.seeds else (_models(card), _rates(card))
+    models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
     tables: list[RenderableType] = [models, *attacks, _crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
 
-def _title(model: ModelScore, seeds: bool) -> str:
-    return f"{model.model} #{model.seed}" if seeds else model.model
-
-
 def _models(card: Scorecard) -> Table:
     seeds = len({m.seed for m in card.models}) > 1
-    title = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    caption = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
+    table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
     table.add_column("trained\nparams", justify="right", no_wrap=True)
@@ -47,7 +42,7 @@ def _models(card: Scorecard) -> Table:
         certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
         table.add_row(
             NONE if m.rank is None else str(m.rank),
-            escape(_title(m, seeds)),
+            escape(title(m, seeds)),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
             certainty,
@@ -69,30 +64,6 @@ def _over_seeds(card: Scorecard) -> Table:
         rank = NONE if s.rank is None else str(s.rank)
         table.add_row(rank, escape(s.model), spread(s.accuracy), number(s.certainty), *across(s.worst_case, s.trust))
     return table
-
-
-Rates = dict[str, dict[tuple[str, str], str | Text]]
-"""By model, the attack success rate in words of each (attack, eps) that was asked."""
-
-
-def _rates(card: Scorecard) -> Rates:
-    seeds = len({m.seed for m in card.models}) > 1
-    own = {(m.model, m.seed): _title(m, seeds) for m in card.models}
-    found: Rates = {name: {} for name in own.values()}
-    for c in card.crosschecks:
-        found[own[c.model, c.seed]][c.attack, c.eps] = ERROR
-    for a in card.attacks:
-        found[own[a.model, a.seed]][a.attack, a.eps] = percent(a.asr, a.trust)
-    return found
-
-
-def _seed_rates(card: Scorecard) -> Rates:
-    found: Rates = {s.model: {} for s in card.seeds}
-    for c in card.crosschecks:
-        found.setdefault(c.model, {})[c.attack, c.eps] = ERROR
-    for r in card.seed_rates:
-        found[r.model][r.attack, r.eps] = " ".join(across(r.asr, r.trust))
-    return found
 
 
 def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
@@ -121,7 +92,7 @@ def _all_attacks(title: str, asked: Sequence[tuple[str, str]], rates: Rates, hea
         if previous is not None and attack != previous:
             table.add_section()
         shown = escape(attack) if attack != previous else ""
-        cells = (own.get((attack, eps), NONE) for own in rates.values())
+        cells = (_rate(own, attack, eps) for own in rates.values())
         table.add_row(shown, eps, *cells, style="bold" if eps == headline else "")
         previous = attack
     return table
@@ -133,8 +104,13 @@ def _one_attack(title: str, attack: str, grid: Sequence[str], rates: Rates) -> T
     for eps in grid:
         table.add_column(eps, justify="right", no_wrap=True)
     for model, own in rates.items():
-        table.add_row(escape(model), *(own.get((attack, eps), NONE) for eps in grid))
+        table.add_row(escape(model), *(_rate(own, attack, eps) for eps in grid))
     return table
+
+
+def _rate(own: Mapping[tuple[str, str], str], attack: str, eps: str) -> Text:
+    found = own.get((attack, eps), NONE)
+    return Text(found, style="red" if found == ERROR else "")
 
 
 def _crosschecks(card: Scorecard) -> Table:
