@@ -88,6 +88,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
     run.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
+    run.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
@@ -108,6 +109,14 @@ def _command(
     return parser
 
 
+def _shard(text: str) -> tuple[int, int]:
+    """(i, n) of "i/n"."""
+    part, slash, of = text.partition("/")
+    if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not I/N with 1 <= I <= N, like 2/4")
+    return int(part), int(of)
+
+
 def _run(options: argparse.Namespace) -> int:
     from bench.suite import find_suite, load_suite, place_of
 
@@ -126,7 +135,13 @@ def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
 
     device = pipeline.choose_device(options.device)
     how = pipeline.Options(
-        options.results, device, options.only, options.fresh, options.save_adversarials, data_root=options.data_root
+        options.results,
+        device,
+        options.only,
+        options.shard,
+        options.fresh,
+        options.save_adversarials,
+        data_root=options.data_root,
     )
     if options.dry_run:
         from bench.preview import preview

@@ -2,7 +2,7 @@
 
 import fnmatch
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,15 +26,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, none of which changes an answer."""
+    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1."""
 
     results: Path
     device: str = "cpu"
     only: str = "*"
+    shard: tuple[int, int] = (1, 1)
     fresh: bool = False
     save_adversarials: bool = False
     cache: Path = field(default_factory=default_cache)
     data_root: Path | None = None
+
+    def chosen(self, units: Sequence[Unit]) -> list[Unit]:
+        """Those of ``units`` that are to be run here."""
+        part, of = self.shard
+        return [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)][part - 1 :: of]
 
     @property
     def places(self) -> data.Places:
@@ -74,8 +80,7 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     cards = _for_each(job, zoo.ensure)
     units = make_units(suite, cards, job.samples.content_hash)
     run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
-    chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
-    run_units(job, zoo, run, chosen, progress)
+    run_units(job, zoo, run, options.chosen(units), progress)
     gather_evidence(job, zoo, run, units, fresh=options.fresh)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run

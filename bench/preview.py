@@ -1,6 +1,5 @@
 """What a run would do: its units, what is finished already, and how long the rest would take."""
 
-import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,18 +28,14 @@ class UnitPreview:
 
 
 def preview(suite: Suite, options: Options) -> list[UnitPreview]:
-    """Every unit of ``suite`` that ``options.only`` matches. Trains, attacks and writes nothing."""
+    """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing."""
     job = make_job(suite, options.places)
     zoo = Zoo(options.cache, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
     units = make_units(suite, {m: card or UNTRAINED for m, card in found.items()}, job.samples.content_hash)
     finished = set() if options.fresh else _finished(options.results)
     rates = _seconds_per_sample(options.results)
-    return [
-        _preview(unit, job, found[unit.model, unit.seed] is not None, finished, rates)
-        for unit in units
-        if fnmatch.fnmatch(unit.label, options.only)
-    ]
+    return [_preview(unit, job, found[unit.model, unit.seed] is not None, finished, rates) for unit in options.chosen(units)]
 
 
 def _preview(unit: Unit, job: Job, trained: bool, finished: set[str], rates: dict[tuple[str, str], float]) -> UnitPreview:

@@ -131,6 +131,23 @@ def test_only_runs_what_matches_and_says_it_is_incomplete(home: Path) -> None:
     assert {c["status"] for c in cells} == {"ok", "missing"}
 
 
+@pytest.mark.usefixtures("first_run")
+def test_shards_into_the_same_folder_make_the_whole_run(home: Path) -> None:
+    first = bench(home, "run", "tiny.yaml", "--shard", "1/2", "--results", "shards", "--format", "json")
+    assert first.returncode == Exit.INCOMPLETE
+    assert [c["status"] for c in json.loads(first.stdout)["cells"]].count("ok") == CELLS // 2
+    second = bench(home, "run", "tiny.yaml", "--shard", "2/2", "--results", "shards", "--format", "json")
+    assert second.returncode == Exit.OK
+    assert len(list(home.glob("shards/tiny/2*"))) == 1
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0"])
+def test_a_shard_that_is_none_is_refused(home: Path, shard: str) -> None:
+    done = bench(home, "run", "tiny.yaml", "--shard", shard)
+    assert done.returncode == Exit.USAGE
+    assert f"'{shard}' is not I/N" in done.stderr
+
+
 @pytest.mark.parametrize("what", ["suites", "models", "attacks", "data", "libraries"])
 def test_list(home: Path, what: str) -> None:
     done = bench(home, "list", what)
