@@ -12,13 +12,13 @@ from adapters.zoo import Card, Zoo
 from bench import data, interrupt, provenance
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
-from bench.executors.local import run_units
+from bench.executors.local import Models, run_units
 from bench.job import Job, default_cache, default_places, make_job
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
-from bench.trust.gather import gather_evidence
+from bench.trust.gather import Checks
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,10 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     units = make_units(suite, cards, job.samples.content_hash)
     run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
     chosen = [unit for unit in units if fnmatch.fnmatch(unit.label, options.only)]
-    run_units(job, zoo, run, chosen, progress)
-    gather_evidence(job, zoo, run, units, fresh=options.fresh)
+    models = Models(job, zoo)
+    checks = Checks(job, models, run, units, fresh=options.fresh)
+    run_units(job, models, run, chosen, progress, checks.after)
+    checks.finish()
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd
+from bench.executors.local import Models
 from bench.plan import Cell, Unit
 from bench.runner import make_target, measure
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
@@ -21,7 +22,7 @@ from bench.suite import find_suite, load_suite
 from bench.trust.binarisation import make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
 from bench.trust.effort import plan_effort
-from bench.trust.gather import gather_evidence
+from bench.trust.gather import Checks
 from bench.trust.noise import noise, perturbed
 from bench.trust.probes import margin, probe_model
 from bench.trust.recorder import subset
@@ -158,8 +159,9 @@ def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSe
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
     zoo: Any = SimpleNamespace(load=load)
     run = open_run(tmp_path, header, fresh=True)
-    for _ in range(2):
-        gather_evidence(job, zoo, run, [PGD], fresh=False)
+    checks = Checks(job, Models(job, zoo), run, [PGD], fresh=False)
+    checks.after(PGD)
+    checks.finish()
     run.save("complete")
     return run, loaded
 

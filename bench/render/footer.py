@@ -62,7 +62,9 @@ def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
     counts = {grade: sum(c.trust is not None and c.trust.grade == grade for c in graded) for grade in ORDER}
     said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items() if count]
     if said:
-        yield Text(f"trust of {len(graded)} cells: {', '.join(said)}", style=STYLE[worst([g for g, n in counts.items() if n])])
+        cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
+        style = STYLE[worst([g for g, n in counts.items() if n])]
+        yield Text(f"trust of {len(graded)} cells: {', '.join(said)}{cost}", style=style)
 
 
 def _flagged(flagged: Sequence[tuple[CellScore, Finding]]) -> Table:

@@ -92,7 +92,8 @@ class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``baseline`` is the model that the suite declares first.
+    the worst case at the headline eps. ``baseline`` is the model that the suite declares first. ``trust_cost`` is the time of
+    the trust checks over that of the attacks; None where either is not known.
     """
 
     suite: str
@@ -108,6 +109,7 @@ class Scorecard:
     curves: tuple[CurveScore, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
     baseline: str = ""
+    trust_cost: float | None = None
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -135,7 +137,13 @@ def score(run: StoredRun) -> Scorecard:
         curves=tuple(_curves(run, header.cells, done)),
         seeds=tuple(_seeds(header.models, worst_cases)),
         baseline=header.models[0].model if header.models else "",
+        trust_cost=_trust_cost(run),
     )
+
+
+def _trust_cost(run: StoredRun) -> float | None:
+    checking, attacking = run.checking_seconds(), sum(cell.seconds or 0 for cell in run.header.cells)
+    return checking / attacking if checking and attacking else None
 
 
 def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Scored], list[CrossCheck]]:
