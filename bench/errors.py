@@ -24,3 +24,9 @@ class StorageError(UserError):
     """Something cannot be written. What is stored already stays, and the same command goes on from there."""
 
     exit_code = Exit.INCOMPLETE
+
+
+class NotComparableError(UserError):
+    """What is stored is missing, broken or of a newer version, so that nothing can be said of it."""
+
+    exit_code = Exit.INCOMPLETE

@@ -23,7 +23,7 @@ from typing import Any
 from adapters.lock import claimed, held
 from bench.atomic import RESUME, TEMPORARY, write_atomically
 from bench.cellfile import BrokenFileError, Facts, decode, encode, verify
-from bench.errors import StorageError, UserError
+from bench.errors import NotComparableError, StorageError, UserError
 from bench.evidence import Evidence
 from bench.records import Records
 
@@ -395,21 +395,21 @@ def _read_header(file: Path) -> RunHeader:
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except ValueError as error:
-        raise UserError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
-    """A header from the ``fields`` of ``file``. Raises UserError if they are broken, or of a newer version."""
+    """A header from the ``fields`` of ``file``. Raises NotComparableError if they are broken, or of a newer version."""
     try:
         if fields["schema_version"] > SCHEMA_VERSION:
-            raise UserError(
+            raise NotComparableError(
                 f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
             )
         models = tuple(ModelEntry(**m) for m in fields["models"])
         cells = tuple(CellEntry(**c) for c in fields["cells"])
         return RunHeader(**{**fields, "models": models, "cells": cells})
     except (KeyError, TypeError) as error:
-        raise UserError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); delete it and run the suite again") from None
 
 
 def reference_file(results: Path, suite: str) -> Path:
