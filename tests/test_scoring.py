@@ -141,8 +141,7 @@ def test_curves_by_hand() -> None:
     fixed = fixed_budget_curve(1.0, [1, 2], [0.6, 0.2])
     assert fixed.area == pytest.approx((0.8 + 0.4) / 2)
     assert fixed.median == pytest.approx(1.25)
-    correct, broken = np.array([True, True, True, False]), np.array([True, True, False, False])
-    free = minimum_norm_curve(correct, broken, np.array([0.5, 1.5, 0, 0], dtype=np.float32), [1, 2])
+    free = minimum_norm_curve(np.array([True, True, True, False]), np.array([0.5, 1.5, np.inf, 0], dtype=np.float32), [1, 2])
     assert free.robust == (0.75, 0.5, 0.25)
     assert free.area == pytest.approx((0.5 + 1.5 + 2 + 0) / 4 / 2)
     assert free.median == 1.5

@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from bench.scoring.comparison import over_family, paired
+from bench.scoring.comparison import Outcome, compare_models, over_family, paired
+from bench.scoring.over_seeds import compare_over_seeds
 from bench.scoring.statistics import (
-    across_seeds,
     at_most,
     beats,
     calibration_error,
+    detectable_over_seeds,
     holm,
     mcnemar,
     minimum_detectable,
     needed_discordant,
+    over_seeds,
     paired_interval,
     proportion,
 )
@@ -122,16 +124,57 @@ def test_interval_over_seeds_covers_the_truth_with_training_variation() -> None:
     covered = 0
     for _ in range(400):
         ease, training = rng.beta(4, 2, 200), rng.normal(0, 0.05, (5, 1))
-        found = across_seeds(list(rng.random((5, 200)) < (ease + training).clip(0, 1)))
+        found = over_seeds(rng.random((5, 200)) < (ease + training).clip(0, 1))
         covered += found.low <= 0.664 <= found.high  # 2/3, less what clipping at 1 takes
     assert covered / 400 >= 0.95
 
 
-def test_across_seeds_by_hand() -> None:
-    found = across_seeds([np.array([True, True, False, False]), np.array([True, False, False, False])])
+def test_over_seeds_by_hand() -> None:
+    found = over_seeds(np.array([[True, True, False, False], [True, False, False, False]]))
     assert (found.mean, found.spread) == pytest.approx((0.375, math.sqrt(0.03125)))
     error = math.sqrt(0.03125 / 2 + np.var([1, 0.5, 0, 0], ddof=1) / 4)
-    assert (found.low, found.high) == pytest.approx((max(0, 0.375 - 12.706204736 * error), min(1, 0.375 + 12.7062 * error)))
+    assert (found.low, found.high) == pytest.approx((0.375 - 12.706204736 * error, 0.375 + 12.706204736 * error))
+    assert found.p_value == pytest.approx(1 - 2 / math.pi * math.atan(0.375 / error)), "with one degree it is Cauchy's"
+
+
+def test_over_seeds_is_the_one_sample_t_test_where_samples_do_not_vary() -> None:
+    rows = np.random.default_rng(5).normal(0.1, 1, (6, 1))
+    found, expected = over_seeds(np.repeat(rows, 50, axis=1)), ttest_1samp(rows[:, 0], 0)
+    assert found.p_value == pytest.approx(expected.pvalue, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-12)
+
+
+def trained_twice(rng: np.random.Generator, gap: float = 0.0) -> dict[tuple[str, int], dict[tuple[str, str], Outcome]]:
+    """Two methods at 4 seeds on 160 samples: what is robust varies by sample and, by some points, by training."""
+    ease = rng.beta(1, 1, 160)
+    found = {}
+    for name, shift in (("a", 0.0), ("b", gap)):
+        for seed in range(4):
+            robust = rng.random(160) < (ease + shift + rng.normal(0, 0.08)).clip(0, 1)
+            found[name, seed] = {("pgd", "8/255"): Outcome(np.ones(160, bool), ~robust)}
+    return found
+
+
+def test_methods_that_differ_by_training_variation_alone_are_not_told_apart() -> None:
+    """1,000 pairs of equal methods: over seeds at most 5 % alarms, where one network each gives several times as many."""
+    rng = np.random.default_rng(6)
+    over, single = 0, 0
+    for _ in range(1000):
+        outcomes = trained_twice(rng)
+        over += compare_over_seeds(outcomes)[0].robust.shown
+        single += compare_models({m: o for m, o in outcomes.items() if m[1] == 0}, across=False)[0].robust.shown
+    assert over <= 50
+    assert single >= 100
+
+
+@pytest.mark.parametrize(("seeds", "alpha"), [(2, 0.05), (4, 0.05), (4, 0.05 / 12)])
+def test_power_over_seeds_is_as_stated(seeds: int, alpha: float) -> None:
+    rng, n, training = np.random.default_rng(7), 40, 0.06
+    gap = detectable_over_seeds(training / math.sqrt(seeds), seeds, alpha)
+    noise = rng.normal(0, training, (2000, seeds))
+    shown = [over_seeds(np.repeat(row[:, None] + gap, n, axis=1)).p_value <= alpha for row in noise]
+    assert gap < 1, "else it is cut, and the power is another"
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
 
 
 def test_calibration_error_by_hand() -> None:

@@ -9,29 +9,35 @@ from rich.text import Text
 
 from bench.render.cells import MARKS, p_value, points
 from bench.scoring.comparison import Comparison, PairedDifference
+from bench.scoring.over_seeds import SeedComparison, SeedDifference
 from bench.scoring.scorecard import CellScore, Scorecard, SeedScore
-from bench.scoring.statistics import AcrossSeeds
+from bench.scoring.statistics import OverSeeds
 from bench.scoring.trust import ORDER, Finding, Grade, worst
 
 STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yellow", "fail": "bold red"}
 
 
 def sentences(card: Scorecard) -> Iterator[str]:
-    """The differences at the headline eps: every pair in the worst case, and every model against the baseline by attack."""
-    for c in card.headline:
-        yield f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}"
-    for c in card.comparisons:
-        if c.eps == card.headline_eps and c.second[0] == card.baseline:
+    """The differences at the headline eps: every pair in the worst case, and every model against the baseline by attack.
+
+    With several training seeds, they are of models over their seeds.
+    """
+    for worst_case in card.seed_headline or card.headline:
+        yield f"{_pair(worst_case)}: robust accuracy {_difference(worst_case.robust, 'more robust', 'less robust')}"
+    for c in card.seed_comparisons or card.comparisons:
+        if c.eps == card.headline_eps and card.baseline in (c.second, c.second[0]):
             yield f"{_pair(c)}: ASR {_difference(c.asr, 'less robust', 'more robust')}"
 
 
-def _pair(c: Comparison) -> str:
+def _pair(c: Comparison | SeedComparison) -> str:
+    if isinstance(c, SeedComparison):
+        return f"{c.first} vs {c.second} over {c.robust.seeds} seeds, {c.attack} {c.eps}"
     first, second = (f"{name} #{seed}" if c.first[0] == c.second[0] else name for name, seed in (c.first, c.second))
     seed = f" (seed {c.first[1]})" if c.first[1] and c.first[1] == c.second[1] else ""
     return f"{first} vs {second}{seed}, {c.attack} {c.eps}"
 
 
-def _difference(d: PairedDifference, positive: str, negative: str) -> str:
+def _difference(d: PairedDifference | SeedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
     verdict = f"no difference shown (could have shown {100 * d.detectable:.1f})"
     if d.shown:
@@ -46,10 +52,20 @@ def differences(card: Scorecard) -> Iterator[Text]:
         return
     yield Text("differences, paired by sample", style="italic")
     yield from (Text(f" {line}") for line in lines)
-    yield Text(
-        f" Exact McNemar; p by Holm over {len(card.headline)} worst cases and {len(card.comparisons)} cells; ASR over samples"
-        " that both models get right; in brackets 95 % of one difference; could have shown: found with 80 % power.",
-        style="dim",
+    yield Text(f" {_method(card)}", style="dim")
+
+
+def _method(card: Scorecard) -> str:
+    """How the differences were tested."""
+    if card.seed_comparisons:
+        test = "t test over seeds and samples, training variation included"
+        counts, samples = len(card.seed_headline), "samples that both models get right at every seed"
+    else:
+        test, counts, samples = "Exact McNemar", len(card.headline), "samples that both models get right"
+    cells = len(card.seed_comparisons or card.comparisons)
+    return (
+        f"{test}; p by Holm over {counts} worst cases and {cells} cells; ASR over {samples};"
+        " in brackets 95 % of one difference; could have shown: found with 80 % power."
     )
 
 
@@ -95,5 +111,5 @@ def seeds_table(seeds: Sequence[SeedScore]) -> Table:
     return table
 
 
-def _spread(s: AcrossSeeds) -> str:
+def _spread(s: OverSeeds) -> str:
     return f"{100 * s.mean:.1f} ± {100 * s.spread:.1f}"

@@ -11,6 +11,7 @@ from bench.eps import format_eps
 from bench.render.cells import NONE, percent, plain
 from bench.render.footer import sentences
 from bench.scoring.comparison import Comparison, PairedDifference
+from bench.scoring.over_seeds import SeedComparison, SeedDifference
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.store import SCHEMA_VERSION
 
@@ -42,8 +43,12 @@ def to_json(card: Scorecard) -> str:
         "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],
         "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
+        "seed_comparisons": [_seed_comparison(c) for c in (*card.seed_headline, *card.seed_comparisons)],
         "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
-        "seeds": [{"model": s.model, "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
+        "seeds": [
+            {"model": s.model, "accuracy": _plain(vars(s.accuracy)), "worst_case": _plain(vars(s.worst_case))}
+            for s in card.seeds
+        ],
     }
     return json.dumps(data, indent=2, allow_nan=False)
 
@@ -69,7 +74,13 @@ def _comparison(c: Comparison) -> dict[str, Any]:
     return {**identity, "robust": _difference(c.robust), "asr": _difference(c.asr)}
 
 
-def _difference(d: PairedDifference) -> dict[str, Any]:
+def _seed_comparison(c: SeedComparison) -> dict[str, Any]:
+    """The same over training seeds."""
+    identity = {"model": c.first, "baseline": c.second, "attack": c.attack, "eps": c.eps}
+    return {**identity, "robust": _difference(c.robust), "asr": _difference(c.asr)}
+
+
+def _difference(d: PairedDifference | SeedDifference) -> dict[str, Any]:
     return {**_plain(vars(d)), "shown": d.shown}
 
 

@@ -15,8 +15,9 @@ from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, com
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
+from bench.scoring.over_seeds import SeedComparison, compare_over_seeds
 from bench.scoring.record_checks import Neighbours, Scored, check_records
-from bench.scoring.statistics import AcrossSeeds, Proportion, across_seeds, proportion
+from bench.scoring.statistics import OverSeeds, Proportion, over_seeds, proportion
 from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
 from bench.store import CellEntry, ModelEntry, StoredRun
 
@@ -83,8 +84,8 @@ class SeedScore:
     """One model over its training seeds: clean accuracy, and robust accuracy in the worst case at the headline eps."""
 
     model: str
-    accuracy: AcrossSeeds
-    worst_case: AcrossSeeds
+    accuracy: OverSeeds
+    worst_case: OverSeeds
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``baseline`` is the model that the suite declares first. ``trust_cost`` is the time of
-    the trust checks over that of the attacks; None where either is not known.
+    the worst case at the headline eps. ``seed_comparisons`` and ``seed_headline`` are the same over several training seeds: of
+    methods, not of single networks. ``baseline`` is the model that the suite declares first. ``trust_cost`` is the time of the
+    trust checks over that of the attacks; None where either is not known.
     """
 
     suite: str
@@ -108,6 +110,8 @@ class Scorecard:
     headline: tuple[Comparison, ...] = ()
     curves: tuple[CurveScore, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
+    seed_headline: tuple[SeedComparison, ...] = ()
+    seed_comparisons: tuple[SeedComparison, ...] = ()
     baseline: str = ""
     trust_cost: float | None = None
 
@@ -120,7 +124,9 @@ def score(run: StoredRun) -> Scorecard:
     grades = _trust(run, done)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
     worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
-    headline = _headline(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
+    outcomes = _outcomes(header.models, groups, done)
+    ranking = _ranking(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
+    headline = compare_models(ranking, across=True)
     return Scorecard(
         suite=header.suite_name,
         run_id=header.run_id,
@@ -132,10 +138,12 @@ def score(run: StoredRun) -> Scorecard:
         cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
-        comparisons=compare_models(_outcomes(header.models, groups, done), across=False),
+        comparisons=compare_models(outcomes, across=False),
         headline=headline,
         curves=tuple(_curves(run, header.cells, done)),
         seeds=tuple(_seeds(header.models, worst_cases)),
+        seed_headline=compare_over_seeds(ranking),
+        seed_comparisons=compare_over_seeds(outcomes),
         baseline=header.models[0].model if header.models else "",
         trust_cost=_trust_cost(run),
     )
@@ -247,9 +255,10 @@ def _untrusted(cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps:
     return {(c.model, c.seed) for c in cells} - sound
 
 
-def _headline(worst_cases: dict[Model, Outcome], untrusted: set[Model], eps: str) -> tuple[Comparison, ...]:
+def _ranking(worst_cases: dict[Model, Outcome], untrusted: set[Model], eps: str) -> dict[Model, dict[tuple[str, str], Outcome]]:
+    """The worst cases of the models that can rank, as outcomes to compare."""
     where = (WORST_CASE, format_eps(Fraction(eps)))
-    return compare_models({m: {where: o} for m, o in worst_cases.items() if m not in untrusted}, across=True)
+    return {m: {where: o} for m, o in worst_cases.items() if m not in untrusted}
 
 
 def _model_score(
@@ -301,8 +310,9 @@ def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
     eps = [float(c.eps) for c in grid]
     last = grid[-1]
     if last.entry.budget == "minimum-norm":
-        distance = getattr(run.records(last.entry.key), last.entry.norm)
-        return minimum_norm_curve(last.correct, last.success, distance, eps)
+        distance = run.records(last.entry.key).distance
+        if distance is not None:
+            return minimum_norm_curve(last.correct, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
 
 
@@ -310,7 +320,9 @@ def _seeds(models: Sequence[ModelEntry], worst_cases: dict[Model, Outcome]) -> I
     for name in dict.fromkeys(m.model for m in models):
         found = [worst_cases[m.model, m.seed] for m in models if m.model == name and (m.model, m.seed) in worst_cases]
         if len(found) > 1:
-            yield SeedScore(name, across_seeds([o.correct for o in found]), across_seeds([~o.wrong for o in found]))
+            yield SeedScore(
+                name, over_seeds(np.stack([o.correct for o in found])), over_seeds(np.stack([~o.wrong for o in found]))
+            )
 
 
 def _any(flags: Iterable[Bools]) -> Bools:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, betaincinv, ndtri
+import numpy.typing as npt
+from scipy.special import betainc, betaincinv, nctdtrinc, ndtri
 from scipy.stats import binom, t
 
 from bench.records import Bools, Floats
@@ -129,25 +130,39 @@ def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> flo
 
 
 @dataclass(frozen=True)
-class AcrossSeeds:
-    """A share over training seeds: its mean, standard deviation, and an interval that includes training variation."""
+class OverSeeds:
+    """A mean over training seeds: standard deviation of the seeds, standard error, 95 % interval, and the p-value of 0."""
 
     seeds: int
     mean: float
     spread: float
+    error: float
     low: float
     high: float
+    p_value: float
 
 
-def across_seeds(outcomes: Sequence[Bools], confidence: float = 0.95) -> AcrossSeeds:
-    """The mean share of true ``outcomes`` (one array over the same N samples per training seed; at least 2 seeds).
+def over_seeds(table: npt.NDArray[np.generic], confidence: float = 0.95) -> OverSeeds:
+    """The mean of ``table``, seeds x N: one row per training seed (at least 2) over the same N samples. Of none: NaN.
 
-    Seeds and samples both vary: the squared standard error is the variance of the seeds' shares over their number plus the
+    Seeds and samples both vary: the squared standard error is the variance of the seeds' means over their number plus the
     variance of the samples' means over N (two-way random effects; Searle et al. 1992). Student's t with seeds - 1 degrees.
     """
-    table = np.stack(outcomes).astype(np.float64)
     seeds, n = table.shape
-    shares = table.mean(axis=1)
-    error = math.sqrt(shares.var(ddof=1) / seeds + table.mean(axis=0).var(ddof=1) / n)
-    mean, half = float(shares.mean()), float(t.ppf((1 + confidence) / 2, seeds - 1)) * error
-    return AcrossSeeds(seeds, mean, float(shares.std(ddof=1)), max(mean - half, 0.0), min(mean + half, 1.0))
+    if n < 2:
+        return OverSeeds(seeds, math.nan, math.nan, math.inf, -math.inf, math.inf, 1.0)
+    means = table.mean(axis=1, dtype=np.float64)
+    error = math.sqrt(means.var(ddof=1) / seeds + table.mean(axis=0, dtype=np.float64).var(ddof=1) / n)
+    mean, half = float(means.mean()), float(t.ppf((1 + confidence) / 2, seeds - 1)) * error
+    p = 2 * float(t.sf(abs(mean) / error, seeds - 1)) if error else float(mean == 0)
+    return OverSeeds(seeds, mean, float(means.std(ddof=1)), error, mean - half, mean + half, p)
+
+
+def detectable_over_seeds(error: float, seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The difference of two shares that the t test of ``over_seeds`` finds with probability ``power``, at most 1.
+
+    The standard error times the noncentrality at which Student's t passes its critical value that often.
+    """
+    if not math.isfinite(error):
+        return math.nan
+    return min(float(nctdtrinc(seeds - 1, 1 - power, t.ppf(1 - alpha / 2, seeds - 1))) * error, 1.0)
