@@ -30,6 +30,12 @@ class StorageError(UserError):
     exit_code = Exit.INCOMPLETE
 
 
+class NotComparableError(UserError):
+    """What is stored is missing, broken or of a newer version, so that nothing can be said of it."""
+
+    exit_code = Exit.INCOMPLETE
+
+
 class SuiteError(UserError):
     """Something that a suite asks for cannot be had; ``where`` is its place in the file, as keys and list positions."""
 

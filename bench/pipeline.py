@@ -12,13 +12,13 @@ from adapters.zoo import Card, Recipe, Zoo
 from bench import data, interrupt, provenance
 from bench.attacks.spec import contract_of
 from bench.errors import UserError, asked_at
-from bench.executors.local import run_units
+from bench.executors.local import Models, run_units
 from bench.job import Job, default_cache, default_places, make_job
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
-from bench.trust.gather import gather_evidence
+from bench.trust.gather import Checks
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -80,8 +80,10 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     cards = _for_each(job, zoo.ensure)
     units = make_units(suite, cards, job.samples.content_hash)
     run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
-    run_units(job, zoo, run, options.chosen(units), progress)
-    gather_evidence(job, zoo, run, units, fresh=options.fresh)
+    models = Models(job, zoo)
+    checks = Checks(job, models, run, units, fresh=options.fresh)
+    run_units(job, models, run, options.chosen(units), progress, checks.after)
+    checks.finish()
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.compare import compare
-from bench.errors import UserError
+from bench.errors import NotComparableError, UserError
 from bench.scoring.scorecard import Scorecard, score
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.store import StoredRun, iterate, list_runs, reference_file
@@ -47,7 +47,10 @@ def against_reference(run: StoredRun) -> Verdict | None:
 
 
 def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:
-    """The runs that two names mean; a reference is that of the other's suite. Raises UserError if one means nothing."""
+    """The runs that two names mean; a reference is that of the other's suite.
+
+    Raises UserError if one means nothing, NotComparableError if it is missing, broken or of a newer version.
+    """
     first, second = _find_run(before, results), _find_run(after, results)
     suite = next((s.header.suite_name for s in (second, first) if s), None) or _only_suite(results)
     return first or _find_reference(before, results, suite), second or _find_reference(after, results, suite)
@@ -92,7 +95,7 @@ def _find_reference(name: str, results: Path, suite: str) -> Snapshot:
     file = reference_file(results, suite)
     if name == "reference":
         if not file.is_file():
-            raise UserError(f"{suite} has no reference ({file} is missing); `bench reference update RUN` makes one")
+            raise NotComparableError(f"{suite} has no reference ({file} is missing); `bench reference update RUN` makes one")
         return from_file(file)
     if re.fullmatch(r"[A-Za-z0-9][\w./@{}^~-]*", name) is None:
         raise UserError(f"{name}: means no run; give {FORMS}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import UserError
+from bench.errors import NotComparableError, UserError
 from bench.records import Bools, Ints, Records
 from bench.store import CellEntry, RunHeader, StoredRun, parse_header
 
@@ -116,15 +116,15 @@ def _block(value: Any) -> str:
 
 
 def from_file(file: Path) -> Snapshot:
-    """The snapshot in the reference file ``file``. Raises UserError if it cannot be used."""
+    """The snapshot in the reference file ``file``. Raises NotComparableError if it cannot be used."""
     try:
         return from_text(file.read_text(encoding="utf-8"), str(file))
     except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+        raise NotComparableError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def from_text(text: str, title: str) -> Snapshot:
-    """What ``to_text`` wrote. Raises UserError, naming ``title``, if it is broken or of a newer version."""
+    """What ``to_text`` wrote. Raises NotComparableError, naming ``title``, if it is broken or of a newer version."""
     try:
         data = json.loads(text)
         ids, labels = data.pop("sample_ids"), data.pop("sample_labels")
@@ -132,7 +132,7 @@ def from_text(text: str, title: str) -> Snapshot:
         header = parse_header({**data, "cells": [{**cell, "status": "ok"} for cell in data["cells"]]}, title)
         bits = [Outcomes(*(_unpack(column, len(ids)) for column in columns)) for columns in packed]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{title}: is no reference ({error}); `bench reference update RUN` makes one") from None
+        raise NotComparableError(f"{title}: is no reference ({error}); `bench reference update RUN` makes one") from None
     outcomes = {cell.key: outcome for cell, outcome in zip(header.cells, bits, strict=True)}
     return Snapshot(title, header, tuple(ids), np.array(labels, dtype=np.int64), outcomes)
 

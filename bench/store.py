@@ -23,7 +23,7 @@ from typing import Any
 from adapters.lock import claimed, held
 from bench.atomic import RESUME, TEMPORARY, write_atomically
 from bench.cellfile import BrokenFileError, Facts, decode, encode, verify
-from bench.errors import StorageError, UserError
+from bench.errors import NotComparableError, StorageError, UserError
 from bench.evidence import Evidence
 from bench.records import Records
 
@@ -119,7 +119,14 @@ class StoredRun:
 
     def evidence(self) -> list[Evidence]:
         """What was measured to see whether the cells can be trusted; empty where nothing was."""
-        return [item for file in sorted((self.path / "trust").glob("*.json")) for item in _read_evidence(file)]
+        return [item for file in self._trust_files() for item in _read_evidence(file)[1]]
+
+    def checking_seconds(self) -> float:
+        """How long these measurements took, over all models."""
+        return sum(_read_evidence(file)[0] for file in self._trust_files())
+
+    def _trust_files(self) -> list[Path]:
+        return sorted((self.path / "trust").glob("*.json"))
 
 
 class OpenRun:
@@ -202,9 +209,10 @@ class OpenRun:
             self._write(target, donors[-1].read_bytes())
         return target.is_file()
 
-    def write_evidence(self, key: str, evidence: Sequence[Evidence]) -> None:
-        """Store what one model's checks measured."""
-        self._write(self._evidence_file(key), (json.dumps([asdict(e) for e in evidence], indent=1) + "\n").encode())
+    def write_evidence(self, key: str, evidence: Sequence[Evidence], *, seconds: float) -> None:
+        """Store what one model's checks measured, and how long they took."""
+        data = {"seconds": round(seconds, 4), "evidence": [asdict(e) for e in evidence]}
+        self._write(self._evidence_file(key), (json.dumps(data, indent=1) + "\n").encode())
 
     def _evidence_file(self, key: str) -> Path:
         return self.path / "trust" / f"{key}.json"
@@ -387,21 +395,21 @@ def _read_header(file: Path) -> RunHeader:
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except ValueError as error:
-        raise UserError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
-    """A header from the ``fields`` of ``file``. Raises UserError if they are broken, or of a newer version."""
+    """A header from the ``fields`` of ``file``. Raises NotComparableError if they are broken, or of a newer version."""
     try:
         if fields["schema_version"] > SCHEMA_VERSION:
-            raise UserError(
+            raise NotComparableError(
                 f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
             )
         models = tuple(ModelEntry(**m) for m in fields["models"])
         cells = tuple(CellEntry(**c) for c in fields["cells"])
         return RunHeader(**{**fields, "models": models, "cells": cells})
     except (KeyError, TypeError) as error:
-        raise UserError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); delete it and run the suite again") from None
 
 
 def reference_file(results: Path, suite: str) -> Path:
@@ -419,10 +427,12 @@ def write_reference(results: Path, suite: str, text: str) -> Path:
     return file
 
 
-def _read_evidence(file: Path) -> list[Evidence]:
+def _read_evidence(file: Path) -> tuple[float, list[Evidence]]:
+    """What was measured, and in how many seconds; files of the first version hold no time."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
+        data = json.loads(file.read_text(encoding="utf-8"))
+        seconds, found = (data["seconds"], data["evidence"]) if isinstance(data, dict) else (0.0, data)
+        return float(seconds), [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None
 

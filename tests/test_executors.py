@@ -28,7 +28,7 @@ from bench.attacks import stages as stages_of_attacks
 from bench.attacks.question import Question
 from bench.attacks.spec import Fgsm
 from bench.executors.limit import TimeLimitError, time_limit
-from bench.executors.local import run_units
+from bench.executors.local import Models, run_units
 from bench.executors.parts import run_in_parts, slices
 from bench.interrupt import Interrupted
 from bench.plan import Cell, Unit
@@ -78,7 +78,8 @@ class LinearZoo:
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
     suite = SimpleNamespace(batch_size=BATCH, time_limit=limit)
     job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={("linear", 0): None}))
-    run_units(job, cast("Zoo", zoo or LinearZoo()), run, UNITS, Progress(Console(file=sys.stderr)))
+    models = Models(job, cast("Zoo", zoo or LinearZoo()))
+    run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
 
 
 def statuses(run: OpenRun) -> list[str]:

@@ -199,7 +199,7 @@ def test_newer_schema_version_is_refused(where: str, results: Path, capsys: pyte
     rewrite(next(results.glob(where)), schema_version=99)
     code = main(["compare", "reference", str(next(results.glob("scene/[!.]*"))), "--gate", "--results", str(results)])
     said = capsys.readouterr()
-    assert code == 2
+    assert code == 4
     assert "written by a newer version (schema 99" in said.err
     assert not said.out
 
@@ -214,10 +214,14 @@ def test_older_schema_version_is_read_and_what_it_lacks_is_named(gate: Gate, res
     assert not any(row["exact"] for row in verdict["rows"])
 
 
-def test_broken_reference_is_refused(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (results / "reference" / "scene.json").write_text("{}")
-    assert main(["compare", "reference", "latest", "--gate", "--results", str(results)]) == 2
-    assert "is no reference" in capsys.readouterr().err
+@pytest.mark.parametrize(("text", "said"), [("{}", "is no reference"), (None, "scene has no reference")])
+def test_a_reference_that_is_broken_or_missing_does_not_pass(
+    text: str | None, said: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = results / "reference" / "scene.json"
+    file.unlink() if text is None else file.write_text(text)
+    assert main(["compare", "reference", "latest", "--gate", "--results", str(results)]) == 4
+    assert said in capsys.readouterr().err
 
 
 def test_equal_provenance_and_other_numbers_is_called_not_reproducible(

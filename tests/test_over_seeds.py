@@ -44,23 +44,6 @@ def test_a_mean_difference_over_seeds_by_hand() -> None:
     assert found.high - found.low == pytest.approx(2 * 12.706204736 * error)
 
 
-def test_methods_that_differ_by_training_alone_are_told_apart_in_at_most_one_of_twenty() -> None:
-    rng = np.random.default_rng(1)
-    alarms = 0
-    for _ in range(1000):
-        ease, training = rng.beta(4, 2, 200), rng.normal(0, 0.06, (2, 4, 1))
-        first, second = (rng.random((2, 4, 200)) < (ease + training).clip(0, 1)).astype(float)
-        alarms += mean_difference(first, second).p_value <= 0.05
-    assert alarms <= 50
-
-
-def test_the_detectable_difference_is_found_with_the_stated_power() -> None:
-    rng = np.random.default_rng(2)
-    wanted = mean_difference(rng.normal(0, 1, (1, 100)), np.zeros((1, 100))).detectable
-    found = sum(mean_difference(rng.normal(wanted, 1, (1, 100)), np.zeros((1, 100))).p_value <= 0.05 for _ in range(1000))
-    assert 700 <= found <= 900
-
-
 def test_training_seeds_are_summed_up_and_ranked(tmp_path: Path) -> None:
     card = seeded(tmp_path)
     assert [(s.model, s.rank, round(s.worst_case.mean, 3)) for s in card.seeds] == [

@@ -115,7 +115,7 @@ def test_update_refuses_a_dirty_tree_unless_forced(results: Path, capsys: pytest
 
 def test_gate_without_a_reference_says_how_to_make_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(results / "reference")
-    assert main(["compare", str(results), "--gate", "--results", str(results)]) == 2
+    assert main(["compare", str(results), "--gate", "--results", str(results)]) == 4
     assert "`bench reference update RUN` makes one" in capsys.readouterr().err
 
 

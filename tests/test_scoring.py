@@ -54,7 +54,7 @@ def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidenc
     for entry, found in zip(entries, cells.values(), strict=True):
         run.write_cell(entry.key, found, seconds=1.0, forwards=1, backwards=1)
     if evidence is not None:
-        run.write_evidence("evidence", evidence)
+        run.write_evidence("evidence", evidence, seconds=0.25)
     run.save("complete")
     return StoredRun(run.path)
 
@@ -147,8 +147,7 @@ def test_curves_by_hand() -> None:
     fixed = fixed_budget_curve(1.0, [1, 2], [0.6, 0.2])
     assert fixed.area == pytest.approx((0.8 + 0.4) / 2)
     assert fixed.median == pytest.approx(1.25)
-    correct, broken = np.array([True, True, True, False]), np.array([True, True, False, False])
-    free = minimum_norm_curve(correct, broken, np.array([0.5, 1.5, 0, 0], dtype=np.float32), [1, 2])
+    free = minimum_norm_curve(np.array([True, True, True, False]), np.array([0.5, 1.5, np.inf, 0], dtype=np.float32), [1, 2])
     assert free.robust == (0.75, 0.5, 0.25)
     assert free.area == pytest.approx((0.5 + 1.5 + 2 + 0) / 4 / 2)
     assert free.median == 1.5
@@ -170,6 +169,13 @@ def test_a_failed_cell_cannot_rank_and_is_marked_everywhere(tmp_path: Path) -> N
     assert {"check": "gradients", "grade": "fail", "detail": "what was seen"} in cells[0]["findings"]
     assert "78.0 [72, 83]✗" in render.to_markdown(card)
     assert "gradients" in shown(card, 80)
+
+
+def test_what_the_checks_cost_is_stored_and_said(tmp_path: Path) -> None:
+    card = three_models(tmp_path, [seen("deterministic", 0.0)])
+    assert card.trust_cost == 0.25 / 6, "a quarter of a second, beside six cells of one"
+    assert json.loads(render.to_json(card))["trust_cost"] == card.trust_cost
+    assert "the checks took 4 % of the attacks' time" in " ".join(shown(card, 80).split())
 
 
 def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Path) -> None:

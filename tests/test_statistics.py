@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from bench.scoring.comparison import over_family, paired
 from bench.scoring.statistics import (
+    Table,
     across_seeds,
     at_most,
     beats,
     calibration_error,
     holm,
     mcnemar,
+    mean_difference,
     minimum_detectable,
     needed_discordant,
     paired_interval,
@@ -132,6 +134,44 @@ def test_across_seeds_by_hand() -> None:
     assert (found.mean, found.spread) == pytest.approx((0.375, math.sqrt(0.03125)))
     error = math.sqrt(0.03125 / 2 + np.var([1, 0.5, 0, 0], ddof=1) / 4)
     assert (found.low, found.high) == pytest.approx((max(0, 0.375 - 12.706204736 * error), min(1, 0.375 + 12.7062 * error)))
+
+
+def test_over_seeds_is_the_one_sample_t_test_where_samples_do_not_vary() -> None:
+    rows = np.random.default_rng(5).normal(0.1, 1, (6, 1))
+    table = np.repeat(rows, 50, axis=1)
+    found, expected = mean_difference(table, np.zeros_like(table)), ttest_1samp(rows[:, 0], 0)
+    assert found.p_value == pytest.approx(expected.pvalue, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-12)
+
+
+def trained(rng: np.random.Generator, ease: Table) -> Table:
+    """One method at 4 seeds on 160 samples: what is robust varies by sample and, by some points, by training."""
+    return (rng.random((4, 160)) < (ease + rng.normal(0, 0.08, (4, 1))).clip(0, 1)).astype(float)
+
+
+def test_methods_that_differ_by_training_variation_alone_are_not_told_apart() -> None:
+    """1,000 pairs of equal methods: over seeds at most 5 % alarms, where one network each gives several times as many."""
+    rng = np.random.default_rng(6)
+    over, single = 0, 0
+    for _ in range(1000):
+        ease = rng.beta(1, 1, 160)
+        first, second = trained(rng, ease), trained(rng, ease)
+        over += mean_difference(first, second).p_value <= 0.05
+        single += paired(first[0] > 0, second[0] > 0).shown
+    assert over <= 50
+    assert single >= 100
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(2, 0.05), (4, 0.05), (4, 0.05 / 12)])
+def test_power_over_seeds_is_as_stated(seeds: int, level: float) -> None:
+    rng, n, training = np.random.default_rng(7), 40, 0.03
+    noise = rng.normal(0, training, (2000, seeds))
+    known = np.arange(seeds) - (seeds - 1) / 2
+    known *= training / known.std(ddof=1)
+    gap = mean_difference(np.repeat(known[:, None], n, axis=1), np.zeros((seeds, n)), level).detectable
+    shown = [mean_difference(np.repeat(row[:, None] + gap, n, axis=1), np.zeros((seeds, n))).p_value <= level for row in noise]
+    assert gap < 1, "else it is cut, and the power is another"
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
 
 
 def test_calibration_error_by_hand() -> None:

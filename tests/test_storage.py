@@ -74,6 +74,13 @@ def test_a_changed_bit_anywhere_is_found() -> None:
     assert undetected == 0
 
 
+def test_samples_may_be_named_by_zeros() -> None:
+    """As many as the checksum's place has, so that it must not be taken for them."""
+    found = dataclasses.replace(records(0), id=np.array([f"{i:0100d}" for i in range(len(records(0)))]))
+    back, facts = decode(encode(found, {"key": "k"}))
+    assert (back.id.tolist(), facts["key"]) == (found.id.tolist(), "k")
+
+
 def test_parts_join_and_split() -> None:
     parts = [records(0), records(1)]
     for back, part in zip(split(join(parts), 2), parts, strict=True):

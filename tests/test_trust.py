@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd
+from bench.executors.local import Models
 from bench.plan import Cell, Unit
-from bench.runner import make_target, measure
+from bench.runner import SLACK, make_target, measure
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.suite import find_suite, load_suite
-from bench.trust.binarisation import make_twins, planted
+from bench.trust.binarisation import ETA, _inside, make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
-from bench.trust.effort import plan_effort
-from bench.trust.gather import gather_evidence
+from bench.trust.effort import INNER, plan_effort
+from bench.trust.gather import Checks
 from bench.trust.noise import noise, perturbed
 from bench.trust.probes import margin, probe_model
 from bench.trust.recorder import subset
@@ -32,12 +33,13 @@ PGD = Unit("model", 0, Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox
 FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l1", 3.0), ("l0", 3.0)])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l2", 3.0), ("l1", 3.0), ("l1", 40.0), ("l0", 3.0)])
 def test_noise_fills_its_ball_and_stays_inside(norm: str, eps: float) -> None:
-    x = torch.full((50, 3, 4, 4), 0.5)
+    x = torch.full((50, 3, 32, 32), 0.5)
     moved = perturbed(x, norm, eps, torch.Generator().manual_seed(0))
     distance = measure(x, moved)[norm]
-    assert distance == pytest.approx(np.full(50, eps), rel=1e-5)
+    assert distance == pytest.approx(np.full(50, eps), rel=2e-5)
+    assert distance.max() <= eps + SLACK * max(1, eps)
     assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
 
 
@@ -108,12 +110,26 @@ def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
     assert {e.check: e.value for e in probe_model(model, target)}["adapter"] == 0.0
 
 
-def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that_does_not_move() -> None:
+@pytest.mark.parametrize(("norm", "eps"), [("linf", Fraction(12, 255)), ("l2", Fraction(1, 2)), ("l1", Fraction(5))])
+def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that_does_not_move(
+    norm: Literal["linf", "l2", "l1"], eps: Fraction
+) -> None:
     target = make_target(classifier(trained(0)), shapes(), 128)
-    twins = make_twins(subset(target, 4), 12 / 255)
+    twins = make_twins(subset(target, 4), norm, float(eps))
     assert [twin.correct.tolist() for twin in twins] == [[0]] * 4
-    lame = replace(PGD, attack=Pgd(attack="pgd", steps=1, rel_step_size=1e-6))
-    assert [planted(unit, twins, Fraction(12, 255))[0].value for unit in (PGD, lame)] == [1.0, 0.0]
+    sound, lame = (
+        replace(PGD, attack=Pgd(attack="pgd", norm=norm, steps=steps, rel_step_size=size))
+        for steps, size in ((20, 0.25), (1, 1e-6))
+    )
+    assert [planted(unit, twins, eps)[0].value for unit in (sound, lame)] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.05), ("l2", 0.5), ("l1", 5.0)])
+def test_the_planted_point_lies_within_its_budget_and_the_harmless_ones_nearer(norm: str, eps: float) -> None:
+    x, generator = torch.full((1, 3, 8, 8), 0.5), torch.Generator().manual_seed(0)
+    inside = measure(x.expand(INNER, -1, -1, -1), _inside(x, norm, eps, generator))[norm]
+    assert 0.9 * ETA * eps < inside.min() <= inside.max() <= ETA * eps + 1e-5
+    assert measure(x, perturbed(x, norm, eps, generator))[norm] == pytest.approx([eps], rel=2e-5)
 
 
 def test_margin_by_hand() -> None:
@@ -158,8 +174,9 @@ def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSe
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
     zoo: Any = SimpleNamespace(load=load)
     run = open_run(tmp_path, header, fresh=True)
-    for _ in range(2):
-        gather_evidence(job, zoo, run, [PGD], fresh=False)
+    checks = Checks(job, Models(job, zoo), run, [PGD], fresh=False)
+    checks.after(PGD)
+    checks.finish()
     run.save("complete")
     return run, loaded
 

@@ -1,7 +1,8 @@
 """Units one after another in this process; those that another process is at are left to it."""
 
 import logging
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
@@ -13,6 +14,7 @@ from bench.progress import Progress
 from bench.store import OpenRun
 
 if TYPE_CHECKING:
+    from adapters.classifier import Classifier
     from bench.job import Job
     from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
@@ -20,16 +22,44 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: Progress) -> None:
+@dataclass(frozen=True)
+class Loaded:
+    """A model as trained (``raw``), and as it is attacked (``target``)."""
+
+    raw: "Classifier"
+    target: "Target"
+
+
+class Models:
+    """The models of a job, loaded when they are asked for; those that the last question did not name are let go."""
+
+    def __init__(self, job: "Job", zoo: Zoo) -> None:
+        self._job = job
+        self._zoo = zoo
+        self._loaded: dict[tuple[str, int], Loaded] = {}
+
+    def load(self, *models: tuple[str, int]) -> list[Loaded]:
+        """``models`` (name and training seed), in that order."""
+        self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
+        for model in models:
+            if model not in self._loaded:
+                self._loaded[model] = _load(self._job, self._zoo, model)
+        return [self._loaded[model] for model in models]
+
+
+def run_units(
+    job: "Job", models: Models, run: OpenRun, units: list[Unit], progress: Progress, then: Callable[[Unit], None]
+) -> None:
     """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells.
 
-    Units that failed in an earlier attempt come last. Raises Interrupted if the run was asked to stop, and StorageError.
+    ``then`` is called after each, while its model is loaded. Units that failed in an earlier attempt come last. Raises
+    Interrupted if the run was asked to stop, and StorageError.
     """
     pending = [unit for unit in units if run.missing(_keys(unit))]
     if not pending:
         return
     pending.sort(key=lambda unit: any(run.entries[key].status == "error" for key in _keys(unit)))
-    worker = _Worker(job, zoo, run)
+    worker = _Worker(job, models, run)
     elsewhere = []
     with progress.units(len(pending)) as finished:
         for unit in pending:
@@ -38,6 +68,7 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
                     worker.run(unit)
             if ours:
                 finished(unit.label)
+                then(unit)
             else:
                 elsewhere.append(unit)
         for unit in elsewhere:
@@ -47,13 +78,12 @@ def run_units(job: "Job", zoo: Zoo, run: OpenRun, units: list[Unit], progress: P
 
 
 class _Worker:
-    """Runs claimed units, keeping the models of the last one."""
+    """Runs claimed units."""
 
-    def __init__(self, job: "Job", zoo: Zoo, run: OpenRun) -> None:
+    def __init__(self, job: "Job", models: Models, run: OpenRun) -> None:
         self.job = job
-        self.zoo = zoo
+        self.models = models
         self.store = run
-        self._targets: dict[tuple[str, int], Target] = {}
 
     def run(self, unit: Unit) -> None:
         """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
@@ -79,13 +109,9 @@ class _Worker:
             return run_in_parts(unit, target, self.store)
 
     def _target_of(self, unit: Unit) -> "Target":
-        needed = [(name, unit.seed) for name in (unit.model, unit.source) if name is not None]
-        self._targets = {model: t for model, t in self._targets.items() if model in needed}  # free the others' memory first
-        for model in needed:
-            if model not in self._targets:
-                self._targets[model] = _make_target(self.job, self.zoo, model)
-        source = None if unit.source is None else self._targets[unit.source, unit.seed]
-        return replace(self._targets[unit.model, unit.seed], source=source)
+        names = [name for name in (unit.model, unit.source) if name is not None]
+        target, *source = (loaded.target for loaded in self.models.load(*((name, unit.seed) for name in names)))
+        return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:
         share = len(unit.cells)
@@ -115,7 +141,7 @@ class _Worker:
         self.store.save("running")
 
 
-def _make_target(job: "Job", zoo: Zoo, model: tuple[str, int]) -> "Target":
+def _load(job: "Job", zoo: Zoo, model: tuple[str, int]) -> Loaded:
     import numpy as np
     import torch
 
@@ -130,7 +156,7 @@ def _make_target(job: "Job", zoo: Zoo, model: tuple[str, int]) -> "Target":
     broken = int((~np.isfinite(target.clean.prob)).sum())
     if broken:
         raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
-    return replace(target, batch_size=job.suite.batch_size)
+    return Loaded(classifier, replace(target, batch_size=job.suite.batch_size))
 
 
 def _keys(unit: Unit) -> list[str]:

@@ -48,5 +48,5 @@ def number(value: float | None) -> str:
 
 
 def plain(value: float | None) -> float | None:
-    """``value`` for a machine: NaN, which JSON lacks, becomes None."""
-    return None if value is None or math.isnan(value) else value
+    """``value`` for a machine: NaN and infinity, which JSON lacks, become None."""
+    return None if value is None or not math.isfinite(value) else value

@@ -137,7 +137,8 @@ def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
     if found := flagged(card):
         yield _table(found)
     if counts := trust_counts(card):
-        yield Text(f"trust of {sum(counts.values())} cells: {in_words(counts)}", style=STYLE[worst(list(counts))])
+        cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
+        yield Text(f"trust of {sum(counts.values())} cells: {in_words(counts)}{cost}", style=STYLE[worst(list(counts))])
 
 
 def _table(found: Sequence[Flagged]) -> Table:

@@ -36,6 +36,7 @@ def to_json(card: Scorecard) -> str:
         "suite": card.suite,
         "run_id": card.run_id,
         "status": card.status,
+        "trust_cost": card.trust_cost,
         "headline_eps": card.headline_eps,
         "models": [_model(m) for m in card.models],
         "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],

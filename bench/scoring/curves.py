@@ -42,12 +42,13 @@ def _crossing(eps: Distance, height: Distance, i: int, level: float) -> float:
     return float(eps[i - 1] + share * (eps[i] - eps[i - 1]))
 
 
-def minimum_norm_curve(correct: Bools, broken: Bools, distance: Floats, grid: Sequence[float]) -> SecurityCurve:
-    """The curve of a minimum-norm attack, from the distance at which each broken sample was broken.
+def minimum_norm_curve(correct: Bools, distance: Floats, grid: Sequence[float]) -> SecurityCurve:
+    """The exact curve of a minimum-norm attack, from how far it had to go to break each sample.
 
-    ``correct``, ``broken`` and ``distance`` (on the scale of ``grid``) have length N. The area is that of the exact steps.
+    ``correct`` and ``distance`` (on the scale of ``grid``; inf where nothing was found) have length N. The area is that of the
+    steps; the median may lie beyond the grid.
     """
-    reach = np.where(correct, np.where(broken, distance, np.inf), 0.0).astype(np.float64)
+    reach = np.where(correct, distance, 0.0).astype(np.float64)
     eps = (0.0, *map(float, grid))
     robust = tuple(float(np.mean(correct & (reach > e))) for e in eps)
     area = float(np.minimum(reach, eps[-1]).mean() / eps[-1])

@@ -1,7 +1,7 @@
 """Models over their training seeds: what can be said of a way to adapt, rather than of one model that it gave."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -51,19 +51,22 @@ class SeedRate:
 
 def seed_scores(
     worst_cases: Mapping[Model, Outcome],
-    certainty: Mapping[Model, float],
-    trust: Mapping[Model, Grade],
+    sound: Container[Model],
+    known: Mapping[Model, tuple[float, Grade]],
     claims: Sequence[Claim],
 ) -> tuple[SeedScore, ...]:
-    """Each model of ``worst_cases`` that has several seeds, most robust first; ``certainty`` is the clean one."""
+    """Each model of ``worst_cases`` that has several seeds, most robust first.
+
+    ``sound`` are those that can rank; ``known`` has the clean certainty and the grade of each.
+    """
     found = []
     for name, own in _by_name(worst_cases).items():
         if len(own) > 1:
-            grade = worst([trust[model] for model in own])
-            rank = None if grade == "fail" else 1 + sum(_loses(name, claim) for claim in claims)
+            rank = 1 + sum(_loses(name, claim) for claim in claims) if all(model in sound for model in own) else None
             right, robust = _table(worst_cases[m].correct for m in own), _table(~worst_cases[m].wrong for m in own)
-            sure = float(np.mean([certainty[model] for model in own]))
-            found.append(SeedScore(name, across_seeds(right), sure, across_seeds(robust), rank, grade))
+            certainty, grades = zip(*(known[model] for model in own), strict=True)
+            sure = float(np.mean(certainty))
+            found.append(SeedScore(name, across_seeds(right), sure, across_seeds(robust), rank, worst(grades)))
     return tuple(sorted(found, key=lambda s: (s.rank or len(found) + 1, -s.worst_case.mean)))
 
 

@@ -86,7 +86,8 @@ class Scorecard:
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
     the worst case at the headline eps. ``claims`` compare what holds besides, and over training seeds, where ``seeds`` and
-    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
+    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first. ``trust_cost`` is the time of the
+    trust checks over that of the attacks; None where either is not known.
     """
 
     suite: str
@@ -104,6 +105,7 @@ class Scorecard:
     seed_rates: tuple[SeedRate, ...] = ()
     claims: tuple[Claim, ...] = ()
     baseline: str = ""
+    trust_cost: float | None = None
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -115,10 +117,11 @@ def score(run: StoredRun) -> Scorecard:
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
     worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
     outcomes = _outcomes(header.models, groups, done)
-    said = claims(run, worst_cases, outcomes)
-    headline = _headline(worst_cases, _untrusted(header.cells, grades, header.headline_eps), header.headline_eps)
+    sound = _sound(worst_cases, header.cells, grades, header.headline_eps)
+    said = claims(run, sound, outcomes)
+    where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
+    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
     models = [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models]
-    certainty = {(m.model, m.seed): m.certainty for m in models if m.certainty is not None}
     return Scorecard(
         suite=header.suite_name,
         run_id=header.run_id,
@@ -131,11 +134,17 @@ def score(run: StoredRun) -> Scorecard:
         comparisons=compare_models(outcomes, across=False),
         headline=headline,
         curves=tuple(_curves(run, header.cells, done)),
-        seeds=seed_scores(worst_cases, certainty, {(m.model, m.seed): m.trust for m in models}, said),
+        seeds=seed_scores(worst_cases, set(sound), {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}, said),
         seed_rates=tuple(seed_rates(outcomes, done.values(), grades)),
         claims=said,
         baseline=header.models[0].model if header.models else "",
+        trust_cost=_trust_cost(run),
     )
+
+
+def _trust_cost(run: StoredRun) -> float | None:
+    checking, attacking = run.checking_seconds(), sum(cell.seconds or 0 for cell in run.header.cells)
+    return checking / attacking if checking and attacking else None
 
 
 def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Scored], list[CrossCheck]]:
@@ -233,15 +242,12 @@ def _outcome(cells: Sequence[Scored]) -> Outcome:
     return Outcome(correct, ~correct | _any(c.success for c in cells))
 
 
-def _untrusted(cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str) -> set[Model]:
-    """The models none of whose cells at the headline eps can rank."""
+def _sound(
+    worst_cases: Mapping[Model, Outcome], cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str
+) -> dict[Model, Outcome]:
+    """The worst cases of the models that can rank: at least one cell at the headline eps does not fail."""
     sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
-    return {(c.model, c.seed) for c in cells} - sound
-
-
-def _headline(worst_cases: dict[Model, Outcome], untrusted: set[Model], eps: str) -> tuple[Comparison, ...]:
-    where = (WORST_CASE, format_eps(Fraction(eps)))
-    return compare_models({m: {where: o} for m, o in worst_cases.items() if m not in untrusted}, across=True)
+    return {model: outcome for model, outcome in worst_cases.items() if model in sound}
 
 
 def _model_score(
@@ -293,8 +299,9 @@ def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
     eps = [float(c.eps) for c in grid]
     last = grid[-1]
     if last.entry.budget == "minimum-norm":
-        distance = getattr(run.records(last.entry.key), last.entry.norm)
-        return minimum_norm_curve(last.correct, last.success, distance, eps)
+        distance = run.records(last.entry.key).distance
+        if distance is not None:
+            return minimum_norm_curve(last.correct, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
 
 

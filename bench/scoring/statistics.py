@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaincinv, ndtri
+from scipy.special import betainc, betaincinv, nctdtrinc, ndtri
 from scipy.stats import binom, t
 
 from bench.records import Bools, Floats
@@ -175,12 +175,13 @@ class MeanDifference:
 def mean_difference(first: Table, second: Table, level: float = 0.05, power: float = 0.8) -> MeanDifference:
     """The mean of ``first`` - ``second``: of one seed by the paired t test, of several with the training varying too.
 
-    The interval is that of 95 %; the detectable difference is one that a test at ``level`` finds with ``power``.
+    The interval is that of 95 %. The detectable difference is the standard error times the noncentrality at which Student's
+    t passes the critical value of ``level`` with ``power``, at most 1.
     """
     table = first - second
     df = (len(table) if len(table) > 1 else table.shape[1]) - 1
     mean, error = float(np.nanmean(table, axis=1).mean()), _standard_error(table)
     half = float(t.ppf(0.975, df)) * error
     p = float(2 * t.sf(abs(mean) / error, df)) if error > 0 else float(mean == 0)
-    found = float(t.ppf(1 - level / 2, df) + t.ppf(power, df)) * error
-    return MeanDifference(mean, mean - half, mean + half, p, found)
+    detectable = min(float(nctdtrinc(df, 1 - power, t.ppf(1 - level / 2, df))) * error, 1.0)
+    return MeanDifference(mean, mean - half, mean + half, p, detectable)

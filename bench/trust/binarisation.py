@@ -15,9 +15,16 @@ from bench.evidence import Evidence
 from bench.plan import Cell, Unit
 from bench.runner import Target, make_target, run_unit
 from bench.trust.effort import INNER
+from bench.trust.noise import perturbed
 
+NORMS = ("linf", "l2", "l1")
+"""Norms in which a point can be planted at the end of its budget in a random direction."""
 ETA = 0.95
 """Share of eps within which the harmless points lie (published)."""
+
+
+LARGEST_LOGIT = 10.0
+"""A twin's largest logit: so certain are trained models; far above, the loss's gradient would vanish in float32."""
 
 
 class Twin(Classifier):
@@ -58,21 +65,22 @@ def _last_linear(model: nn.Module) -> nn.Linear | None:
     return next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
 
 
-def make_twins(target: Target, eps: float) -> list[Target]:
-    """A twin for each sample of ``target``, in linf; samples whose planted point cannot be told apart are left out."""
+def make_twins(target: Target, norm: str, eps: float) -> list[Target]:
+    """A twin for each sample of ``target``, within ``eps`` in ``norm``: one of NORMS.
+
+    Samples whose planted point cannot be told apart are left out.
+    """
     generator = torch.Generator().manual_seed(0)
-    twins = (_twin(target, i, eps, generator) for i in range(len(target.samples)))
+    twins = (_twin(target, i, norm, eps, generator) for i in range(len(target.samples)))
     return [twin for twin in twins if twin is not None]
 
 
-def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Target | None:
+def _twin(target: Target, i: int, norm: str, eps: float, generator: torch.Generator) -> Target | None:
     model = target.classifier
     x = torch.from_numpy(target.samples.x[i : i + 1]).to(model.device)
-    shape = (INNER, *x.shape[1:])
-    inner = (x + (torch.rand(shape, generator=generator).to(x) * 2 - 1) * eps * ETA).clamp(0, 1)
-    corner = (x + (torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1) * eps).clamp(0, 1)
+    planted_point = perturbed(x, norm, eps, generator)
     with torch.inference_mode():
-        found = features(model, torch.cat([x, inner, corner])).double().cpu().numpy()
+        found = features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point])).double().cpu().numpy()
     head = _separate(found, np.array([0] * (INNER + 1) + [1]))
     if head is None:
         return None
@@ -81,14 +89,26 @@ def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Tar
     return make_target(twin, images, 1)
 
 
+def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:
+    """INNER random points that the planted one must be told apart from: in linf all over the ball, else on its shell.
+
+    In as many dimensions as an image has, nearly all of an l2 ball lies on its shell.
+    """
+    around = x.expand(INNER, -1, -1, -1)
+    if norm == "linf":
+        return (x + (torch.rand(around.shape, generator=generator).to(x) * 2 - 1) * eps * ETA).clamp(0, 1)
+    return perturbed(around, norm, eps * ETA, generator)
+
+
 def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Weight and bias of a linear head that gets every point right; None if there is none."""
     centre, scale = points[0], max(float(np.abs(points - points[0]).max()), 1e-12)
     fitted = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit((points - centre) / scale, labels)
     if fitted.score((points - centre) / scale, labels) < 1:
         return None
-    weight = fitted.coef_[0] / scale
-    return weight, np.asarray(fitted.intercept_[0] - weight @ centre)
+    steep = np.abs(fitted.decision_function((points - centre) / scale)).max() / LARGEST_LOGIT
+    weight = fitted.coef_[0] / scale / steep
+    return weight, np.asarray(fitted.intercept_[0] / steep - weight @ centre)
 
 
 def planted(unit: Unit, twins: Sequence[Target], eps: Fraction) -> list[Evidence]:

@@ -11,7 +11,7 @@ from bench.attacks.spec import contract_of
 from bench.evidence import Evidence
 from bench.plan import Unit
 from bench.runner import Target
-from bench.trust.binarisation import make_twins, planted
+from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls
 from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
@@ -56,19 +56,17 @@ def _about(unit: Unit, evidence: Evidence) -> Evidence:
 
 
 def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[Evidence]:
-    """Each white-box attack against the same planted twins, made for linf; they have too few classes for the DLR loss."""
+    """Each white-box attack against twins planted in its norm; they have too few classes for the DLR loss."""
     suited = [
-        unit
-        for unit in units
-        if contract_of(unit.attack).access == "white-box"
-        and unit.attack.norm == "linf"
-        and getattr(unit.attack, "loss", None) != "dlr"
+        unit for unit in units if contract_of(unit.attack).access == "white-box" and getattr(unit.attack, "loss", None) != "dlr"
     ]
-    if suited:
-        eps = _eps(suited[0], subject.headline)
-        twins = make_twins(subset(subject.target, count), float(eps))
-        for unit in suited:
-            yield from (_about(unit, e) for e in planted(unit, twins, eps))
+    for norm in NORMS:
+        same = [unit for unit in suited if unit.attack.norm == norm]
+        if same:
+            eps = _eps(same[0], subject.headline)
+            twins = make_twins(subset(subject.target, count), norm, float(eps))
+            for unit in same:
+                yield from (_about(unit, e) for e in planted(unit, twins, eps))
 
 
 def _guarded(check: str, measure: Callable[[], Iterable[Evidence]]) -> list[Evidence]:

@@ -1,6 +1,7 @@
-"""After the attacks: measure, for each finished model, whether its numbers can be trusted."""
+"""Once a model has been attacked: measure, while it is loaded, whether its numbers can be trusted."""
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from bench.plan import Unit, content_key
@@ -8,29 +9,55 @@ from bench.store import CellEntry, OpenRun
 from bench.trust.effort import BACKWARD, plan_effort
 
 if TYPE_CHECKING:
-    from adapters.zoo import Zoo
+    from bench.executors.local import Models
     from bench.job import Job
 
-TRUST_VERSION = 1
+TRUST_VERSION = 2
 """Raised when our own code changes what evidence holds."""
 
 log = logging.getLogger(__name__)
 
 
-def gather_evidence(job: "Job", zoo: "Zoo", run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
-    """Store the evidence of each model none of whose cells is still to be computed. Nothing is measured twice."""
-    if job.suite.trust == "off":
-        return
-    for model in dict.fromkeys((unit.model, unit.seed) for unit in units):
-        own = [unit for unit in units if (unit.model, unit.seed) == model]
-        states = {run.entries[cell.key].status for unit in own for cell in unit.cells}
-        if "missing" in states or "ok" not in states:
-            continue
-        key = _key(job, own)
-        if not run.has_evidence(key, fresh=fresh):
-            log.info("checking %s", model)
-            done = [unit for unit in own if not run.missing([cell.key for cell in unit.cells])]
-            _examine(job, zoo, run, [unit for unit in done if _is_its_own(run, unit)], key)
+class Checks:
+    """Examines each model of ``run`` once none of its cells is still to be computed. Nothing is measured twice.
+
+    Unless ``fresh``, what another run under the same results has measured counts.
+    """
+
+    def __init__(self, job: "Job", models: "Models", run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
+        self._job = job
+        self._models = models
+        self._run = run
+        self._units = units
+        self._fresh = fresh
+
+    def after(self, unit: Unit) -> None:
+        """``unit`` has just been run: examine its model if that was the last of it."""
+        own = [u for u in self._units if (u.model, u.seed) == (unit.model, unit.seed)]
+        states = {self._run.entries[cell.key].status for u in own for cell in u.cells}
+        if self._job.suite.trust == "off" or "missing" in states or "ok" not in states:
+            return
+        key = _key(self._job, own)
+        with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
+            if not self._run.has_evidence(key, fresh=self._fresh):
+                log.info("checking %s/%d", unit.model, unit.seed)
+                done = [u for u in own if not self._run.missing([cell.key for cell in u.cells])]
+                self._examine([u for u in done if _is_its_own(self._run, u)], key)
+
+    def finish(self) -> None:
+        """Examine the models that had nothing left to run."""
+        for unit in {(unit.model, unit.seed): unit for unit in self._units}.values():
+            self.after(unit)
+
+    def _examine(self, units: list[Unit], key: str) -> None:
+        from bench.trust.examine import Subject, examine
+
+        started = time.perf_counter()
+        (loaded,) = self._models.load((units[0].model, units[0].seed))
+        costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
+        effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
+        found = examine(Subject(loaded.raw, loaded.target, self._job.suite.headline), effort)
+        self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 
 
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:
@@ -48,22 +75,6 @@ def _key(job: "Job", units: list[Unit]) -> str:
             "cells": [cell.key for unit in units for cell in unit.cells],
         }
     )
-
-
-def _examine(job: "Job", zoo: "Zoo", run: OpenRun, units: list[Unit], key: str) -> None:
-    import torch
-
-    from adapters.lossless import lossless
-    from bench.runner import make_target
-    from bench.trust.examine import Subject, examine
-
-    suite = job.suite
-    raw = zoo.load(job.recipes[units[0].model, units[0].seed])
-    probe = torch.from_numpy(job.samples.x[: suite.batch_size]).to(raw.device)
-    target = make_target(lossless(raw, probe), job.samples, suite.batch_size)
-    costs = {unit: sum(_passes(run.entries[cell.key]) for cell in unit.cells) for unit in units}
-    effort = plan_effort(suite.trust, costs, len(target.correct))
-    run.write_evidence(key, examine(Subject(raw, target, suite.headline), effort))
 
 
 def _passes(cell: CellEntry) -> int:
