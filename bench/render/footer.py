@@ -1,6 +1,8 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.markup import escape
@@ -12,7 +14,7 @@ from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.over_seeds import SeedComparison, SeedDifference
 from bench.scoring.scorecard import CellScore, Scorecard, SeedScore
 from bench.scoring.statistics import OverSeeds
-from bench.scoring.trust import ORDER, Finding, Grade, worst
+from bench.scoring.trust import ORDER, Grade, worst
 
 STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yellow", "fail": "bold red"}
 
@@ -52,10 +54,10 @@ def differences(card: Scorecard) -> Iterator[Text]:
         return
     yield Text("differences, paired by sample", style="italic")
     yield from (Text(f" {line}") for line in lines)
-    yield Text(f" {_method(card)}", style="dim")
+    yield Text(f" {method(card)}", style="dim")
 
 
-def _method(card: Scorecard) -> str:
+def method(card: Scorecard) -> str:
     """How the differences were tested."""
     if card.seed_comparisons:
         test = "t test over seeds and samples, training variation included"
@@ -69,28 +71,52 @@ def _method(card: Scorecard) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Flag:
+    """What one check flagged of one attack on one model: on how many cells, and what it first said."""
+
+    check: str
+    grade: Grade
+    where: str
+    cells: int
+    detail: str
+
+
+def flags(card: Scorecard) -> list[Flag]:
+    """Every warning and failure of the trust checks, the cells of one attack together."""
+    found: dict[tuple[str, Grade, str], list[str]] = defaultdict(list)
+    for cell in card.cells:
+        for f in cell.trust.findings if cell.trust else ():
+            if f.grade in ("warn", "fail"):
+                found[f.check, f.grade, _where(cell)].append(f.detail)
+    return [Flag(*about, len(details), details[0]) for about, details in found.items()]
+
+
+def trust_summary(card: Scorecard) -> tuple[str, Grade]:
+    """How many cells have which grade, and the worst of these; an empty text where no cell has one."""
+    graded = [c.trust.grade for c in card.cells if c.trust is not None]
+    counts = {grade: graded.count(grade) for grade in ORDER if grade in graded}
+    said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
+    cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
+    return f"trust of {len(graded)} cells: {', '.join(said)}{cost}" if said else "", worst(graded)
+
+
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
     """What was flagged, one check a line; or that nothing was."""
-    graded = [c for c in card.cells if c.trust is not None]
-    flagged = [(c, f) for c in graded if c.trust for f in c.trust.findings if f.grade in ("warn", "fail")]
+    flagged = flags(card)
     if flagged:
         yield _flagged(flagged)
-    counts = {grade: sum(c.trust is not None and c.trust.grade == grade for c in graded) for grade in ORDER}
-    said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items() if count]
+    said, grade = trust_summary(card)
     if said:
-        cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
-        style = STYLE[worst([g for g, n in counts.items() if n])]
-        yield Text(f"trust of {len(graded)} cells: {', '.join(said)}{cost}", style=style)
+        yield Text(said, style=STYLE[grade])
 
 
-def _flagged(flagged: Sequence[tuple[CellScore, Finding]]) -> Table:
+def _flagged(flagged: Sequence[Flag]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
         table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold")
-    rows = dict.fromkeys((f.check, f.grade, _where(cell)) for cell, f in flagged)
-    for check, grade, where in rows:
-        found = [f for cell, f in flagged if (f.check, f.grade, _where(cell)) == (check, grade, where)]
-        table.add_row(check, Text(grade, style=STYLE[grade]), escape(where), str(len(found)), escape(found[0].detail))
+    for f in flagged:
+        table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
     return table
 
 

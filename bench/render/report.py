@@ -3,18 +3,21 @@
 import io
 import json
 import re
+from fractions import Fraction
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.render.cells import number, percent
+from bench.eps import format_eps
+from bench.render.cells import NONE, number, percent
 from bench.render.figures import make_figures
+from bench.render.footer import flags, method, sentences, trust_summary
 from bench.render.words import details
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import ModelScore, Scorecard
-from bench.store import RunHeader
+from bench.scoring.scorecard import CurveScore, ModelScore, Scorecard
+from bench.store import CellEntry, RunHeader
 from bench.verdict import Verdict
 
 CAPTIONS = {
@@ -31,7 +34,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
     )  # fmt: skip
     seeds = len({m.seed for m in card.models}) > 1
 
-    def title(model: ModelScore | CrossCheck) -> str:
+    def title(model: ModelScore | CrossCheck | CellEntry | CurveScore) -> str:
         return f"{model.model} #{model.seed}" if seeds else model.model
 
     return environment.get_template("report.html.j2").render(
@@ -40,8 +43,15 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         title=title,
         percent=percent,
         number=number,
+        none=NONE,
         questions=list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)),
-        success={(a.model, a.seed, a.attack, a.eps): a.asr for a in card.attacks},
+        asked={(c.model, c.seed, c.attack, c.eps) for c in card.crosschecks},
+        success={(a.model, a.seed, a.attack, a.eps): a for a in card.attacks},
+        sentences=list(sentences(card)),
+        method=method(card),
+        trust=trust_summary(card)[0],
+        flags=flags(card),
+        headline=[c for c in card.cells if c.metrics and format_eps(Fraction(c.entry.eps)) == card.headline_eps],
         problems=[cell.entry for cell in card.cells if cell.entry.status != "ok"],
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
         verdict=verdict,
