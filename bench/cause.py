@@ -13,7 +13,7 @@ from bench.store import ModelEntry, RunHeader
 Kind = Literal["model", "data", "attack", "library", "environment", "code", "unexplained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-ENVIRONMENT = ("device", "processor", "platform", "python")
+ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
 ATTACKING = ("seed", "batch_size")
 """Keys of a suite, beside the attack itself, that change its adversarials."""
 _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)

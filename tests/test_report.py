@@ -10,8 +10,9 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from bench.cli import main
+from bench.render.cells import number, percent
 from bench.render.figures import make_figures
-from bench.render.footer import sentences
+from bench.render.footer import flags, sentences, trust_summary
 from bench.render.report import to_html
 from bench.scoring.scorecard import Scorecard, score
 from bench.store import StoredRun
@@ -76,16 +77,28 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
 def test_report_shows_every_attack_success_rate(run: StoredRun, card: Scorecard) -> None:
     page = Page(to_html(card, run.header, None))
     for attack in card.attacks:
-        rate = f"{100 * attack.asr.value:.1f} [{100 * attack.asr.low:.0f}, {100 * attack.asr.high:.0f}]"
-        assert f"{rate}?" in page.words  # nothing but the records was checked
+        assert percent(attack.asr, attack.trust) in page.words
 
 
-def test_report_says_what_differs_and_what_was_flagged(run: StoredRun, card: Scorecard) -> None:
+def test_report_says_all_that_the_leaderboard_says(run: StoredRun, card: Scorecard) -> None:
     words = Page(to_html(card, run.header, None)).words
-    said = [sentence.text for sentence in sentences(card)]
-    assert len(said) == 7
-    assert set(said) <= set(words)
-    assert "Of 24 cells: 24 unchecked (?)." in words
+    assert {sentence.text for sentence in sentences(card)} <= set(words)
+    assert trust_summary(card)[0] in words
+    assert {f.detail for f in flags(card)} <= set(words)
+    for model in card.models:
+        assert percent(model.worst_case, model.trust) in words
+
+
+def test_report_shows_confidence_distance_and_curves(run: StoredRun, card: Scorecard) -> None:
+    words = Page(to_html(card, run.header, None)).words
+    cell = next(c for c in card.cells if c.entry.eps == "16/255")
+    assert cell.metrics is not None
+    m = cell.metrics
+    for before, after in ((m.ece, m.ece_adv), (m.prob_true, m.prob_true_adv), (m.confident_errors, m.confident_errors_adv)):
+        assert f"{number(before)} → {number(after)}" in words
+    assert number(m.distances["linf"].median) in words
+    for curve in card.curves:
+        assert {number(curve.curve.area), number(curve.curve.median)} <= set(words)
 
 
 def test_report_lists_cells_without_numbers(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bench.scoring.statistics import (
     beats,
     calibration_error,
     holm,
+    lower_bound,
     mcnemar,
     mean_difference,
     minimum_detectable,
@@ -119,6 +120,24 @@ def test_paired_interval_covers_the_truth() -> None:
     assert 0.94 <= np.mean(covered) <= 0.99
 
 
+@pytest.mark.parametrize(
+    ("n", "shares", "bootstrap_covers"),
+    [(125, (0.5, 0.2, 0.08, 0.22), True), (125, (0.8, 0.02, 0, 0.18), False), (50, (0.9, 0.05, 0.01, 0.04), False)],
+)
+def test_paired_interval_covers_where_the_bootstrap_does_not(n: int, shares: tuple[float, ...], bootstrap_covers: bool) -> None:
+    """Why it is not the bootstrap's: with few samples that tell two models apart, that one misses the truth too often."""
+    rng, truth = np.random.default_rng(8), shares[1] - shares[2]
+    newcombe, percentile = [], []
+    for table in rng.multinomial(n, shares, size=500):
+        low, high = paired_interval(*map(int, table))
+        newcombe.append(low <= truth <= high)
+        again = rng.multinomial(n, table / n, size=1000)
+        low, high = np.percentile((again[:, 1] - again[:, 2]) / n, [2.5, 97.5])
+        percentile.append(low - 1e-12 <= truth <= high + 1e-12)
+    assert np.mean(newcombe) >= 0.93
+    assert (np.mean(percentile) >= 0.93) == bootstrap_covers
+
+
 def test_interval_over_seeds_covers_the_truth_with_training_variation() -> None:
     rng = np.random.default_rng(4)
     covered = 0
@@ -172,6 +191,13 @@ def test_power_over_seeds_is_as_stated(seeds: int, level: float) -> None:
     shown = [mean_difference(np.repeat(row[:, None] + gap, n, axis=1), np.zeros((seeds, n))).p_value <= level for row in noise]
     assert gap < 1, "else it is cut, and the power is another"
     assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
+
+
+def test_lower_bound_is_scipys() -> None:
+    values = [0.02, 0.01, 0.25, 0.03]
+    expected = ttest_1samp(values, 0, alternative="greater").confidence_interval(0.95).low
+    assert lower_bound([v + 1 for v in values]) == pytest.approx(expected + 1, abs=1e-12)
+    assert (lower_bound(values), lower_bound([0.3])) == (0.0, 0.0)
 
 
 def test_calibration_error_by_hand() -> None:

@@ -17,6 +17,7 @@ from bench.attacks.spec import Fgsm, Pgd
 from bench.executors.local import Models
 from bench.plan import Cell, Unit
 from bench.runner import SLACK, make_target, measure
+from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.suite import find_suite, load_suite
 from bench.trust.binarisation import ETA, _inside, make_twins, planted
@@ -130,6 +131,21 @@ def test_the_planted_point_lies_within_its_budget_and_the_harmless_ones_nearer(n
     inside = measure(x.expand(INNER, -1, -1, -1), _inside(x, norm, eps, generator))[norm]
     assert 0.9 * ETA * eps < inside.min() <= inside.max() <= ETA * eps + 1e-5
     assert measure(x, perturbed(x, norm, eps, generator))[norm] == pytest.approx([eps], rel=2e-5)
+
+
+def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_near_its_boundary_is_not(
+    linear: Classifier, samples: ImageSet
+) -> None:
+    class Jumpy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([10 * torch.sin(1e4 * x.flatten(1).sum(1)), torch.zeros(len(x))], dim=1)
+
+    jumpy = Classifier(Jumpy(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
+    target = make_target(jumpy, replace(samples, labels=jumpy(torch.from_numpy(samples.x)).argmax(1).numpy()), 64)
+    grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target))}
+    assert grades["unstable-predictions"] == "fail"
+    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64)))}
+    assert honest["unstable-predictions"] == "pass"
 
 
 def test_margin_by_hand() -> None:

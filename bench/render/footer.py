@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich import box
@@ -101,8 +102,9 @@ def method(card: Scorecard) -> str:
     )
 
 
-class Flagged(NamedTuple):
-    """What one check found under one attack on one model: in how many cells, and the first finding."""
+@dataclass(frozen=True)
+class Flag:
+    """What one check flagged of one attack on one model: on how many cells, and what it first said."""
 
     check: str
     grade: Grade
@@ -111,40 +113,39 @@ class Flagged(NamedTuple):
     detail: str
 
 
-def flagged(card: Scorecard) -> list[Flagged]:
-    """Every warning and failure, one check a line."""
+def flags(card: Scorecard) -> list[Flag]:
+    """Every warning and failure of the trust checks, the cells of one attack together."""
     found: dict[tuple[str, Grade, str], list[str]] = defaultdict(list)
     for cell in card.cells:
         for f in cell.trust.findings if cell.trust else ():
             if f.grade in ("warn", "fail"):
                 found[f.check, f.grade, f"{cell.entry.model} {cell.entry.attack}"].append(f.detail)
-    return [Flagged(*key, len(details), details[0]) for key, details in found.items()]
+    return [Flag(*about, len(details), details[0]) for about, details in found.items()]
 
 
-def trust_counts(card: Scorecard) -> dict[Grade, int]:
-    """How many cells have each grade that there is."""
-    grades = [cell.trust.grade for cell in card.cells if cell.trust is not None]
-    return {grade: grades.count(grade) for grade in ORDER if grade in grades}
-
-
-def in_words(counts: dict[Grade, int]) -> str:
-    """96 pass, 36 warn (!)."""
-    return ", ".join(f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items())
+def trust_summary(card: Scorecard) -> tuple[str, Grade]:
+    """How many cells have which grade, and the worst of these; an empty text where no cell has one."""
+    graded = [c.trust.grade for c in card.cells if c.trust is not None]
+    counts = {grade: graded.count(grade) for grade in ORDER if grade in graded}
+    said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
+    cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
+    return f"trust of {len(graded)} cells: {', '.join(said)}{cost}" if said else "", worst(graded)
 
 
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
     """What was flagged, one check a line; or that nothing was."""
-    if found := flagged(card):
-        yield _table(found)
-    if counts := trust_counts(card):
-        cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
-        yield Text(f"trust of {sum(counts.values())} cells: {in_words(counts)}{cost}", style=STYLE[worst(list(counts))])
+    flagged = flags(card)
+    if flagged:
+        yield _flagged(flagged)
+    said, grade = trust_summary(card)
+    if said:
+        yield Text(said, style=STYLE[grade])
 
 
-def _table(found: Sequence[Flagged]) -> Table:
+def _flagged(flagged: Sequence[Flag]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
         table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold")
-    for f in found:
+    for f in flagged:
         table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
     return table

@@ -70,12 +70,13 @@ def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
     status = Text(card.status, style=STATUS_STYLE[card.status])
     facts = Text.assemble(status, f", commit {run.commit or NONE}, against the reference: {in_short(run.verdict)}")
     table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
     table.add_column("clean acc. % [95 %]", justify="right")
     table.add_column(f"worst case % at {card.headline_eps} [95 %]", justify="right")
     for m in card.models:
         name = f"{m.model} #{m.seed}" if len({one.seed for one in card.models}) > 1 else m.model
-        table.add_row(escape(name), percent(m.accuracy), percent(m.worst_case))
+        table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
     return title, facts, table
 
 

@@ -2,7 +2,8 @@
 
 from bench.render.cells import across, percent
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.scoring.scorecard import CurveScore, ModelScore, Scorecard
+from bench.store import CellEntry
 
 ERROR = "error"
 """Stands for a rate that was asked for and is not there."""
@@ -35,6 +36,6 @@ def _over_seeds(card: Scorecard) -> Rates:
     return found
 
 
-def title(model: ModelScore | CrossCheck, seeds: bool) -> str:
+def title(model: ModelScore | CrossCheck | CellEntry | CurveScore, seeds: bool) -> str:
     """A model's name, with its training seed where there are several."""
     return f"{model.model} #{model.seed}" if seeds else model.model

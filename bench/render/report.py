@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from fractions import Fraction
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,9 +11,10 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.render.cells import across, number, percent, spread
+from bench.eps import format_eps
+from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
-from bench.render.footer import flagged, in_words, method, sentences, trust_counts
+from bench.render.footer import flags, method, sentences, trust_summary
 from bench.render.rates import ERROR, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
@@ -37,17 +39,19 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         card=card,
         header=header,
         title=partial(title, seeds=seeds),
-        percent=percent,
-        number=number,
         spread=spread,
         across=across,
-        said=list(sentences(card)),
-        method=method(card),
         rates=success_rates(card),
         ERROR=ERROR,
-        trust_counts=in_words(trust_counts(card)) or "none was checked",
-        flagged=flagged(card),
+        percent=percent,
+        number=number,
+        none=NONE,
         questions=list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)),
+        said=list(sentences(card)),
+        method=method(card),
+        trust=trust_summary(card)[0],
+        flags=flags(card),
+        headline=[c for c in card.cells if c.metrics and format_eps(Fraction(c.entry.eps)) == card.headline_eps],
         problems=[cell.entry for cell in card.cells if cell.entry.status != "ok"],
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
         verdict=verdict,

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.eps import format_eps
 from bench.render.cells import NONE, percent, plain
-from bench.render.footer import sentences
+from bench.render.footer import sentences, trust_summary
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.store import SCHEMA_VERSION
@@ -87,14 +87,15 @@ def to_csv(card: Scorecard) -> str:
 
 
 def to_markdown(card: Scorecard) -> str:
-    """The models and the attack success rates as two tables, then the differences in words."""
+    """The models and the attack success rates as two tables, then the differences and the trust in words."""
     head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {card.headline_eps} [95 %]"]
     models = [
         [str(m.rank or NONE), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
         for m in card.models
     ]
     attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
-    words = "\n".join(f"- {line.text}" for line in sentences(card))
+    said = [sentence.text for sentence in sentences(card)]
+    words = "\n".join(f"- {_literal(line)}" for line in (*said, trust_summary(card)[0]) if line)
     return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 

@@ -61,7 +61,8 @@ def paired_interval(
     """Interval of (share of the first) - (share of the second) on the same samples, from their four joint counts.
 
     Newcombe 1998, Statistics in Medicine 17:2635, method 10: two Wilson intervals squared and added, with the correlation of
-    the pair. Unlike the percentile bootstrap, it does not shrink to nothing where no sample tells the two apart.
+    the pair. Where many samples tell the two apart, the paired bootstrap's interval is the same; where few do, that one is too
+    narrow (at 125 samples and a true 2 points it covers 90 % of the time, at 50 samples 63 %) and shrinks to nothing at none.
     """
     n = both + only_first + only_second + neither
     if n == 0:
@@ -120,6 +121,14 @@ def beats(wins: int, losses: int) -> float:
 def at_most(count: int, n: int, rate: float) -> float:
     """One-sided exact binomial test: the chance of ``count`` or fewer of ``n`` if each came with probability ``rate``."""
     return float(binom.cdf(count, n, rate))
+
+
+def lower_bound(values: Sequence[float], confidence: float = 0.95) -> float:
+    """The one-sided lower bound of the mean of ``values`` by Student's t; of a single value it is 0."""
+    if len(values) < 2:
+        return 0.0
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return max(float(np.mean(values)) - float(t.ppf(confidence, len(values) - 1)) * error, 0.0)
 
 
 def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> float:

@@ -110,7 +110,8 @@ def adapter(change: float, _: int) -> Grade:
 def unstable_predictions(change: float, _: int) -> Grade:
     """unstable-predictions: the loss hardly changes very near a sample. Warns above 10 %, fails above 50 %.
 
-    Pintor et al. 2022, indicator 2: the mean relative change of the loss in a small box, over 100 draws, capped at 1.
+    Pintor et al. 2022, indicator 2: the mean relative change of the loss in a small box, capped at 1; judged by the lower end
+    of its interval over samples, since a sample near the boundary of an honest model changes much.
     """
     return "fail" if change > 0.5 else "warn" if change > 0.1 else "pass"
 
