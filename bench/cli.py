@@ -10,8 +10,10 @@ from pathlib import Path
 
 from adapters.errors import ModelError
 from bench import __version__, cli_compare, cli_report
+from bench.atomic import RESUME
 from bench.errors import Exit, UserError
 from bench.interrupt import Interrupted
+from bench.output import harmless
 from bench.output import show as _print
 from bench.output import write as _write
 
@@ -40,22 +42,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        return _fail(f"{error.filename}: cannot be written: {error.strerror}", Exit.INCOMPLETE)
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}; {RESUME}", Exit.INCOMPLETE)
 
 
 def _fail(message: str, code: int) -> int:
     """Print ``message`` with whatever could steer the terminal made visible; returns ``code``."""
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
-    print(f"bench: {shown}", file=sys.stderr)  # noqa: T201
+    print(f"bench: {harmless(message)}", file=sys.stderr)  # noqa: T201
     return code
 
 
 def _quiet() -> None:
     """Our own log goes to stderr, the libraries' chatter does not."""
-    logging.basicConfig(level=logging.WARNING, format="bench: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("bench: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for library in ("art", "foolbox", "peft", "transformers", "torch"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(foolbox|art|eagerpy|torch|peft|transformers)(\.|$)")
+
+
+class _Formatter(logging.Formatter):
+    """A log that cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from bench.atomic import TEMPORARY
 from bench.cellfile import BrokenFileError, decode, encode, join, split
 from bench.errors import StorageError, UserError
 from bench.records import COLUMNS, Floats, Records
-from bench.store import CellEntry, ModelEntry, OpenRun, Part, RunHeader, StoredRun, new_run_id, open_run
+from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, new_run_id, open_run
 
 KEYS = [f"{i:032x}" for i in range(4)]
 
@@ -214,12 +214,12 @@ def test_results_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None
 
 def test_a_damaged_part_is_named_and_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = open_run(tmp_path, header(), fresh=False)
-    run.write_part(KEYS[0], 0, Part(records(0), {"seconds": "1"}))
-    run.write_part(KEYS[0], 1, Part(records(1), {"seconds": "2"}))
+    run.write_part(KEYS[0], 0, records(0), {"seconds": "1"})
+    run.write_part(KEYS[0], 1, records(1), {"seconds": "2"})
     flip(run.path / "parts" / KEYS[0] / "00001.parquet")
     first = run.read_part(KEYS[0], 0)
     assert first is not None
-    assert first.facts["seconds"] == "1"
+    assert first[1]["seconds"] == "1"
     assert run.read_part(KEYS[0], 1) is None
     assert run.read_part(KEYS[0], 2) is None
     assert "00001.parquet: damaged" in caplog.text

@@ -13,7 +13,7 @@ from bench.cellfile import join, split
 from bench.plan import Unit
 from bench.records import Ints
 from bench.runner import Target, UnitResult, run_unit
-from bench.store import OpenRun, Part
+from bench.store import OpenRun
 
 T = TypeVar("T")
 COSTS: dict[str, Callable[[str], Any]] = {"seconds": float, "forwards": int, "backwards": int}
@@ -53,15 +53,15 @@ def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
     key = unit.key
     stored = run.read_part(key, part.index)
     if stored is not None:
-        cost = {name: kind(stored.facts[name]) for name, kind in COSTS.items()}
-        images = None if stored.images is None else unpack(stored.images)
-        return UnitResult(split(stored.records, len(unit.cells)), **cost, images=images)
+        records, facts = stored
+        cost = {name: kind(facts[name]) for name, kind in COSTS.items()}
+        images = unpack(run.read_part_images(key, part.index)) if run.images else None
+        return UnitResult(split(records, len(unit.cells)), **cost, images=images)
     interrupt.check()
     smaller = part.of(target)
     result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
-    cost = {name: str(getattr(result, name)) for name in COSTS}
-    images = None if result.images is None else pack(result.images)
-    run.write_part(key, part.index, Part(join(result.records), cost, images))
+    packed = pack(result.images) if result.images else None
+    run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed)
     return result
 
 

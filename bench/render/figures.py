@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,11 +25,12 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
     cells = [cell for cell in card.cells if cell.metrics is not None]
     if not cells:
         return {}
-    return {
-        "security_curves": _grid(card, cells, _security_curves, "robust accuracy, %"),
-        "attack_success": _attack_success(card),
-        "certainty": _grid(card, cells, _certainty, "certainty"),
-    }
+    with rc_context({"text.parse_math": False}):  # a name with $ in it is no formula
+        return {
+            "security_curves": _grid(card, cells, _security_curves, "robust accuracy, %"),
+            "attack_success": _attack_success(card),
+            "certainty": _grid(card, cells, _certainty, "certainty"),
+        }
 
 
 Panel = Callable[[Axes, Scorecard, Sequence[CellScore]], None]

@@ -11,7 +11,7 @@ Several processes may work on one run: each unit is claimed by one of them, and 
 from bench.store.header import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, parse_header
 from bench.store.opening import check_writable, new_run_id, open_run
 from bench.store.reference import reference_file, write_reference
-from bench.store.run import OpenRun, Part
+from bench.store.run import OpenRun
 from bench.store.stored import StoredRun, iterate, list_runs, read_records
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "CellEntry",
     "ModelEntry",
     "OpenRun",
-    "Part",
     "RunHeader",
     "StoredRun",
     "check_writable",

@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,6 @@ from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, readable
 from bench.store.stored import IMAGES, cell_file, images_file
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a unit: the rows of its samples for all eps, what is to be known of it, and its images if asked for."""
-
-    records: Records
-    facts: Facts
-    images: bytes | None = None
 
 
 class OpenRun:
@@ -79,30 +70,30 @@ class OpenRun:
         """Note that a cell failed, and why."""
         self.note(key, status="error", error=reason)
 
-    def write_part(self, key: str, index: int, part: Part) -> None:
+    def write_part(self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None) -> None:
         """Store the part ``index`` of the unit with the key ``key``, until the unit is finished."""
-        file, facts = self._part_file(key, index), part.facts
-        if part.images is not None:
-            self._write(file.with_suffix(IMAGES), part.images, durable=False)
-            facts = {**facts, "images": hashlib.sha256(part.images).hexdigest()}
-        self._write(file, encode(part.records, facts), durable=False)
+        if images is not None:
+            self._write(self._part_images_file(key, index), images, durable=False)
+            facts = {**facts, "images": hashlib.sha256(images).hexdigest()}
+        self._write(self._part_file(key, index), encode(records, facts), durable=False)
 
-    def read_part(self, key: str, index: int) -> Part | None:
-        """The part ``index`` of the unit with the key ``key``; None if it is not done or is damaged."""
+    def read_part(self, key: str, index: int) -> tuple[Records, Facts] | None:
+        """The part ``index`` of the unit with the key ``key``; None if it, or the images asked for, are not done or damaged."""
         file = self._part_file(key, index)
         try:
             records, facts = decode(file.read_bytes())
-            if not self.images:
-                return Part(records, facts)
-            images = file.with_suffix(IMAGES).read_bytes()
-            if hashlib.sha256(images).hexdigest() != facts.get("images"):
-                raise BrokenFileError("its images are damaged, or were not asked for")
-            return Part(records, facts, images)
+            if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get("images"):
+                raise BrokenFileError("its images are damaged")
         except FileNotFoundError:
             return None
         except (OSError, BrokenFileError) as error:
             log.warning("%s: %s; computed anew", file, error)
             return None
+        return records, facts
+
+    def read_part_images(self, key: str, index: int) -> bytes:
+        """The images of a part that ``read_part`` has found whole."""
+        return self._part_images_file(key, index).read_bytes()
 
     def drop_parts(self, key: str) -> None:
         """Remove the parts of the unit with the key ``key``."""
@@ -167,6 +158,9 @@ class OpenRun:
 
     def _part_file(self, key: str, index: int) -> Path:
         return self.path / "parts" / key / f"{index:05d}.parquet"
+
+    def _part_images_file(self, key: str, index: int) -> Path:
+        return self._part_file(key, index).with_suffix(IMAGES)
 
     def _name(self, key: str) -> str:
         cell = self._entries[key]
