@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,17 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
             )
         models = tuple(ModelEntry(**m) for m in fields["models"])
         cells = tuple(CellEntry(**c) for c in fields["cells"])
+        _check_names([fields["suite_name"], *(cell.key for cell in cells)])
         return RunHeader(**{**fields, "models": models, "cells": cells})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise ValueError unless each of ``names`` can only name a file in the folder where it is looked for."""
+    for name in names:
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
+            raise ValueError(f"{name!r} is no name of a file")
 
 
 def cost_of(cell: CellEntry) -> dict[str, Any]:

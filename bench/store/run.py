@@ -124,6 +124,8 @@ class OpenRun:
         with locked(self.path.parent):
             self._merge()
             self.write_header(status)
+        if not self.missing(list(self._entries)):  # a unit that was stopped between two of its cells left parts of both
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def write_header(self, status: str) -> None:
         """Write run.json with the cells as this process sees them; the caller has merged, and holds the lock."""
