@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
-    again.add_argument("path", metavar="RUN", type=Path, help="a run's folder")
+    again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     again.add_argument("--format", choices=("table", "json"), default="table")
     cli_compare.add_commands(commands)
@@ -161,8 +163,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     from bench.progress import Progress
     from bench.render.reproduction import reproduction_json, reproduction_table
     from bench.reproduce import reproduce
+    from bench.runs import find_stored
 
-    found = reproduce(options.path, choose_device(options.device), Progress(Console(stderr=True)))
+    run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
+    found = reproduce(run, choose_device(options.device), progress, options.data_root)
     if options.format == "json":
         _write(reproduction_json(found))
     else:

@@ -76,7 +76,7 @@ class Shop:
         return score(StoredRun(self.first))
 
 
-@pytest.fixture(scope="module", params=NAMES.values(), ids=NAMES.keys())
+@pytest.fixture(scope="module", params=list(NAMES.values()), ids=list(NAMES))
 def shop(request: pytest.FixtureRequest, runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("shop"), runs, request.param)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import Figure
 from tests.torture.forked import start, warm_up
 from tests.torture.tiny import CELLS, Place
 
@@ -56,10 +57,11 @@ def kib_of(folder: Path) -> int:
     return int(subprocess.run(["du", "-sk", str(folder)], check=True, capture_output=True, text=True).stdout.split()[0])
 
 
-def test_full_disks(reference: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
     rng, expected = random.Random(SEED), reference.digests()
     told = lost = 0
-    ended, expected_end = [], (True, "complete", [])
+    expected_end: tuple[bool, str, list[Path]] = (True, "complete", [])
+    ended = []
     for number in range(DISKS):
         full = ("results", "cache")[number % 2]
         place = Place(tmp_path / str(number), cache=None if full == "cache" else reference.cache)
@@ -77,16 +79,15 @@ def test_full_disks(reference: Place, tmp_path: Path, capsys: pytest.CaptureFixt
             after = place.digests()
             lost += sum(after.get(name) != digest for name, digest in before.items())
             ended.append((after == expected, place.header["status"], place.leftovers()))
-    with capsys.disabled():
-        print(
-            f"\nfull disks (seed {SEED}): {DISKS} injected, {told} named with exit code 4, {lost} finished cells lost,"
-            f" {ended.count(expected_end)} runs of {DISKS} went on to the same bytes once there was room"
-        )
+    figure(
+        f"2 full disks (seed {SEED}): {DISKS} injected, {told} named with exit code 4, {lost} finished cells lost,"
+        f" {ended.count(expected_end)} runs of {DISKS} went on to the same bytes once there was room"
+    )
     assert (told, lost) == (DISKS, 0)
     assert ended == [expected_end] * DISKS
 
 
-def test_read_only_disks(reference: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_only_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
     expected, place = reference.digests(), Place(tmp_path / "results", cache=reference.cache)
     with disk(place.results, ROOMY):
         remount(place.results, "ro")
@@ -108,5 +109,4 @@ def test_read_only_disks(reference: Place, tmp_path: Path, capsys: pytest.Captur
         remount(place.cache, "ro")
         assert start(place, "--fresh").wait() == 0, "trained models are used from where nothing can be written"
         assert place.digests() == expected
-    with capsys.disabled():
-        print("\nread-only disks: 2 injected (results, cache), 2 named; a read-only cache of trained models is used")
+    figure("2 read-only disks: 2 injected (results, cache), 2 named; a read-only cache of trained models is used")
