@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import resource
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 from adapters import resume
@@ -74,6 +76,21 @@ def test_a_malicious_adapter_is_refused_without_being_run(payload: Payload, tmp_
     with pytest.raises(ModelError, match="not a whole safetensors file"):
         load_adapter(torch.nn.Linear(2, 2), str(folder))
     assert not payload.target.exists()
+
+
+def test_an_adapter_cannot_have_a_module_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plug.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network = torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(2, 2)))
+    get_peft_model(network, LoraConfig(r=2, target_modules=["fc"])).save_pretrained(tmp_path / "a")
+    file = tmp_path / "a" / CONFIG_FILE
+    honest = json.loads(file.read_text())
+    file.write_text(json.dumps({**honest, "megatron_config": {"x": 1}, "megatron_core": "plug"}))
+    with pytest.raises(ModelError, match=r"refused, since loading it could run code \(megatron_config"):
+        load_adapter(torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(2, 2))), str(tmp_path / "a"))
+    assert not (tmp_path / "ran").exists()
+    file.write_text(json.dumps(honest))
+    load_adapter(torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(2, 2))), str(tmp_path / "a"))
 
 
 def test_a_malicious_state_of_training_is_not_run(payload: Payload, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
