@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.disk import writing
 from adapters.lock import held
 
 SUMS = "SHA256SUMS"
@@ -36,14 +37,19 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(orphan, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
-        yield temporary
-        sums = "".join(f"{sha256(file)}  {file.relative_to(temporary)}\n" for file in _files(temporary))
-        (temporary / SUMS).write_text(sums, encoding="utf-8")
-        for file in _files(temporary):
-            _sync(file)
+        with writing(target):
+            yield temporary
+            _seal(temporary)
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _seal(folder: Path) -> None:
+    sums = "".join(f"{sha256(file)}  {file.relative_to(folder)}\n" for file in _files(folder))
+    (folder / SUMS).write_text(sums, encoding="utf-8")
+    for file in _files(folder):
+        _sync(file)
 
 
 def is_sound(folder: Path) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from adapters.disk import writing
+
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,8 @@ def claimed(file: Path) -> Iterator[bool]:
 
 
 def _sign(file: Path) -> None:
-    file.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    with writing(file):
+        file.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
 
 
 def _owner(file: Path) -> str:

@@ -53,6 +53,7 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
 
     folder = resolve_folder(path)
     kept = _keys(folder / ADAPTER_FILE)
+    _refuse_code(folder / CONFIG_FILE)
     try:
         adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True)
     except (ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
@@ -61,6 +62,16 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
         raise ModelError(f"{folder}: this adapter does not fit the backbone: {reason}") from None
     _check_keys(folder, adapted, kept)
     return adapted
+
+
+def _refuse_code(file: Path) -> None:
+    """Raise ModelError if peft would import a module that the configuration names (``peft.tuners.lora.tp_layer``)."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file}: not a configuration of peft ({error}); copy it again") from None
+    if not isinstance(config, dict) or config.get("megatron_config"):
+        raise ModelError(f"{file}: refused, since loading it could run code (megatron_config has a module imported)")
 
 
 def _keys(file: Path) -> set[str]:

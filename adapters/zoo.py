@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ RECIPE_VERSION = 1
 CARD = "card.json"
 PROBE = 8
 """Images on which a loaded model is checked."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -288,8 +291,12 @@ def _sha256(spec: BaseModel, *files: Path) -> str:
 def _read_card(folder: Path) -> Card | None:
     if not is_sound(folder):
         return None
-    fields = json.loads((folder / CARD).read_text())
-    return Card(**{**fields, "losses": tuple(fields["losses"])})
+    try:
+        fields = json.loads((folder / CARD).read_text())
+        return Card(**{**fields, "losses": tuple(fields["losses"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s: of another version (%s); made anew", folder, error)
+        return None
 
 
 def _write_card(folder: Path, card: Card) -> None:

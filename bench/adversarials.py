@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from adapters.classifier import Classifier, predict
 from bench.records import Floats, Ints, Records
@@ -32,6 +32,17 @@ def encode(images: Images, records: Records) -> bytes:
     """``images`` of the samples of ``records`` as a safetensors file: tensor "x", the samples' ids in its metadata."""
     data: bytes = save({"x": np.ascontiguousarray(images)}, metadata={"ids": json.dumps(records.id.tolist())})
     return data
+
+
+def pack(images: list[Images]) -> bytes:
+    """Images of the same samples at several eps as one file."""
+    data: bytes = save({"x": np.stack(images)})
+    return data
+
+
+def unpack(data: bytes) -> list[Images]:
+    """Undoes ``pack``."""
+    return list(load(data)["x"])
 
 
 def recheck(classifier: Classifier, images: Images, records: Records, batch_size: int) -> Recheck:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from adapters.errors import ModelError
 from bench import __version__, cli_compare, cli_report
+from bench.atomic import RESUME
 from bench.errors import Exit, SuiteError, UserError
 from bench.interrupt import Interrupted
+from bench.output import harmless
 from bench.output import show as _print
 from bench.output import write as _write
 
@@ -44,22 +46,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        return _fail(f"{error.filename}: cannot be written: {error.strerror}", Exit.INCOMPLETE)
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}; {RESUME}", Exit.INCOMPLETE)
 
 
 def _fail(message: str, code: int) -> int:
     """Print ``message`` with whatever could steer the terminal made visible; returns ``code``."""
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
-    print(f"bench: {shown}", file=sys.stderr)  # noqa: T201
+    print(f"bench: {harmless(message)}", file=sys.stderr)  # noqa: T201
     return code
 
 
 def _quiet() -> None:
     """Our own log goes to stderr, the libraries' chatter does not."""
-    logging.basicConfig(level=logging.WARNING, format="bench: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("bench: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for library in ("art", "foolbox", "peft", "transformers", "torch"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(foolbox|art|eagerpy|torch|peft|transformers)(\.|$)")
+
+
+class _Formatter(logging.Formatter):
+    """A log that cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
-    again.add_argument("path", metavar="RUN", type=Path, help="a run's folder")
+    again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     again.add_argument("--format", choices=("table", "json"), default="table")
     cli_compare.add_commands(commands)
@@ -178,8 +190,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     from bench.progress import Progress
     from bench.render.reproduction import reproduction_json, reproduction_table
     from bench.reproduce import reproduce
+    from bench.runs import find_stored
 
-    found = reproduce(options.path, choose_device(options.device), Progress(Console(stderr=True)))
+    run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
+    found = reproduce(run, choose_device(options.device), progress, options.data_root)
     if options.format == "json":
         _write(reproduction_json(found))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import Exit, UserError
-from bench.output import show, write
+from bench.output import harmless, show, write
 
 if TYPE_CHECKING:
     from bench.verdict import Verdict
@@ -60,7 +60,7 @@ def _compare(options: argparse.Namespace) -> int:
     write_summary(verdict)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in annotations(verdict):
-            print(line, file=sys.stderr)  # noqa: T201
+            print(harmless(line), file=sys.stderr)  # noqa: T201
     return verdict.exit_code
 
 

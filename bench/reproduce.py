@@ -57,18 +57,18 @@ class Reproduction:
         return Exit.GATE_FAILED if "different" in verdicts else Exit.OK
 
 
-def reproduce(path: Path, device: str, progress: Progress) -> Reproduction:
-    """Run the suite stored in the run ``path`` again, every cell anew, and compare. Raises UserError for what is no run.
+def reproduce(old: StoredRun, device: str, progress: Progress, data_root: Path | None = None) -> Reproduction:
+    """Run the suite stored in ``old`` again, every cell anew, and compare; the suite's file is not asked.
 
-    Trained models come from the cache; those that are not there are trained again from the stored recipe.
+    Trained models come from the cache; those that are not there are trained again from the stored recipe. Raises UserError
+    if this version cannot run the suite.
     """
-    old = StoredRun(path)
     try:
         suite = Suite.model_validate(old.header.suite)
     except ValidationError as error:
-        raise UserError(f"{path}: its suite cannot be run by this version: {error.errors()[0]['msg']}") from None
+        raise UserError(f"{old.path}: its suite cannot be run by this version: {error.errors()[0]['msg']}") from None
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
-        new = StoredRun(run_suite(suite, Options(Path(folder), device, fresh=True), progress).path)
+        new = StoredRun(run_suite(suite, Options(Path(folder), device, fresh=True, data_root=data_root), progress).path)
         return compare(old, new)
 
 

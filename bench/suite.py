@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
@@ -53,6 +53,11 @@ class ModelSpec(Strict):
     training: TrainingSpec | None = None
 
 
+def _off(value: Any) -> Any:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
 class Suite(Strict):
     """One question: how robust these models are against these attacks.
 
@@ -80,7 +85,7 @@ class Suite(Strict):
     gate: Gate = Gate()
     time_limit: Annotated[float, Field(gt=0)] | None = None
     """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
-    trust: Literal["off", "fast", "full"] = "fast"
+    trust: Annotated[Literal["off", "fast", "full"], BeforeValidator(_off)] = "fast"
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
+from tests.figures import FIGURES, Figure
 from tests.linear import linear_classifier, linear_samples
 
 
@@ -27,3 +28,17 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("BENCH_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Takes a line to show at the end of the session."""
+    lines: list[str] = request.config.stash.setdefault(FIGURES, [])
+    return lines.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the figures, in the order of their points."""
+    lines: list[str] = config.stash.get(FIGURES, [])
+    for line in sorted(lines):
+        terminalreporter.write_line(line)

@@ -4,7 +4,7 @@ import hashlib
 import http.server
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -108,12 +108,18 @@ def test_decoded_pixels_are_kept_until_a_file_changes(places: Places, monkeypatc
     assert changed.content_hash != first.content_hash
 
 
-def test_a_torn_cache_file_is_decoded_again(places: Places) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:200], lambda data: data[:-1] + bytes([data[-1] ^ 1])], ids=["torn", "flipped"]
+)
+def test_a_damaged_cache_file_is_named_and_decoded_again(
+    damage: Callable[[bytes], bytes], places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
     first = data.load(tiny(), "train", places)
     assert places.cache is not None
-    (kept,) = places.cache.iterdir()
-    kept.write_bytes(kept.read_bytes()[:200])
+    (kept,) = places.cache.glob("*/pixels.safetensors")
+    kept.write_bytes(damage(kept.read_bytes()))
     assert data.load(tiny(), "train", places).content_hash == first.content_hash
+    assert "damaged (pixels.safetensors); made anew" in caplog.text
 
 
 @pytest.mark.parametrize(

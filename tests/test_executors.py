@@ -378,3 +378,42 @@ def test_images_are_stored_and_checked_again(tmp_path: Path, sabotage: Any) -> N
     (run.path / "adversarials" / f"{UNITS[0].cells[0].key}.safetensors").write_bytes(b"damaged")
     run_all(open_linear(tmp_path, images=True))
     assert {label for label, _ in calls} == {"one"}
+
+
+def test_a_stopped_run_with_images_goes_on_and_stores_the_same_bytes(tmp_path: Path, sabotage: Any) -> None:
+    def stop(_: str, call: int, __: Tensor) -> None:
+        if call == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def images(run: OpenRun) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in sorted((run.path / "adversarials").iterdir())}
+
+    sabotage(stop)
+    with pytest.raises(Interrupted), interrupt.deferred():
+        run_all(open_linear(tmp_path / "a", images=True))
+    calls = sabotage(lambda *_: None)
+    again = open_linear(tmp_path / "a", images=True)
+    run_all(again)
+    assert len(calls) == 15 - 2, "the two batches that were finished are not attacked again"
+    clean = open_linear(tmp_path / "b", images=True)
+    run_all(clean)
+    assert stored(again) == stored(clean)
+    assert images(again) == images(clean)
+    assert len(images(clean)) == 6
+    assert {key: e.adversarials for key, e in again.entries.items()} == {
+        key: e.adversarials for key, e in clean.entries.items()
+    }
+
+
+@pytest.mark.parametrize("without", ["asked", "whole"])
+def test_a_part_without_sound_images_is_computed_again_where_they_are_asked_for(
+    without: str, tmp_path: Path, linear: Classifier, samples: ImageSet, sabotage: Any
+) -> None:
+    target, run = make_target(linear, samples, BATCH), open_linear(tmp_path, images=without == "whole")
+    run_in_parts(UNITS[0], target, run)
+    if without == "whole":
+        (run.path / "parts" / UNITS[0].key / "00003.safetensors").write_bytes(b"damaged")
+    calls = sabotage(lambda *_: None)
+    result = run_in_parts(UNITS[0], target, open_linear(tmp_path, images=True))
+    assert len(calls) == (1 if without == "whole" else 5)
+    assert [len(cell) for cell in result.images or ()] == [64, 64]

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import resource
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bench.cli import main
 from bench.errors import UserError
 from bench.suite import load_suite, shipped_suites
+from tests.figures import Figure
 from tests.torture.tiny import SUITE
 
 SEED = int(os.environ.get("BENCH_TORTURE_SEED", "0"))
@@ -128,9 +130,7 @@ def test_any_text_gives_an_error(file: Path, text: str) -> None:
 
 
 @pytest.mark.slow
-def test_many_mutations(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_mutations(file: Path, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     answers: list[str] = []
     slowest = 0.0
@@ -148,11 +148,10 @@ def test_many_mutations(
 
     fuzz()
     suites, refused = answers.count("suite"), answers.count("error")
-    with capsys.disabled():
-        print(
-            f"\nhostile suites (seed {SEED}): {len(answers)} inputs, {suites} still suites, {refused} refused by"
-            f" name, 0 tracebacks, slowest {slowest:.2f} s"
-        )
+    figure(
+        f"5 hostile suites (seed {SEED}): {len(answers)} inputs, {suites} still suites, {refused} refused by"
+        f" name, 0 tracebacks, slowest {slowest:.2f} s"
+    )
     assert len(answers) == suites + refused >= MANY
     assert list(tmp_path.iterdir()) == [], "something was written"
 
@@ -177,6 +176,24 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_bombs_are_refused(bomb: str, file: Path) -> None:
     assert answer(file, bomb) == "error"
+
+
+def test_bombs_cost_little(file: Path, figure: Figure) -> None:
+    """All of them in a child that the kernel ends if it takes more than this."""
+    megabytes, seconds = 256, 60
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            spent = int(time.process_time())
+            resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds,) * 2)
+            code = int({answer(file, bomb) for bomb in BOMBS.values()} != {"error"})
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    figure(f"5 YAML bombs and a suite of 10 MB: {len(BOMBS)} tried, all refused within {megabytes} MiB and {seconds} s of CPU")
 
 
 def test_a_refused_name_cannot_steer_the_terminal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

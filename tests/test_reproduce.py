@@ -3,17 +3,25 @@
 import dataclasses
 import io
 import json
+import platform
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from rich.console import Console
 
+from adapters.cache import sha256
+from bench import __version__
 from bench.cli import main
 from bench.records import Records
 from bench.render.reproduction import reproduction_json, reproduction_table
 from bench.reproduce import compare
 from bench.store import ModelEntry, RunHeader, StoredRun, open_run
+from bench.suite import Suite, load_suite, shipped_suites
+from tests.test_cli import bench
 from tests.test_storage import KEYS, header, records
 
 PROVENANCE = {"commit": "c", "dirty": False, "packages": {"torch": "2.0"}}
@@ -83,4 +91,93 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", str(tmp_path), "--device", "cpu"]) == 2
-    assert "give the folder of a run" in capsys.readouterr().err
+    assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", shipped_suites(), ids=lambda path: path.stem)
+def test_a_stored_suite_is_the_suite_that_was_run(path: Path) -> None:
+    suite = load_suite(path)
+    assert Suite.model_validate(json.loads(json.dumps(suite.model_dump(mode="json")))) == suite
+
+
+SWEEP = """\
+name: sweep
+backbone:
+  pretrain:
+    data: {source: imagefolder, path: shapes, classes: [a, b], size: 8}
+    training: {epochs: 1, augmentation: none}
+data: {source: imagefolder, path: shapes, classes: [c, d], size: 8, samples: 8}
+training: {epochs: 1, augmentation: none}
+models: [{name: base}]
+matrix:
+  r: [1, 2]
+  targets: {fc: [fc]}
+  training: {optimizer: adamw}
+seeds: [0, 3]
+eps: [4/255]
+attacks: [{attack: fgsm}]
+trust: off
+"""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place where a matrix over two training seeds was run on images under a data root, and its suite's file deleted."""
+    home = tmp_path_factory.mktemp("sweep")
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for level, name in enumerate("abcd"):
+            folder = home / "data" / "shapes" / split / name
+            folder.mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 60, (8, 8, 3)) + 60 * level
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    (home / "sweep.yaml").write_text(SWEEP)
+    done = bench(home, "run", "sweep.yaml", "--data-root", "data", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (home / "sweep.yaml").unlink()
+    return home
+
+
+def test_a_matrix_over_seeds_and_a_data_root_is_made_again_without_its_file(sweep: Path) -> None:
+    done = bench(sweep, "reproduce", "latest", "--data-root", "data", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert sorted(o["cell"] for o in found["outcomes"]) == sorted(
+        f"{model}/{seed}/fgsm/{library} at 4/255"
+        for model in ("base", "lora-fc-r1", "lora-fc-r2")
+        for seed in (0, 3)
+        for library in ("foolbox", "art")
+    )
+    assert {o["verdict"] for o in found["outcomes"]} == {"bitwise equal"}
+    assert found["changes"] == []
+
+
+def test_data_that_are_gone_are_named(sweep: Path) -> None:
+    done = bench(sweep, "reproduce", "latest", "--data-root", "elsewhere")
+    assert done.returncode == 2
+    assert "elsewhere/shapes" in done.stderr
+    assert "--data-root" in done.stderr
+
+
+def test_provenance_says_all_that_a_run_was_made_with(sweep: Path) -> None:
+    (file,) = sweep.glob("results/sweep/*/run.json")
+    run = json.loads(file.read_text())
+    said = run["provenance"]
+    assert said["bench_version"] == __version__
+    assert said["commit"] is None or re.fullmatch("[0-9a-f]{40}", said["commit"])
+    assert isinstance(said["dirty"], bool)
+    assert said["packages"]["torch"] == torch.__version__.partition("+")[0] or said["packages"]["torch"] == torch.__version__
+    assert {"foolbox", "adversarial-robustness-toolbox", "peft", "numpy", "torchvision", "safetensors"} <= set(said["packages"])
+    assert (said["device"], said["python"]) == ("cpu", platform.python_version())
+    assert said["threads"] >= 1
+    assert said["device_name"]
+    assert "run sweep.yaml --data-root data --format json" in said["command"]
+    assert (run["suite"]["seeds"], run["suite"]["seed"]) == ([0, 3], 0)
+    assert re.fullmatch("[0-9a-f]{64}", run["data_hash"])
+    for model in run["models"]:
+        weights = "model.safetensors" if model["model"] == "base" else "adapter_model.safetensors"
+        digests = {name: digest for name, digest in model["files"].items() if name.endswith(weights)}
+        assert digests, model["files"]
+        for name, digest in model["files"].items():
+            assert any(sha256(f) == digest for f in (sweep / "cache").rglob(Path(name).name)), name

@@ -15,6 +15,7 @@ from bench.cellfile import BrokenFileError, decode, encode, join, split
 from bench.errors import StorageError, UserError
 from bench.records import COLUMNS, Floats, Records
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, new_run_id, open_run
+from tests.figures import Figure
 
 KEYS = [f"{i:032x}" for i in range(4)]
 
@@ -51,7 +52,7 @@ def cell_file(run: OpenRun, i: int) -> Path:
     return run.path / "cells" / f"{KEYS[i]}.parquet"
 
 
-def test_a_changed_bit_anywhere_is_found() -> None:
+def test_a_changed_bit_anywhere_is_found(figure: Figure) -> None:
     data = encode(records(0), {"key": "k"})
     assert data == encode(records(0), {"key": "k"})
     found, facts = decode(data)
@@ -70,7 +71,7 @@ def test_a_changed_bit_anywhere_is_found() -> None:
                 undetected += 1
             except BrokenFileError:
                 pass
-    print(f"broken cell files: {tried} truncations and bit flips, {tried - undetected} found")
+    figure(f"2 broken cell files: {tried} truncations and bit flips injected, {tried - undetected} detected")
     assert undetected == 0
 
 

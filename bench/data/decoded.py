@@ -1,16 +1,17 @@
 """Decoding at the wanted size, once: the pixels are kept under the cache folder."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
+from adapters.cache import alone, is_sound, new_folder
 from bench.data.raw import RawSet
 
+PIXELS = "pixels.safetensors"
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -18,12 +19,14 @@ def decode(raw: RawSet, index: npt.NDArray[np.int64], size: int, cache: Path | N
     """The images at ``index`` as uint8 N x 3 x size x size."""
     if cache is None or not raw.stamp:
         return _decode(raw, index, size)
-    file = cache / f"{_key(raw, index, size)}.npy"
-    kept = _read(file)
-    if kept is None:
-        kept = _decode(raw, index, size)
-        _write(file, kept)
-    return kept
+    folder = cache / _key(raw, index, size)
+    if not is_sound(folder):
+        with alone(folder, "the decoded images"):
+            if not is_sound(folder):
+                with new_folder(folder) as temporary:
+                    save_file({"x": _decode(raw, index, size)}, temporary / PIXELS)
+    pixels: Pixels = load_file(folder / PIXELS)["x"]
+    return pixels
 
 
 def _decode(raw: RawSet, index: npt.NDArray[np.int64], size: int) -> Pixels:
@@ -46,19 +49,3 @@ def _key(raw: RawSet, index: npt.NDArray[np.int64], size: int) -> str:
     digest = hashlib.sha256(f"{raw.stamp}\0{size}\0".encode())
     digest.update(index.tobytes())
     return digest.hexdigest()[:32]
-
-
-def _read(file: Path) -> Pixels | None:
-    try:
-        pixels: Pixels = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # not there, or torn: decoded again
-    return pixels
-
-
-def _write(file: Path, pixels: Pixels) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=file.parent)
-    with os.fdopen(descriptor, "wb") as stream:
-        np.save(stream, pixels)
-    Path(temporary).replace(file)

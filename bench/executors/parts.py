@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench import interrupt
+from bench.adversarials import pack, unpack
 from bench.cellfile import join, split
 from bench.plan import Unit
 from bench.records import Ints
@@ -36,8 +37,6 @@ class Slice:
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     """``unit`` on all samples of ``target``; parts that ``run`` holds from an earlier attempt are not computed again.
 
-    Parts hold no images: where these are asked for, a unit that was stopped starts anew.
-
     Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
     """
     return _join([_part(unit, part, target, run) for part in slices(target)])
@@ -53,14 +52,16 @@ def slices(target: Target) -> Iterator[Slice]:
 def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
     key = unit.key
     stored = run.read_part(key, part.index)
-    if stored is not None and not run.images:
+    if stored is not None:
         records, facts = stored
         cost = {name: kind(facts[name]) for name, kind in COSTS.items()}
-        return UnitResult(split(records, len(unit.cells)), **cost)
+        images = unpack(run.read_part_images(key, part.index)) if run.images else None
+        return UnitResult(split(records, len(unit.cells)), **cost, images=images)
     interrupt.check()
     smaller = part.of(target)
     result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
-    run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS})
+    packed = pack(result.images) if result.images else None
+    run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed)
     return result
 
 

@@ -1,11 +1,14 @@
 """Numbers as people read them."""
 
+import html
 import math
+from typing import Any
 
 from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
 
 NONE = "–"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
 """What stands behind a number that is not fully trusted."""
 
@@ -40,6 +43,16 @@ def signed(value: float) -> str:
 def p_value(p: float) -> str:
     """How a p-value is shown: p = 0.41, or p < 0.001."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def csv_row(row: dict[str, Any]) -> dict[str, Any]:
+    """``row`` with every text that a spreadsheet would take for a formula marked as text (OWASP, CSV injection)."""
+    return {name: f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for name, v in row.items()}
+
+
+def markdown(text: str) -> str:
+    """``text`` as it is read, whatever a page would make of it: markup, a column, a link, a picture."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("](", "]\\(").replace("`", "\\`")
 
 
 def number(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from math import ceil
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,11 +24,12 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
     """The figures of ``card`` by name; none where no cell has numbers."""
     if not lines.attacks(card):
         return {}
-    return {
-        "security_curves": _grid(card, lines.robust_accuracy, "robust accuracy, %", top=102),
-        "attack_success": _attack_success(card),
-        "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
-    }
+    with rc_context({"text.parse_math": False}):  # a name with $ in it is no formula
+        return {
+            "security_curves": _grid(card, lines.robust_accuracy, "robust accuracy, %", top=102),
+            "attack_success": _attack_success(card),
+            "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
+        }
 
 
 def _grid(card: Scorecard, source: Callable[[Scorecard, str], Iterator[Line]], ylabel: str, *, top: float) -> Figure:

@@ -1,14 +1,13 @@
 """Scorecard -> JSON, CSV and Markdown for other programs."""
 
 import csv
-import html
 import io
 import json
 from fractions import Fraction
 from typing import Any
 
 from bench.eps import format_eps
-from bench.render.cells import NONE, percent, plain
+from bench.render.cells import NONE, csv_row, markdown, percent, plain
 from bench.render.footer import sentences, trust_summary
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
@@ -82,7 +81,7 @@ def to_csv(card: Scorecard) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, CELL_FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(cell_row(c) for c in card.cells)
+    writer.writerows(csv_row(cell_row(c)) for c in card.cells)
     return out.getvalue().rstrip("\n")
 
 
@@ -95,18 +94,13 @@ def to_markdown(card: Scorecard) -> str:
     ]
     attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
     said = [sentence.text for sentence in sentences(card)]
-    words = "\n".join(f"- {_literal(line)}" for line in (*said, trust_summary(card)[0]) if line)
+    words = "\n".join(f"- {markdown(line)}" for line in (*said, trust_summary(card)[0]) if line)
     return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_literal, line)) + " |" for line in lines)
-
-
-def _literal(cell: str) -> str:
-    """``cell`` as it is read, whatever a page would make of it."""
-    return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
+    return "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
 
 
 def _model(m: ModelScore) -> dict[str, Any]:

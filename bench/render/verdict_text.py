@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.cells import points
+from bench.render.cells import csv_row, points
 from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.store import SCHEMA_VERSION
 from bench.verdict import Problem, Row, Verdict
@@ -45,19 +45,19 @@ def verdict_csv(verdict: Verdict) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(row, verdict) for row in verdict.rows)
+    writer.writerows(csv_row(_row(row, verdict)) for row in verdict.rows)
     for word, problems in (
         ("missing", verdict.missing), ("error", verdict.errors), ("not comparable", verdict.not_comparable)
     ):  # fmt: skip
-        writer.writerows({**p.cell._asdict(), "outcome": f"{word}: {p.reason}"} for p in problems)
-    writer.writerows({**cell._asdict(), "outcome": "new"} for cell in verdict.new)
+        writer.writerows(csv_row({**p.cell._asdict(), "outcome": f"{word}: {p.reason}"}) for p in problems)
+    writer.writerows(csv_row({**cell._asdict(), "outcome": "new"}) for cell in verdict.new)
     return out.getvalue().rstrip("\n")
 
 
 def verdict_markdown(verdict: Verdict, *, every_row: bool = False) -> str:
     """``verdict`` for a pull request or a job's summary."""
     rows = verdict.rows if every_row else verdict.changes
-    parts = [f"### {_escape(verdict.suite)}: {headline(verdict)}", f"`{verdict.before}` → `{verdict.after}`"]
+    parts = [f"### {_escape(verdict.suite)}: {headline(verdict)}", f"{_code(verdict.before)} → {_code(verdict.after)}"]
     if rows:
         parts.append("\n".join(_markdown_table(rows, verdict)))
     parts.append("\n".join(f"- {_escape(line)}" for line in details(verdict)))
@@ -107,6 +107,10 @@ def _rounded(value: Any) -> Any:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     return {**problem.cell._asdict(), "reason": problem.reason}
+
+
+def _code(text: str) -> str:
+    return f"`{' '.join(text.replace('`', '').split())}`"
 
 
 def _escape(text: str) -> str:

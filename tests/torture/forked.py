@@ -31,7 +31,7 @@ def warm_up() -> None:
 
 @dataclass
 class Child:
-    """A ``bench run`` in a child process."""
+    """``bench`` in a child process."""
 
     pid: int
     log: Path
@@ -54,6 +54,15 @@ class Child:
 
 def start(place: Place, *options: str, before: Callable[[], None] = lambda: None) -> Child:
     """Fork a ``bench run`` of the suite of ``place``; ``before`` runs in the child first."""
+    return _fork(place, ["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options], before)
+
+
+def reproduce(place: Place) -> Child:
+    """Fork a ``bench reproduce`` of the one run of ``place``."""
+    return _fork(place, ["reproduce", str(place.runs[0]), "--device", "cpu"], lambda: None)
+
+
+def _fork(place: Place, arguments: list[str], before: Callable[[], None]) -> Child:
     log = place.folder / f"log-{len(list(place.folder.glob('log-*')))}.txt"
     log.touch()
     pid = os.fork()
@@ -70,7 +79,7 @@ def start(place: Place, *options: str, before: Callable[[], None] = lambda: None
         before()
         from bench.cli import main
 
-        code = main(["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options])
+        code = main(arguments)
     except BaseException:  # noqa: BLE001 (the log shows it, the exit code tells it)
         traceback.print_exc()
     finally:

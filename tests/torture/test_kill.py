@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import Figure
 from tests.torture.forked import count_writes, kill_at_write, start, warm_up
 from tests.torture.tiny import CELLS, UNITS, Place
 
@@ -49,7 +50,7 @@ def draw_points(seconds: float, operations: int) -> Iterator[str]:
         yield f"w{rng.randint(1, operations)}"
 
 
-def test_killed_anywhere_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_anywhere_loses_nothing(tmp_path: Path, figure: Figure) -> None:
     warm_up()
     untouched, tally = Place(tmp_path / "untouched"), tmp_path / "operations"
     started = time.monotonic()
@@ -79,11 +80,10 @@ def test_killed_anywhere_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert place.digests() == expected
     assert place.header["status"] == "complete"
     assert place.leftovers() == []
-    with capsys.disabled():
-        print(
-            f"\nkill anywhere (seed {SEED}): {survived} survived of {killed.total()} kills tried ({killed['t']} by the clock,"
-            f" {killed['w']} at a file operation); {lost} cells or models lost, {again} computed again; {ended + 1} runs of"
-            f" {UNITS} units ended byte for byte like the one that nobody killed"
-        )
+    figure(
+        f"1 kill anywhere (seed {SEED}): {survived} survived of {killed.total()} kills tried ({killed['t']} by the clock,"
+        f" {killed['w']} at a file operation); {lost} cells or models lost, {again} computed again; {ended + 1} runs of"
+        f" {UNITS} units ended byte for byte like the one that nobody killed"
+    )
     assert (lost, again) == (0, 0)
     assert survived == killed.total() > 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import Figure
 from tests.torture.forked import start, warm_up
 from tests.torture.tiny import CELLS, Place
 
@@ -26,17 +27,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def test_two_at_once_share_one_run(reference: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_once_share_one_run(reference: Place, tmp_path: Path, figure: Figure) -> None:
     place = Place(tmp_path)
     children = [start(place), start(place)]
     assert [child.wait() for child in children] == [0, 0]
     said = "".join(child.log.read_text() for child in children)
     trainings = len(re.findall(r"^trained ", said, re.MULTILINE))
-    with capsys.disabled():
-        print(
-            f"\ntwo at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())}"
-            f" of {CELLS} cells"
-        )
+    figure(
+        f"3 two at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())} of {CELLS} cells"
+    )
     assert trainings == TRAININGS
     assert place.digests() == reference.digests()
     assert place.header["status"] == "complete"
@@ -53,7 +52,7 @@ def test_one_of_two_is_killed_and_the_other_ends_its_work(reference: Place, tmp_
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop(number: int, code: int, reference: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_asked_to_stop(number: int, code: int, reference: Place, tmp_path: Path, figure: Figure) -> None:
     place, rng = Place(tmp_path), random.Random(SEED)
     stopped = 0
     for _ in range(4):
@@ -68,12 +67,11 @@ def test_asked_to_stop(number: int, code: int, reference: Place, tmp_path: Path,
             assert "Traceback" not in said
     assert start(place).wait() == 0
     assert place.digests() == reference.digests()
-    with capsys.disabled():
-        print(f"\n{signal.Signals(number).name}: {stopped} runs stopped with exit code {code}, none lost anything")
+    figure(f"1 {signal.Signals(number).name}: {stopped} runs stopped with exit code {code}, none lost anything")
     assert stopped > 0
 
 
-def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path, figure: Figure) -> None:
     place = Place(tmp_path, cache=reference.cache)
     files = sorted(file for file in reference.cache.glob("*/*/**/*") if file.is_file() and file.name != "SHA256SUMS")
     found = 0
@@ -85,8 +83,7 @@ def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path
         assert child.wait() == 0
         found += f"damaged ({file.relative_to(folder_of(file))})" in child.log.read_text()
         assert place.digests() == reference.digests()
-    with capsys.disabled():
-        print(f"\ndamaged cache files: 4 planted, {found} found and made anew")
+    figure(f"2 damaged cache files: 4 planted, {found} found and made anew")
     assert found == 4
 
 

@@ -1,0 +1,33 @@
+"""Runs on disk: the only writer under results/. Each file appears whole or not at all.
+
+``results/<suite>/<run-id>/run.json`` says what was asked, where and with what; ``cells/<key>.parquet`` holds one row per
+sample and its own checksum. A cell's file holds nothing that differs between two runs of the same cell: its cost stands in
+run.json. ``parts/<key>/`` holds what is done of a unit that is not finished; ``trust/<key>.json`` what was measured to see
+whether one model's cells can be trusted.
+
+Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
+"""
+
+from bench.store.header import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, parse_header
+from bench.store.opening import check_writable, new_run_id, open_run
+from bench.store.reference import reference_file, write_reference
+from bench.store.run import OpenRun
+from bench.store.stored import StoredRun, iterate, list_runs, read_records
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CellEntry",
+    "ModelEntry",
+    "OpenRun",
+    "RunHeader",
+    "StoredRun",
+    "check_writable",
+    "iterate",
+    "list_runs",
+    "new_run_id",
+    "open_run",
+    "parse_header",
+    "read_records",
+    "reference_file",
+    "write_reference",
+]

@@ -1,0 +1,120 @@
+"""run.json as data: what was asked, where and with what, and how each cell stands."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import NotComparableError, UserError
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+COSTS = ("seconds", "forwards", "backwards")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
+
+    ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
+    ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
+    """
+
+    model: str
+    seed: int
+    attack: str
+    eps: str
+    norm: str
+    library: str
+    pairing: str
+    key: str
+    status: str = "missing"
+    error: str | None = None
+    seconds: float | None = None
+    forwards: int | None = None
+    backwards: int | None = None
+    adversarials: dict[str, Any] | None = None
+    kind: str = ""
+    access: str = ""
+    budget: str = ""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files."""
+
+    model: str
+    seed: int
+    method: str
+    trainable_parameters: int
+    parameters: int
+    sha256: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunHeader:
+    """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked."""
+
+    schema_version: int
+    run_id: str
+    fingerprint: str
+    status: str
+    suite_name: str
+    headline_eps: str
+    suite: dict[str, Any]
+    data_hash: str
+    samples: int
+    provenance: dict[str, Any]
+    models: tuple[ModelEntry, ...]
+    cells: tuple[CellEntry, ...]
+
+
+def readable_header(file: Path) -> RunHeader | None:
+    """The header in ``file``, or None, with a warning that names it, if it cannot be used."""
+    try:
+        return read_header(file)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+
+
+def read_header(file: Path) -> RunHeader:
+    """The header in ``file``. Raises UserError if it cannot be used."""
+    try:
+        return parse_header(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
+    except ValueError as error:
+        raise NotComparableError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+
+
+def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
+    """A header from the ``fields`` of ``file``. Raises NotComparableError if they are broken, or of a newer version."""
+    try:
+        if fields["schema_version"] > SCHEMA_VERSION:
+            raise NotComparableError(
+                f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
+            )
+        models = tuple(ModelEntry(**m) for m in fields["models"])
+        cells = tuple(CellEntry(**c) for c in fields["cells"])
+        _check_names([fields["suite_name"], *(cell.key for cell in cells)])
+        return RunHeader(**{**fields, "models": models, "cells": cells})
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotComparableError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise ValueError unless each of ``names`` can only name a file in the folder where it is looked for."""
+    for name in names:
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
+            raise ValueError(f"{name!r} is no name of a file")
+
+
+def cost_of(cell: CellEntry) -> dict[str, Any]:
+    """What ``cell`` took, by name."""
+    return {name: getattr(cell, name) for name in COSTS}

@@ -1,0 +1,107 @@
+"""Opening a run: the one that is there goes on, with every sound cell that any run under the results has."""
+
+import hashlib
+import logging
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.atomic import TEMPORARY, write_atomically
+from bench.cellfile import BrokenFileError
+from bench.errors import UserError
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, readable_header
+from bench.store.run import OpenRun, locked
+from bench.store.stored import cell_file, images_file, list_runs, verified
+
+log = logging.getLogger(__name__)
+
+
+def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = False) -> OpenRun:
+    """The run that ``header`` asks for: the newest with its fingerprint goes on, else a new one starts.
+
+    With ``images``, a cell is finished only when its adversarial images are stored too.
+
+    Unless ``fresh``, cells that any run under ``results`` has finished are taken over, not computed again. A damaged one is
+    named, and not taken.
+    """
+    folder = results / header.suite_name
+    with locked(folder):
+        previous = None if fresh else _newest(folder, header.fingerprint)
+        path = previous or folder / header.run_id
+        run = OpenRun(path, replace(header, run_id=path.name), images=images)
+        (run.path / "cells").mkdir(parents=True, exist_ok=True)
+        for orphan in run.path.rglob(f"{TEMPORARY}*"):
+            orphan.unlink()  # files are written under this lock: its writer was killed
+        if not fresh:
+            _take_over(results, run)
+        run.write_header("running")
+    return run
+
+
+def check_writable(results: Path) -> None:
+    """Raise UserError unless runs can be stored under ``results``: found out before hours of work, not after."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise UserError(f"{results}: cannot be written: {error.strerror}; give another folder with --results") from None
+
+
+def new_run_id(fingerprint: str) -> str:
+    """A name that sorts by time and tells runs of different questions apart."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{fingerprint[:8]}"
+
+
+def _newest(folder: Path, fingerprint: str) -> Path | None:
+    for path in list_runs(folder):
+        if path.name.endswith(fingerprint[:8]):
+            header = readable_header(path / RUN_FILE)
+            if header is not None and header.fingerprint == fingerprint:
+                return path
+    return None
+
+
+def _take_over(results: Path, run: OpenRun) -> None:
+    """Adopt sound cells of ``run`` itself and of other runs; their costs come along, and its own failures stay noted."""
+    wanted = set(run.entries)
+    for path in [run.path, *_folders_with_cells(results)]:
+        stored = readable_header(path / RUN_FILE) if wanted and (path / RUN_FILE).is_file() else None
+        donors = {cell.key: cell for cell in stored.cells if cell.key in wanted} if stored else {}
+        for key in sorted(wanted & {file.stem for file in (path / "cells").glob("*.parquet")}):
+            if _adopt(cell_file(path, key), cell_file(run.path, key)):
+                run.note(key, status="ok", error=None, **(_kept(donors[key], path, run.path) if key in donors else {}))
+                wanted.discard(key)
+        if path == run.path:
+            for key in wanted & donors.keys():
+                if donors[key].status == "error":
+                    run.write_error(key, donors[key].error or "")
+
+
+def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
+    """What comes along with the adopted ``cell``: its cost and, in its own run, its images if they are sound."""
+    images = cell.adversarials if donor == run else None
+    file = images_file(run, cell.key)
+    if images is not None and not (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == images["sha256"]):
+        log.warning("%s: missing or damaged; not used", file)
+        images = None
+    return {**cost_of(cell), "adversarials": images}
+
+
+def _folders_with_cells(results: Path) -> list[Path]:
+    """Newest first; found by their cells, so that a lost run.json loses no cell."""
+    return sorted((cells.parent for cells in results.glob("*/*/cells")), key=lambda path: path.name, reverse=True)
+
+
+def _adopt(source: Path, target: Path) -> bool:
+    """Whether ``source`` is sound; if so it stands at ``target`` too."""
+    try:
+        verified(source, source.stem)
+    except BrokenFileError as error:
+        log.warning("%s: %s; not used", source, error)
+        return False
+    if source != target:
+        write_atomically(target, source.read_bytes())
+    return True

@@ -1,0 +1,21 @@
+"""The committed reference of each suite: one file beside the runs."""
+
+from pathlib import Path
+
+from bench.atomic import write_atomically
+from bench.errors import UserError
+
+
+def reference_file(results: Path, suite: str) -> Path:
+    """Where the reference of ``suite`` is, or would be. Raises UserError if that name leads out of the folder."""
+    if Path(suite).name != suite:
+        raise UserError(f"'{suite}' is no name of a suite; this run was not made by `bench run`")
+    return results / "reference" / f"{suite}.json"
+
+
+def write_reference(results: Path, suite: str, text: str) -> Path:
+    """Store ``text`` as the reference of ``suite`` and return its file."""
+    file = reference_file(results, suite)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text.encode())
+    return file

@@ -1,0 +1,180 @@
+"""A run being made: what is finished of it is on disk at every moment."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from adapters.lock import claimed, held
+from bench.atomic import RESUME, write_atomically
+from bench.cellfile import BrokenFileError, Facts, decode, encode
+from bench.errors import StorageError
+from bench.evidence import Evidence
+from bench.records import Records
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, readable_header
+from bench.store.stored import IMAGES, cell_file, images_file
+
+log = logging.getLogger(__name__)
+
+
+class OpenRun:
+    """A run being made, by this process and maybe by others. Its header on disk always says what is finished."""
+
+    def __init__(self, path: Path, header: RunHeader, *, images: bool = False) -> None:
+        self.path = path
+        self.header = header
+        self.images = images
+        self._entries = {cell.key: cell for cell in header.cells}
+        self._ours: set[str] = set()
+
+    @property
+    def entries(self) -> dict[str, CellEntry]:
+        """The cells by key."""
+        return self._entries
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Those of ``keys`` that have no records yet, or no images where these are asked for."""
+        return [key for key in keys if not self._is_finished(self._entries[key])]
+
+    def _is_finished(self, cell: CellEntry) -> bool:
+        return cell.status == "ok" and not (self.images and cell.adversarials is None)
+
+    def claim(self, key: str) -> AbstractContextManager[bool]:
+        """Claim the unit whose first cell is ``key``; yields False if another process has it."""
+        return claimed(self._lock_file(key))
+
+    def wait_for(self, key: str) -> AbstractContextManager[None]:
+        """Claim the unit whose first cell is ``key`` once no other process has it."""
+        return held(self._lock_file(key), self._name(key))
+
+    def write_cell(self, key: str, records: Records, **cost: float | int) -> None:
+        """Store a finished cell."""
+        entry = self._entries[key]
+        facts = {name: str(getattr(entry, name)) for name in ("model", "seed", "attack", "eps", "norm", "library", "key")}
+        self._write(cell_file(self.path, key), encode(records, facts))
+        self.note(key, status="ok", error=None, **cost)
+
+    def write_images(self, key: str, data: bytes, checked: dict[str, int]) -> Path:
+        """Store the adversarial images of a finished cell, and what the model said of them."""
+        file = images_file(self.path, key)
+        self._write(file, data)
+        self.note(key, adversarials={"sha256": hashlib.sha256(data).hexdigest(), **checked})
+        return file
+
+    def write_error(self, key: str, reason: str) -> None:
+        """Note that a cell failed, and why."""
+        self.note(key, status="error", error=reason)
+
+    def write_part(self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None) -> None:
+        """Store the part ``index`` of the unit with the key ``key``, until the unit is finished."""
+        if images is not None:
+            self._write(self._part_images_file(key, index), images, durable=False)
+            facts = {**facts, "images": hashlib.sha256(images).hexdigest()}
+        self._write(self._part_file(key, index), encode(records, facts), durable=False)
+
+    def read_part(self, key: str, index: int) -> tuple[Records, Facts] | None:
+        """The part ``index`` of the unit with the key ``key``; None if it, or the images asked for, are not done or damaged."""
+        file = self._part_file(key, index)
+        try:
+            records, facts = decode(file.read_bytes())
+            if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get("images"):
+                raise BrokenFileError("its images are damaged")
+        except FileNotFoundError:
+            return None
+        except (OSError, BrokenFileError) as error:
+            log.warning("%s: %s; computed anew", file, error)
+            return None
+        return records, facts
+
+    def read_part_images(self, key: str, index: int) -> bytes:
+        """The images of a part that ``read_part`` has found whole."""
+        return self._part_images_file(key, index).read_bytes()
+
+    def drop_parts(self, key: str) -> None:
+        """Remove the parts of the unit with the key ``key``."""
+        shutil.rmtree(self._part_file(key, 0).parent, ignore_errors=True)
+
+    def refresh(self) -> None:
+        """Take note of what other processes have finished."""
+        with locked(self.path.parent):
+            self._merge()
+
+    def has_evidence(self, key: str, *, fresh: bool) -> bool:
+        """Whether the evidence ``key`` is stored here. Unless ``fresh``, that of another run under the same results counts."""
+        target = self._evidence_file(key)
+        donors = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"))
+        if donors and not target.is_file():
+            self._write(target, donors[-1].read_bytes())
+        return target.is_file()
+
+    def write_evidence(self, key: str, evidence: Sequence[Evidence], *, seconds: float) -> None:
+        """Store what one model's checks measured, and how long they took."""
+        data = {"seconds": round(seconds, 4), "evidence": [asdict(e) for e in evidence]}
+        self._write(self._evidence_file(key), (json.dumps(data, indent=1) + "\n").encode())
+
+    def _evidence_file(self, key: str) -> Path:
+        return self.path / "trust" / f"{key}.json"
+
+    def save(self, status: str) -> None:
+        """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
+        with locked(self.path.parent):
+            self._merge()
+            self.write_header(status)
+        if not self.missing(list(self._entries)):  # a unit that was stopped between two of its cells left parts of both
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+    def write_header(self, status: str) -> None:
+        """Write run.json with the cells as this process sees them; the caller has merged, and holds the lock."""
+        state = self._entries
+        cells = tuple(replace(state[c.key], model=c.model, seed=c.seed, attack=c.attack) for c in self.header.cells)
+        done = "complete" if all(cell.status == "ok" for cell in cells) else status
+        self.header = replace(self.header, status=done, cells=cells)
+        write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
+
+    def note(self, key: str, **changes: Any) -> None:
+        """Change the entry of the cell ``key``, which this process now answers for."""
+        self._entries[key] = replace(self._entries[key], **changes)
+        self._ours.add(key)
+
+    def _merge(self) -> None:
+        """What this process did holds; of the rest, what run.json says. A finished cell stays finished."""
+        file = self.path / RUN_FILE
+        stored = (readable_header(file) if file.is_file() else None) or self.header
+        for cell in stored.cells:
+            mine = self._entries.get(cell.key)
+            if mine and not self._is_finished(mine) and (cell.status == "ok" or cell.key not in self._ours):
+                self._entries[cell.key] = replace(
+                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **cost_of(cell)
+                )
+
+    def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:
+        with locked(self.path.parent):
+            write_atomically(file, data, durable=durable)
+
+    def _lock_file(self, key: str) -> Path:
+        return self.path / ".locks" / f"{key}.lock"
+
+    def _part_file(self, key: str, index: int) -> Path:
+        return self.path / "parts" / key / f"{index:05d}.parquet"
+
+    def _part_images_file(self, key: str, index: int) -> Path:
+        return self._part_file(key, index).with_suffix(IMAGES)
+
+    def _name(self, key: str) -> str:
+        cell = self._entries[key]
+        return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library}"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Alone among the processes that write to the runs in ``folder``."""
+    try:
+        with held(folder / ".lock", str(folder)):
+            yield
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written: {error.strerror}; {RESUME}") from None

@@ -1,0 +1,107 @@
+"""Runs on disk, for reading. What is damaged is found, and named."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bench.cellfile import BrokenFileError, Facts, decode, verify
+from bench.errors import UserError
+from bench.evidence import Evidence
+from bench.records import Records
+from bench.store.header import RUN_FILE, CellEntry, read_header
+
+IMAGES = ".safetensors"
+
+
+class StoredRun:
+    """A run's folder, for reading. A cell whose file is missing or damaged has status "error" here, with the reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        header = read_header(path / RUN_FILE)
+        self.header = replace(header, cells=tuple(self._as_stored(cell) for cell in header.cells))
+
+    def records(self, key: str) -> Records:
+        """The per-sample records of the cell ``key``. Raises UserError if they are missing or broken."""
+        return read_records(cell_file(self.path, key))
+
+    def _as_stored(self, cell: CellEntry) -> CellEntry:
+        if cell.status != "ok":
+            return cell
+        file = cell_file(self.path, cell.key)
+        try:
+            facts = verified(file, cell.key)
+        except BrokenFileError as error:
+            return replace(cell, status="error", error=f"{file}: {error}; run the suite again to compute it anew")
+        wrong = [name for name in ("eps", "norm", "library") if facts.get(name) != getattr(cell, name)]
+        if wrong:
+            return replace(cell, status="error", error=f"{file}: is of another {wrong[0]} than {RUN_FILE} says")
+        return cell
+
+    def evidence(self) -> list[Evidence]:
+        """What was measured to see whether the cells can be trusted; empty where nothing was."""
+        return [item for file in self._trust_files() for item in _read_evidence(file)[1]]
+
+    def checking_seconds(self) -> float:
+        """How long these measurements took, over all models."""
+        return sum(_read_evidence(file)[0] for file in self._trust_files())
+
+    def _trust_files(self) -> list[Path]:
+        return sorted((self.path / "trust").glob("*.json"))
+
+
+def list_runs(folder: Path) -> list[Path]:
+    """Every run under ``folder`` (a results folder, a suite's, or a run itself), newest first."""
+    if (folder / RUN_FILE).is_file():
+        return [folder]
+    found = {file.parent for pattern in ("*/run.json", "*/*/run.json") for file in folder.glob(pattern)}
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def iterate(path: Path) -> Iterator[StoredRun]:
+    """Every readable run under ``path``, newest first. Raises UserError if there is none."""
+    runs = list_runs(path)
+    if not runs:
+        raise UserError(f"{path}: holds no run; `bench run SUITE.yaml` makes one")
+    yield from (StoredRun(run) for run in runs)
+
+
+def read_records(file: Path) -> Records:
+    """The records in a cell's parquet file. Raises UserError if it is missing or broken."""
+    try:
+        verified(file, file.stem)
+        return decode(file.read_bytes())[0]
+    except BrokenFileError as error:
+        raise UserError(f"{file}: {error}; run the suite again to compute it anew") from None
+
+
+def verified(file: Path, key: str) -> Facts:
+    """The facts of the cell ``key`` in ``file``. Raises BrokenFileError if it is missing, damaged, or another cell's."""
+    try:
+        facts = verify(file.read_bytes())
+    except OSError as error:
+        raise BrokenFileError(f"cannot be read: {error.strerror}") from None
+    if facts.get("key") != key:
+        raise BrokenFileError(f"holds the cell {facts.get('key')}")
+    return facts
+
+
+def cell_file(run: Path, key: str) -> Path:
+    """Where the records of the cell ``key`` are."""
+    return run / "cells" / f"{key}.parquet"
+
+
+def images_file(run: Path, key: str) -> Path:
+    """Where the adversarial images of the cell ``key`` are, if they were asked for."""
+    return run / "adversarials" / f"{key}{IMAGES}"
+
+
+def _read_evidence(file: Path) -> tuple[float, list[Evidence]]:
+    """What was measured, and in how many seconds; files of the first version hold no time."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        seconds, found = (data["seconds"], data["evidence"]) if isinstance(data, dict) else (0.0, data)
+        return float(seconds), [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None
