@@ -104,7 +104,7 @@ CONTRACTS: dict[str, Contract] = {
         for norm in ("l2", "linf")
     },
     **{
-        f"geoda/{norm}": Contract(ART, "single", "decision", "minimum-norm", (norm,), "queries, as given", "Rahmati et al. 2020")
+        f"geoda/{norm}": Contract(ART, "single", "decision", "minimum-norm", (norm,), "given queries", "Rahmati et al. 2020")
         for norm in ("l2", "linf")
     },
     "zoo/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 x coordinates x steps", "Chen et al. 2017"),

@@ -1,6 +1,7 @@
 """Scorecard -> the leaderboard on a terminal, readable at 80 columns and in a pipe."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TypeVar
 
 from rich import box
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.eps import format_eps
 from bench.render.cells import NONE, number, percent
 from bench.render.footer import differences, seeds_table, trust_lines
 from bench.scoring.crosscheck import CrossCheck
@@ -25,7 +27,9 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     wide = max(1, (width - 24) // (max(14, min(longest, 30)) + 2))
     attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
     over_seeds = [seeds_table(card.seeds)] if card.seeds else []
-    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, _crosschecks(card), *_disagreements(card)]
+    queries = [_queries(card, part, seeds) for part in _chunks(card.models, wide)] if card.queries else []
+    checks: list[RenderableType] = [_crosschecks(card), *_disagreements(card)]
+    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, *queries, *checks]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
@@ -83,6 +87,27 @@ def _rate(score: AttackScore | None, *, run: bool) -> str | Text:
     if score is not None:
         return percent(score.asr, score.trust)
     return Text("error", style="red") if run else NONE
+
+
+def _queries(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
+    """ASR over queries, through each library by itself: a row for each number of queries."""
+    table = Table(title="attack success rate over queries, % [95 %]", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("attack")
+    table.add_column("queries", justify="right")
+    for model in models:
+        table.add_column(_title(model, seeds), justify="right", overflow="fold", min_width=14)
+    units = dict.fromkeys((q.entry.attack, q.entry.library) for q in card.queries)
+    for attack, library in units:
+        scores = [q for q in card.queries if (q.entry.attack, q.entry.library) == (attack, library)]
+        found = {(q.entry.model, q.entry.seed): q for q in scores}
+        first = scores[0]
+        names = (escape(attack), f"  {library}, {format_eps(Fraction(first.entry.eps))}")
+        for i, budget in enumerate(first.budgets):
+            own = [found.get((m.model, m.seed)) for m in models]
+            shown = [NONE if q is None else percent(q.asr[i]) for q in own]
+            table.add_row(names[i] if i < len(names) else "", f"{budget:,}", *shown)
+        table.add_section()
+    return table
 
 
 def _crosschecks(card: Scorecard) -> Table:

@@ -15,6 +15,7 @@ from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, com
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
+from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.statistics import AcrossSeeds, Proportion, across_seeds, proportion
 from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
@@ -92,7 +93,8 @@ class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``baseline`` is the model that the suite declares first.
+    the worst case at the headline eps. ``baseline`` is the model that the suite declares first. ``queries`` are of every
+    black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     """
 
     suite: str
@@ -108,6 +110,7 @@ class Scorecard:
     curves: tuple[CurveScore, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
     baseline: str = ""
+    queries: tuple[QueryScore, ...] = ()
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -135,6 +138,7 @@ def score(run: StoredRun) -> Scorecard:
         curves=tuple(_curves(run, header.cells, done)),
         seeds=tuple(_seeds(header.models, worst_cases)),
         baseline=header.models[0].model if header.models else "",
+        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
     )
 
 
@@ -296,6 +300,16 @@ def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
         distance = getattr(run.records(last.entry.key), last.entry.norm)
         return minimum_norm_curve(last.correct, last.success, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
+
+
+def _black_box(done: Mapping[str, Scored], headline: str) -> list[CellEntry]:
+    """One finished cell of each black-box unit: that at the headline eps, else that at the largest."""
+    chosen: dict[tuple[str, int, str, str], CellEntry] = {}
+    for cell in sorted(done.values(), key=lambda c: (c.entry.eps == headline, c.eps)):
+        e = cell.entry
+        if e.access in ("score", "decision"):
+            chosen[e.model, e.seed, e.attack, e.library] = e
+    return [e for e in (c.entry for c in done.values()) if e in chosen.values()]
 
 
 def _seeds(models: Sequence[ModelEntry], worst_cases: dict[Model, Outcome]) -> Iterable[SeedScore]:

@@ -69,7 +69,7 @@ def train(epochs: int, pgd_steps: int) -> Classifier:
     optimizer = torch.optim.SGD(classifier.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=epochs * (len(x) // BATCH))
     for _ in range(epochs):
-        for index in torch.randperm(len(x)).split(BATCH)[: len(x) // BATCH]:
+        for index in torch.split(torch.randperm(len(x)), BATCH)[: len(x) // BATCH]:
             batch = descend(classifier.eval(), x[index], y[index], pgd_steps)
             loss = F.cross_entropy(classifier.train()(batch), y[index])
             optimizer.zero_grad()
@@ -87,7 +87,8 @@ def descend(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         leaf = moved.requires_grad_(True)
         (gradient,) = torch.autograd.grad(F.cross_entropy(classifier(leaf), y, reduction="sum"), leaf)
-        moved = (leaf.detach() + 2 * TRAINING_EPS / steps * gradient.sign()).clamp(x - TRAINING_EPS, x + TRAINING_EPS).clamp(0, 1)
+        stepped = leaf.detach() + 2 * TRAINING_EPS / steps * gradient.sign()
+        moved = stepped.clamp(x - TRAINING_EPS, x + TRAINING_EPS).clamp(0, 1)
     return moved.detach()
 
 
