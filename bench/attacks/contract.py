@@ -109,7 +109,7 @@ CONTRACTS: dict[str, Contract] = {
     },
     "zoo/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 x coordinates x steps", "Chen et al. 2017"),
     **{
-        f"square/{norm}": Contract(ART, "single", "score", "fixed", (norm,), "3 queries a step",
+        f"square/{norm}": Contract(ART, "single", "score", "fixed", (norm,), "1 query a step",
                                    "Andriushchenko et al. 2020")
         for norm in ("linf", "l2")
     },
