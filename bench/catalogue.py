@@ -10,7 +10,7 @@ from bench.suite import Suite, load_suite, shipped_suites
 
 @dataclass(frozen=True)
 class Listing:
-    """A plain table."""
+    """A plain table. A row with fewer texts than columns is the heading of those below it."""
 
     title: str
     columns: tuple[str, ...]
@@ -18,15 +18,18 @@ class Listing:
 
 
 def attacks() -> Listing:
-    """The attack contract; norms that share an entry stand together."""
-    columns = ("attack", "norm", "library", "pairing", "access", "budget", "cost")
-    norms: dict[tuple[str, ...], list[str]] = {}
+    """The attack contract, by what attacks see and whether their budget is fixed; norms that share an entry stand together."""
+    norms: dict[tuple[tuple[str, str], tuple[str, ...]], list[str]] = {}
     for key, c in CONTRACTS.items():
         name, norm = key.split("/")
         library = "both" if len(c.libraries) > 1 else c.libraries[0]
-        norms.setdefault((name, library, c.pairing, c.access, c.budget, c.cost), []).append(norm)
-    rows = [(name, " ".join(n), *rest) for (name, *rest), n in norms.items()]
-    return Listing("attacks", columns, rows)
+        budget = "fixed budget" if c.budget == "fixed" else c.budget
+        norms.setdefault(((c.access, budget), (name, library, c.pairing, c.cost)), []).append(norm)
+    rows: list[tuple[str, ...]] = []
+    for heading in dict.fromkeys(heading for heading, _ in norms):
+        rows.append(heading)
+        rows += [(name, " ".join(n), *rest) for (above, (name, *rest)), n in norms.items() if above == heading]
+    return Listing("attacks", ("attack", "norm", "library", "pairing", "cost"), rows)
 
 
 def libraries() -> Listing:

@@ -83,6 +83,14 @@ def test_all_queries_are_counted(linear: Classifier, samples: ImageSet) -> None:
     assert (result.forwards, result.backwards) == (35, 0)
 
 
+def test_square_asks_once_a_step(linear: Classifier, samples: ImageSet) -> None:
+    """ART by itself asks again about what it has been told: 3 x 20 + 3 times."""
+    sturdy = samples.take(np.argsort(-np.abs(margins(samples.images[:48])))[:3])
+    records = run(spec(attack="square", steps=20, p_init=0.2), "art", linear, sturdy, [0.001])[0]
+    assert records.queries is not None
+    assert records.queries.max() <= 22, "the image, the first stripes, and 20 squares, or fewer where one comes again"
+
+
 def test_success_over_queries_rises_with_eps(linear: Classifier, samples: ImageSet) -> None:
     records = run(spec(attack="hopskipjump", steps=2), "foolbox", linear, samples.take(np.arange(5)), [0.05, 0.2, 1.0])
     queries = [r.queries for r in records]

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ead": {"steps": 30, "step_size": 0.1, "binary_search_steps": 3},
     "newtonfool": {"steps": 100, "eta": 0.1},
     "brendel-bethge": {"steps": 10},
+    "brendel-bethge/l0": {"steps": 2},
     "boundary": {"steps": 300},
     "hopskipjump": {"steps": 4},
     "geoda": {"queries": 500},
@@ -31,7 +32,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "simba": {"steps": 500, "step_size": 0.5},
     "strong": {"steps": 10, "targets": 4, "queries": 50},
 }
-CASES = [(*key.split("/"), carrier) for key, c in CONTRACTS.items() if not key.startswith("noise") for carrier in c.carriers]
+SLOW = {"brendel-bethge", "boundary", "cw/linf", "geoda", "salt-and-pepper", "simba", "spatial", "square", "zoo"}
+"""Those that take from 3 s to minutes."""
+CASES = [
+    pytest.param(*key.split("/"), carrier, marks=[pytest.mark.slow] if SLOW & {key, key.split("/")[0]} else [])
+    for key, c in CONTRACTS.items()
+    if not key.startswith("noise")
+    for carrier in c.carriers
+]
 WEAKER_THAN_ITS_CLAIM = {("fgsm", "l1", "art"), ("pgd", "l1", "art")}
 """ART's l1 steps go along one value and stall at the box: nothing to beat noise with on images."""
 
@@ -48,7 +56,6 @@ def found(attack: str, norm: str, carrier: Any) -> Records:
     return run(spec(attack=attack, norm=norm, **declared), carrier, small_classifier(), few(16), [EPS[norm]])[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("attack", "norm", "carrier"), CASES)
 def test_attack_keeps_its_budget_and_beats_noise(attack: str, norm: str, carrier: Any, noise: int) -> None:
     records = found(attack, norm, carrier)
@@ -104,7 +111,6 @@ def test_each_restart_follows_its_own_target() -> None:
     assert (a.adv_prob_true < one.adv_prob_true).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("restarts", [{"restarts": 2, "random_start": True}, {"restarts": 4, "targeted": True}])
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 def test_apgd_with_either_loss(loss: str, restarts: dict[str, Any], noise: int) -> None:

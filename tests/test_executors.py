@@ -147,7 +147,7 @@ def test_a_model_that_is_always_wrong_has_one_part_without_attack(
     assert not result.records[1].success.any()
 
 
-def test_an_error_fails_its_unit_alone_and_is_retried_alone(tmp_path: Path, sabotage: Any) -> None:
+def test_an_error_fails_its_cell_alone_and_is_retried_alone(tmp_path: Path, sabotage: Any) -> None:
     def fail(label: str, _: int, __: Tensor) -> None:
         if label == "two":
             raise ValueError("the library broke")
@@ -156,7 +156,9 @@ def test_an_error_fails_its_unit_alone_and_is_retried_alone(tmp_path: Path, sabo
     run = open_linear(tmp_path)
     run_all(run)
     assert statuses(run) == ["ok", "error", "ok"]
-    assert run.entries[UNITS[1].cells[1].key].error == "ValueError: the library broke"
+    first, second = (run.entries[cell.key] for cell in UNITS[1].cells)
+    assert (first.status, first.error) == ("error", "ValueError: the library broke")
+    assert second.status == "ok", "the attack fails at the first eps only"
     before = stored(run)
 
     calls = sabotage(lambda *_: None)
@@ -179,6 +181,7 @@ def test_a_second_attempt_goes_on_at_the_batch_that_failed(tmp_path: Path, sabot
     calls = sabotage(lambda *_: None)
     again = open_linear(tmp_path / "a")
     run_all(again)
+    assert run.entries[UNITS[0].cells[1].key].status == "ok"
     assert calls == [("one", 10), ("one", 8)], "three of five batches were stored"
     clean = open_linear(tmp_path / "b")
     run_all(clean)

@@ -7,6 +7,7 @@ from typing import Any
 import art.attacks.evasion as art
 import foolbox.attacks as fb
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from art.estimators.classification import PyTorchClassifier
@@ -17,7 +18,15 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, rebound
-from bench.attacks.workarounds.foolbox import AccumulateGradients, BoundedLinfNoise, UnflooredL1, UnflooredL2, quiet_root_logger
+from bench.attacks.workarounds.foolbox import (
+    AccumulateGradients,
+    BehindTheBoundary,
+    BoundedLinfNoise,
+    ProjectedL2,
+    UnflooredL1,
+    UnflooredL2,
+    quiet_root_logger,
+)
 from tests.linear import SHAPE, WEIGHT, margins
 
 
@@ -87,6 +96,29 @@ def test_foolbox_linf_noise_leaves_its_budget(linear: Classifier, samples: Image
     assert cured.max() <= 0.1 + 1e-6
     assert cured[cured > 0].min() >= 0.1 - 1e-6
     assert next(iter(used.values())).max() > 0.11
+
+
+def fmn_ratios(kind: Any, samples: ImageSet, linear: Classifier, order: float) -> npt.NDArray[np.float64]:
+    """How many times farther than the boundary the adversarials lie; inf where none was found."""
+    x, y = first(samples, 48)
+    attack = kind(steps=100, max_stepsize=1.0, min_stepsize=0.01, gamma=0.05)
+    moved = attack.run(PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y))
+    size = (moved - x).double().flatten(1).norm(p=order, dim=1).numpy()
+    gain = WEIGHT.double().norm(p=1 if order == torch.inf else 2).item()
+    broken = (linear(moved).argmax(1) != y).numpy()
+    return np.where(broken, size * gain / np.abs(margins(samples.images[:48])), np.inf)
+
+
+def test_foolbox_l2_fmn_projects_nothing(linear: Classifier, samples: ImageSet) -> None:
+    cured = type("Cured", (ProjectedL2, fb.L2FMNAttack), {})
+    assert np.median(fmn_ratios(fb.L2FMNAttack, samples, linear, 2)) > 10
+    assert np.median(fmn_ratios(cured, samples, linear, 2)) < 1.01
+
+
+def test_foolbox_fmn_may_never_cross_the_boundary(linear: Classifier, samples: ImageSet) -> None:
+    cured = type("Cured", (BehindTheBoundary, fb.LInfFMNAttack), {})
+    assert np.isinf(fmn_ratios(fb.LInfFMNAttack, samples, linear, torch.inf)).any()
+    assert fmn_ratios(cured, samples, linear, torch.inf).max() < 1.002
 
 
 def test_foolbox_mi_fgsm_accumulates_signs() -> None:

@@ -20,7 +20,10 @@ Access = Literal["white-box", "score", "decision"]
 
 @dataclass(frozen=True)
 class Contract:
-    """One attack in one norm: who has it, how the pair compares, and what it needs and costs."""
+    """One attack in one norm: who has it, how the pair compares, and what it needs and costs.
+
+    ``cost`` is a sample's: gradients or, without any, queries; of a fixed budget, at each eps unless it says otherwise.
+    """
 
     libraries: tuple[Library, ...]
     pairing: Pairing
@@ -58,9 +61,8 @@ def _minimum(libraries: tuple[Library, ...], pairing: Pairing, norm: str, cost: 
     return Contract(libraries, pairing, "white-box", "minimum-norm", (norm,), cost, source)
 
 
-ONCE = "1 gradient for all eps"
-STEP = "1 gradient a step and eps"
-STEP_ONCE = "1 gradient a step, for all eps"
+ONCE = "1 gradient in all"
+STEP = "1 gradient a step"
 
 CONTRACTS: dict[str, Contract] = {
     "fgsm/linf": _fixed(LIBRARIES, "exact", "linf", ONCE, "Goodfellow et al. 2015"),
@@ -74,54 +76,54 @@ CONTRACTS: dict[str, Contract] = {
     "pgd/l2": _fixed(LIBRARIES, "statistical", "l2", STEP, "Madry et al. 2018"),
     "pgd/l1": _fixed(LIBRARIES, "related", "l1", STEP, "Madry et al. 2018; ART steps along one value, Foolbox along all"),
     **{
-        f"apgd/{norm}": _fixed(ART, "single", norm, "1 gradient, 1 pass a step and eps", "Croce and Hein 2020")
+        f"apgd/{norm}": _fixed(ART, "single", norm, STEP, "Croce and Hein 2020")
         for norm in ("linf", "l2", "l1")
     },
-    "deepfool/l2": _minimum(LIBRARIES, "statistical", "l2", "1 gradient a class and step, for all eps",
+    "deepfool/l2": _minimum(LIBRARIES, "statistical", "l2", "classes x steps",
                             "Moosavi-Dezfooli et al. 2016"),
-    "deepfool/linf": _minimum(FOOLBOX, "single", "linf", "1 gradient a class and step, for all eps",
+    "deepfool/linf": _minimum(FOOLBOX, "single", "linf", "classes x steps",
                               "Moosavi-Dezfooli et al. 2016"),
-    "cw/l2": _minimum(LIBRARIES, "related", "l2", "binary search x steps, for all eps",
+    "cw/l2": _minimum(LIBRARIES, "related", "l2", "searches x steps",
                       "Carlini and Wagner 2017; ART adds a line search"),
-    "cw/linf": _minimum(ART, "single", "linf", "search x steps, one sample at a time", "Carlini and Wagner 2017"),
-    "ead/l1": _minimum(LIBRARIES, "related", "l1", "binary search x steps, for all eps", "Chen et al. 2018"),
-    "ddn/l2": _minimum(FOOLBOX, "single", "l2", STEP_ONCE, "Rony et al. 2019"),
+    "cw/linf": _minimum(ART, "single", "linf", "searches x steps", "Carlini and Wagner 2017"),
+    "ead/l1": _minimum(LIBRARIES, "related", "l1", "searches x steps", "Chen et al. 2018"),
+    "ddn/l2": _minimum(FOOLBOX, "single", "l2", STEP, "Rony et al. 2019"),
     **{
-        f"fmn/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Pintor et al. 2021")
+        f"fmn/{norm}": _minimum(FOOLBOX, "single", norm, STEP, "Pintor et al. 2021")
         for norm in ("linf", "l2", "l1", "l0")
     },
-    "newtonfool/l2": _minimum(ART, "single", "l2", STEP_ONCE, "Jang et al. 2017; Foolbox's divides by zero"),
+    "newtonfool/l2": _minimum(ART, "single", "l2", STEP, "Jang et al. 2017; Foolbox's divides by zero"),
     **{
-        f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP_ONCE, "Brendel et al. 2019")
+        f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP, "Brendel et al. 2019")
         for norm in ("linf", "l2", "l1", "l0")
     },
-    "boundary/l2": Contract(LIBRARIES, "related", "decision", "minimum-norm", ("l2",), "steps queries", "Brendel et al. 2018"),
+    "boundary/l2": Contract(LIBRARIES, "related", "decision", "minimum-norm", ("l2",), "1 query a step", "Brendel et al. 2018"),
     **{
         f"hopskipjump/{norm}": Contract(LIBRARIES, "statistical", "decision", "minimum-norm", (norm,),
-                                        "evaluations x steps queries", "Chen et al. 2020")
+                                        "evaluations x steps", "Chen et al. 2020")
         for norm in ("l2", "linf")
     },
     **{
         f"geoda/{norm}": Contract(ART, "single", "decision", "minimum-norm", (norm,), "given queries", "Rahmati et al. 2020")
         for norm in ("l2", "linf")
     },
-    "zoo/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 x coordinates x steps queries", "Chen et al. 2017"),
+    "zoo/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 x coordinates x steps", "Chen et al. 2017"),
     **{
-        f"square/{norm}": Contract(ART, "single", "score", "fixed", (norm,), "3 queries a step and eps",
+        f"square/{norm}": Contract(ART, "single", "score", "fixed", (norm,), "1 query a step",
                                    "Andriushchenko et al. 2020")
         for norm in ("linf", "l2")
     },
     "simba/l2": Contract(ART, "single", "score", "minimum-norm", ("l2",), "2 queries a step", "Guo et al. 2019"),
     "salt-and-pepper/l2": Contract(FOOLBOX, "single", "decision", "minimum-norm", ("l2",), "1 query a step", "control"),
     **{
-        f"noise/{norm}": Contract(FOOLBOX, "single", "decision", "fixed", (norm,), "1 query a repeat and eps", "control")
+        f"noise/{norm}": Contract(FOOLBOX, "single", "decision", "fixed", (norm,), "1 query a repeat", "control")
         for norm in ("linf", "l2")
     },
     "spatial/spatial": Contract(LIBRARIES, "related", "decision", "fixed", ("spatial",),
-                                "shifts x shifts x rotations queries", "Engstrom et al. 2019; other interpolation"),
+                                "shifts² x rotations", "Engstrom et al. 2019; other interpolation"),
     **{
         f"strong/{norm}": EnsembleContract(LIBRARIES, "single", "white-box", "fixed", (norm,),
-                                           "APGD-CE, FMN, targeted APGD-DLR, Square on survivors", "Croce and Hein 2020")
+                                           "sum of its members", "Croce and Hein 2020")
         for norm in ("linf", "l2")
     },
 }  # fmt: skip

@@ -14,7 +14,7 @@ from bench.attacks.white_box import Apgd, Bim, Fgsm, MiFgsm, Pgd
 __all__ = [
     "Apgd", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead", "Fgsm",
     "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial", "Square",
-    "Strong", "Zoo", "contract_of", "parameters",
+    "Strong", "Zoo", "changes_with_eps", "contract_of", "parameters",
 ]  # fmt: skip
 
 AttackSpec = Annotated[
@@ -30,6 +30,11 @@ AttackSpec = Annotated[
 def contract_of(spec: Attack) -> Contract:
     """The contract's entry for ``spec``: attacks differ in it by norm."""
     return CONTRACTS[f"{spec.attack}/{spec.norm}"]
+
+
+def changes_with_eps(spec: Attack) -> bool:
+    """Whether each eps is an attack of its own: a minimum-norm attack answers once for all of them."""
+    return contract_of(spec).budget == "fixed"
 
 
 def parameters(spec: Attack) -> dict[str, object]:

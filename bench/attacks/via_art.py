@@ -60,6 +60,30 @@ class _SilentClassifier(PyTorchClassifier):  # type: ignore[misc]
         return np.zeros((len(x), self.nb_classes), dtype=np.float32)
 
 
+class _ToldClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
+        """ART's predictions of ``x``; the last four answers are remembered."""
+        asked = x.tobytes()
+        if asked not in self._told:
+            answer = super().predict(x, batch_size=len(x))
+            self._told = {**dict(list(self._told.items())[-3:]), asked: answer}
+        return self._told[asked].copy()
+
+
+class _WideClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for ZOO, which passes a step's images one by one: here all at once."""
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
+        """ART's predictions of ``x`` as one batch."""
+        return np.asarray(super().predict(x, batch_size=len(x)))
+
+
 def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, int], num_classes: int, device: str) -> Craft:
     """``spec`` against ``model`` (images in [0, 1] -> logits) by ART."""
 
@@ -88,6 +112,10 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
     if isinstance(spec, Fgsm) and not spec.random_start:
         return _RememberingClassifier
+    if isinstance(spec, Square):
+        return _ToldClassifier
+    if isinstance(spec, Zoo):
+        return _WideClassifier
     return _SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
 
 
@@ -226,9 +254,10 @@ def _(spec: GeoDa, estimator: PyTorchClassifier, question: Question) -> Any:
 
 @translate.register
 def _(spec: Zoo, estimator: PyTorchClassifier, _question: Question) -> Any:
+    # Each step is along other coordinates: one without gain, at which ART would abort, says nothing of the next.
     return art.ZooAttack(
         estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size, max_iter=spec.steps,
-        binary_search_steps=spec.binary_search_steps, initial_const=spec.initial_const, abort_early=True, use_resize=False,
+        binary_search_steps=spec.binary_search_steps, initial_const=spec.initial_const, abort_early=False, use_resize=False,
         use_importance=False, nb_parallel=spec.coordinates, batch_size=1, variable_h=spec.difference, verbose=False,
     )  # fmt: skip
 

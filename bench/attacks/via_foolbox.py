@@ -31,7 +31,15 @@ from bench.attacks.spec import (
     Spatial,
 )
 from bench.attacks.starts import random_start
-from bench.attacks.workarounds.foolbox import AccumulateGradients, BoundedLinfNoise, UnflooredL1, UnflooredL2, quiet_root_logger
+from bench.attacks.workarounds.foolbox import (
+    AccumulateGradients,
+    BehindTheBoundary,
+    BoundedLinfNoise,
+    ProjectedL2,
+    UnflooredL1,
+    UnflooredL2,
+    quiet_root_logger,
+)
 
 
 class GradientMemory:
@@ -80,12 +88,25 @@ class _L2Momentum(_Ours, AccumulateGradients, UnflooredL2, fb.L2MomentumIterativ
     pass
 
 
+class _LinfFmn(BehindTheBoundary, fb.LInfFMNAttack):  # type: ignore[misc]
+    pass
+
+
+class _L2Fmn(BehindTheBoundary, ProjectedL2, fb.L2FMNAttack):  # type: ignore[misc]
+    pass
+
+
+class _L1Fmn(BehindTheBoundary, fb.L1FMNAttack):  # type: ignore[misc]
+    pass
+
+
 class _LinfNoise(BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack):  # type: ignore[misc]
     pass
 
 
 _DESCENT = {"linf": _LinfDescent, "l2": _L2Descent, "l1": _L1Descent}
 _MOMENTUM = {"linf": _LinfMomentum, "l2": _L2Momentum}
+_FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": fb.L0FMNAttack}
 
 
 def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
@@ -177,8 +198,7 @@ def _(spec: Ddn, _question: Question, _memory: GradientMemory) -> Any:
 
 @translate.register
 def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
-    attack = {"linf": fb.LInfFMNAttack, "l2": fb.L2FMNAttack, "l1": fb.L1FMNAttack, "l0": fb.L0FMNAttack}[spec.norm]
-    return attack(
+    return _FMN[spec.norm](
         steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma, init_attack=None,
         binary_search_steps=10,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
 from bench import interrupt
+from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
 from bench.plan import Unit
@@ -94,16 +95,32 @@ class _Worker:
             return
         interrupt.check()
         try:
-            self._finish(unit, self._attack(unit))
+            self._attack(unit, self._target_of(unit))
         except UserError:
             raise
         except (Exception, TimeLimitError) as error:  # noqa: BLE001 (the cell says it)
             self._fail(unit, _reason(error, self.job.suite.time_limit))
 
-    def _attack(self, unit: Unit) -> "UnitResult":
+    def _attack(self, unit: Unit, target: "Target") -> None:
+        """Attack and store. What fails at several eps goes on at each by itself: only those that fail then are lost."""
+        from bench.executors.parts import one_by_one
+
+        try:
+            result = self._within_limit(unit, target)
+        except UserError:
+            raise
+        except Exception as error:
+            if len(unit.cells) == 1 or not changes_with_eps(unit.attack):
+                raise
+            log.info("%s: %s: %s; each eps by itself", unit.label, type(error).__name__, error)
+            for one in one_by_one(unit, self.store):
+                self.run(one)
+        else:
+            self._finish(unit, result)
+
+    def _within_limit(self, unit: Unit, target: "Target") -> "UnitResult":
         from bench.executors.parts import run_in_parts
 
-        target = self._target_of(unit)
         limit = self.job.suite.time_limit
         with time_limit(limit, lambda: self._fail(unit, f"it hung in native code beyond the time limit of {limit:g} s")):
             return run_in_parts(unit, target, self.store)

@@ -42,6 +42,20 @@ def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     return _join([_part(unit, part, target, run) for part in slices(target)])
 
 
+def one_by_one(unit: Unit, run: OpenRun) -> list[Unit]:
+    """``unit`` as units of one cell each, to which the parts that ``run`` holds of it are handed down."""
+    ones = [replace(unit, cells=(cell,)) for cell in unit.cells]
+    index = 0
+    while (stored := run.read_part(unit.key, index)) is not None:
+        records, facts = stored
+        shares = {name: str(kind(kind(facts[name]) / len(ones))) for name, kind in COSTS.items()}
+        for one, own in zip(ones, split(records, len(ones)), strict=True):
+            run.write_part(one.key, index, own, shares)
+        index += 1
+    run.drop_parts(unit.key)
+    return ones
+
+
 def slices(target: Target) -> Iterator[Slice]:
     """All samples of ``target``, cut so that each slice has one batch of samples to attack."""
     firsts = target.correct[target.batch_size :: target.batch_size]

@@ -2,11 +2,13 @@
 
 import html
 import math
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
 
+T = TypeVar("T")
 NONE = "–"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
@@ -63,3 +65,9 @@ def number(value: float | None) -> str:
 def plain(value: float | None) -> float | None:
     """``value`` for a machine: NaN and infinity, which JSON lacks, become None."""
     return None if value is None or not math.isfinite(value) else value
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """``items`` in parts of at most ``size``."""
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

@@ -1,14 +1,17 @@
-"""Scorecard -> figures: security curves, attack success, certainty."""
+"""Scorecard -> figures: security curves, attack success, certainty, and success over queries."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from math import ceil
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.eps import format_eps
 from bench.render import lines
 from bench.render.lines import Line
+from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -29,28 +32,41 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
             "security_curves": _grid(card, lines.robust_accuracy, "robust accuracy, %", top=102),
             "attack_success": _attack_success(card),
             "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
+            **({"queries": _queries(card)} if card.queries else {}),
         }
 
 
 def _grid(card: Scorecard, source: Callable[[Scorecard, str], Iterator[Line]], ylabel: str, *, top: float) -> Figure:
     """One panel per attack."""
     attacks = lines.attacks(card)
-    columns = min(COLUMNS, len(attacks))
-    rows = ceil(len(attacks) / columns)
-    figure = Figure(figsize=(PANEL[0] * columns + 1.6, PANEL[1] * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axis, (attack, norm) in zip(axes, attacks.items(), strict=False):
+    figure, axes = _panels(len(attacks))
+    for axis, (attack, norm) in zip(axes, attacks.items(), strict=True):
         for line in source(card, attack):
             _draw(axis, line)
         axis.set_title(attack)
         axis.set_xlabel("eps, 1/255" if norm == "linf" else f"eps ({norm})")
         axis.set_ylim(0, top)
-        axis.grid(alpha=0.3)
-    for unused in axes[len(attacks) :]:
+    return _finished(figure, axes, ylabel)
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels in rows of at most COLUMNS."""
+    columns = min(COLUMNS, count)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(PANEL[0] * columns + 1.6, PANEL[1] * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for unused in axes[count:]:
         unused.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def _finished(figure: Figure, axes: Sequence[Axes], ylabel: str) -> Figure:
+    """``figure`` with what its panels share: the y axis' label and one legend."""
+    for axis in axes:
+        axis.grid(alpha=0.3)
     figure.supylabel(ylabel, size="medium")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(named.values()), list(named), loc="outside right upper", frameon=False)
     return figure
 
 
@@ -84,3 +100,29 @@ def _attack_success(card: Scorecard) -> Figure:
     axis.set_axisbelow(True)
     figure.legend(loc="outside right upper", frameon=False)
     return figure
+
+
+def _queries(card: Scorecard) -> Figure:
+    """Attack success rate over queries, one panel per black-box attack."""
+    by_attack: dict[str, list[QueryScore]] = {}
+    for q in card.queries:
+        by_attack.setdefault(q.entry.attack, []).append(q)
+    figure, axes = _panels(len(by_attack))
+    for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
+        for q in scores:
+            _steps(axis, card, q)
+        axis.set_title(f"{attack}, eps {format_eps(Fraction(scores[0].entry.eps))}")
+        axis.set_xscale("log")
+        axis.set_ylim(-2, 102)
+        axis.set_xlabel("queries")
+    return _finished(figure, axes, "attack success rate, %")
+
+
+def _steps(axis: Axes, card: Scorecard, q: QueryScore) -> None:
+    e = q.entry
+    reached = [0.0, *(100 * share for _, share in q.steps)]
+    colour = COLOURS[lines.models(card).index((e.model, e.seed)) % len(COLOURS)]
+    axis.step(
+        [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
+        linestyle=STYLES[e.library][0], color=colour, lw=1.4, label=f"{lines.label(card, e.model, e.seed)}, {e.library}",
+    )  # fmt: skip

@@ -43,11 +43,11 @@ def robust_accuracy(card: Scorecard, attack: str) -> Iterator[Line]:
         shares = [next(s.accuracy for s in card.seeds if s.model == name), *(rate.robust_accuracy for rate in rates)]
         band = [(100 * s.low, 100 * s.high) for s in shares]
         yield Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band)
-    for i, label, library, cells in _alone(card, attack):
+    for i, name, library, cells in _alone(card, attack):
         found = [_metrics(cells[0]).accuracy, *(_metrics(cell).robust_accuracy for cell in cells)]
         alone = library == "foolbox" or len({c.entry.library for c in _cells(card, attack)}) == 1
         band = [(100 * p.low, 100 * p.high) for p in found]
-        yield Line(label, i, library, _grid(card, attack, cells), [100 * p.value for p in found], band if alone else None)
+        yield Line(name, i, library, _grid(card, attack, cells), [100 * p.value for p in found], band if alone else None)
 
 
 def certainty(card: Scorecard, attack: str) -> Iterator[Line]:
@@ -55,9 +55,9 @@ def certainty(card: Scorecard, attack: str) -> Iterator[Line]:
     for i, name, rates in _over_seeds(card, attack):
         clean = next(s.certainty for s in card.seeds if s.model == name)
         yield Line(name, i, EITHER, _grid(card, attack, rates), [clean, *(rate.certainty_adv for rate in rates)])
-    for i, label, library, cells in _alone(card, attack):
+    for i, name, library, cells in _alone(card, attack):
         values = [_metrics(cells[0]).certainty, *(_metrics(cell).certainty_adv for cell in cells)]
-        yield Line(label, i, library, _grid(card, attack, cells), values)
+        yield Line(name, i, library, _grid(card, attack, cells), values)
 
 
 def attack_success(card: Scorecard) -> Iterator[Bars]:
@@ -67,10 +67,10 @@ def attack_success(card: Scorecard) -> Iterator[Bars]:
             own = [r for r in card.seed_rates if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None]
             yield Bars(name, i, {r.attack: (100 * r.asr.mean, (100 * r.asr.low, 100 * r.asr.high)) for r in own if r.asr})
         return
-    for i, (model, seed) in enumerate(_models(card)):
+    for i, (model, seed) in enumerate(models(card)):
         found = [a for a in card.attacks if (a.model, a.seed, a.eps) == (model, seed, card.headline_eps)]
         rates = {a.attack: (100 * a.asr.value, (100 * a.asr.low, 100 * a.asr.high)) for a in found}
-        yield Bars(_label(card, model, seed), i, rates)
+        yield Bars(label(card, model, seed), i, rates)
 
 
 def attacks(card: Scorecard) -> dict[str, str]:
@@ -89,11 +89,11 @@ def _over_seeds(card: Scorecard, attack: str) -> Iterator[tuple[int, str, list[S
 def _alone(card: Scorecard, attack: str) -> Iterator[tuple[int, str, str, list[CellScore]]]:
     """Each model through each library; none where models are summed up over their seeds."""
     cells = [] if card.seeds else _cells(card, attack)
-    for i, (model, seed) in enumerate(_models(card)):
+    for i, (model, seed) in enumerate(models(card)):
         for library in dict.fromkeys(cell.entry.library for cell in cells):
             own = [c for c in cells if (c.entry.model, c.entry.seed, c.entry.library) == (model, seed, library)]
             if own:
-                yield i, _label(card, model, seed), library, sorted(own, key=lambda c: Fraction(c.entry.eps))
+                yield i, label(card, model, seed), library, sorted(own, key=lambda c: Fraction(c.entry.eps))
 
 
 def _cells(card: Scorecard, attack: str) -> list[CellScore]:
@@ -107,14 +107,16 @@ def _grid(card: Scorecard, attack: str, found: Sequence[CellScore] | Sequence[Se
 
 
 def _names(card: Scorecard) -> list[str]:
-    return list(dict.fromkeys(model for model, _ in _models(card)))
+    return list(dict.fromkeys(model for model, _ in models(card)))
 
 
-def _models(card: Scorecard) -> list[tuple[str, int]]:
+def models(card: Scorecard) -> list[tuple[str, int]]:
+    """Every model and its seed, in the order in which they were run."""
     return list(dict.fromkeys((cell.entry.model, cell.entry.seed) for cell in card.cells))
 
 
-def _label(card: Scorecard, model: str, seed: int) -> str:
+def label(card: Scorecard, model: str, seed: int) -> str:
+    """A model's name, with its training seed where there are several."""
     return f"{model} #{seed}" if len({cell.entry.seed for cell in card.cells}) > 1 else model
 
 

@@ -19,12 +19,15 @@ STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red", "complet
 
 
 def catalogue_table(listing: Listing) -> Table:
-    """``listing`` as it is."""
+    """``listing`` as it is; where the terminal is narrow, its last column is folded."""
     table = _table(listing.title)
     for column in listing.columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column != listing.columns[-1])
     for row in listing.rows:
-        table.add_row(*map(escape, row))
+        heading = len(row) < len(listing.columns)
+        if heading:
+            table.add_section()
+        table.add_row(*map(escape, row), style="bold" if heading else "")
     return table
 
 

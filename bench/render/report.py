@@ -25,6 +25,7 @@ CAPTIONS = {
     "security_curves": "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.",
     "attack_success": "Attack success at the headline eps, through either library; bars are 95 % intervals.",
     "certainty": "Mean probability of the predicted class under attack. At eps 0 it is the clean certainty.",
+    "queries": "Attack success over the queries that a black-box attack makes about a sample, through each library by itself.",
 }
 
 

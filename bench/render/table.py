@@ -1,7 +1,6 @@
 """Scorecard -> the leaderboard on a terminal, readable at 80 columns and in a pipe."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -9,13 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import NONE, across, number, percent, spread
+from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.footer import differences, trust_lines
+from bench.render.queries import queries
 from bench.render.rates import ERROR, Rates, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
 
-T = TypeVar("T")
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
 
 
@@ -23,7 +22,7 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
-    tables: list[RenderableType] = [models, *attacks, _crosschecks(card), *_disagreements(card)]
+    tables: list[RenderableType] = [models, *attacks, *queries(card, width), _crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
@@ -77,7 +76,7 @@ def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
         return
     for attack in dict.fromkeys(attack for attack, _ in asked):
         grid = [eps for a, eps in asked if a == attack]
-        for part in _chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + 2))):
+        for part in chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + 2))):
             yield _one_attack(f"attack success rate{over}", attack, part, rates)
 
 
@@ -145,8 +144,3 @@ def _errors(card: Scorecard) -> Iterator[Text]:
         if e.status != "ok":
             what = f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}"
             yield Text(f"{what}: {e.status}{': ' + e.error if e.error else ''}", style="red")
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for i in range(0, len(items), size):
-        yield items[i : i + size]

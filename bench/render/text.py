@@ -10,6 +10,7 @@ from bench.eps import format_eps
 from bench.render.cells import NONE, csv_row, markdown, percent, plain
 from bench.render.footer import sentences, trust_summary
 from bench.scoring.comparison import Comparison, PairedDifference
+from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.store import SCHEMA_VERSION
 
@@ -43,12 +44,24 @@ def to_json(card: Scorecard) -> str:
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
         "claims": [{**_plain(vars(c)), "shown": c.shown} for c in card.claims],
         "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
+        "queries": [_queries(q) for q in card.queries],
         "seeds": [{**vars(s), "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
         "seed_rates": [
             {**vars(r), "asr": r.asr and vars(r.asr), "robust_accuracy": vars(r.robust_accuracy)} for r in card.seed_rates
         ],
     }
     return json.dumps(data, indent=2, allow_nan=False)
+
+
+def _queries(q: QueryScore) -> dict[str, Any]:
+    """ASR over queries: the whole curve, and with intervals after each of the budgets."""
+    identity = {name: getattr(q.entry, name) for name in ("model", "seed", "attack", "library", "norm")}
+    after = [
+        {"queries": budget, "asr": plain(p.value), "asr_low": p.low, "asr_high": p.high}
+        for budget, p in zip(q.budgets, q.asr, strict=True)
+    ]
+    eps = format_eps(Fraction(q.entry.eps))
+    return {**identity, "eps": eps, "spent": q.spent, "median": q.median, "after": after, "curve": q.steps}
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

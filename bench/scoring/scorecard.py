@@ -17,6 +17,7 @@ from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
+from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
@@ -86,8 +87,9 @@ class Scorecard:
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
     the worst case at the headline eps. ``claims`` compare what holds besides, and over training seeds, where ``seeds`` and
-    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first. ``trust_cost`` is the time of the
-    trust checks over that of the attacks; None where either is not known.
+    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite
+    declares first. ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
+    ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     """
 
     suite: str
@@ -106,6 +108,7 @@ class Scorecard:
     claims: tuple[Claim, ...] = ()
     baseline: str = ""
     trust_cost: float | None = None
+    queries: tuple[QueryScore, ...] = ()
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -139,6 +142,7 @@ def score(run: StoredRun) -> Scorecard:
         claims=said,
         baseline=header.models[0].model if header.models else "",
         trust_cost=_trust_cost(run),
+        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
     )
 
 
@@ -303,6 +307,16 @@ def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
         if distance is not None:
             return minimum_norm_curve(last.correct, distance, eps)
     return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
+
+
+def _black_box(done: Mapping[str, Scored], headline: str) -> list[CellEntry]:
+    """One finished cell of each black-box unit: that at the headline eps, else that at the largest."""
+    chosen: dict[tuple[str, int, str, str], CellEntry] = {}
+    for cell in sorted(done.values(), key=lambda c: (c.entry.eps == headline, c.eps)):
+        e = cell.entry
+        if e.access in ("score", "decision"):
+            chosen[e.model, e.seed, e.attack, e.library] = e
+    return [e for e in (c.entry for c in done.values()) if e in chosen.values()]
 
 
 def _any(flags: Iterable[Bools]) -> Bools:

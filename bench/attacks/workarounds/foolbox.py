@@ -52,6 +52,24 @@ class AccumulateGradients:
         return normalize_lp_norms(gradients, p=1)
 
 
+class BehindTheBoundary:
+    """For Foolbox's FMN, which steps exactly onto a linear model's boundary: rounding decides whether it ever crosses it."""
+
+    def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
+        """Foolbox's own projection, onto a ball that is larger by a thousandth."""
+        return super().project(x, x0, epsilon * 1.001)  # type: ignore[misc]
+
+
+class ProjectedL2:
+    """For Foolbox's l2 FMN, whose projection divides a norm by itself and so leaves every point where it is."""
+
+    def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
+        """``x`` (N x ...) brought within ``epsilon`` (N) of ``x0``."""
+        norms = eagerpy.maximum((x - x0).flatten(start=1).norms.l2(axis=-1), 1e-12)
+        factor = eagerpy.minimum(1, epsilon / norms)
+        return x0 + (x - x0) * factor.reshape((-1,) + (1,) * (x.ndim - 1))
+
+
 class BoundedLinfNoise:
     """For Foolbox's linf noise, which scales by the largest value, not the largest magnitude, and so leaves its budget."""
 
