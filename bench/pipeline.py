@@ -67,6 +67,7 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
 
 def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     check_writable(options.results)
+    _check_precision(suite, options.device)
     job = make_job(suite, options.places)
     zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
     try:
@@ -82,6 +83,15 @@ def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     gather_evidence(job, zoo, run, units, fresh=options.fresh)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
+
+
+def _check_precision(suite: Suite, device: str) -> None:
+    if suite.precision == "fp32":
+        return
+    from adapters.precision import unavailable
+
+    if reason := unavailable(suite.precision, device):
+        raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
 
 
 def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], None]:

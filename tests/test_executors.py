@@ -225,7 +225,7 @@ def test_out_of_memory_at_a_batch_of_one_is_an_error_cell(tmp_path: Path, sabota
 
 
 def test_memory_really_exhausted_is_recognised() -> None:
-    from bench.executors.parts import out_of_memory
+    from bench.prepare import out_of_memory
 
     for allocate in (lambda: torch.empty(1 << 46), lambda: np.empty(1 << 46)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import MARKS, p_value, points
+from bench.render.cells import MARKS, p_value, percent, points
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import CellScore, Scorecard, SeedScore
 from bench.scoring.statistics import AcrossSeeds
@@ -51,6 +51,17 @@ def differences(card: Scorecard) -> Iterator[Text]:
         " that both models get right; in brackets 95 % of one difference; could have shown: found with 80 % power.",
         style="dim",
     )
+
+
+def precision_line(card: Scorecard) -> str | None:
+    """What crafting in less than float32 changed; None where all is float32."""
+    if card.precision is None:
+        return None
+    d, crafted = card.precision.differs, card.precision.crafted
+    changed = "what that changes was not measured (trust: off, or too few samples)"
+    if d is not None:
+        changed = f"{d.count} of {d.n} outcomes crafted again in fp32 are others, {percent(d)} %"
+    return f"crafted in {crafted}, judged in float32: {changed}"
 
 
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.render.cells import number, percent
 from bench.render.figures import make_figures
+from bench.render.footer import precision_line
 from bench.render.words import details
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import ModelScore, Scorecard
@@ -38,6 +39,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         card=card,
         header=header,
         title=title,
+        precision=precision_line(card),
         percent=percent,
         number=number,
         questions=list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)),

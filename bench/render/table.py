@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import NONE, number, percent
-from bench.render.footer import differences, seeds_table, trust_lines
+from bench.render.footer import differences, precision_line, seeds_table, trust_lines
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import AttackScore, ModelScore, Scorecard
 
@@ -26,8 +26,14 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
     over_seeds = [seeds_table(card.seeds)] if card.seeds else []
     tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, _crosschecks(card), *_disagreements(card)]
-    parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
+    parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
+
+
+def _precision(card: Scorecard) -> Iterator[Text]:
+    line = precision_line(card)
+    if line is not None:
+        yield Text(line)
 
 
 def _title(model: ModelScore, seeds: bool) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from bench.eps import format_eps
 from bench.render.cells import NONE, percent, plain
-from bench.render.footer import sentences
+from bench.render.footer import precision_line, sentences
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
+from bench.scoring.statistics import Proportion
 from bench.store import SCHEMA_VERSION
 
 CELL_FIELDS = (
@@ -42,6 +43,7 @@ def to_json(card: Scorecard) -> str:
         "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
         "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
+        "precision": card.precision and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)},
         "seeds": [{"model": s.model, "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
     }
     return json.dumps(data, indent=2, allow_nan=False)
@@ -49,6 +51,10 @@ def to_json(card: Scorecard) -> str:
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: plain(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _proportion(p: Proportion | None) -> dict[str, Any] | None:
+    return None if p is None else vars(p)
 
 
 def _findings(cell: CellScore) -> list[dict[str, str]]:
@@ -89,7 +95,8 @@ def to_markdown(card: Scorecard) -> str:
         for m in card.models
     ]
     attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
-    words = "\n".join(f"- {line}" for line in sentences(card))
+    precision = precision_line(card)
+    words = "\n".join(f"- {line}" for line in [*([precision] if precision else []), *sentences(card)])
     return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 

@@ -88,11 +88,23 @@ class SeedScore:
 
 
 @dataclass(frozen=True)
+class PrecisionScore:
+    """Of the outcomes that were crafted again in float32, the share that is another one there than in ``crafted``.
+
+    ``differs`` is None where none was crafted again.
+    """
+
+    crafted: str
+    differs: Proportion | None
+
+
+@dataclass(frozen=True)
 class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``baseline`` is the model that the suite declares first.
+    the worst case at the headline eps. ``baseline`` is the model that the suite declares first. ``precision`` is None where
+    all is float32.
     """
 
     suite: str
@@ -108,6 +120,7 @@ class Scorecard:
     curves: tuple[CurveScore, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
     baseline: str = ""
+    precision: PrecisionScore | None = None
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -135,6 +148,7 @@ def score(run: StoredRun) -> Scorecard:
         curves=tuple(_curves(run, header.cells, done)),
         seeds=tuple(_seeds(header.models, worst_cases)),
         baseline=header.models[0].model if header.models else "",
+        precision=_precision(run),
     )
 
 
@@ -303,6 +317,15 @@ def _seeds(models: Sequence[ModelEntry], worst_cases: dict[Model, Outcome]) -> I
         found = [worst_cases[m.model, m.seed] for m in models if m.model == name and (m.model, m.seed) in worst_cases]
         if len(found) > 1:
             yield SeedScore(name, across_seeds([o.correct for o in found]), across_seeds([~o.wrong for o in found]))
+
+
+def _precision(run: StoredRun) -> PrecisionScore | None:
+    crafted = str(run.header.suite.get("precision", "fp32"))
+    if crafted == "fp32":
+        return None
+    found = [e for e in run.evidence() if e.check == "precision" and e.value is not None]
+    differ, n = sum(round((e.value or 0) * e.n) for e in found), sum(e.n for e in found)
+    return PrecisionScore(crafted, proportion(differ, n) if n else None)
 
 
 def _any(flags: Iterable[Bools]) -> Bools:

@@ -67,7 +67,7 @@ def make_twins(target: Target, eps: float) -> list[Target]:
 
 def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Target | None:
     model = target.classifier
-    x = torch.from_numpy(target.samples.x[i : i + 1]).to(model.device)
+    x = torch.from_numpy(target.samples.take(np.array([i])).x).to(model.device)
     shape = (INNER, *x.shape[1:])
     inner = (x + (torch.rand(shape, generator=generator).to(x) * 2 - 1) * eps * ETA).clamp(0, 1)
     corner = (x + (torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1) * eps).clamp(0, 1)
@@ -78,7 +78,7 @@ def _twin(target: Target, i: int, eps: float, generator: torch.Generator) -> Tar
         return None
     twin = Twin(model, *(torch.from_numpy(h).float().to(x.device) for h in head)).eval()
     images = ImageSet(target.samples.images[i : i + 1], np.zeros(1, np.int64), (target.samples.ids[i],), ("inner", "planted"))
-    return make_target(twin, images, 1)
+    return make_target(twin, images, 1, target.precision)
 
 
 def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -51,16 +51,12 @@ def _key(job: "Job", units: list[Unit]) -> str:
 
 
 def _examine(job: "Job", zoo: "Zoo", run: OpenRun, units: list[Unit], key: str) -> None:
-    import torch
-
-    from adapters.lossless import lossless
-    from bench.runner import make_target
+    from bench.prepare import prepare
     from bench.trust.examine import Subject, examine
 
     suite = job.suite
     raw = zoo.load(job.recipes[units[0].model, units[0].seed])
-    probe = torch.from_numpy(job.samples.x[: suite.batch_size]).to(raw.device)
-    target = make_target(lossless(raw, probe), job.samples, suite.batch_size)
+    target = prepare(raw, job.samples, suite.batch_size, suite.precision)
     costs = {unit: sum(_passes(run.entries[cell.key]) for cell in unit.cells) for unit in units}
     effort = plan_effort(suite.trust, costs, len(target.correct))
     run.write_evidence(key, examine(Subject(raw, target, suite.headline), effort))
