@@ -76,7 +76,7 @@ class LinearZoo:
 
 
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
-    suite = SimpleNamespace(batch_size=BATCH, time_limit=limit)
+    suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit)
     job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={("linear", 0): None}))
     run_units(job, cast("Zoo", zoo or LinearZoo()), run, UNITS, Progress(Console(file=sys.stderr)))
 
