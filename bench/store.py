@@ -355,13 +355,21 @@ def _adopt(source: Path, target: Path) -> bool:
 
 def _verified(file: Path, key: str) -> Facts:
     """The facts of the cell ``key`` in ``file``. Raises BrokenFileError if it is missing, damaged, or another cell's."""
+    facts = verify(_bytes_of(file))
+    _check_key(facts, key)
+    return facts
+
+
+def _bytes_of(file: Path) -> bytes:
     try:
-        facts = verify(file.read_bytes())
+        return file.read_bytes()
     except OSError as error:
         raise BrokenFileError(f"cannot be read: {error.strerror}") from None
+
+
+def _check_key(facts: Facts, key: str) -> None:
     if facts.get("key") != key:
         raise BrokenFileError(f"holds the cell {facts.get('key')}")
-    return facts
 
 
 def _cell_file(run: Path, key: str) -> Path:
@@ -430,10 +438,11 @@ def _read_evidence(file: Path) -> list[Evidence]:
 def read_records(file: Path) -> Records:
     """The records in a cell's parquet file. Raises UserError if it is missing or broken."""
     try:
-        _verified(file, file.stem)
-        return decode(file.read_bytes())[0]
+        records, facts = decode(_bytes_of(file))
+        _check_key(facts, file.stem)
     except BrokenFileError as error:
         raise UserError(f"{file}: {error}; run the suite again to compute it anew") from None
+    return records
 
 
 @contextmanager
