@@ -8,6 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from adapters.precision import multiplying
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -47,6 +49,7 @@ class Classifier(nn.Module):
 
 
 @torch.inference_mode()
+@multiplying("fp32")
 def predict(classifier: nn.Module, x: Tensor, y: Tensor) -> Predictions:
     """What ``classifier`` says of one batch ``x`` (N x 3 x H x W) with labels ``y`` (N), in float32."""
     probs = classifier(x).softmax(dim=1)

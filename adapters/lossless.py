@@ -9,34 +9,53 @@ from torch.fx.experimental.optimization import fuse
 
 from adapters.adaptation import merged
 from adapters.classifier import Classifier
+from adapters.precision import multiplying
+from adapters.spec import Precision
 
 TOLERANCE = 1e-4
 """Largest logit difference, relative to the largest logit, at which the form counts as lossless (rounding gives about 1e-6)."""
+CHANNELS_LAST_SIDE = 128
+"""Pixels from which channels_last pays in float32. A ResNet18 on one core: 1.00 times as fast at 32 and at 64 px, 1.07 at 128
+and at 224 px (its predictions 1.16 and 1.19). In bf16 it pays at every size: 1.3 times as fast at 32 px."""
 
 log = logging.getLogger(__name__)
 
 
-def lossless(classifier: Classifier, probe: Tensor) -> Classifier:
-    """A copy of ``classifier`` for attacking, checked against it on ``probe`` (N x 3 x H x W).
+def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32") -> Classifier:
+    """A copy of ``classifier`` for attacking in ``precision``, checked against it in float32 on ``probe`` (N x 3 x H x W).
 
-    Falls back to the frozen original, and says so, where the check fails or the network cannot be traced.
+    Falls back to the frozen original, and says so, where the check fails.
     """
     plain = copy.deepcopy(classifier).eval().requires_grad_(False)
-    try:
-        network = fuse(merged(copy.deepcopy(plain.network)))
-    except torch.fx.proxy.TraceError as error:
-        log.warning("BatchNorm is not folded: the network cannot be traced (%s)", error)
-        return plain
+    network = _folded(plain.network)
+    if channels_last_pays(probe.shape[-1], precision):
+        network = network.to(memory_format=torch.channels_last)
     fast = copy.copy(plain)
-    fast._modules = {**plain._modules, "network": network.requires_grad_(False)}
+    fast._modules = {**plain._modules, "network": network.eval().requires_grad_(False)}
     difference = max_difference(plain, fast, probe)
     if difference > TOLERANCE:
-        log.warning("the plain form is used: folding changes logits by %.1e, relative (limit %.0e)", difference, TOLERANCE)
+        log.warning("the plain form is used: the fast one changes logits by %.1e, relative (limit %.0e)", difference, TOLERANCE)
         return plain
-    return fast.eval()
+    return fast
+
+
+def channels_last_pays(side: int, precision: Precision) -> bool:
+    """Whether images of ``side`` pixels are worth another order in memory."""
+    return precision == "bf16" or side >= CHANNELS_LAST_SIDE
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """A copy of ``network``, its adapter merged and its BatchNorm folded; as it is, and said so, if it cannot be traced."""
+    try:
+        folded: nn.Module = fuse(merged(copy.deepcopy(network)))
+    except torch.fx.proxy.TraceError as error:
+        log.warning("BatchNorm is not folded: the network cannot be traced (%s)", error)
+        return copy.deepcopy(network)
+    return folded
 
 
 @torch.inference_mode()
+@multiplying("fp32")
 def max_difference(a: nn.Module, b: nn.Module, x: Tensor) -> float:
     """Largest logit difference of ``a`` and ``b`` on ``x``, relative to the largest logit of ``a``."""
     reference = a(x)

@@ -8,6 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from adapters.strict import Strict
 
+Precision = Literal["fp32", "tf32", "bf16"]
+"""fp32: IEEE single. tf32: its products rounded to 10 bits, on an NVIDIA GPU. bf16: layers in bfloat16, as autocast has it."""
+
 
 class EarlyStopping(Strict):
     """Stop once the loss on held-out training images has not fallen for ``patience`` epochs; the best epoch's weights stay.

@@ -15,7 +15,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
 ATTACKING = ("seed", "batch_size")
-"""Keys of a suite, beside the attack itself, that change its adversarials."""
+"""Keys of a suite, beside the attack itself, that can change its adversarials. Batches that are left to the machine cannot."""
 _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
 
 
@@ -81,7 +81,8 @@ def _attack(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[C
     if subject.attack is None:
         return
     changes = _changes(_declared_attack(before, subject.attack), _declared_attack(after, subject.attack))
-    changes += _changes({k: before.suite.get(k) for k in ATTACKING}, {k: after.suite.get(k) for k in ATTACKING})
+    stated = [k for k in ATTACKING if None not in (before.suite.get(k), after.suite.get(k))]
+    changes += _changes({k: before.suite[k] for k in stated}, {k: after.suite[k] for k in stated})
     if changes:
         yield Cause("attack", f"{subject.attack}: {'; '.join(changes)}")
 

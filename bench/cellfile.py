@@ -44,7 +44,8 @@ def decode(data: bytes) -> tuple[Records, Facts]:
     """The records and facts in ``data``. Raises BrokenFileError if any byte of it changed since ``encode``."""
     facts = verify(data)
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        # Neither threads nor pq.read_table's dataset: a cell is small, and a folder of runs has thousands.
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         present = {name: _column(table, name) for name in OPTIONAL_COLUMNS if name in table.column_names}
         return Records(*(_column(table, name) for name in COLUMNS), **present), facts
     except _BROKEN as error:

@@ -74,6 +74,7 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
 
 def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     check_writable(options.results)
+    _check_precision(suite, options.device)
     job = make_job(suite, options.places)
     zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
     _for_each(job, zoo.check)
@@ -96,6 +97,15 @@ def _for_each(job: Job, do: Callable[[Recipe], T]) -> dict[tuple[str, int], T]:
         with asked_at("models", place[name]):
             found[name, seed] = do(recipe)
     return found
+
+
+def _check_precision(suite: Suite, device: str) -> None:
+    if suite.precision == "fp32":
+        return
+    from adapters.precision import unavailable
+
+    if reason := unavailable(suite.precision, device):
+        raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
 
 
 def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], None]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adapters.classifier import Classifier, Predictions, predict
 from adapters.images import ImageSet
+from adapters.spec import Precision
 from bench.attacks.access import distance
 from bench.attacks.question import Question
 from bench.attacks.stages import Answer, Stage, make_stages
@@ -32,12 +33,13 @@ class AttackError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A classifier ready to be attacked, its samples, and what it says of them unattacked."""
+    """A classifier ready to be attacked in ``precision``, its samples, and what it says of them (in float32) unattacked."""
 
     classifier: Classifier
     samples: ImageSet
     clean: Predictions
     batch_size: int
+    precision: Precision = "fp32"
     whole: "Target | None" = None
     """The target that this one is a slice of; None: it is whole."""
     source: "Target | None" = None
@@ -65,14 +67,11 @@ class UnitResult:
     images: list[Floats] | None = None
 
 
-def make_target(classifier: Classifier, samples: ImageSet, batch_size: int) -> Target:
+def make_target(classifier: Classifier, samples: ImageSet, batch_size: int, precision: Precision = "fp32") -> Target:
     """``classifier`` and its clean predictions of ``samples``, made once for all attacks."""
-    x, y = torch.from_numpy(samples.x), torch.from_numpy(samples.labels)
-    parts = [
-        predict(classifier, x[i : i + batch_size].to(classifier.device), y[i : i + batch_size].to(classifier.device))
-        for i in range(0, len(samples), batch_size)
-    ]
-    return Target(classifier, samples, _join(parts), batch_size)
+    batches = [samples.take(index) for index in _batches(np.arange(len(samples)), batch_size)]
+    parts = [predict(classifier, *_tensors(batch, classifier.device)) for batch in batches]
+    return Target(classifier, samples, _join(parts), batch_size, precision)
 
 
 def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
@@ -82,7 +81,7 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever the library raises.
     """
     started = time.perf_counter()
-    stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape)
+    stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
     rows = [_clean_rows(target, stages, keep_images=keep_images) for _ in unit.cells]
     for index in _batches(target.correct, target.batch_size):
         question = _question(unit, target, index)
@@ -98,11 +97,17 @@ def _batches(index: Ints, size: int) -> list[Ints]:
     return [index[i : i + size] for i in range(0, len(index), size)]
 
 
+def _tensors(samples: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images and labels of one batch, on ``device``."""
+    return torch.from_numpy(samples.x).to(device), torch.from_numpy(samples.labels).to(device)
+
+
 def _question(unit: Unit, target: Target, index: Ints) -> Question:
     samples, device, attacked = target.samples, target.classifier.device, target.attacked
+    x, y = _tensors(samples.take(index), device)
     question = Question(
-        x=torch.from_numpy(samples.take(index).x).to(device),
-        y=torch.from_numpy(samples.labels[index]).to(device),
+        x=x,
+        y=y,
         ids=tuple(samples.ids[i] for i in index),
         eps=0.0,
         seed=unit.stream,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
+from adapters.spec import Adaptation, BackboneSpec, FullSpec, Precision, TrainingSpec
 from adapters.strict import Strict, did_you_mean
 from bench import yaml_lines
 from bench.attacks.contract import LIBRARIES, Carrier, Library
@@ -80,8 +80,10 @@ class Suite(Strict):
     """Also try each model's adversarials on every other model."""
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = LIBRARIES
     seed: Annotated[int, Field(ge=0)] = 0
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    precision: Literal["fp32"] = "fp32"
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Samples attacked at once; by default what suits the machine: on a GPU the most that fit. No answer depends on it."""
+    precision: Precision = "fp32"
+    """In what the adversarials are crafted: float32, tf32 (NVIDIA GPUs) or bf16. They are always judged in float32."""
     gate: Gate = Gate()
     time_limit: Annotated[float, Field(gt=0)] | None = None
     """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""

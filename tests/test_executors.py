@@ -76,7 +76,7 @@ class LinearZoo:
 
 
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
-    suite = SimpleNamespace(batch_size=BATCH, time_limit=limit)
+    suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit)
     job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={("linear", 0): None}))
     models = Models(job, cast("Zoo", zoo or LinearZoo()))
     run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
@@ -229,7 +229,7 @@ def test_out_of_memory_at_a_batch_of_one_is_an_error_cell(tmp_path: Path, sabota
 
 
 def test_memory_really_exhausted_is_recognised() -> None:
-    from bench.executors.parts import out_of_memory
+    from bench.prepare import out_of_memory
 
     for allocate in (lambda: torch.empty(1 << 46), lambda: np.empty(1 << 46)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:

@@ -5,24 +5,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from adapters.classifier import Classifier
+from adapters.precision import autocast
+from adapters.spec import Precision
+
 
 class AccessError(RuntimeError):
     """An attack asked for what its threat model withholds."""
 
 
 class CountedAccess(nn.Module):
-    """Hands ``classifier`` to an attack library, counting images passed forward and backward."""
+    """Hands ``classifier`` to an attack library in ``precision``, counting images passed forward and backward."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: Classifier, precision: Precision = "fp32") -> None:
         super().__init__()
         self.classifier = classifier
+        self.precision = precision
         self.forwards = 0
         self.backwards = 0
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of ``x``; float64, which some attacks hand over, is brought to float32."""
-        logits: Tensor = self.classifier(x.float())
+        """Float32 logits of ``x``; float64, which some attacks hand over, is brought to float32."""
+        with autocast(self.precision, x.device):
+            logits: Tensor = self.classifier(x.float())
         self.forwards += len(x)
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
@@ -62,8 +68,8 @@ class BlackBoxAccess(CountedAccess):
     Asking for a gradient raises AccessError.
     """
 
-    def __init__(self, classifier: nn.Module, *, decisions: bool) -> None:
-        super().__init__(classifier)
+    def __init__(self, classifier: Classifier, precision: Precision = "fp32", *, decisions: bool) -> None:
+        super().__init__(classifier, precision)
         self.decisions = decisions
         self.trace: Trace | None = None
 

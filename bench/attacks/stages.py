@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from adapters.classifier import Classifier
+from adapters.precision import multiplying
+from adapters.spec import Precision
 from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
 from bench.attacks.attack import Attack
 from bench.attacks.contract import Carrier, Library
@@ -30,16 +32,19 @@ class Answer:
 
 
 class Stage:
-    """One attack through one library against ``classifier``."""
+    """One attack through one library against ``classifier``, in ``precision``."""
 
-    def __init__(self, spec: Attack, library: Library, classifier: Classifier, input_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, spec: Attack, library: Library, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
+    ) -> None:
         contract = contract_of(spec)
         self.norm = spec.norm
         self.once_for_all_eps = contract.budget == "minimum-norm"
         self.targeted = bool(getattr(spec, "targeted", False))
         self.restarts = int(getattr(spec, "restarts", 1))
-        black_box = BlackBoxAccess(classifier, decisions=contract.access == "decision")
-        self.access: CountedAccess = CountedAccess(classifier) if contract.access == "white-box" else black_box
+        self.precision: Precision = precision
+        black_box = BlackBoxAccess(classifier, precision, decisions=contract.access == "decision")
+        self.access: CountedAccess = CountedAccess(classifier, precision) if contract.access == "white-box" else black_box
         self.counts_queries = contract.access != "white-box"
         self._craft = make_craft(spec, library, self.access, input_shape, classifier.num_classes, str(classifier.device))
         self._last: tuple[Tensor, Answer] | None = None
@@ -56,7 +61,7 @@ class Stage:
         return answer
 
     def _ask(self, question: Question) -> Tensor:
-        with global_streams(seed_of(question, 0, "stream")):
+        with global_streams(seed_of(question, 0, "stream")), multiplying(self.precision):
             return self._craft(question)
 
     def _ask_one_by_one(self, question: Question, access: BlackBoxAccess) -> Answer:
@@ -70,13 +75,15 @@ class Stage:
         return Answer(torch.cat(adversarial), traces)
 
 
-def make_stages(spec: Attack, carrier: Carrier, classifier: Classifier, input_shape: tuple[int, int, int]) -> list[Stage]:
+def make_stages(
+    spec: Attack, carrier: Carrier, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
+) -> list[Stage]:
     """The stages of ``spec``: one, or an ensemble's members in turn."""
     if isinstance(spec, Strong):
-        return [Stage(member, library, classifier, input_shape) for library, member in spec.members]
+        return [Stage(member, library, classifier, input_shape, precision) for library, member in spec.members]
     if carrier == "both":
         raise ValueError(f"'{spec.attack}' is no ensemble: it runs through one library")
-    return [Stage(spec, carrier, classifier, input_shape)]
+    return [Stage(spec, carrier, classifier, input_shape, precision)]
 
 
 @torch.no_grad()

@@ -160,20 +160,17 @@ class _Worker:
 
 def _load(job: "Job", zoo: Zoo, model: tuple[str, int]) -> Loaded:
     import numpy as np
-    import torch
 
-    from adapters.lossless import lossless
-    from bench.executors.parts import halving
-    from bench.runner import AttackError, make_target
+    from bench.prepare import prepare
+    from bench.runner import AttackError
 
+    suite = job.suite
     classifier = zoo.load(job.recipes[model])
-    probe = torch.from_numpy(job.samples.x[: job.suite.batch_size]).to(classifier.device)
-    frozen = halving(len(probe), lambda size: lossless(classifier, probe[:size]))
-    target = halving(job.suite.batch_size, lambda size: make_target(frozen, job.samples, size))
+    target = prepare(classifier, job.samples, suite.batch_size, suite.precision)
     broken = int((~np.isfinite(target.clean.prob)).sum())
     if broken:
         raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
-    return Loaded(classifier, replace(target, batch_size=job.suite.batch_size))
+    return Loaded(classifier, target)
 
 
 def _keys(unit: Unit) -> list[str]:

@@ -1,9 +1,8 @@
 """A unit in parts of one batch each: a killed run loses at most the part it was at."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +10,12 @@ from bench import interrupt
 from bench.adversarials import pack, unpack
 from bench.cellfile import join, split
 from bench.plan import Unit
-from bench.records import Ints
+from bench.prepare import halving
+from bench.records import Ints, Records
 from bench.runner import Target, UnitResult, run_unit
 from bench.store import OpenRun
 
-T = TypeVar("T")
 COSTS: dict[str, Callable[[str], Any]] = {"seconds": float, "forwards": int, "backwards": int}
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def slices(target: Target) -> Iterator[Slice]:
 def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
     key = unit.key
     stored = run.read_part(key, part.index)
-    if stored is not None:
+    if stored is not None and _is_of(stored[0], part, target):
         records, facts = stored
         cost = {name: kind(facts[name]) for name, kind in COSTS.items()}
         images = unpack(run.read_part_images(key, part.index)) if run.images else None
@@ -79,41 +76,14 @@ def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
     return result
 
 
+def _is_of(records: Records, part: Slice, target: Target) -> bool:
+    """Whether ``records`` are of this part: a machine that attacks in other batches cuts other parts."""
+    ids = np.array(target.samples.ids)[part.samples]
+    return len(records) % len(ids) == 0 and np.array_equal(records.id, np.tile(ids, len(records) // len(ids)))
+
+
 def _join(parts: list[UnitResult]) -> UnitResult:
     cost = {name: sum(getattr(part, name) for part in parts) for name in COSTS}
     records = [join(list(cell)) for cell in zip(*(part.records for part in parts), strict=True)]
     images = [np.concatenate(cell) for cell in zip(*(part.images or () for part in parts), strict=True)]
     return UnitResult(records, **cost, images=images or None)
-
-
-def halving(size: int, attempt: Callable[[int], T]) -> T:
-    """``attempt(size)``, again with half the size as long as it runs out of memory. Raises what a size of 1 raises."""
-    while True:
-        try:
-            return attempt(size)
-        except Exception as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-            log.warning("out of memory with batches of %d; trying %d", size, size // 2)
-        size //= 2
-        _free_memory()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether numpy, torch or the device could not allocate. On the CPU torch says so in words only."""
-    import torch
-
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
-    )
-
-
-def _free_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

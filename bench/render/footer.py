@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import MARKS, p_value, points, signed
+from bench.render.cells import MARKS, p_value, percent, points, signed
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
@@ -130,6 +130,17 @@ def trust_summary(card: Scorecard) -> tuple[str, Grade]:
     said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
     cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
     return f"trust of {len(graded)} cells: {', '.join(said)}{cost}" if said else "", worst(graded)
+
+
+def precision_line(card: Scorecard) -> str | None:
+    """What crafting in less than float32 changed; None where all is float32."""
+    if card.precision is None:
+        return None
+    d, crafted = card.precision.differs, card.precision.crafted
+    changed = "what that changes was not measured (trust: off, or too few samples)"
+    if d is not None:
+        changed = f"{d.count} of {d.n} outcomes crafted again in fp32 are others, {percent(d)} %"
+    return f"crafted in {crafted}, judged in float32: {changed}"
 
 
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:

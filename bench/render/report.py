@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.eps import format_eps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
-from bench.render.footer import flags, method, sentences, trust_summary
+from bench.render.footer import flags, method, precision_line, sentences, trust_summary
 from bench.render.rates import ERROR, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
@@ -44,6 +44,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         across=across,
         rates=success_rates(card),
         ERROR=ERROR,
+        precision=precision_line(card),
         percent=percent,
         number=number,
         none=NONE,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import NONE, across, chunks, number, percent, spread
-from bench.render.footer import differences, trust_lines
+from bench.render.footer import differences, precision_line, trust_lines
 from bench.render.queries import queries
 from bench.render.rates import ERROR, Rates, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
@@ -23,8 +23,14 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
     tables: list[RenderableType] = [models, *attacks, *queries(card, width), _crosschecks(card), *_disagreements(card)]
-    parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
+    parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
+
+
+def _precision(card: Scorecard) -> Iterator[Text]:
+    line = precision_line(card)
+    if line is not None:
+        yield Text(line)
 
 
 def _models(card: Scorecard) -> Table:

@@ -8,10 +8,11 @@ from typing import Any
 
 from bench.eps import format_eps
 from bench.render.cells import NONE, csv_row, markdown, percent, plain
-from bench.render.footer import sentences, trust_summary
+from bench.render.footer import precision_line, sentences, trust_summary
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
+from bench.scoring.statistics import Proportion
 from bench.store import SCHEMA_VERSION
 
 CELL_FIELDS = (
@@ -44,6 +45,7 @@ def to_json(card: Scorecard) -> str:
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
         "claims": [{**_plain(vars(c)), "shown": c.shown} for c in card.claims],
         "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
+        "precision": card.precision and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)},
         "queries": [_queries(q) for q in card.queries],
         "seeds": [{**vars(s), "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
         "seed_rates": [
@@ -66,6 +68,10 @@ def _queries(q: QueryScore) -> dict[str, Any]:
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: plain(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _proportion(p: Proportion | None) -> dict[str, Any] | None:
+    return None if p is None else vars(p)
 
 
 def _findings(cell: CellScore) -> list[dict[str, str]]:
@@ -106,8 +112,8 @@ def to_markdown(card: Scorecard) -> str:
         for m in card.models
     ]
     attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
-    said = [sentence.text for sentence in sentences(card)]
-    words = "\n".join(f"- {markdown(line)}" for line in (*said, trust_summary(card)[0]) if line)
+    said = [precision_line(card), *(sentence.text for sentence in sentences(card)), trust_summary(card)[0]]
+    words = "\n".join(f"- {markdown(line)}" for line in said if line)
     return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
 
 

@@ -82,6 +82,17 @@ class CurveScore:
 
 
 @dataclass(frozen=True)
+class PrecisionScore:
+    """Of the outcomes that were crafted again in float32, the share that is another one there than in ``crafted``.
+
+    ``differs`` is None where none was crafted again.
+    """
+
+    crafted: str
+    differs: Proportion | None
+
+
+@dataclass(frozen=True)
 class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
@@ -90,6 +101,7 @@ class Scorecard:
     ``seed_rates`` sum up each model. ``baseline`` is the model that the suite
     declares first. ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
+    ``precision`` is None where all is float32.
     """
 
     suite: str
@@ -109,6 +121,7 @@ class Scorecard:
     baseline: str = ""
     trust_cost: float | None = None
     queries: tuple[QueryScore, ...] = ()
+    precision: PrecisionScore | None = None
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -143,6 +156,7 @@ def score(run: StoredRun) -> Scorecard:
         baseline=header.models[0].model if header.models else "",
         trust_cost=_trust_cost(run),
         queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
+        precision=_precision(run),
     )
 
 
@@ -317,6 +331,15 @@ def _black_box(done: Mapping[str, Scored], headline: str) -> list[CellEntry]:
         if e.access in ("score", "decision"):
             chosen[e.model, e.seed, e.attack, e.library] = e
     return [e for e in (c.entry for c in done.values()) if e in chosen.values()]
+
+
+def _precision(run: StoredRun) -> PrecisionScore | None:
+    crafted = str(run.header.suite.get("precision", "fp32"))
+    if crafted == "fp32":
+        return None
+    found = [e for e in run.evidence() if e.check == "precision" and e.value is not None]
+    differ, n = sum(round((e.value or 0) * e.n) for e in found), sum(e.n for e in found)
+    return PrecisionScore(crafted, proportion(differ, n) if n else None)
 
 
 def _any(flags: Iterable[Bools]) -> Bools:

@@ -164,6 +164,14 @@ def rounding(share: float, n: int) -> Grade:
     return "warn" if n and share > 0.1 else "pass"
 
 
+def precision(share: float, n: int) -> Grade:
+    """precision: crafting in tf32 or bf16 gives the outcomes of float32. Limit 1 % of the samples.
+
+    About what another random start changes; attacks that stop right behind the boundary lose more, and must be run in fp32.
+    """
+    return _share(share, n, 0.01)
+
+
 def classes(missing: float, _: int) -> Grade:
     """classes: the loss fits the number of classes. Fails if DLR has under 3, or targeted DLR under 4.
 
@@ -194,6 +202,7 @@ CHECKS: dict[str, Callable[[float, int], Grade]] = {
     "unconstrained": unconstrained,
     "more-steps": more_steps,
     "rounding": rounding,
+    "precision": precision,
     "classes": classes,
     "binarisation": binarisation,
 }

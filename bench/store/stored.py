@@ -70,21 +70,30 @@ def iterate(path: Path) -> Iterator[StoredRun]:
 def read_records(file: Path) -> Records:
     """The records in a cell's parquet file. Raises UserError if it is missing or broken."""
     try:
-        verified(file, file.stem)
-        return decode(file.read_bytes())[0]
+        records, facts = decode(_bytes_of(file))
+        _check_key(facts, file.stem)
     except BrokenFileError as error:
         raise UserError(f"{file}: {error}; run the suite again to compute it anew") from None
+    return records
 
 
 def verified(file: Path, key: str) -> Facts:
     """The facts of the cell ``key`` in ``file``. Raises BrokenFileError if it is missing, damaged, or another cell's."""
+    facts = verify(_bytes_of(file))
+    _check_key(facts, key)
+    return facts
+
+
+def _bytes_of(file: Path) -> bytes:
     try:
-        facts = verify(file.read_bytes())
+        return file.read_bytes()
     except OSError as error:
         raise BrokenFileError(f"cannot be read: {error.strerror}") from None
+
+
+def _check_key(facts: Facts, key: str) -> None:
     if facts.get("key") != key:
         raise BrokenFileError(f"holds the cell {facts.get('key')}")
-    return facts
 
 
 def cell_file(run: Path, key: str) -> Path:

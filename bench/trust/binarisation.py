@@ -77,7 +77,7 @@ def make_twins(target: Target, norm: str, eps: float) -> list[Target]:
 
 def _twin(target: Target, i: int, norm: str, eps: float, generator: torch.Generator) -> Target | None:
     model = target.classifier
-    x = torch.from_numpy(target.samples.x[i : i + 1]).to(model.device)
+    x = torch.from_numpy(target.samples.take(np.array([i])).x).to(model.device)
     planted_point = perturbed(x, norm, eps, generator)
     with torch.inference_mode():
         found = features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point])).double().cpu().numpy()
@@ -86,7 +86,7 @@ def _twin(target: Target, i: int, norm: str, eps: float, generator: torch.Genera
         return None
     twin = Twin(model, *(torch.from_numpy(h).float().to(x.device) for h in head)).eval()
     images = ImageSet(target.samples.images[i : i + 1], np.zeros(1, np.int64), (target.samples.ids[i],), ("inner", "planted"))
-    return make_target(twin, images, 1)
+    return make_target(twin, images, 1, target.precision)
 
 
 def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:

@@ -48,6 +48,14 @@ def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fract
         yield from _path_indicators(base, target)
 
 
+def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[Evidence]:
+    """Samples whose outcome is another one when the attack is crafted in float32 too; all are predicted correctly."""
+    once = replace(unit, cells=(Cell(eps, "control"),))
+    crafted, exact = (run_unit(once, t).records[0].success for t in (target, replace(target, precision="fp32")))
+    what = f"outcomes are others when crafted in fp32 instead of {target.precision}"
+    yield _evidence("precision", int((crafted != exact).sum()), len(target.samples), what)
+
+
 def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
     recorder = Recorder(target.classifier)
     once = replace(unit, cells=(Cell(eps, "control"),))

@@ -12,7 +12,7 @@ from bench.evidence import Evidence
 from bench.plan import Unit
 from bench.runner import Target
 from bench.trust.binarisation import NORMS, make_twins, planted
-from bench.trust.controls import HUGE, attack_controls
+from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
 from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
 from bench.trust.probes import probe_model
@@ -40,6 +40,11 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     for u, count in effort.light.items():
         controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, _eps(u, subject.headline))
         found += [_about(u, e) for e in (_guarded("controls", controls) if count else [])]
+    if subject.target.precision != "fp32":
+        for u, count in effort.precision.items():
+            chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
+            again = partial(outcomes_in_float32, u, chosen, _eps(u, subject.headline))
+            found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
     if effort.heavy:
         found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.heavy))
     return [replace(e, model=unit.model, seed=unit.seed) for e in found]

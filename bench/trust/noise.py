@@ -30,7 +30,7 @@ def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int) -> l
 
 def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:
     device = target.classifier.device
-    x = torch.from_numpy(target.samples.x[i : i + 1]).to(device)
+    x = torch.from_numpy(target.samples.take(np.array([i])).x).to(device)
     for _ in range(0, draws, CHUNK):
         moved = perturbed(x.expand(CHUNK, -1, -1, -1), norm, eps, generator)
         if bool((target.classifier(moved).argmax(1) != int(target.samples.labels[i])).any()):

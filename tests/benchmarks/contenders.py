@@ -1,31 +1,37 @@
-"""The ways in which people carry out the same grid, each as its own documentation shows it, and the floor under all of them.
+"""The ways in which people carry out the same grid, each as its own documentation shows it, and the floors under all of them.
 
-A contender does the work that is timed and returns how to judge it, which is not: the attack success rates in percent, by eps.
+A contender does the work that is timed, and returns which samples it breaks by its own means, or how to judge that, which is
+not timed: plain ART and torchattacks give images and no verdict. The floors and ``bench`` pay for theirs, one pass per eps.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from adapters.lossless import lossless
+from adapters.spec import Precision
+from bench.attacks.contract import Library
 from bench.attacks.spec import Fgsm, Pgd
 from bench.plan import Cell, Unit
-from bench.runner import Target, make_target, run_unit
+from bench.prepare import prepare
+from bench.runner import Target, run_unit
 
 BATCH = 64
 
 
 @dataclass(frozen=True)
 class Question:
-    """One grid against one model. ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random."""
+    """One grid against one model. ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random.
+
+    All ``samples`` are predicted correctly, so that everybody attacks the same ones.
+    """
 
     classifier: Classifier
     samples: ImageSet
@@ -48,26 +54,33 @@ class Question:
         return list(zip(torch.split(self.x, BATCH), torch.split(self.y, BATCH), strict=True))
 
     @cached_property
-    def target(self) -> Target:
-        """The classifier in lossless form with its clean predictions: made once per model, so no part of a grid's time."""
-        return make_target(lossless(self.classifier, self.x[:BATCH]), self.samples, BATCH)
+    def targets(self) -> dict[Precision, Target]:
+        """The classifier made ready to be attacked: once per model, so no part of a grid's time."""
+        names: tuple[Precision, ...] = ("fp32", "bf16")
+        return {precision: prepare(self.classifier, self.samples, BATCH, precision) for precision in names}
 
-    def judged(self, adversarial: list[Tensor]) -> "Rates":
-        """The success rates of one adversarial batch per eps, judged in float32 by the plain classifier."""
-        return lambda: [self._success(batch.to(self.x)) for batch in adversarial]
+    @cached_property
+    def frozen(self) -> Classifier:
+        """The classifier itself, its parameters frozen."""
+        return copy.deepcopy(self.classifier).requires_grad_(False)
 
-    @torch.inference_mode()
-    def _success(self, adversarial: Tensor) -> float:
-        correct = self.classifier(self.x).argmax(1) == self.y
-        broken = self.classifier(adversarial).argmax(1) != self.y
-        return 100 * float((broken & correct).sum()) / float(correct.sum())
-
-
-Rates = Callable[[], list[float]]
-Contender = Callable[[Question], Rates]
+    def judged(self, adversarial: list[Tensor]) -> "Outcomes":
+        """Which samples each of the adversarial batches, one per eps, breaks; in float32, by the plain classifier."""
+        return lambda: [broken(self.classifier, batch.to(self.x), self.y) for batch in adversarial]
 
 
-def plain_foolbox(question: Question) -> Rates:
+Outcomes = Callable[[], list[Tensor]]
+"""Per eps, which samples are broken (bool, N)."""
+Contender = Callable[[Question], Outcomes]
+
+
+@torch.inference_mode()
+def broken(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Which of the images ``x`` are not taken for ``y``."""
+    return torch.cat([model(a).argmax(1) != b for a, b in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)])
+
+
+def plain_foolbox(question: Question) -> Outcomes:
     """Foolbox as in its README: wrap, call the attack with all epsilons."""
     import foolbox
 
@@ -83,7 +96,7 @@ def plain_foolbox(question: Question) -> Rates:
     return question.judged([torch.cat(list(batches)) for batches in zip(*parts, strict=True)])
 
 
-def plain_art(question: Question) -> Rates:
+def plain_art(question: Question) -> Outcomes:
     """ART as in its examples: a classifier with loss and optimiser, ``generate`` for each eps, no labels, batches of 32."""
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
@@ -110,7 +123,7 @@ def plain_art(question: Question) -> Rates:
     return question.judged(adversarial)
 
 
-def torchattacks(question: Question) -> Rates:
+def torchattacks(question: Question) -> Outcomes:
     """torchattacks as in its README: one attack object for each eps."""
     import torchattacks
 
@@ -125,11 +138,16 @@ def torchattacks(question: Question) -> Rates:
     return question.judged(adversarial)
 
 
-def floor(question: Question) -> Rates:
-    """The bare loop on the lossless form: forward, backward to the input, step; nothing else. What no library can undercut."""
-    model = question.target.classifier
-    parts = [_bare(model, x, y, question) for x, y in question.batches]
-    return question.judged([torch.cat(list(batches)) for batches in zip(*parts, strict=True)])
+def floor_under(form: Callable[[Question], nn.Module]) -> Contender:
+    """The bare loop: forward, backward to the input, step, and one forward pass to judge. What no library can undercut."""
+
+    def contender(question: Question) -> Outcomes:
+        model = form(question)
+        parts = [_bare(model, x, y, question) for x, y in question.batches]
+        found = [broken(model, torch.cat(list(batches)), question.y) for batches in zip(*parts, strict=True)]
+        return lambda: found
+
+    return contender
 
 
 def _bare(model: nn.Module, x: Tensor, y: Tensor, question: Question) -> list[Tensor]:
@@ -152,31 +170,27 @@ def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return torch.autograd.grad(F.cross_entropy(model(leaf), y, reduction="sum"), leaf)[0]
 
 
-def bench_through(library: str) -> Contender:
-    """``bench`` itself through ``library``: lossless form, attack, checks and re-prediction; its records are its answer."""
+def bench_through(library: Library, precision: Precision = "fp32") -> Contender:
+    """``bench`` itself: attack, checks and re-prediction in float32; its records are its answer."""
 
-    def contender(question: Question) -> Rates:
+    def contender(question: Question) -> Outcomes:
         attack = Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25) if question.steps else Fgsm(attack="fgsm")
-        unit = Unit("model", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))  # type: ignore[arg-type]
-        records = run_unit(unit, question.target).records
-        return lambda: [100 * float(r.success.sum()) / len(question.target.correct) for r in records]
+        unit = Unit("model", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
+        records = run_unit(unit, question.targets[precision]).records
+        return lambda: [torch.from_numpy(r.success) for r in records]
 
     return contender
 
 
+FLOOR = "floor: bare loop, lossless form"
 CONTENDERS: dict[str, Contender] = {
     "plain Foolbox": plain_foolbox,
     "plain ART": plain_art,
     "torchattacks": torchattacks,
-    "bare loop (floor)": floor,
+    "floor: bare loop, frozen": floor_under(lambda question: question.frozen),
+    FLOOR: floor_under(lambda question: question.targets["fp32"].classifier),
     "bench, Foolbox": bench_through("foolbox"),
     "bench, ART": bench_through("art"),
+    "bench, Foolbox, bf16": bench_through("foolbox", "bf16"),
+    "bench, ART, bf16": bench_through("art", "bf16"),
 }
-
-
-def random_images(count: int, size: int, classes: int, classifier: Classifier) -> ImageSet:
-    """Noise images labelled as ``classifier`` sees them, so that all are attacked by everyone."""
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 3, size, size)).astype(np.uint8)
-    with torch.inference_mode():
-        labels = classifier(torch.from_numpy(pixels / np.float32(255)).to(classifier.device)).argmax(1).cpu().numpy()
-    return ImageSet(pixels, labels, tuple(f"noise/{i}" for i in range(count)), tuple(map(str, range(classes))))

@@ -1,0 +1,36 @@
+"""The precision in which adversarials are crafted. They are judged in float32, whatever it is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from adapters.spec import Precision
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """The context of a forward pass: bfloat16 where ``precision`` is bf16, else as it is."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def multiplying(precision: Precision) -> Iterator[None]:
+    """The context of both passes: a GPU rounds to TF32 only if ``precision`` says so (torch lets convolutions by default)."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def unavailable(precision: Precision, device: str) -> str | None:
+    """Why nothing can be crafted in ``precision`` on ``device``; None if it can."""
+    if precision != "tf32":
+        return None
+    if not device.startswith("cuda"):
+        return f"tf32 is a mode of NVIDIA GPUs, and this run is on the {device}"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "this GPU has no tf32: it needs compute capability 8.0"
+    return None
