@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import art.attacks.evasion as art
@@ -211,6 +212,23 @@ def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None
     with pytest.raises(ValueError, match="probabilities"):
         art.SimBA(estimator(Scaled(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
     art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
+
+
+@pytest.mark.slow
+def test_art_brendel_bethge_mixes_up_a_batch(linear: Classifier, samples: ImageSet) -> None:
+    """Why Foolbox alone carries it out: ART's search for the boundary asks whether all samples of the batch are adversarial."""
+    pair = np.array([0, int(np.flatnonzero(samples.labels[:48] == samples.labels[0])[-1])])
+    x, y = samples.x[pair], samples.labels[pair]
+    other = samples.x[[int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in y]]
+
+    def attack(chosen: slice) -> Any:
+        bethge = art.BrendelBethgeAttack(estimator(linear), norm=2, steps=1, binary_search_steps=10, batch_size=2)
+        bethge._optimizer = SimpleNamespace(solve=lambda _, x, *__: np.zeros_like(x))  # the search alone
+        found = bethge.generate(x[chosen], y[chosen], starting_points=other[chosen].copy())
+        return np.linalg.norm((found - x[chosen]).reshape(len(found), -1), axis=1)
+
+    together, alone = attack(slice(0, 2)), np.concatenate([attack(slice(0, 1)), attack(slice(1, 2))])
+    assert (together > 1.05 * alone).any()
 
 
 def test_rebound_patches_nothing() -> None:

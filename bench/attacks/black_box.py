@@ -69,7 +69,10 @@ class Square(Attack):
 
 
 class SimBa(Attack):
-    """One pixel or frequency at a time, kept if the class's probability falls (Guo et al. 2019). Sees scores."""
+    """One pixel or frequency at a time, kept if the class's probability falls (Guo et al. 2019). Sees scores.
+
+    It goes on in whole steps until the first adversarial: how near that is depends on ``step_size``.
+    """
 
     attack: Literal["simba"]
     norm: Literal["l2"] = "l2"
