@@ -154,15 +154,21 @@ def test_foolbox_newtonfool_divides_by_zero(linear: Classifier, samples: ImageSe
     assert torch.isnan(fb.NewtonFoolAttack(steps=2, stepsize=0.01).run(model, x, Misclassification(y))).any()
 
 
-def test_art_draws_starts_by_position(linear: Classifier, samples: ImageSet) -> None:
-    x, y = samples.x[:2], samples.labels[:2]
+@pytest.mark.parametrize(
+    ("stock", "how"),
+    [
+        (art.ProjectedGradientDescent, {"num_random_init": 1}),
+        (art.AutoProjectedGradientDescent, {"nb_random_init": 1}),
+    ],
+)
+def test_art_draws_starts_by_position(stock: Any, how: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
+    sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:2]
+    x, y = samples.x[sturdy], samples.labels[sturdy]
 
     def attack(x: Any, y: Any) -> Any:
         np.random.seed(0)  # noqa: NPY002
-        pgd = art.ProjectedGradientDescent(
-            estimator(linear), eps=0.1, eps_step=0.001, max_iter=1, num_random_init=1, verbose=False
-        )
-        return pgd.generate(x, y)
+        found = stock(estimator(linear), eps=0.1, eps_step=0.001, max_iter=1, verbose=False, **how)
+        return found.generate(x, y)
 
     assert not np.allclose(attack(x, y)[1], attack(x[1:], y[1:])[0])
 
@@ -205,6 +211,24 @@ def test_art_geoda_needs_what_numpy_dropped_and_ours_writes_nothing(
     attack.start = samples.x[[int(np.flatnonzero(samples.labels[:48] != samples.labels[0])[0])]]
     attack.generate(samples.x[:1], samples.labels[:1])
     assert not list(tmp_path.iterdir())
+
+
+def test_art_geoda_looks_for_a_start_without_end(linear: Classifier, samples: ImageSet) -> None:
+    class EnoughError(Exception):
+        pass
+
+    attack = art.GeoDA(estimator(Scaled(linear)), max_iter=300, sub_dim=2, verbose=False)
+    attack.clip_min, attack.clip_max = 0.0, 1.0
+    asked = iter(range(1000))
+
+    def never(*_: Any) -> bool:
+        if next(asked, None) is None:
+            raise EnoughError
+        return False
+
+    attack._is_adversarial = never
+    with pytest.raises(EnoughError):
+        attack._find_random_adversarial(samples.x[:1], samples.labels[:1])
 
 
 def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None:

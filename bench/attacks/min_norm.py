@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.attacks.attack import Attack, Count, Positive
-
-NonNegative = Annotated[float, Field(ge=0)]
+from bench.attacks.attack import Attack, Count, NonNegative, Positive
 
 
 class DeepFool(Attack):
