@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.attacks import stages
+from bench.attacks.libraries import make_craft as real
 from bench.attacks.question import Question
 from bench.cli import main
 from bench.errors import Exit
@@ -51,8 +52,6 @@ def test_only_the_cell_that_fails_is_an_error_cell(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real: Any = vars(stages)["make_craft"]
-
     def make(spec: Any, library: Any, *rest: Any) -> Any:
         craft = real(spec, library, *rest)
 

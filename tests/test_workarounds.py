@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import art.attacks.evasion as art
@@ -153,15 +154,21 @@ def test_foolbox_newtonfool_divides_by_zero(linear: Classifier, samples: ImageSe
     assert torch.isnan(fb.NewtonFoolAttack(steps=2, stepsize=0.01).run(model, x, Misclassification(y))).any()
 
 
-def test_art_draws_starts_by_position(linear: Classifier, samples: ImageSet) -> None:
-    x, y = samples.x[:2], samples.labels[:2]
+@pytest.mark.parametrize(
+    ("stock", "how"),
+    [
+        (art.ProjectedGradientDescent, {"num_random_init": 1}),
+        (art.AutoProjectedGradientDescent, {"nb_random_init": 1}),
+    ],
+)
+def test_art_draws_starts_by_position(stock: Any, how: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
+    sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:2]
+    x, y = samples.x[sturdy], samples.labels[sturdy]
 
     def attack(x: Any, y: Any) -> Any:
         np.random.seed(0)  # noqa: NPY002
-        pgd = art.ProjectedGradientDescent(
-            estimator(linear), eps=0.1, eps_step=0.001, max_iter=1, num_random_init=1, verbose=False
-        )
-        return pgd.generate(x, y)
+        found = stock(estimator(linear), eps=0.1, eps_step=0.001, max_iter=1, verbose=False, **how)
+        return found.generate(x, y)
 
     assert not np.allclose(attack(x, y)[1], attack(x[1:], y[1:])[0])
 
@@ -206,11 +213,46 @@ def test_art_geoda_needs_what_numpy_dropped_and_ours_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_art_geoda_looks_for_a_start_without_end(linear: Classifier, samples: ImageSet) -> None:
+    class EnoughError(Exception):
+        pass
+
+    attack = art.GeoDA(estimator(Scaled(linear)), max_iter=300, sub_dim=2, verbose=False)
+    attack.clip_min, attack.clip_max = 0.0, 1.0
+    asked = iter(range(1000))
+
+    def never(*_: Any) -> bool:
+        if next(asked, None) is None:
+            raise EnoughError
+        return False
+
+    attack._is_adversarial = never
+    with pytest.raises(EnoughError):
+        attack._find_random_adversarial(samples.x[:1], samples.labels[:1])
+
+
 def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None:
     y = np.eye(2, dtype=np.float32)[samples.labels[:1]]
     with pytest.raises(ValueError, match="probabilities"):
         art.SimBA(estimator(Scaled(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
     art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
+
+
+@pytest.mark.slow
+def test_art_brendel_bethge_mixes_up_a_batch(linear: Classifier, samples: ImageSet) -> None:
+    """Why Foolbox alone carries it out: ART's search for the boundary asks whether all samples of the batch are adversarial."""
+    pair = np.array([0, int(np.flatnonzero(samples.labels[:48] == samples.labels[0])[-1])])
+    x, y = samples.x[pair], samples.labels[pair]
+    other = samples.x[[int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in y]]
+
+    def attack(chosen: slice) -> Any:
+        bethge = art.BrendelBethgeAttack(estimator(linear), norm=2, steps=1, binary_search_steps=10, batch_size=2)
+        bethge._optimizer = SimpleNamespace(solve=lambda _, x, *__: np.zeros_like(x))  # the search alone
+        found = bethge.generate(x[chosen], y[chosen], starting_points=other[chosen].copy())
+        return np.linalg.norm((found - x[chosen]).reshape(len(found), -1), axis=1)
+
+    together, alone = attack(slice(0, 2)), np.concatenate([attack(slice(0, 1)), attack(slice(1, 2))])
+    assert (together > 1.05 * alone).any()
 
 
 def test_rebound_patches_nothing() -> None:

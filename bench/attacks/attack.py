@@ -15,6 +15,8 @@ Norm = Literal["linf", "l2", "l1", "l0", "spatial"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Repeats = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Attack(Strict):
@@ -45,7 +47,7 @@ class Restarts(Attack):
     """
 
     targeted: bool = False
-    restarts: Annotated[int, Field(ge=1, le=1000)] = 1
+    restarts: Repeats = 1
 
 
 class RandomStart(Restarts):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.attacks.attack import Attack, Count, Positive, Share
+from bench.attacks.attack import Attack, Count, NonNegative, Positive, Repeats, Share
 
 
 class Boundary(Attack):
@@ -49,7 +49,7 @@ class Zoo(Attack):
     steps: Count = 40
     binary_search_steps: Count = 2
     step_size: Positive = 0.1
-    confidence: Annotated[float, Field(ge=0)] = 0.0
+    confidence: NonNegative = 0.0
     initial_const: Positive = 1.0
     difference: Positive = 0.001
     coordinates: Count = 128
@@ -62,14 +62,17 @@ class Square(Attack):
     norm: Literal["linf", "l2"] = "linf"
     steps: Count = 500
     p_init: Share = 0.8
-    restarts: Annotated[int, Field(ge=1, le=1000)] = 1
+    restarts: Repeats = 1
 
     def _details(self) -> tuple[str, ...]:
         return (str(self.steps),)
 
 
 class SimBa(Attack):
-    """One pixel or frequency at a time, kept if the class's probability falls (Guo et al. 2019). Sees scores."""
+    """One pixel or frequency at a time, kept if the class's probability falls (Guo et al. 2019). Sees scores.
+
+    It goes on in whole steps until the first adversarial: how near that is depends on ``step_size``.
+    """
 
     attack: Literal["simba"]
     norm: Literal["l2"] = "l2"

@@ -92,9 +92,9 @@ CONTRACTS: dict[str, Contract] = {
         f"fmn/{norm}": _minimum(FOOLBOX, "single", norm, STEP, "Pintor et al. 2021")
         for norm in ("linf", "l2", "l1", "l0")
     },
-    "newtonfool/l2": _minimum(ART, "single", "l2", STEP, "Jang et al. 2017; Foolbox's divides by zero"),
+    "newtonfool/l2": _minimum(ART, "single", "l2", STEP, "Jang et al. 2017; Foolbox's squares its norms and divides by zero"),
     **{
-        f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP, "Brendel et al. 2019")
+        f"brendel-bethge/{norm}": _minimum(FOOLBOX, "single", norm, STEP, "Brendel et al. 2019; ART's mixes up a batch")
         for norm in ("linf", "l2", "l1", "l0")
     },
     "boundary/l2": Contract(LIBRARIES, "related", "decision", "minimum-norm", ("l2",), "1 query a step", "Brendel et al. 2018"),

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.attacks.attack import Attack, Count, Positive
-
-NonNegative = Annotated[float, Field(ge=0)]
+from bench.attacks.attack import Attack, Count, NonNegative, Positive
 
 
 class DeepFool(Attack):
@@ -70,7 +68,10 @@ class Fmn(Attack):
 
 
 class NewtonFool(Attack):
-    """Newton steps that lower the probability of the class (Jang et al. 2017)."""
+    """Newton steps that lower the probability of the class (Jang et al. 2017).
+
+    They stop where it is as likely as chance: between two classes, on the boundary and not behind it.
+    """
 
     attack: Literal["newtonfool"]
     norm: Literal["l2"] = "l2"

@@ -41,6 +41,9 @@ from bench.attacks.workarounds.foolbox import (
     quiet_root_logger,
 )
 
+HOPSKIPJUMP_THRESHOLD = 0.01
+"""ART's, where its binary search ends: times 1/sqrt(d) in l2 and 1/d in linf. Foolbox's gamma is d times as large."""
+
 
 class GradientMemory:
     """The gradient at the last image: one-step attacks ask for the same one at every eps."""
@@ -226,10 +229,11 @@ def _(spec: Boundary, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: HopSkipJump, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: HopSkipJump, question: Question, _memory: GradientMemory) -> Any:
+    gamma = HOPSKIPJUMP_THRESHOLD * question.x[0].numel()
     return fb.HopSkipJumpAttack(
         init_attack=None, steps=spec.steps, initial_gradient_eval_steps=spec.initial_evaluations,
-        max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=1.0, tensorboard=False,
+        max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=gamma, tensorboard=False,
         constraint=spec.norm,
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """How strong ``strong`` is: its robust accuracy beside that of the original AutoAttack, on the same models and samples.
 
 ``python -m tests.benchmarks.strength`` (``tox -e strength``) exits 1 where ours lies more than half a point above. The models
-are a normally and an adversarially trained ResNet18 on the digits; each meets the eps at which about half withstand PGD-20, so
-that the comparison can fail.
+are a normally and an adversarially trained ResNet18 on the digits, each at an eps that few enough withstand for the comparison
+to fail.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from bench.runner import make_target, run_unit
 T = TypeVar("T")
 BAR = 0.5
 """By how many points ours may lie above AutoAttack's."""
+OPEN = 40
 GRIDS = {"linf": [Fraction(n, 255) for n in range(2, 129, 2)], "l2": [Fraction(n, 4) for n in range(1, 65)]}
 TRAINING_EPS = 0.1
 """Of the adversarial training, linf: digits of 8 x 8 pixels scaled up to 32 x 32 are hard to change."""
@@ -115,12 +116,12 @@ def autoattack(classifier: Classifier, samples: ImageSet, eps: Fraction, norm: s
 
 
 def open_eps(classifier: Classifier, samples: ImageSet, norm: str) -> tuple[Fraction, float]:
-    """The smallest eps of the grid at which at most half of the samples withstand PGD-20, and how many do, in percent."""
+    """The smallest eps of the grid at which at most OPEN percent withstand PGD-20, and how many do, in percent."""
     attack = Pgd.model_validate({"attack": "pgd", "norm": norm, "steps": 20})
     low, high = 0, len(GRIDS[norm]) - 1
     while low < high:
         middle = (low + high) // 2
-        if robust(ours(attack, classifier, samples, GRIDS[norm][middle])) <= 50:
+        if robust(ours(attack, classifier, samples, GRIDS[norm][middle])) <= OPEN:
             high = middle
         else:
             low = middle + 1
@@ -144,7 +145,7 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 def main() -> None:
     """Compare on both models and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200, help="number of samples")
+    parser.add_argument("--count", type=int, default=100, help="number of samples")
     parser.add_argument("--norm", choices=list(GRIDS), default="linf")
     options = parser.parse_args()
     samples = digits("test", options.count)
