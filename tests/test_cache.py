@@ -25,6 +25,8 @@ from adapters.peft_folder import CONFIG_FILE, load_adapter
 from adapters.resume import read_state, write_state
 from adapters.weights import read_weights
 from adapters.zoo import CARD, Card, Zoo
+from bench.cli import main
+from bench.errors import Exit
 
 if TYPE_CHECKING:
     from adapters.zoo import Recipe
@@ -202,6 +204,19 @@ def test_a_disk_that_cannot_be_written_is_named_and_nothing_is_left(
     assert caught.value.filename == str(tmp_path / "models" / "k")
     assert list((tmp_path / "models").iterdir()) == []
     assert not is_sound(tmp_path / "models" / "k")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_the_command_line_names_what_cannot_be_written(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "/cache/models/k")
+
+    monkeypatch.setattr("adapters.zoo.Zoo.ensure", fail)
+    assert main(["run", "fgsm_pgd", "--results", str(tmp_path), "--device", "cpu"]) == Exit.INCOMPLETE
+    said = capsys.readouterr().err
+    assert f"bench: /cache/models/k: cannot be written: {os.strerror(number)}; what is stored stays" in said
 
 
 def test_safetensors_words_for_a_full_disk_are_understood(tmp_path: Path) -> None:

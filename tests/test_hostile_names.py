@@ -63,7 +63,7 @@ class Shop:
         self.first, self.second = sorted(file.parent for file in self.results.rglob("run.json"))
         for run in (self.first, self.second):
             data = json.loads((run / "run.json").read_text())
-            data["suite_name"] = name if Path(name).name == name else "scene"
+            data["suite_name"] = name if Path(name).name == name and "\0" not in name else "scene"
             data["suite"]["description"] = name
             for entry in data["models"] + data["cells"] + data["suite"]["models"]:
                 for field in ("model", "attack", "error", "name"):
