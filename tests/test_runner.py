@@ -12,7 +12,7 @@ from adapters.images import ImageSet
 from bench.attacks.spec import Attack, Fgsm, Pgd
 from bench.plan import Cell, Unit
 from bench.records import Records
-from bench.runner import AttackError, check, make_target, measure, run_unit
+from bench.runner import AttackError, check_box, check_budget, make_target, measure, run_unit
 from tests.linear import WEIGHT, margins
 
 GRID = [Fraction(n, 255) for n in (1, 2, 4, 8, 16, 32)]
@@ -88,13 +88,18 @@ def test_pgd_spends_one_pass_a_step(library: Library, linear: Classifier, sample
     assert (result.forwards, result.backwards) == (48 * 10 * len(GRID), 48 * 10 * len(GRID))
 
 
+def _check(x: torch.Tensor, adversarial: torch.Tensor, eps: float) -> None:
+    check_box(adversarial)
+    check_budget(measure(x, adversarial)["linf"], eps)
+
+
 def test_check_refuses_what_must_not_count() -> None:
     x = torch.full((1, 3, 2, 2), 0.5)
-    check(x + 0.1, measure(x, x + 0.1)["linf"], 0.1)
-    check(x, np.array([9.000005], dtype=np.float32), 9.0)  # float32 rounding grows with the distance
+    _check(x, x + 0.1, 0.1)
+    check_budget(np.array([9.000005], dtype=np.float32), 9.0)  # float32 rounding grows with the distance
     for bad, reason in ((x + 0.2, "left its budget"), (x * torch.nan, "not finite"), (x + 0.6, "left the box")):
         with pytest.raises(AttackError, match=reason):
-            check(bad, measure(x, bad)["linf"], 0.1)
+            _check(x, bad, 0.1)
 
 
 def test_distances_are_those_of_numpy() -> None:

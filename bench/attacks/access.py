@@ -86,11 +86,15 @@ class BlackBoxAccess(CountedAccess):
 
 
 def distance(x: Tensor, adversarial: Tensor, norm: str) -> Tensor:
-    """Distances in ``norm`` on the [0, 1] scale, N; l0 counts pixels (positions changed in any channel).
+    """Distances in ``norm`` on the [0, 1] scale, N; l0 counts pixels (positions changed in any channel)."""
+    return size((adversarial - x).abs(), norm)
+
+
+def size(change: Tensor, norm: str) -> Tensor:
+    """The ``norm`` of each of the magnitudes ``change`` (N x C x H x W), N.
 
     Geometric attacks have no distance: theirs is 0, within every budget, and what bounds them is their parameters.
     """
-    change = (adversarial - x).abs()
     flat = change.flatten(1)
     if norm == "linf":
         return flat.amax(1)
