@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.markup import escape
@@ -47,14 +47,17 @@ def _difference(d: PairedDifference | SeedDifference, positive: str, negative: s
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
 
 
-def differences(card: Scorecard) -> Iterator[Text]:
+def differences(card: Scorecard) -> Iterator[Table | Text]:
     """The sentences with a line on how they were tested."""
     lines = list(sentences(card))
     if not lines:
         return
     yield Text("differences, paired by sample", style="italic")
-    yield from (Text(f" {line}") for line in lines)
-    yield Text(f" {method(card)}", style="dim")
+    table = Table.grid(padding=(0, 1))
+    for line in lines:
+        table.add_row("•", Text(line))
+    yield table
+    yield Text(method(card), style="dim")
 
 
 def method(card: Scorecard) -> str:
@@ -73,23 +76,33 @@ def method(card: Scorecard) -> str:
 
 @dataclass(frozen=True)
 class Flag:
-    """What one check flagged of one attack on one model: on how many cells, and what it first said."""
+    """What one check flagged of one model: under which attacks, on how many cells, and what it first said."""
 
     check: str
     grade: Grade
-    where: str
+    model: str
+    attacks: tuple[str, ...]
     cells: int
     detail: str
 
+    @property
+    def where(self) -> str:
+        """The model and the attacks."""
+        return f"{self.model} {', '.join(self.attacks)}"
+
 
 def flags(card: Scorecard) -> list[Flag]:
-    """Every warning and failure of the trust checks, the cells of one attack together."""
-    found: dict[tuple[str, Grade, str], list[str]] = defaultdict(list)
+    """Every warning and failure of the trust checks: the cells of one attack together, and attacks with the same finding."""
+    by_attack: dict[tuple[str, Grade, str, str], list[str]] = defaultdict(list)
     for cell in card.cells:
         for f in cell.trust.findings if cell.trust else ():
             if f.grade in ("warn", "fail"):
-                found[f.check, f.grade, _where(cell)].append(f.detail)
-    return [Flag(*about, len(details), details[0]) for about, details in found.items()]
+                by_attack[f.check, f.grade, _model(cell), cell.entry.attack].append(f.detail)
+    found: dict[tuple[str, Grade, str, str], Flag] = {}
+    for (check, grade, model, attack), details in by_attack.items():
+        same = found.get((check, grade, model, details[0]), Flag(check, grade, model, (), 0, details[0]))
+        found[check, grade, model, details[0]] = replace(same, attacks=(*same.attacks, attack), cells=same.cells + len(details))
+    return list(found.values())
 
 
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
@@ -114,15 +127,15 @@ def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
 def _flagged(flagged: Sequence[Flag]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
-        table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold", no_wrap=name == "check")
     for f in flagged:
         table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
     return table
 
 
-def _where(cell: CellScore) -> str:
+def _model(cell: CellScore) -> str:
     e = cell.entry
-    return f"{e.model}{f' #{e.seed}' if e.seed else ''} {e.attack}"
+    return f"{e.model} #{e.seed}" if e.seed else e.model
 
 
 def seeds_table(seeds: Sequence[SeedScore]) -> Table:

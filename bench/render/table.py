@@ -25,7 +25,8 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     wide = max(1, (width - 24) // (max(14, min(longest, 30)) + 2))
     attacks = [_attacks(card, part, seeds) for part in _chunks(card.models, wide)]
     over_seeds = [seeds_table(card.seeds)] if card.seeds else []
-    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, _crosschecks(card), *_disagreements(card)]
+    tables: list[RenderableType] = [_models(card, seeds), *over_seeds, *attacks, *_distances(card, seeds)]
+    tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
@@ -83,6 +84,20 @@ def _rate(score: AttackScore | None, *, run: bool) -> str | Text:
     if score is not None:
         return percent(score.asr, score.trust)
     return Text("error", style="red") if run else NONE
+
+
+def _distances(card: Scorecard, seeds: bool) -> Iterator[Table]:
+    """How far the minimum-norm attacks had to go."""
+    curves = [c for c in card.curves if c.budget == "minimum-norm"]
+    if not curves:
+        return
+    table = Table(title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("attack", "library", "model", "norm", "median\ndistance", "area under\nthe curve"):
+        table.add_column(name, justify="right" if "\n" in name else "left", overflow="fold")
+    for c in curves:
+        model = f"{c.model} #{c.seed}" if seeds else c.model
+        table.add_row(escape(c.attack), c.library, escape(model), c.norm, number(c.curve.median), number(c.curve.area))
+    yield table
 
 
 def _crosschecks(card: Scorecard) -> Table:
