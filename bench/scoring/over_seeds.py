@@ -87,11 +87,19 @@ def _compare(first: str, second: str, where: Where, pairs: Sequence[tuple[Outcom
 
 def _difference(signs: Signs) -> SeedDifference:
     """From the seeds x N table of first - second: -1, 0 or 1."""
-    found = over_seeds(signs)
+    (seeds, n), found = signs.shape, over_seeds(signs)
     return SeedDifference(
-        *signs.shape, found.mean, found.spread, found.error, max(found.low, -1.0), min(found.high, 1.0), found.p_value,
-        found.p_value, detectable_over_seeds(found.error, len(signs), ALPHA),
-    )  # fmt: skip
+        seeds=seeds,
+        n=n,
+        difference=found.mean,
+        spread=found.spread,
+        error=found.error,
+        low=max(found.low, -1.0),
+        high=min(found.high, 1.0),
+        p_value=found.p_value,
+        p_adjusted=found.p_value,
+        detectable=detectable_over_seeds(found.error, seeds, ALPHA),
+    )
 
 
 def _over_family(family: Sequence[SeedDifference]) -> list[SeedDifference]:

@@ -66,7 +66,7 @@ class Unruly(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network, self.dropout = copy.deepcopy(network), nn.Dropout(0.3)
-        self.network.fc = nn.Sequential(self.dropout, self.network.fc)
+        self.network.fc = nn.Sequential(self.dropout, self.network.get_submodule("fc"))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.network(x)
