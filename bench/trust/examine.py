@@ -33,7 +33,7 @@ class Subject:
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     """Everything that is measured of ``subject`` and the attacks in ``effort.light``."""
     unit = next(iter(effort.light))
-    found = _guarded("probes", partial(probe_model, subject.raw, subject.target))
+    found = _guarded("probes", partial(probe_model, subject.raw, subject.target, effort.probed))
     budgets = {u.attack.norm: _eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
     for norm, eps in budgets.items() if effort.heavy else ():
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.heavy, DRAWS))
