@@ -48,7 +48,7 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
     total = sum(costs.values())
     draws = DRAWS * len({unit.attack.norm for unit in costs})
     probed = max(_affordable(PROBES_SHARE * total, PROBE, MOST_PROBED), FEWEST_PROBED)
-    return Effort(light, _affordable(HEAVY_SHARE * total, draws + INNER, MOST_HEAVY), probed)
+    return Effort(light, _affordable(HEAVY_SHARE * total, draws + INNER, MOST_HEAVY), probed=probed)
 
 
 def _one_library_each(units: list[Unit]) -> list[Unit]:
