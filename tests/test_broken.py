@@ -32,7 +32,7 @@ UNITS = [
 
 
 def examined(model: Classifier) -> list[Evidence]:
-    effort = Effort(dict.fromkeys(UNITS, 24), 3)
+    effort = Effort(dict.fromkeys(UNITS, 24), 3, 3)
     return examine(Subject(model, make_target(model, shapes(), 128), HEADLINE), effort)
 
 
@@ -109,7 +109,7 @@ def test_the_default_suite_s_model_is_flagged_only_behind_a_broken_defence(
     model = Classifier(defended, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=honest.num_classes).eval()
     units = [Unit("baseline", 0, a, "foolbox", tuple(Cell(e, str(e)) for e in job.suite.eps)) for a in job.suite.attacks]
     target = make_target(model, job.samples, job.suite.batch_size)
-    found = examine(Subject(model, target, job.suite.headline), Effort(dict.fromkeys(units, 16), 2))
+    found = examine(Subject(model, target, job.suite.headline), Effort(dict.fromkeys(units, 16), 2, 2))
     flagged = [f for f in judge_evidence(found) if f.grade != "pass"]
     if name is None:
         assert not flagged

@@ -164,11 +164,21 @@ def test_fast_effort_stays_within_its_share() -> None:
     fast = plan_effort("fast", costs, attacked=160)
     assert list(fast.light) == [FGSM, PGD]
     assert fast.light[PGD] * 4 * 30 <= 0.025 * 2 * 160 * 30
-    assert (fast.heavy, fast.probed) == (0, 7)
+    assert (fast.noise, fast.planted, fast.probed) == (0, 0, 7)
     assert fast.probed * PROBE <= 0.03 * sum(costs.values())
     full = plan_effort("full", costs, attacked=160)
     assert len(full.light) == 3
-    assert full.heavy > 0
+    assert min(full.noise, full.planted) > 0
+
+
+def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
+    """As its least accurate model costs: 117 samples, 6 eps, FGSM with 1 gradient for all and PGD with 10 a step."""
+    fgsm, pgd = (replace(unit, cells=PGD.cells * 6) for unit in (FGSM, PGD))
+    costs = {fgsm: 3 * 117, replace(fgsm, library="art"): 3 * 117, pgd: 180 * 117, replace(pgd, library="art"): 180 * 117}
+    effort = plan_effort("fast", costs, attacked=117)
+    assert effort.noise >= 1
+    assert effort.planted >= 2
+    assert effort.probed == 16
 
 
 def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSet) -> tuple[OpenRun, list[str]]:
