@@ -52,8 +52,8 @@ class Checks:
     def _examine(self, units: list[Unit], key: str) -> None:
         from bench.trust.examine import Subject, examine
 
+        (loaded,) = self._models.load((units[0].model, units[0].seed))  # as a rule, the attacks have just left it there
         started = time.perf_counter()
-        (loaded,) = self._models.load((units[0].model, units[0].seed))
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
         effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
         found = examine(Subject(loaded.raw, loaded.target, self._job.suite.headline), effort)
