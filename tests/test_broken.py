@@ -8,17 +8,20 @@ import pytest
 import torch
 
 from adapters.classifier import Classifier
+from adapters.zoo import Zoo
 from bench.attacks.spec import Fgsm, Pgd
 from bench.evidence import Evidence
+from bench.job import Job, default_cache, make_job
 from bench.plan import Cell, Unit
 from bench.runner import Target, make_target, run_unit
 from bench.scoring.metrics import metrics
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.trust import CellTrust, cell_trust, judge_evidence
 from bench.store import CellEntry
+from bench.suite import find_suite, load_suite
 from bench.trust.effort import Effort
 from bench.trust.examine import Subject, examine
-from tests.broken.zoo import DEFENCES, FLAGGED_BY, Network, classifier, shapes, trained
+from tests.broken.zoo import DEFENCES, FLAGGED_BY, Network, Unruly, classifier, shapes, trained
 
 HEADLINE = Fraction(12, 255)
 GRID = tuple(Cell(Fraction(n, 255), str(n)) for n in (4, 12))
@@ -29,7 +32,7 @@ UNITS = [
 
 
 def examined(model: Classifier) -> list[Evidence]:
-    effort = Effort(dict.fromkeys(UNITS, 24), 3)
+    effort = Effort(dict.fromkeys(UNITS, 24), 3, 3)
     return examine(Subject(model, make_target(model, shapes(), 128), HEADLINE), effort)
 
 
@@ -81,3 +84,34 @@ def test_every_broken_defence_is_flagged_by_the_right_check(name: str, network: 
 def test_no_honest_network_is_flagged(seed: int) -> None:
     for cell, trust in graded(classifier(trained(seed))).items():
         assert trust.grade == "pass", (cell, [f for f in trust.findings if f.grade != "pass"])
+
+
+@pytest.fixture(scope="module")
+def default() -> tuple[Job, Classifier]:
+    """The default suite and its baseline, a ResNet18; trained here if it is not in the cache."""
+    job = make_job(load_suite(find_suite("fgsm_pgd")))
+    zoo = Zoo(default_cache(), lambda _: lambda *_: None, "cpu")
+    recipe = job.recipes["baseline", 0]
+    zoo.ensure(recipe)
+    return job, zoo.load(recipe)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [None, *DEFENCES])
+def test_the_default_suite_s_model_is_flagged_only_behind_a_broken_defence(
+    name: str | None, default: tuple[Job, Classifier]
+) -> None:
+    job, honest = default
+    network = honest.network.eval().requires_grad_(False)
+    defences = {**DEFENCES, "dropout left on": Unruly}
+    torch.manual_seed(0)
+    defended = defences[name](network) if name else network  # type: ignore[arg-type]
+    model = Classifier(defended, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=honest.num_classes).eval()
+    units = [Unit("baseline", 0, a, "foolbox", tuple(Cell(e, str(e)) for e in job.suite.eps)) for a in job.suite.attacks]
+    target = make_target(model, job.samples, 64)
+    found = examine(Subject(model, target, job.suite.headline), Effort(dict.fromkeys(units, 16), 2, 2))
+    flagged = [f for f in judge_evidence(found) if f.grade != "pass"]
+    if name is None:
+        assert not flagged
+    else:
+        assert FLAGGED_BY[name] in [f.check for f in flagged if f.grade == "fail"]

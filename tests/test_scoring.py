@@ -4,6 +4,8 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,14 @@ from rich.console import Console
 from bench import render
 from bench.evidence import Evidence
 from bench.records import Records
-from bench.render.footer import sentences
+from bench.render.footer import flags, sentences
 from bench.scoring.crosscheck import judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
 from bench.scoring.scorecard import Scorecard, score
 from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, RunHeader, StoredRun, open_run
+from tests.test_gate import rewrite
 
 N = 200
 SAMPLE = np.arange(N)
@@ -151,6 +154,28 @@ def test_curves_by_hand() -> None:
     assert free.robust == (0.75, 0.5, 0.25)
     assert free.area == pytest.approx((0.5 + 1.5 + 2 + 0) / 4 / 2)
     assert free.median == 1.5
+
+
+def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path: Path) -> None:
+    """Half of the samples are broken nearer than the largest eps; some of the others farther away, some never."""
+    distance = np.where(SAMPLE < 150, (SAMPLE + 1) / 100, np.inf).astype(np.float32)
+    cells = {}
+    for eps in ("1/2", "1"):
+        broken = distance <= float(Fraction(eps))
+        cells["a", 0, "art", eps] = replace(records(0, broken, 0.25), distance=distance)
+    run = store(tmp_path, cells)
+    rewrite(run.path / "run.json", cells=[{**vars(c), "budget": "minimum-norm"} for c in run.header.cells])
+    card = score(StoredRun(run.path))
+    (curve,) = card.curves
+    assert curve.curve.robust == (1.0, *(c.metrics.robust_accuracy.value for c in card.cells if c.metrics))
+    assert curve.curve.median == pytest.approx(1.005), "half way between the 100th and the 101st, both beyond the largest eps"
+    assert curve.curve.area == pytest.approx((sum(range(1, 101)) / 100 + 100) / N)
+    assert "1.005" in shown(card, 80)
+
+
+def test_attacks_with_the_same_finding_are_flagged_together(tmp_path: Path) -> None:
+    (flag,) = [f for f in flags(three_models(tmp_path, [seen("gradients", 1.0)])) if f.check == "gradients"]
+    assert (flag.grade, flag.where, flag.cells, flag.detail) == ("fail", "base pgd-10", 2, "what was seen")
 
 
 def seen(check: str, value: float, **about: str) -> Evidence:

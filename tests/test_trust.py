@@ -22,7 +22,7 @@ from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, op
 from bench.suite import find_suite, load_suite
 from bench.trust.binarisation import ETA, _inside, make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
-from bench.trust.effort import INNER, plan_effort
+from bench.trust.effort import INNER, PROBE, plan_effort
 from bench.trust.gather import Checks
 from bench.trust.noise import noise, perturbed
 from bench.trust.probes import margin, probe_model
@@ -84,7 +84,7 @@ def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples
 
     other = Classifier(Constant(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
     target = make_target(linear, samples, 64)
-    wrappers = {e.check: e.value for e in probe_model(other, target)}["wrappers"]
+    wrappers = {e.check: e.value for e in probe_model(other, target, 16)}["wrappers"]
     assert wrappers is not None
     assert wrappers > 0
     controls = {e.check: e for e in attack_controls(PGD, subset(target, 48), other, Fraction(32, 255))}
@@ -108,7 +108,7 @@ def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
     model = Classifier(adapted, mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
     labels = model(torch.from_numpy(samples.x)).argmax(1).numpy()
     target = make_target(model, replace(samples, labels=labels), 64)
-    assert {e.check: e.value for e in probe_model(model, target)}["adapter"] == 0.0
+    assert {e.check: e.value for e in probe_model(model, target, 16)}["adapter"] == 0.0
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", Fraction(12, 255)), ("l2", Fraction(1, 2)), ("l1", Fraction(5))])
@@ -142,9 +142,9 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
 
     jumpy = Classifier(Jumpy(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
     target = make_target(jumpy, replace(samples, labels=jumpy(torch.from_numpy(samples.x)).argmax(1).numpy()), 64)
-    grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target))}
+    grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target, 16))}
     assert grades["unstable-predictions"] == "fail"
-    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64)))}
+    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16))}
     assert honest["unstable-predictions"] == "pass"
 
 
@@ -164,10 +164,21 @@ def test_fast_effort_stays_within_its_share() -> None:
     fast = plan_effort("fast", costs, attacked=160)
     assert list(fast.light) == [FGSM, PGD]
     assert fast.light[PGD] * 4 * 30 <= 0.025 * 2 * 160 * 30
-    assert fast.heavy == 0
+    assert (fast.noise, fast.planted, fast.probed) == (0, 0, 7)
+    assert fast.probed * PROBE <= 0.03 * sum(costs.values())
     full = plan_effort("full", costs, attacked=160)
     assert len(full.light) == 3
-    assert full.heavy > 0
+    assert min(full.noise, full.planted) > 0
+
+
+def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
+    """As its least accurate model costs: 117 samples, 6 eps, FGSM with 1 gradient for all and PGD with 10 a step."""
+    fgsm, pgd = (replace(unit, cells=PGD.cells * 6) for unit in (FGSM, PGD))
+    costs = {fgsm: 3 * 117, replace(fgsm, library="art"): 3 * 117, pgd: 180 * 117, replace(pgd, library="art"): 180 * 117}
+    effort = plan_effort("fast", costs, attacked=117)
+    assert effort.noise >= 1
+    assert effort.planted >= 2
+    assert effort.probed == 16
 
 
 def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSet) -> tuple[OpenRun, list[str]]:

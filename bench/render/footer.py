@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rich import box
@@ -72,19 +72,22 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
 
 
-def differences(card: Scorecard) -> Iterator[Text]:
+def differences(card: Scorecard) -> Iterator[Table | Text]:
     """The sentences with a line on how they were tested; of many, only those that tell a model from the baseline."""
     said = list(sentences(card))
     if not said:
         return
     listed = said if len(said) <= LISTED else [s for s in said if s.shown and s.from_baseline]
     yield Text("differences, paired by sample", style="italic")
-    yield from (Text(f" {s.text}") for s in listed)
+    table = Table.grid(padding=(0, 1))
+    for sentence in listed:
+        table.add_row("•", Text(sentence.text))
+    yield table
     if len(listed) < len(said):
         others = sum(s.shown for s in said) - len(listed)
         unshown = sum(not s.shown for s in said)
-        yield Text(f" --format md adds the {unshown} comparisons that show no difference and {others} between other models.")
-    yield Text(f" {method(card)}", style="dim")
+        yield Text(f"--format md adds the {unshown} comparisons that show no difference and {others} between other models.")
+    yield Text(method(card), style="dim")
 
 
 def method(card: Scorecard) -> str:
@@ -104,23 +107,33 @@ def method(card: Scorecard) -> str:
 
 @dataclass(frozen=True)
 class Flag:
-    """What one check flagged of one attack on one model: on how many cells, and what it first said."""
+    """What one check flagged of one model: under which attacks, on how many cells, and what it first said."""
 
     check: str
     grade: Grade
-    where: str
+    model: str
+    attacks: tuple[str, ...]
     cells: int
     detail: str
 
+    @property
+    def where(self) -> str:
+        """The model and the attacks."""
+        return f"{self.model} {', '.join(self.attacks)}"
+
 
 def flags(card: Scorecard) -> list[Flag]:
-    """Every warning and failure of the trust checks, the cells of one attack together."""
-    found: dict[tuple[str, Grade, str], list[str]] = defaultdict(list)
+    """Every warning and failure of the trust checks: the cells of one attack together, and attacks with the same finding."""
+    by_attack: dict[tuple[str, Grade, str, str], list[str]] = defaultdict(list)
     for cell in card.cells:
         for f in cell.trust.findings if cell.trust else ():
             if f.grade in ("warn", "fail"):
-                found[f.check, f.grade, f"{cell.entry.model} {cell.entry.attack}"].append(f.detail)
-    return [Flag(*about, len(details), details[0]) for about, details in found.items()]
+                by_attack[f.check, f.grade, cell.entry.model, cell.entry.attack].append(f.detail)
+    found: dict[tuple[str, Grade, str, str], Flag] = {}
+    for (check, grade, model, attack), details in by_attack.items():
+        same = found.get((check, grade, model, details[0]), Flag(check, grade, model, (), 0, details[0]))
+        found[check, grade, model, details[0]] = replace(same, attacks=(*same.attacks, attack), cells=same.cells + len(details))
+    return list(found.values())
 
 
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
@@ -156,7 +169,7 @@ def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
 def _flagged(flagged: Sequence[Flag]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
-        table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold", no_wrap=name == "check")
     for f in flagged:
         table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
     return table

@@ -12,6 +12,7 @@ from bench.catalogue import Listing
 from bench.doctor import Finding
 from bench.preview import UnitPreview
 from bench.render.cells import NONE, percent
+from bench.render.footer import trust_summary
 from bench.render.words import in_short
 from bench.runs import RunSummary
 
@@ -80,7 +81,7 @@ def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
     for m in card.models:
         name = f"{m.model} #{m.seed}" if len({one.seed for one in card.models}) > 1 else m.model
         table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
-    return title, facts, table
+    return title, facts, table, Text(trust_summary(card)[0], style="dim")
 
 
 def _table(title: str) -> Table:

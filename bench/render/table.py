@@ -22,7 +22,8 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
-    tables: list[RenderableType] = [models, *attacks, *queries(card, width), _crosschecks(card), *_disagreements(card)]
+    tables: list[RenderableType] = [models, *attacks, *queries(card, width), *_distances(card)]
+    tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*parts)
 
@@ -116,6 +117,22 @@ def _one_attack(title: str, attack: str, grid: Sequence[str], rates: Rates) -> T
 def _rate(own: Mapping[tuple[str, str], str], attack: str, eps: str) -> Text:
     found = own.get((attack, eps), NONE)
     return Text(found, style="red" if found == ERROR else "")
+
+
+def _distances(card: Scorecard) -> Iterator[Table]:
+    """How far the minimum-norm attacks had to go."""
+    curves = [c for c in card.curves if c.budget == "minimum-norm"]
+    seeds = len({c.seed for c in curves}) > 1
+    if not curves:
+        return
+    table = Table(title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("attack", "library", "model", "norm", "median\ndistance", "area under\nthe curve"):
+        table.add_column(name, justify="right" if "\n" in name else "left", overflow="fold")
+    for c in curves:
+        table.add_row(
+            escape(c.attack), c.library, escape(title(c, seeds)), c.norm, number(c.curve.median), number(c.curve.area)
+        )
+    yield table
 
 
 def _crosschecks(card: Scorecard) -> Table:

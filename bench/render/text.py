@@ -111,10 +111,15 @@ def to_markdown(card: Scorecard) -> str:
         [str(m.rank or NONE), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
         for m in card.models
     ]
-    attacks = [[a.attack, a.eps, f"{a.model} #{a.seed}", percent(a.asr, a.trust)] for a in card.attacks]
+    found = {(a.model, a.seed, a.attack, a.eps): percent(a.asr, a.trust) for a in card.attacks}
+    attacks = [
+        [attack, eps, *(found.get((m.model, m.seed, attack, eps), NONE) for m in card.models)]
+        for attack, eps in dict.fromkeys((a.attack, a.eps) for a in card.attacks)
+    ]
+    rates = _table(["ASR % [95 %]", "eps", *(f"{m.model} #{m.seed}" for m in card.models)], attacks)
     said = [precision_line(card), *(sentence.text for sentence in sentences(card)), trust_summary(card)[0]]
     words = "\n".join(f"- {markdown(line)}" for line in said if line)
-    return f"{_table(head, models)}\n\n{_table(['attack', 'eps', 'model', 'ASR % [95 %]'], attacks)}\n\n{words}".rstrip()
+    return f"{_table(head, models)}\n\n{rates}\n\n{words}".rstrip()
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -41,7 +41,7 @@ def details(verdict: Verdict) -> Iterator[str]:
     """What is to be known beside the rows: how they were judged, what is missing or new, and why numbers moved."""
     yield _method(verdict)
     for cause, rows in verdict.causes.items():
-        yield f"why: {cause} [{rows} rows]"
+        yield f"why: {cause} [{rows} {'row' if rows == 1 else 'rows'}]"
     for cause in verdict.drifts:
         if cause not in verdict.causes:
             yield f"differs, with no change shown: {cause}"

@@ -71,13 +71,14 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class CurveScore:
-    """The security curve of one model under one attack through one library."""
+    """The security curve of one model under one attack through one library; ``budget`` is the contract's."""
 
     model: str
     seed: int
     attack: str
     library: str
     norm: str
+    budget: str
     curve: SecurityCurve
 
 
@@ -310,7 +311,8 @@ def _curves(run: StoredRun, cells: Iterable[CellEntry], done: dict[str, Scored])
             units[cell.model, cell.seed, cell.attack, cell.library].append(done[cell.key])
     for (model, seed, attack, library), found in units.items():
         grid = sorted(found, key=lambda c: c.eps)
-        yield CurveScore(model, seed, attack, library, grid[0].entry.norm, _curve(run, grid))
+        entry = grid[0].entry
+        yield CurveScore(model, seed, attack, library, entry.norm, entry.budget, _curve(run, grid))
 
 
 def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.executors.local import Models
     from bench.job import Job
 
-TRUST_VERSION = 3
+TRUST_VERSION = 4
 """Raised when our own code changes what evidence holds."""
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class Checks:
     def _examine(self, units: list[Unit], key: str) -> None:
         from bench.trust.examine import Subject, examine
 
+        (loaded,) = self._models.load((units[0].model, units[0].seed))  # as a rule, the attacks have just left it there
         started = time.perf_counter()
-        (loaded,) = self._models.load((units[0].model, units[0].seed))
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
         effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
         found = examine(Subject(loaded.raw, loaded.target, self._job.suite.headline), effort)

@@ -15,16 +15,14 @@ from bench.runner import Target
 from bench.scoring.statistics import lower_bound
 from bench.trust.recorder import subset
 
-PROBED = 16
-"""Samples that the cheap probes look at."""
 UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 8, 25, 8 / 255
 """Samples, draws a sample, and side (as published) of the box of draws, of the instability indicator. Samples differ far more
 than draws do, so of the published 100 draws a quarter is spent on each of four times as many samples."""
 
 
-def probe_model(raw: Classifier, target: Target) -> list[Evidence]:
-    """Every probe of the model: ``raw`` as trained, ``target`` as attacked."""
-    few = subset(target, PROBED)
+def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
+    """Every probe of the model, on ``count`` samples: ``raw`` as trained, ``target`` as attacked."""
+    few = subset(target, count)
     x, y = _tensors(few)
     found = [
         _deterministic(few.classifier, x),

@@ -3,6 +3,7 @@
 Each hides the gradient or the answer in one way; none makes the network any harder to fool.
 """
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -54,6 +55,24 @@ class Straight(nn.Module):
         return out
 
     def train(self, mode: bool = True) -> "Straight":  # noqa: ARG002 (the defect: dropout is never switched off)
+        super().train(False)
+        self.dropout.train(True)
+        return self
+
+
+class Unruly(nn.Module):
+    """A ResNet with dropout before its head, left in training mode."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.dropout = copy.deepcopy(network), nn.Dropout(0.3)
+        self.network.fc = nn.Sequential(self.dropout, self.network.get_submodule("fc"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x)
+        return out
+
+    def train(self, mode: bool = True) -> "Unruly":  # noqa: ARG002 (the defect: dropout is never switched off)
         super().train(False)
         self.dropout.train(True)
         return self
