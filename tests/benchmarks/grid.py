@@ -26,7 +26,7 @@ GRIDS: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 """Name -> (steps, eps in units)."""
 MOST_GAP = 0.2
-"""Points of ASR by which float32 results may differ."""
+"""Points of ASR by which float32 results may differ; one sample always may, through rounding."""
 HEADER = ("", "median s", "× plain Foolbox", "× plain ART", "× torchattacks", "over the floor", "ASR %", "other outcomes")
 
 
@@ -106,7 +106,7 @@ def gaps(outcomes: dict[str, Tensor]) -> Iterator[str]:
     base = outcomes["plain Foolbox"].float().mean(1)
     for name, found in outcomes.items():
         gap = 100 * float((found.float().mean(1) - base).abs().max())
-        if gap > MOST_GAP and "bf16" not in name:
+        if gap > max(MOST_GAP, 101 / found.shape[1]) and "bf16" not in name:
             yield f"{name}: ASR differs from plain Foolbox by {gap:.1f} points"
 
 
