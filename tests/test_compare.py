@@ -155,7 +155,7 @@ def test_comparison_is_antisymmetric(a: np.ndarray, b: np.ndarray, ca: np.ndarra
 @given(bits, bits)
 @settings(max_examples=30, deadline=None)
 def test_reference_text_holds_the_snapshot(broken: np.ndarray, correct: np.ndarray) -> None:
-    snapshot = make_snapshot("a", {"pgd 8/255": broken, "fgsm 1/255": ~broken}, correct=correct)
+    snapshot = make_snapshot("a", {"pgd 8": broken, "fgsm 1": ~broken}, correct=correct)
     back = from_text(to_text(snapshot), "a")
     assert (back.header.cells, back.header.models, back.ids) == (snapshot.header.cells, snapshot.header.models, snapshot.ids)
     np.testing.assert_array_equal(back.labels, snapshot.labels)

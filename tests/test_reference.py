@@ -101,8 +101,8 @@ def test_update_refuses_error_cells_even_when_forced(results: Path, capsys: pyte
 def test_update_writes_nowhere_else(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = max(results.glob("scene/[!.]*"))
     rewrite(run / "run.json", suite_name="../../elsewhere")
-    assert main(["reference", "update", str(run), "--results", str(results)]) == 2
-    assert "is no name of a suite" in capsys.readouterr().err
+    assert main(["reference", "update", str(run), "--results", str(results)]) == 4
+    assert "is no name of a file" in capsys.readouterr().err
     assert not list(results.parent.glob("elsewhere*"))
 
 
