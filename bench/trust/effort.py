@@ -6,7 +6,7 @@ from typing import Literal
 from bench.attacks.spec import contract_of
 from bench.plan import Unit
 
-PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.025, 0.03, 0.02
+PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.03, 0.015
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on noise and on
 planted twins. Small batches take longer than their passes tell; still, that stays under the 15 % of the attacks' time that
 users are promised, but for suites so small that the fewest probes are more."""
