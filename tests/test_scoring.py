@@ -173,6 +173,25 @@ def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path
     assert "1.005" in shown(card, 80)
 
 
+@pytest.mark.parametrize(("access", "grades"), [("white-box", ["fail"]), ("score", ["fail"]), ("decision", [])])
+def test_only_an_attack_on_labels_may_leave_every_sample_as_it_was(access: str, grades: list[str], tmp_path: Path) -> None:
+    run = store(tmp_path, {("a", 0, "art", "8/255"): records(0, SAMPLE < 0, 0.0)})
+    rewrite(run.path / "run.json", cells=[{**vars(c), "access": access} for c in run.header.cells])
+    (cell,) = score(StoredRun(run.path)).cells
+    assert cell.trust is not None
+    assert [f.grade for f in cell.trust.findings if f.check == "budget"] == grades
+
+
+def test_many_comparisons_are_summed_up(tmp_path: Path) -> None:
+    broken = {f"m{i}": 160 - 50 * (i == 1) - 50 * (i == 2) <= SAMPLE for i in range(5)}
+    text = " ".join(
+        shown(score(store(tmp_path, {(m, 0, "art", "8/255"): records(0, b) for m, b in broken.items()})), 140).split()
+    )
+    assert "m1 vs m0, worst case 8/255: robust accuracy -25.0 points" in text
+    assert "m2 vs m1, worst case" not in text
+    assert "and 16 comparisons that show no difference, 4 between other models: --format md lists them" in text
+
+
 def test_attacks_with_the_same_finding_are_flagged_together(tmp_path: Path) -> None:
     (flag,) = [f for f in flags(three_models(tmp_path, [seen("gradients", 1.0)])) if f.check == "gradients"]
     assert (flag.grade, flag.where, flag.cells, flag.detail) == ("fail", "base pgd-10", 2, "what was seen")

@@ -79,15 +79,21 @@ def differences(card: Scorecard) -> Iterator[Table | Text]:
         return
     listed = said if len(said) <= LISTED else [s for s in said if s.shown and s.from_baseline]
     yield Text("differences, paired by sample", style="italic")
-    table = Table.grid(padding=(0, 1))
-    for sentence in listed:
-        table.add_row("•", Text(sentence.text))
-    yield table
+    if listed:
+        table = Table.grid(padding=(0, 1))
+        for sentence in listed:
+            table.add_row("•", Text(sentence.text))
+        yield table
     if len(listed) < len(said):
-        others = sum(s.shown for s in said) - len(listed)
-        unshown = sum(not s.shown for s in said)
-        yield Text(f"--format md adds the {unshown} comparisons that show no difference and {others} between other models.")
+        yield Text(f"{'and ' if listed else ''}{_unlisted(said, len(listed))}: --format md lists them")
     yield Text(method(card), style="dim")
+
+
+def _unlisted(said: Sequence[Sentence], listed: int) -> str:
+    """67 comparisons that show no difference, 24 between other models."""
+    unshown = sum(not s.shown for s in said)
+    others = len(said) - unshown - listed
+    return f"{unshown} comparisons that show no difference{f', {others} between other models' if others else ''}"
 
 
 def method(card: Scorecard) -> str:

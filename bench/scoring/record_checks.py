@@ -68,11 +68,14 @@ def samples(cell: Scored, _: Neighbours) -> Found:
 def budget(cell: Scored, _: Neighbours) -> Found:
     """budget: adversarials stay within eps (1e-6 slack), and something was changed at all. Fails otherwise.
 
-    Carlini et al. 2019, section 5: check that the perturbation bound holds.
+    Carlini et al. 2019, section 5: check that the perturbation bound holds. An attack that sees labels only gives back the
+    image itself where nothing it tried changed the label: of that, nothing is said.
     """
     if cell.entry.budget != "fixed" or cell.entry.norm not in NORMS or cell.metrics.asr.n == 0:
         return
     largest, eps = cell.metrics.distances[cell.entry.norm].largest, float(cell.eps)
+    if not largest and cell.entry.access == "decision":
+        return
     within = 0 < largest <= eps + SLACK * max(1.0, eps)
     detail = f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}" if largest else "no sample was changed at all"
     yield "pass" if within else "fail", detail
