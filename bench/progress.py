@@ -32,6 +32,7 @@ class Progress:
         started = time.monotonic()
         self.bars.start()
         task = self.bars.add_task(f"training {title}", total=None)
+        self._say(f"training {title}")  # the first epoch may take minutes
         said = started
 
         def epoch(done: int, total: int, loss: float) -> None:
