@@ -30,6 +30,12 @@ class StorageError(UserError):
     exit_code = Exit.INCOMPLETE
 
 
+class LostWorkerError(UserError):
+    """The process that something ran in, on some machine, is gone. What it had stored stays, and the same command goes on."""
+
+    exit_code = Exit.INCOMPLETE
+
+
 class NotComparableError(UserError):
     """What is stored is missing, broken or of a newer version, so that nothing can be said of it."""
 
