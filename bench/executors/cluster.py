@@ -42,7 +42,6 @@ STORE = 80 * 2**20
 """Bytes of Ray's shared memory on this machine, near the least that it takes: nothing large goes through it."""
 POLL = 0.1
 """Seconds between two looks at what the workers say."""
-DIED = "the Ray worker that it ran in died"
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class OnRay:
 
     def surroundings(self, job: Job) -> dict[str, Any]:  # noqa: ARG002 (the workers read the suite themselves)
         """With what one of the workers runs; the command is this process's."""
-        found = self._alone(node.survey, "the look at a worker")
+        found = self._alone(node.survey, "a look at a worker")
         return {**found, "command": shlex.join(sys.argv)}
 
     def train(self, job: Job) -> dict[tuple[str, int], Card]:
@@ -188,20 +187,21 @@ _remote = cache(ray.remote)
 """The same function is sent to the workers once."""
 
 
-def _result(task: Any, what: str) -> Any:
-    """What ``task`` gave; raises what it raised, and LostWorkerError if its worker died."""
+def _result(task: Any, what: str | None = None) -> Any:
+    """What ``task`` gave; raises what it raised, and LostWorkerError, which says ``what`` it did, if its worker died."""
     try:
         return ray.get(task)
     except RayTaskError as error:
         raise error.cause from None
     except RayError as error:
-        raise LostWorkerError(f"{what}: {DIED}: {_first_line(error)}") from None
+        reason = f"its Ray worker is lost: {_first_line(error)}"
+        raise LostWorkerError(f"{what}: {reason}" if what else reason) from None
 
 
 def _settle(run: OpenRun, unit: Unit, task: Any) -> None:
     """Note what ended ``task`` in the cells of ``unit`` of which its worker could say nothing any more."""
     before = {key: run.entries[key] for key in unit.keys}
-    failure = _failure(unit, task)
+    failure = _failure(task)
     run.refresh()
     if failure is None:
         return
@@ -212,10 +212,10 @@ def _settle(run: OpenRun, unit: Unit, task: Any) -> None:
     run.save("running")
 
 
-def _failure(unit: Unit, task: Any) -> str | None:
-    """Why ``task``, which ran ``unit``, did not end by itself. Raises UserError if the run cannot go on."""
+def _failure(task: Any) -> str | None:
+    """Why ``task`` did not end by itself; None if it did. Raises UserError if the run cannot go on."""
     try:
-        _result(task, unit.label)
+        _result(task)
     except LostWorkerError as error:
         return str(error)
     except UserError:
