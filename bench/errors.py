@@ -55,7 +55,7 @@ def asked_at(*where: str | int) -> Iterator[None]:
     """What cannot be had in here was asked for at that place of the suite."""
     try:
         yield
-    except (SuiteError, StorageError):
+    except (SuiteError, StorageError, LostWorkerError):
         raise
     except (UserError, ModelError) as error:
         raise SuiteError(str(error), where) from None

@@ -57,7 +57,7 @@ def name(cell: dict[str, str]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(number: int, code: int, here: Place, tmp_path: Path) -> None:
-    place = Place(tmp_path, cache=here.cache, suite=SUITE.replace("steps: 2", "steps: 200"))
+    place = Place(tmp_path, cache=here.cache, suite=SUITE.replace("steps: 2", "steps: 60"))
     process = place.start("--executor", "ray", start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:

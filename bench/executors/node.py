@@ -13,7 +13,7 @@ from rich.console import Console
 
 from adapters.zoo import Card, Recipe, Zoo
 from bench import interrupt
-from bench.errors import SuiteError, UserError
+from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, Models, run_units
 from bench.interrupt import Interrupted
 from bench.job import Job, make_job
@@ -121,7 +121,7 @@ def _at_work(order: Order, mail: Mail) -> Iterator[None]:
         with interrupt.deferred():
             yield
     except Interrupted as stop:
-        raise RuntimeError(f"its worker on {socket.gethostname()} was told to stop ({stop})") from None
+        raise LostWorkerError(f"its Ray worker on {socket.gethostname()} was told to stop ({stop})") from None
     except SuiteError as error:
         raise UserError(f"on {socket.gethostname()}: {error}") from None
 
