@@ -26,6 +26,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_on_ray_a_run_trains_attacks_and_fails_as_in_one_process(here: Place, tmp_path: Path) -> None:
     place = Place(tmp_path)
     done = place.run("--executor", "ray", "--format", "json", code=SPOIL, start_new_session=True)
