@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,8 @@ STORE = 80 * 2**20
 """Bytes of Ray's shared memory on this machine, near the least that it takes: nothing large goes through it."""
 POLL = 0.1
 """Seconds between two looks at what the workers say."""
+PATIENCE = 10.0
+"""Seconds that a cluster has to answer."""
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +146,19 @@ def _connect(address: str | None) -> None:
         ray.init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
         return
     try:
+        _check_answers(address)
         ray.init(**quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)}); unset it to use this machine"
         ) from None
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError if nothing listens at ``address``: Ray would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
 def _device(asked: str) -> str:
