@@ -15,20 +15,27 @@ from filelock import FileLock, Timeout
 
 from adapters.disk import writing
 
+PATIENCE = 2.0
+"""Seconds of waiting that are not worth a word: as long as others write a file each."""
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def held(file: Path, what: str) -> Iterator[None]:
-    """Hold the lock ``file`` of ``what``, waiting while another process does; says once who that is."""
-    with claimed(file) as free:
-        if free:
-            yield
-            return
-    log.warning("%s: waiting for %s", what, _owner(file))
-    with FileLock(file):
+    """Hold the lock ``file`` of ``what``, waiting while another process does; says once who that is, if it takes long."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        log.warning("%s: waiting for %s", what, _owner(file))
+        lock.acquire()
+    try:
         _sign(file)
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -133,7 +133,7 @@ class Zoo:
         from adapters.checks import check_model
 
         card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
-        if card.sha256 != _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights_file(folder)):
+        if card.sha256 != _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights_file(folder)):
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
         classifier = self._classifier(recipe, network).eval()
@@ -157,7 +157,7 @@ class Zoo:
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), folder)
-            sha = _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights)
+            sha = _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
             _write_card(folder, card)
@@ -168,7 +168,7 @@ class Zoo:
         """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
         from adapters.backbones import find_head, load_backbone, replace_head
 
-        network = load_backbone(recipe.backbone.spec, self._ensure_backbone(recipe.backbone))
+        network = load_backbone(recipe.backbone.spec, self.ensure_backbone(recipe.backbone))
         has, wanted = find_head(network)[1].out_features, len(recipe.images.classes)
         if not is_trained(recipe.adaptation) and has == wanted:
             return network
@@ -179,7 +179,7 @@ class Zoo:
             )
         return replace_head(network, wanted)
 
-    def _ensure_backbone(self, backbone: Backbone) -> Path:
+    def ensure_backbone(self, backbone: Backbone) -> Path:
         """The file with the backbone's weights, which are trained or fetched first if need be."""
         from adapters.adaptation import WEIGHTS
 
@@ -229,7 +229,7 @@ class Zoo:
     def _classifier(self, recipe: Recipe, network: "nn.Module") -> "Classifier":
         from adapters.backbones import normalisation, saved_normalisation
 
-        saved = saved_normalisation(self._ensure_backbone(recipe.backbone))
+        saved = saved_normalisation(self.ensure_backbone(recipe.backbone))
         return self._wrap(network, saved or normalisation(recipe.backbone.spec), len(recipe.images.classes))
 
     def _wrap(self, network: "nn.Module", norm: "Normalisation", num_classes: int) -> "Classifier":

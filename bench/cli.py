@@ -4,7 +4,6 @@ import argparse
 import errno
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from bench import __version__, cli_compare, cli_report
 from bench.atomic import RESUME
 from bench.errors import Exit, SuiteError, UserError
 from bench.interrupt import Interrupted
-from bench.output import harmless
+from bench.output import harmless, quiet
 from bench.output import show as _print
 from bench.output import write as _write
 
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from bench.suite import Suite
 
 FORMATS = ("table", "json", "csv", "md")
+EXECUTOR = (
+    "where to train and attack: in this process, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
+    "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or $OMP_NUM_THREADS cores"
+)
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``bench`` and return its exit code."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
-    _quiet()
+    quiet(_log())
     try:
         return command(options)
     except UserError as error:
@@ -55,14 +58,11 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _quiet() -> None:
-    """Our own log goes to stderr, the libraries' chatter does not."""
+def _log() -> logging.Handler:
+    """Our log on stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("bench: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for library in ("art", "foolbox", "peft", "transformers", "torch"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(foolbox|art|eagerpy|torch|peft|transformers)(\.|$)")
+    return handler
 
 
 class _Formatter(logging.Formatter):
@@ -102,6 +102,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
     run.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
     run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
@@ -145,15 +146,15 @@ def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from bench import pipeline
     from bench.progress import Progress
 
-    device = pipeline.choose_device(options.device)
     how = pipeline.Options(
         options.results,
-        device,
+        options.device,
         options.only,
         options.shard,
         options.fresh,
         options.save_adversarials,
         data_root=options.data_root,
+        executor=options.executor,
     )
     if options.dry_run:
         from bench.preview import preview
@@ -186,14 +187,13 @@ def _show_run(path: Path, options: argparse.Namespace) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from bench.pipeline import choose_device
     from bench.progress import Progress
     from bench.render.reproduction import reproduction_json, reproduction_table
     from bench.reproduce import reproduce
     from bench.runs import find_stored
 
     run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
-    found = reproduce(run, choose_device(options.device), progress, options.data_root)
+    found = reproduce(run, options.device, progress, options.data_root)
     if options.format == "json":
         _write(reproduction_json(found))
     else:

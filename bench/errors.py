@@ -30,6 +30,12 @@ class StorageError(UserError):
     exit_code = Exit.INCOMPLETE
 
 
+class LostWorkerError(UserError):
+    """The process that something ran in, on some machine, is gone. What it had stored stays, and the same command goes on."""
+
+    exit_code = Exit.INCOMPLETE
+
+
 class NotComparableError(UserError):
     """What is stored is missing, broken or of a newer version, so that nothing can be said of it."""
 
@@ -49,7 +55,7 @@ def asked_at(*where: str | int) -> Iterator[None]:
     """What cannot be had in here was asked for at that place of the suite."""
     try:
         yield
-    except (SuiteError, StorageError):
+    except (SuiteError, StorageError, LostWorkerError):
         raise
     except (UserError, ModelError) as error:
         raise SuiteError(str(error), where) from None

@@ -1,7 +1,7 @@
 """SIGINT and SIGTERM ask a run to stop at the next point where all is stored; a second one stops it at once."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -40,6 +40,17 @@ def check() -> None:
     """Raise Interrupted if the run was asked to stop."""
     if _asked:
         raise Interrupted(_asked[0])
+
+
+def stoppable(show: Callable[[int, int, float], None]) -> Callable[[int, int, float], None]:
+    """``show``, the progress callback of a training, as the place where it can be interrupted: after an epoch."""
+
+    def epoch(done: int, total: int, loss: float) -> None:
+        show(done, total, loss)
+        if done < total:
+            check()
+
+    return epoch
 
 
 def _ask(number: int, _: FrameType | None) -> None:

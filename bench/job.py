@@ -1,8 +1,11 @@
 """A suite made concrete: where its data and models lie, its samples, and the recipe of each model."""
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 
@@ -12,6 +15,8 @@ from adapters.zoo import Backbone, Pretraining, Recipe
 from bench import data
 from bench.errors import asked_at
 from bench.suite import Suite
+
+T = TypeVar("T")
 
 
 def default_cache() -> Path:
@@ -33,6 +38,18 @@ class Job:
     suite: Suite
     samples: ImageSet
     recipes: dict[tuple[str, int], Recipe]
+
+    def for_each(self, do: Callable[[Recipe], T]) -> dict[tuple[str, int], T]:
+        """What ``do`` makes of each recipe; an error names the model's place in the suite."""
+        found = {}
+        for model, recipe in self.recipes.items():
+            with self.asking_for(model):
+                found[model] = do(recipe)
+        return found
+
+    def asking_for(self, model: tuple[str, int]) -> AbstractContextManager[None]:
+        """What cannot be had in here, the suite asks for by its ``model`` (name and training seed)."""
+        return asked_at("models", [m.name for m in self.suite.models].index(model[0]))
 
 
 def make_job(suite: Suite, places: data.Places | None = None) -> Job:

@@ -1,6 +1,8 @@
 """Where a command's answer goes: standard output, or the file that was asked for."""
 
+import logging
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,14 @@ class Harmless:
 
         for segment in console.render(self.shown, options):
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+def quiet(handler: logging.Handler) -> None:
+    """Our own log goes to ``handler``, the libraries' chatter does not."""
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for library in ("art", "foolbox", "peft", "transformers", "torch"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(foolbox|art|eagerpy|torch|peft|transformers)(\.|$)")
 
 
 def show(make: "Callable[[Console], RenderableType]", output: Path | None = None) -> None:

@@ -1,27 +1,23 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
 import fnmatch
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal
 
-from adapters.zoo import Card, Recipe, Zoo
-from bench import data, interrupt, provenance
+from adapters.zoo import Card, Zoo
+from bench import data, interrupt
 from bench.attacks.spec import contract_of
-from bench.errors import UserError, asked_at
-from bench.executors.local import Models, run_units
+from bench.errors import UserError
+from bench.executors.executor import Executor
+from bench.executors.local import Local
 from bench.job import Job, default_cache, default_places, make_job
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
-from bench.trust.gather import Checks
-
-T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Options:
     save_adversarials: bool = False
     cache: Path = field(default_factory=default_cache)
     data_root: Path | None = None
+    executor: Literal["local", "ray"] = "local"
 
     def chosen(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that are to be run here."""
@@ -69,58 +66,39 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     Raises Interrupted if SIGINT or SIGTERM asked it to stop: it then has stored the batch, or ended the epoch, that it was at.
     """
     with interrupt.deferred():
-        return _run(suite, options, progress)
+        check_writable(options.results)
+        with _executor(suite, options, progress) as executor:
+            return _run(make_job(suite, options.places), options, executor)
 
 
-def _run(suite: Suite, options: Options, progress: Progress) -> OpenRun:
-    check_writable(options.results)
-    _check_precision(suite, options.device)
-    job = make_job(suite, options.places)
-    zoo = Zoo(options.cache, partial(_stoppable, progress), options.device)
-    _for_each(job, zoo.check)
-    cards = _for_each(job, zoo.ensure)
-    units = make_units(suite, cards, job.samples.content_hash)
-    run = open_run(options.results, _header(job, zoo, cards, units), fresh=options.fresh, images=options.save_adversarials)
-    models = Models(job, zoo)
-    checks = Checks(job, models, run, units, fresh=options.fresh)
-    run_units(job, models, run, options.chosen(units), progress, checks.after)
-    checks.finish()
+def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
+    if options.executor == "local":
+        zoo = Zoo(options.cache, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
+        return nullcontext(Local(zoo, progress, fresh=options.fresh))
+    try:
+        from bench.executors.cluster import on_ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UserError("--executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'") from None
+    return on_ray(suite, options, progress)
+
+
+def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
+    job.for_each(executor.zoo.check)
+    surroundings = executor.surroundings(job)
+    cards = executor.train(job)
+    units = make_units(job.suite, cards, job.samples.content_hash)
+    header = _header(job, executor.zoo, cards, units, surroundings)
+    run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
+    executor.attack(job, run, units, options.chosen(units))
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 
 
-def _for_each(job: Job, do: Callable[[Recipe], T]) -> dict[tuple[str, int], T]:
-    """What ``do`` makes of each recipe; an error names the model's place in the suite."""
-    place = {model.name: i for i, model in enumerate(job.suite.models)}
-    found = {}
-    for (name, seed), recipe in job.recipes.items():
-        with asked_at("models", place[name]):
-            found[name, seed] = do(recipe)
-    return found
-
-
-def _check_precision(suite: Suite, device: str) -> None:
-    if suite.precision == "fp32":
-        return
-    from adapters.precision import unavailable
-
-    if reason := unavailable(suite.precision, device):
-        raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
-
-
-def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], None]:
-    """The progress callback of one training, which is where it can be interrupted: after an epoch."""
-    show = progress.training(title)
-
-    def epoch(done: int, total: int, loss: float) -> None:
-        show(done, total, loss)
-        if done < total:
-            interrupt.check()
-
-    return epoch
-
-
-def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit]) -> RunHeader:
+def _header(
+    job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
+) -> RunHeader:
     suite = job.suite
     cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
@@ -135,7 +113,7 @@ def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[
         suite=declared,
         data_hash=job.samples.content_hash,
         samples=len(job.samples),
-        provenance=provenance.collect(zoo.device),
+        provenance=surroundings,
         models=tuple(
             ModelEntry(
                 *model, card.method, card.trainable_parameters, card.parameters, card.sha256, zoo.files(job.recipes[model])

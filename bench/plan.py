@@ -45,9 +45,14 @@ class Unit:
         return self.attack.label if self.source is None else f"{self.attack.label} on {self.source}"
 
     @property
+    def keys(self) -> list[str]:
+        """The keys of its cells."""
+        return [cell.key for cell in self.cells]
+
+    @property
     def key(self) -> str:
         """The content key of just these cells together: names what is done of an unfinished unit."""
-        return content_key({"cells": [cell.key for cell in self.cells]})
+        return content_key({"cells": self.keys})
 
     @property
     def label(self) -> str:

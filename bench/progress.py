@@ -73,4 +73,5 @@ class Progress:
 
     def _end(self, task: int) -> None:
         self.bars.remove_task(task)  # type: ignore[arg-type]
-        self.bars.stop()
+        if not self.bars.tasks:  # models may be trained side by side
+            self.bars.stop()

@@ -218,7 +218,7 @@ def test_a_failed_cell_cannot_rank_and_is_marked_everywhere(tmp_path: Path) -> N
 def test_what_the_checks_cost_is_stored_and_said(tmp_path: Path) -> None:
     card = three_models(tmp_path, [seen("deterministic", 0.0)])
     assert card.trust_cost == 0.25 / 6, "a quarter of a second, beside six cells of one"
-    assert json.loads(render.to_json(card))["trust_cost"] == card.trust_cost
+    assert json.loads(render.to_json(card))["trust_cost"] == pytest.approx(card.trust_cost)
     assert "the checks took 4 % of the attacks' time" in " ".join(shown(card, 80).split())
 
 

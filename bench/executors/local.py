@@ -1,18 +1,19 @@
-"""Units one after another in this process; those that another process is at are left to it."""
+"""Everything in this process, one after another; units that another process is at are left to it."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from adapters.zoo import Zoo
-from bench import interrupt
+from adapters.zoo import Card, Zoo
+from bench import interrupt, provenance
 from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
 from bench.plan import Unit
 from bench.progress import Progress
 from bench.store import OpenRun
+from bench.trust.gather import Checks
 
 if TYPE_CHECKING:
     from adapters.classifier import Classifier
@@ -48,23 +49,50 @@ class Models:
         return [self._loaded[model] for model in models]
 
 
+class Local:
+    """Trains and attacks in this process. What another run has measured of a model counts unless ``fresh``."""
+
+    def __init__(self, zoo: Zoo, progress: Progress, *, fresh: bool) -> None:
+        self.zoo = zoo
+        self._progress = progress
+        self._fresh = fresh
+
+    def surroundings(self, job: "Job") -> dict[str, Any]:
+        """What this process runs with. Raises UserError if the suite's precision cannot be had."""
+        from adapters.precision import unavailable
+
+        suite = job.suite
+        if reason := unavailable(suite.precision, self.zoo.device):
+            raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
+        return provenance.collect(self.zoo.device)
+
+    def train(self, job: "Job") -> dict[tuple[str, int], Card]:
+        """Train what is not trained yet; the cards of all."""
+        return job.for_each(self.zoo.ensure)
+
+    def attack(self, job: "Job", run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:
+        """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
+        models = Models(job, self.zoo)
+        checks = Checks(job, models, run, units, fresh=self._fresh)
+        run_units(job, models, run, chosen, self._progress, checks.after)
+        checks.finish()
+
+
 def run_units(
     job: "Job", models: Models, run: OpenRun, units: list[Unit], progress: Progress, then: Callable[[Unit], None]
 ) -> None:
     """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells.
 
-    ``then`` is called after each, while its model is loaded. Units that failed in an earlier attempt come last. Raises
-    Interrupted if the run was asked to stop, and StorageError.
+    ``then`` is called after each, while its model is loaded. Raises Interrupted if the run was asked to stop, and StorageError.
     """
-    pending = [unit for unit in units if run.missing(_keys(unit))]
+    pending = unfinished(units, run)
     if not pending:
         return
-    pending.sort(key=lambda unit: any(run.entries[key].status == "error" for key in _keys(unit)))
     worker = _Worker(job, models, run)
     elsewhere = []
     with progress.units(len(pending)) as finished:
         for unit in pending:
-            with run.claim(_keys(unit)[0]) as ours:
+            with run.claim(unit.keys[0]) as ours:
                 if ours:
                     worker.run(unit)
             if ours:
@@ -73,9 +101,15 @@ def run_units(
             else:
                 elsewhere.append(unit)
         for unit in elsewhere:
-            with run.wait_for(_keys(unit)[0]):
+            with run.wait_for(unit.keys[0]):
                 worker.run(unit)
             finished(unit.label)
+
+
+def unfinished(units: list[Unit], run: OpenRun) -> list[Unit]:
+    """Those of ``units`` that have cells missing; those that failed in an earlier attempt come last."""
+    pending = [unit for unit in units if run.missing(unit.keys)]
+    return sorted(pending, key=lambda unit: any(run.entries[key].status == "error" for key in unit.keys))
 
 
 class _Worker:
@@ -89,7 +123,7 @@ class _Worker:
     def run(self, unit: Unit) -> None:
         """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
         self.store.refresh()
-        missing = set(self.store.missing(_keys(unit)))
+        missing = set(self.store.missing(unit.keys))
         unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
         if not unit.cells:
             return
@@ -133,9 +167,9 @@ class _Worker:
     def _finish(self, unit: Unit, result: "UnitResult") -> None:
         share = len(unit.cells)
         seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
-        for key, records in zip(_keys(unit), result.records, strict=True):
+        for key, records in zip(unit.keys, result.records, strict=True):
             self.store.write_cell(key, records, seconds=seconds, forwards=forwards, backwards=backwards)
-        for key, records, images in zip(_keys(unit), result.records, result.images or (), strict=False):
+        for key, records, images in zip(unit.keys, result.records, result.images or (), strict=False):
             self._store_images(unit, key, records, images)
         self.store.save("running")
         self.store.drop_parts(unit.key)
@@ -153,7 +187,7 @@ class _Worker:
 
     def _fail(self, unit: Unit, reason: str) -> None:
         log.warning("%s failed: %s", unit.label, reason)
-        for key in self.store.missing(_keys(unit)):
+        for key in self.store.missing(unit.keys):
             self.store.write_error(key, reason)
         self.store.save("running")
 
@@ -171,10 +205,6 @@ def _load(job: "Job", zoo: Zoo, model: tuple[str, int]) -> Loaded:
     if broken:
         raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
     return Loaded(classifier, target)
-
-
-def _keys(unit: Unit) -> list[str]:
-    return [cell.key for cell in unit.cells]
 
 
 def _reason(error: BaseException, limit: float | None) -> str:

@@ -10,6 +10,8 @@ from bench.scoring.trust import Grade
 
 T = TypeVar("T")
 NONE = "–"
+SIGNIFICANT = 10
+"""Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
 """What stands behind a number that is not fully trusted."""
@@ -65,6 +67,15 @@ def number(value: float | None) -> str:
 def plain(value: float | None) -> float | None:
     """``value`` for a machine: NaN and infinity, which JSON lacks, become None."""
     return None if value is None or not math.isfinite(value) else value
+
+
+def rounded(value: Any) -> Any:
+    """``value`` for a machine, with every number in it to as many digits as two machines agree on."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

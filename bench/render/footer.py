@@ -111,6 +111,13 @@ def method(card: Scorecard) -> str:
     )
 
 
+def failures(card: Scorecard) -> Iterator[str]:
+    """Every cell without a number, and why it has none."""
+    for e in (cell.entry for cell in card.cells):
+        if e.status != "ok":
+            yield f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}: {e.status}{f': {e.error}' if e.error else ''}"
+
+
 @dataclass(frozen=True)
 class Flag:
     """What one check flagged of one model: under which attacks, on how many cells, and what it first said."""

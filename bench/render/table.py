@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import NONE, across, chunks, number, percent, spread
-from bench.render.footer import differences, precision_line, trust_lines
+from bench.render.footer import differences, failures, precision_line, trust_lines
 from bench.render.queries import queries
 from bench.render.rates import ERROR, Rates, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
@@ -25,7 +25,15 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     tables: list[RenderableType] = [models, *attacks, *queries(card, width), *_distances(card)]
     tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
-    return Group(*parts)
+    return Group(*(_titled(part) for part in parts))
+
+
+def _titled(part: RenderableType) -> RenderableType:
+    """``part`` with its title on a line of its own: a table would break it at its own width."""
+    if not isinstance(part, Table) or part.title is None:
+        return part
+    line, part.title = Text.from_markup(str(part.title), style="italic"), None
+    return Group(line, part)
 
 
 def _precision(card: Scorecard) -> Iterator[Text]:
@@ -162,8 +170,4 @@ def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:
 
 
 def _errors(card: Scorecard) -> Iterator[Text]:
-    for cell in card.cells:
-        e = cell.entry
-        if e.status != "ok":
-            what = f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}"
-            yield Text(f"{what}: {e.status}{': ' + e.error if e.error else ''}", style="red")
+    yield from (Text(line, style="red") for line in failures(card))

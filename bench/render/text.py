@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from bench.eps import format_eps
-from bench.render.cells import NONE, csv_row, markdown, percent, plain
-from bench.render.footer import precision_line, sentences, trust_summary
+from bench.render.cells import NONE, across, csv_row, markdown, percent, plain, rounded, spread
+from bench.render.footer import failures, flags, precision_line, sentences, trust_summary
+from bench.render.rates import success_rates
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
@@ -52,7 +53,7 @@ def to_json(card: Scorecard) -> str:
             {**vars(r), "asr": r.asr and vars(r.asr), "robust_accuracy": vars(r.robust_accuracy)} for r in card.seed_rates
         ],
     }
-    return json.dumps(data, indent=2, allow_nan=False)
+    return json.dumps(rounded(data), indent=2, allow_nan=False)
 
 
 def _queries(q: QueryScore) -> dict[str, Any]:
@@ -100,26 +101,44 @@ def to_csv(card: Scorecard) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, CELL_FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(csv_row(cell_row(c)) for c in card.cells)
+    writer.writerows(csv_row(rounded(cell_row(c))) for c in card.cells)
     return out.getvalue().rstrip("\n")
 
 
 def to_markdown(card: Scorecard) -> str:
-    """The models and the attack success rates as two tables, then the differences and the trust in words."""
+    """The models and the attack success rates as two tables, then in words the differences, the trust and what failed."""
+    models = _over_seeds(card) if card.seeds else _models(card)
+    flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
+    differences = (sentence.text for sentence in sentences(card))
+    said = [precision_line(card), *differences, *flagged, trust_summary(card)[0], *failures(card)]
+    words = "\n".join(f"- {markdown(line)}" for line in said if line)
+    return f"{models}\n\n{_rates(card)}\n\n{words}".rstrip()
+
+
+def _models(card: Scorecard) -> str:
     head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {card.headline_eps} [95 %]"]
-    models = [
+    rows = [
         [str(m.rank or NONE), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
         for m in card.models
     ]
-    found = {(a.model, a.seed, a.attack, a.eps): percent(a.asr, a.trust) for a in card.attacks}
-    attacks = [
-        [attack, eps, *(found.get((m.model, m.seed, attack, eps), NONE) for m in card.models)]
-        for attack, eps in dict.fromkeys((a.attack, a.eps) for a in card.attacks)
+    return _table(head, rows)
+
+
+def _over_seeds(card: Scorecard) -> str:
+    over = f"mean ± sd over {card.seeds[0].accuracy.seeds} training seeds"
+    head = ["#", "model", f"clean accuracy %, {over}", f"worst case % at {card.headline_eps}, {over} [95 %]"]
+    rows = [
+        [str(s.rank or NONE), s.model, spread(s.accuracy), " ".join(across(s.worst_case, s.trust)).rstrip()] for s in card.seeds
     ]
-    rates = _table(["ASR % [95 %]", "eps", *(f"{m.model} #{m.seed}" for m in card.models)], attacks)
-    said = [precision_line(card), *(sentence.text for sentence in sentences(card)), trust_summary(card)[0]]
-    words = "\n".join(f"- {markdown(line)}" for line in said if line)
-    return f"{_table(head, models)}\n\n{rates}\n\n{words}".rstrip()
+    return _table(head, rows)
+
+
+def _rates(card: Scorecard) -> str:
+    rates = success_rates(card)
+    asked = dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)
+    over = "ASR %, mean ± sd over seeds [95 %]" if card.seeds else "ASR % [95 %]"
+    rows = [[*where, *(own.get(where, NONE) for own in rates.values())] for where in asked]
+    return _table([over, "eps", *rates], rows)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

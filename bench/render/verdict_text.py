@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.cells import csv_row, points
+from bench.render.cells import csv_row, points, rounded
 from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.store import SCHEMA_VERSION
 from bench.verdict import Problem, Row, Verdict
@@ -15,8 +15,6 @@ FIELDS = (
     "model", "seed", "attack", "library", "norm", "eps", "metric", "outcome", "n", "before", "after", "difference", "gained",
     "lost", "p_value", "p_adjusted", "exact", "min_effect", "alpha",
 )  # fmt: skip
-SIGNIFICANT = 10
-"""Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
 
 
 def verdict_json(verdict: Verdict) -> str:
@@ -93,16 +91,12 @@ def _row(row: Row, verdict: Verdict) -> dict[str, Any]:
         "min_effect": row.limits.min_effect,
         "alpha": row.limits.alpha,
     }
-    return {name: _rounded(values[name]) for name in FIELDS}
+    return {name: rounded(values[name]) for name in FIELDS}
 
 
 def _row_with_reasons(row: Row, verdict: Verdict) -> dict[str, Any]:
     reasons = {"causes": [asdict(cause) for cause in row.causes], "flips": [asdict(flip) for flip in row.flips]}
     return _row(row, verdict) | reasons
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

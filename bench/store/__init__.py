@@ -9,7 +9,7 @@ Several processes may work on one run: each unit is claimed by one of them, and 
 """
 
 from bench.store.header import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, parse_header
-from bench.store.opening import check_writable, new_run_id, open_run
+from bench.store.opening import check_writable, join_run, new_run_id, open_run
 from bench.store.reference import reference_file, write_reference
 from bench.store.run import OpenRun
 from bench.store.stored import StoredRun, iterate, list_runs, read_records
@@ -23,6 +23,7 @@ __all__ = [
     "StoredRun",
     "check_writable",
     "iterate",
+    "join_run",
     "list_runs",
     "new_run_id",
     "open_run",

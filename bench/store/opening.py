@@ -11,7 +11,7 @@ from typing import Any
 from bench.atomic import TEMPORARY, write_atomically
 from bench.cellfile import BrokenFileError
 from bench.errors import UserError
-from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, readable_header
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
 from bench.store.stored import cell_file, images_file, list_runs, verified
 
@@ -38,6 +38,11 @@ def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = Fa
             _take_over(results, run)
         run.write_header("running")
     return run
+
+
+def join_run(path: Path, *, images: bool = False) -> OpenRun:
+    """The run in the folder ``path``, which another process has opened."""
+    return OpenRun(path, read_header(path / RUN_FILE), images=images)
 
 
 def check_writable(results: Path) -> None:

@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class OpenRun:
-    """A run being made, by this process and maybe by others. Its header on disk always says what is finished."""
+    """A run being made, by this process and maybe by others. Its header on disk always says what is finished.
+
+    ``images`` says whether a cell is finished only when its adversarial images are stored too.
+    """
 
     def __init__(self, path: Path, header: RunHeader, *, images: bool = False) -> None:
         self.path = path
@@ -135,6 +138,7 @@ class OpenRun:
         done = "complete" if all(cell.status == "ok" for cell in cells) else status
         self.header = replace(self.header, status=done, cells=cells)
         write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
+        self._ours.clear()  # from here on run.json speaks for them: whoever tries a failed cell again knows better
 
     def note(self, key: str, **changes: Any) -> None:
         """Change the entry of the cell ``key``, which this process now answers for."""

@@ -33,21 +33,35 @@ class Checks:
 
     def after(self, unit: Unit) -> None:
         """``unit`` has just been run: examine its model if that was the last of it."""
-        own = [u for u in self._units if (u.model, u.seed) == (unit.model, unit.seed)]
-        states = {self._run.entries[cell.key].status for u in own for cell in u.cells}
-        if self._job.suite.trust == "off" or "missing" in states or "ok" not in states:
+        own = self._of_model(unit)
+        if not self._is_attacked(own):
             return
-        key = _key(self._job, own)
         with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
-            if not self._run.has_evidence(key, fresh=self._fresh):
+            if not self._has_evidence(own):
                 log.info("checking %s/%d", unit.model, unit.seed)
-                done = [u for u in own if not self._run.missing([cell.key for cell in u.cells])]
-                self._examine([u for u in done if _is_its_own(self._run, u)], key)
+                done = [u for u in own if not self._run.missing(u.keys)]
+                self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own))
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""
-        for unit in {(unit.model, unit.seed): unit for unit in self._units}.values():
+        for unit in self.due():
             self.after(unit)
+
+    def due(self) -> list[Unit]:
+        """A unit of each model that has been attacked and not been examined."""
+        first = {(unit.model, unit.seed): unit for unit in self._units}.values()
+        return [unit for unit in first if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)]
+
+    def _of_model(self, unit: Unit) -> list[Unit]:
+        return [u for u in self._units if (u.model, u.seed) == (unit.model, unit.seed)]
+
+    def _is_attacked(self, units: list[Unit]) -> bool:
+        """Whether there is something to examine, and nothing still to come."""
+        states = {self._run.entries[cell.key].status for unit in units for cell in unit.cells}
+        return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
+
+    def _has_evidence(self, units: list[Unit]) -> bool:
+        return self._run.has_evidence(_key(self._job, units), fresh=self._fresh)
 
     def _examine(self, units: list[Unit], key: str) -> None:
         from bench.trust.examine import Subject, examine

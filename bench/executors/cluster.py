@@ -1,0 +1,255 @@
+"""Tasks on a Ray cluster: one for each model to train, then one for each unit. They meet in the folders that they share.
+
+A task of its own for each unit keeps every worker busy to the end, and a worker that dies takes no other unit along. Ray starts
+tasks in the order in which they are given, which is the models', so that a worker seldom loads a model twice.
+"""
+
+import io
+import logging
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ray
+import torch
+from ray.exceptions import RayError, RayTaskError
+from ray.util.queue import Queue
+
+from adapters.zoo import Card, Zoo
+from bench import interrupt
+from bench.errors import LostWorkerError, UserError, asked_at
+from bench.executors import node
+from bench.executors.local import Models, unfinished
+from bench.interrupt import Interrupted
+from bench.job import Job
+from bench.plan import Unit
+from bench.progress import Progress
+from bench.store import OpenRun
+from bench.suite import Suite
+from bench.trust.gather import Checks
+
+if TYPE_CHECKING:
+    from bench.pipeline import Options
+
+T = TypeVar("T")
+STORE = 80 * 2**20
+"""Bytes of Ray's shared memory on this machine, near the least that it takes: nothing large goes through it."""
+POLL = 0.1
+"""Seconds between two looks at what the workers say."""
+PATIENCE = 10.0
+"""Seconds that a cluster has to answer."""
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def on_ray(suite: Suite, options: "Options", progress: Progress) -> Iterator["OnRay"]:
+    """The cluster at $RAY_ADDRESS, or one of this machine that lives until the run ends."""
+    with redirect_stdout(io.StringIO()):  # Ray says there what the cells of a dead worker say
+        _connect(os.environ.get("RAY_ADDRESS"))
+        try:
+            with interrupt.deferred():  # again: Ray took SIGTERM for itself
+                yield OnRay(suite, options, progress)
+        finally:
+            ray.shutdown()
+
+
+class OnRay:
+    """Trains and attacks in tasks. This process only plans, and watches."""
+
+    def __init__(self, suite: Suite, options: "Options", progress: Progress) -> None:
+        device = _device(options.device)
+        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device), torch.get_num_threads())
+        self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": self._order.threads}
+        _check_cores(self._needs["num_cpus"])
+        self._progress = progress
+        self._epochs: dict[str, Callable[[int, int, float], None]] = {}
+        self._mail = Queue(actor_options={"num_cpus": 0})
+        self.zoo = Zoo(self._order.options.cache, progress.training, device)
+
+    def surroundings(self, job: Job) -> dict[str, Any]:  # noqa: ARG002 (the workers read the suite themselves)
+        """With what one of the workers runs; the command is this process's."""
+        found = self._alone(node.survey, "a look at a worker")
+        return {**found, "command": shlex.join(sys.argv)}
+
+    def train(self, job: Job) -> dict[tuple[str, int], Card]:
+        """Train what is not trained yet, side by side; the cards of all."""
+        untrained = [model for model, recipe in job.recipes.items() if self.zoo.card(recipe) is None]
+        if untrained:
+            with asked_at("backbone"):
+                self._alone(node.train_backbone, "the training of the backbone")
+        for model, task in self._finished({self._task(node.train, model): model for model in untrained}):
+            with job.asking_for(model):
+                _result(task, f"the training of {job.recipes[model].name}")
+        return job.for_each(partial(node.shared_card, self.zoo))
+
+    def attack(self, job: Job, run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:
+        """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
+        path, pending = run.path.absolute(), unfinished(chosen, run)
+        if pending:
+            with self._progress.units(len(pending)) as finished:
+                for unit, task in self._finished({self._task(node.attack, path, unit): unit for unit in pending}):
+                    _settle(run, unit, task)
+                    finished(unit.label)
+        due = Checks(job, Models(job, self.zoo), run, units, fresh=self._order.options.fresh).due()
+        for unit, task in self._finished({self._task(node.examine, path, unit): unit for unit in due}):
+            try:
+                _result(task, f"the checks of {unit.model}/{unit.seed}")
+            except LostWorkerError as error:
+                log.warning("%s; its cells stay unchecked", error)
+
+    def _task(self, do: Callable[..., T], *arguments: object) -> Any:
+        """Start ``do`` on the cluster, once: what fails is said, not tried again in silence."""
+        return _remote(do).options(**self._needs, max_retries=0).remote(self._order, self._mail, *arguments)
+
+    def _alone(self, do: Callable[..., T], what: str) -> T:
+        """What the task ``do`` gives while nothing else runs."""
+        ((_, task),) = self._finished({self._task(do): None})
+        given: T = _result(task, what)
+        return given
+
+    def _finished(self, tasks: dict[Any, T]) -> Iterator[tuple[T, Any]]:
+        """What ``tasks`` are about, and the task, as each ends. Stops all that run if the run is asked to stop."""
+        left = list(tasks)
+        while left:
+            done, left = _look(left)
+            self._read_mail()
+            yield from ((tasks[task], task) for task in done)
+            try:
+                interrupt.check()
+            except Interrupted:
+                _stop(left)
+                raise
+
+    def _read_mail(self) -> None:
+        for letter in self._mail.get_nowait_batch(self._mail.qsize()):
+            match letter:
+                case node.Training(title):
+                    self._epochs[title] = self._progress.training(title)
+                case node.Epoch(title, done, total, loss):
+                    self._epochs[title](done, total, loss)
+                case node.Said(level, text):
+                    log.log(level, "%s", text)
+
+
+def _connect(address: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", include_dashboard=False, object_store_memory=STORE, **quiet)
+        return
+    try:
+        _check_answers(address)
+        ray.init(**quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)}); unset it to use this machine"
+        ) from None
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError if nothing listens at ``address``: Ray would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+
+
+def _device(asked: str) -> str:
+    """The device of each task. Raises UserError if the cluster does not have it."""
+    has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
+    if asked == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if asked not in ("cpu", "cuda"):
+        raise UserError(f"--device {asked}: Ray chooses the GPU of each task; give auto, cpu or cuda")
+    if asked == "cuda" and not has_gpu:
+        raise UserError("--device cuda: no node of the Ray cluster has a GPU; give auto or cpu")
+    return asked
+
+
+def _everywhere(options: "Options", device: str) -> "Options":
+    """``options`` as every node reads them, wherever it stands."""
+    places = options.places
+    return replace(
+        options,
+        device=device,
+        results=options.results.absolute(),
+        cache=options.cache.absolute(),
+        data_root=places.root.absolute(),
+    )
+
+
+def _check_cores(needed: int) -> None:
+    """Raise UserError if no node has as many cores as a task needs: Ray would wait for one forever."""
+    most = max((int(n["Resources"].get("CPU", 0)) for n in ray.nodes() if n["Alive"]), default=0)
+    if most < needed:
+        raise UserError(
+            f"a task takes {needed} cores, the largest node of the Ray cluster has {most}; set OMP_NUM_THREADS={most}"
+        )
+
+
+_remote = cache(ray.remote)
+"""The same function is sent to the workers once."""
+
+
+def _result(task: Any, what: str | None = None) -> Any:
+    """What ``task`` gave; raises what it raised, and LostWorkerError, which says ``what`` it did, if its worker died."""
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        raise error.cause from None
+    except RayError as error:
+        reason = f"its Ray worker is lost: {_first_line(error)}"
+        raise LostWorkerError(f"{what}: {reason}" if what else reason) from None
+
+
+def _settle(run: OpenRun, unit: Unit, task: Any) -> None:
+    """Note what ended ``task`` in the cells of ``unit`` of which its worker could say nothing any more."""
+    before = {key: run.entries[key] for key in unit.keys}
+    failure = _failure(task)
+    run.refresh()
+    if failure is None:
+        return
+    log.warning("%s failed: %s", unit.label, failure)
+    for key in run.missing(unit.keys):
+        if run.entries[key] == before[key]:
+            run.write_error(key, failure)
+    run.save("running")
+
+
+def _failure(task: Any) -> str | None:
+    """Why ``task`` did not end by itself; None if it did. Raises UserError if the run cannot go on."""
+    try:
+        _result(task)
+    except LostWorkerError as error:
+        return str(error)
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the cell says it)
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _stop(tasks: list[Any]) -> None:
+    """Cancel ``tasks`` and wait for those that run to store what they have: a second signal ends the wait."""
+    for task in tasks:
+        ray.cancel(task)
+    while tasks:
+        _, tasks = _look(tasks)
+
+
+def _look(tasks: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Those of ``tasks`` that have ended, and the others. It sleeps in Python: a wait inside Ray loses the second signal."""
+    time.sleep(POLL)
+    done, left = ray.wait(tasks, num_returns=len(tasks), timeout=0)
+    return done, left
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

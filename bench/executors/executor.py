@@ -1,0 +1,30 @@
+"""What a place where units run has to offer."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from adapters.zoo import Card, Zoo
+    from bench.job import Job
+    from bench.plan import Unit
+    from bench.store import OpenRun
+
+
+class Executor(Protocol):
+    """Trains models and runs units."""
+
+    @property
+    def zoo(self) -> "Zoo":
+        """The trained models, as this process sees them."""
+        ...
+
+    def surroundings(self, job: "Job") -> dict[str, Any]:
+        """With what units run. Raises UserError if they cannot run there as the suite asks."""
+        ...
+
+    def train(self, job: "Job") -> "dict[tuple[str, int], Card]":
+        """Train the models of ``job`` that are not trained yet; the cards of all."""
+        ...
+
+    def attack(self, job: "Job", run: "OpenRun", units: "list[Unit]", chosen: "list[Unit]") -> None:
+        """Run those of ``chosen`` that have cells missing, and examine each model of ``units`` that has been attacked."""
+        ...

@@ -1,0 +1,187 @@
+"""What the tasks of a run on Ray do: the same as in a process of one's own, with what a worker keeps between two tasks."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+
+from adapters.zoo import Card, Recipe, Zoo
+from bench import interrupt
+from bench.errors import LostWorkerError, SuiteError, UserError
+from bench.executors.local import Local, Models, run_units
+from bench.interrupt import Interrupted
+from bench.job import Job, make_job
+from bench.output import quiet
+from bench.plan import Unit, make_units
+from bench.progress import Progress
+from bench.store import join_run
+from bench.suite import Suite
+from bench.trust.gather import Checks
+
+if TYPE_CHECKING:
+    from bench.pipeline import Options
+
+SHARE = "--results, $BENCH_CACHE and --data-root must be folders that all nodes of the cluster share"
+SILENT = Progress(Console(quiet=True))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What every task has to know: the suite (JSON), the options with absolute folders and a device, threads for each task."""
+
+    suite: str
+    options: "Options"
+    threads: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """A letter to the driver: a training begins."""
+
+    title: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A letter to the driver: an epoch of a training has ended."""
+
+    title: str
+    done: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Said:
+    """A letter to the driver: what was logged."""
+
+    level: int
+    text: str
+
+
+Letter = Training | Epoch | Said
+
+
+class Mail(Protocol):
+    """The way of letters to the driver."""
+
+    def put(self, letter: Letter) -> None:
+        """Send ``letter``."""
+        ...
+
+
+def survey(order: Order, mail: Mail) -> dict[str, Any]:
+    """Versions and hardware here. Raises UserError if the suite cannot run with them."""
+    with _at_work(order, mail):
+        return Local(_zoo(order, mail), SILENT, fresh=False).surroundings(_job(order))
+
+
+def train_backbone(order: Order, mail: Mail) -> None:
+    """Train or fetch what all models are adapted from."""
+    with _at_work(order, mail):
+        _zoo(order, mail).ensure_backbone(next(iter(_job(order).recipes.values())).backbone)
+
+
+def train(order: Order, mail: Mail, model: tuple[str, int]) -> None:
+    """Train ``model`` (name and seed)."""
+    with _at_work(order, mail):
+        _zoo(order, mail).ensure(_job(order).recipes[model])
+
+
+def attack(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
+    """Run ``unit`` of the run in the folder ``run``, and examine its model if that was the last of it."""
+    with _at_work(order, mail):
+        here = _desk(order, run)
+        here.check(unit)
+        run_units(here.job, here.models, here.run, [unit], SILENT, here.checks.after)
+
+
+def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
+    """Examine the model of ``unit``, which has been attacked."""
+    with _at_work(order, mail):
+        here = _desk(order, run)
+        here.run.refresh()
+        here.checks.after(unit)
+
+
+@contextmanager
+def _at_work(order: Order, mail: Mail) -> Iterator[None]:
+    """The threads, log and signals of a run; Ray cancels a task by SIGINT, which waits for the end of a batch or epoch."""
+    import torch
+
+    torch.set_num_threads(order.threads)
+    quiet(_Mailing(mail))
+    try:
+        with interrupt.deferred():
+            yield
+    except Interrupted as stop:
+        raise LostWorkerError(f"its Ray worker on {socket.gethostname()} was told to stop ({stop})") from None
+    except SuiteError as error:
+        raise UserError(f"on {socket.gethostname()}: {error}") from None
+
+
+class _Mailing(logging.Handler):
+    """Sends what is logged to the driver."""
+
+    def __init__(self, mail: Mail) -> None:
+        super().__init__()
+        self._mail = mail
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._mail.put(Said(record.levelno, record.getMessage()))
+
+
+class _Desk:
+    """A run, and what this worker has loaded for it."""
+
+    def __init__(self, order: Order, path: Path) -> None:
+        self.job = _job(order)
+        zoo = Zoo(order.options.cache, lambda _: lambda *_: None, order.options.device)
+        cards = self.job.for_each(partial(shared_card, zoo))
+        self.units = make_units(self.job.suite, cards, self.job.samples.content_hash)
+        if not path.is_dir():
+            raise UserError(f"{socket.gethostname()}: {path} is not there; {SHARE}")
+        self.run = join_run(path, images=order.options.save_adversarials)
+        self.models = Models(self.job, zoo)
+        self.checks = Checks(self.job, self.models, self.run, self.units, fresh=order.options.fresh)
+
+    def check(self, unit: Unit) -> None:
+        """Raise UserError unless ``unit`` would be planned here too: then its key names what this worker computes."""
+        if unit not in self.units:
+            raise UserError(
+                f"{socket.gethostname()}: plans other cells than the driver; install the same bench, Foolbox and ART there"
+            )
+
+
+def shared_card(zoo: Zoo, recipe: Recipe) -> Card:
+    """The card of the model of ``recipe``, which has been trained. Raises UserError if that cannot be seen from here."""
+    card = zoo.card(recipe)
+    if card is None:
+        raise UserError(f"{socket.gethostname()}: {zoo.cache} does not hold {recipe.name}; {SHARE}")
+    return card
+
+
+def _zoo(order: Order, mail: Mail) -> Zoo:
+    """The zoo that trains here, and tells the driver of it."""
+
+    def announce(title: str) -> Callable[[int, int, float], None]:
+        mail.put(Training(title))
+        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
+
+    return Zoo(order.options.cache, announce, order.options.device)
+
+
+@lru_cache(maxsize=1)
+def _job(order: Order) -> Job:
+    return make_job(Suite.model_validate_json(order.suite), order.options.places)
+
+
+@lru_cache(maxsize=1)
+def _desk(order: Order, run: Path) -> _Desk:
+    return _Desk(order, run)

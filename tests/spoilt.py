@@ -1,0 +1,32 @@
+"""Tasks on Ray that go wrong: imported by their workers, where nothing can be patched from a test."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bench.attacks import stages
+from bench.attacks.libraries import make_craft
+from bench.attacks.question import Question
+from bench.executors import node
+from bench.plan import Unit
+
+DIES, RAISES = "full/0/fgsm/foolbox", "lora/0/pgd-2/art"
+sound_attack = node.attack
+
+
+def attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+    """As ``node.attack``, but one unit kills its worker, and the library of another one raises."""
+    if unit.label == DIES:
+        os.kill(os.getpid(), signal.SIGKILL)
+    vars(stages)["make_craft"] = broken if unit.label == RAISES else make_craft
+    sound_attack(order, mail, run, unit)
+
+
+def broken(*_: Any) -> Any:
+    def craft(_: Question) -> Tensor:
+        raise RuntimeError("the library broke")
+
+    return craft
