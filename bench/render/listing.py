@@ -12,7 +12,7 @@ from bench.catalogue import Listing
 from bench.doctor import Finding
 from bench.preview import UnitPreview
 from bench.render.cells import NONE, percent
-from bench.render.footer import trust_summary
+from bench.render.footer import trust_in_short
 from bench.render.words import in_short
 from bench.runs import RunSummary
 
@@ -69,19 +69,20 @@ def runs_table(runs: Sequence[RunSummary]) -> RenderableType:
 
 
 def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
-    card = run.card
-    title = Text(f"{card.suite} {run.path.name}", style="bold")
-    status = Text(card.status, style=STATUS_STYLE[card.status])
+    standing = run.standing
+    title = Text(f"{standing.suite} {run.path.name}", style="bold")
+    status = Text(standing.status, style=STATUS_STYLE[standing.status])
     facts = Text.assemble(status, f", commit {run.commit or NONE}, against the reference: {in_short(run.verdict)}")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
     table.add_column("clean acc. % [95 %]", justify="right")
-    table.add_column(f"worst case % at {card.headline_eps} [95 %]", justify="right")
-    for m in card.models:
-        name = f"{m.model} #{m.seed}" if len({one.seed for one in card.models}) > 1 else m.model
+    table.add_column(f"worst case % at {standing.headline_eps} [95 %]", justify="right")
+    for m in standing.places:
+        name = f"{m.model} #{m.seed}" if len({one.seed for one in standing.places}) > 1 else m.model
         table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
-    return title, facts, table, Text(trust_summary(card)[0], style="dim")
+    trust, _ = trust_in_short([found.grade for found in standing.grades.values()], standing.trust_cost)
+    return title, facts, table, Text(trust, style="dim")
 
 
 def _table(title: str) -> Table:
