@@ -65,7 +65,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from bench.render.listing import runs_table
+    from bench.render.ranking import runs_table
     from bench.runs import summaries
 
     if not Path(options.before).is_dir():

@@ -83,11 +83,11 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Count:
-    """A row before its family is known."""
+    """A row before its family is known: of the samples ``chosen`` of those shared, whether it happened before and after."""
 
     cell: Identity
     metric: Metric
-    ids: list[str]
+    chosen: Ints
     old: Bools
     new: Bools
     drifts: tuple[Cause, ...]
@@ -106,8 +106,8 @@ def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate:
         comparable[identity] = both
         counts.append(_count(pair, identity, both, gate))
     counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
-    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not c.ids]
-    return list(_tested([c for c in counts if c.ids], pair)), problems
+    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not len(c.chosen)]
+    return list(_tested([c for c in counts if len(c.chosen)], pair)), problems
 
 
 def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
@@ -138,8 +138,7 @@ def _make_count(
     subject = Subject(identity.model, identity.seed, identity.attack, identity.library)
     causes = pair.drifts(subject)
     limits = gate.limits(str(identity), retrained=any(cause.kind == "model" for cause in causes))
-    ids = [pair.ids[i] for i in np.flatnonzero(chosen)]
-    return _Count(identity, metric, ids, events[0][chosen], events[1][chosen], causes, limits)
+    return _Count(identity, metric, np.flatnonzero(chosen), events[0][chosen], events[1][chosen], causes, limits)
 
 
 def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
@@ -154,7 +153,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
         yield Row(
             cell=c.cell,
             metric=c.metric,
-            n=len(c.ids),
+            n=len(c.chosen),
             before=float(c.old.mean()),
             after=float(c.new.mean()),
             gained=int(gained.sum()),
@@ -165,7 +164,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
             limits=c.limits,
             causes=(c.drifts or (code(pair.before.header, pair.after.header),)) if moved else (),
-            flips=tuple(Flip(c.ids[j], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
+            flips=tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
         )
 
 

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from bench.cellfile import BrokenFileError, Facts, decode, decode_outcomes, verify
+from bench.cellfile import BrokenFileError, Facts, OutcomesReader, decode, verify
 from bench.errors import UserError
 from bench.evidence import Evidence
 from bench.records import CellOutcomes, Records
@@ -24,6 +22,7 @@ class StoredRun:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reader = OutcomesReader()
         self._outcomes: dict[str, CellOutcomes] = {}
         header = read_header(path / RUN_FILE)
         self.header = replace(header, cells=tuple(self._as_stored(cell) for cell in header.cells))
@@ -41,21 +40,15 @@ class StoredRun:
             return cell
         file = cell_file(self.path, cell.key)
         try:
-            found, facts = decode_outcomes(_bytes_of(file))
+            found, facts = self._reader.read(_bytes_of(file))
             _check_key(facts, cell.key)
         except BrokenFileError as error:
             return replace(cell, status="error", error=f"{file}: {error}; run the suite again to compute it anew")
         wrong = [name for name in ("eps", "norm", "library") if facts.get(name) != getattr(cell, name)]
         if wrong:
             return replace(cell, status="error", error=f"{file}: is of another {wrong[0]} than {RUN_FILE} says")
-        self._outcomes[cell.key] = self._sharing(found)
+        self._outcomes[cell.key] = found
         return cell
-
-    def _sharing(self, found: CellOutcomes) -> CellOutcomes:
-        """``found`` with the samples of the cell before where they are the same: ids would fill the memory otherwise."""
-        last = next(reversed(self._outcomes.values()), found)
-        same = np.array_equal(found.id, last.id) and np.array_equal(found.label, last.label)
-        return replace(found, id=last.id, label=last.label) if same else found
 
     def evidence(self) -> list[Evidence]:
         """What was measured to see whether the cells can be trusted; empty where nothing was."""
