@@ -65,14 +65,14 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from bench.render.listing import runs_table
+    from bench.render.ranking import runs_table
     from bench.runs import summaries
 
     if not Path(options.before).is_dir():
         raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
     runs = summaries(Path(options.before))
     show(lambda _: runs_table(runs), options.output)
-    return Exit.OK if all(run.card.status == "complete" for run in runs) else Exit.INCOMPLETE
+    return Exit.OK if all(run.standing.status == "complete" for run in runs) else Exit.INCOMPLETE
 
 
 def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None:

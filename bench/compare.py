@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from functools import reduce
+from functools import cache, partial, reduce
 
 import numpy as np
 from pydantic import ValidationError
@@ -36,7 +36,8 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
     errors = [Problem(i, cell.error or "no reason given") for i, cell in new.items() if cell.status == "error"]
     usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
-    rows, incomparable = _rows(_Pair(before, after), usable, gate)
+    pair = _Pair(before, after)
+    rows, incomparable = _rows(pair, usable, gate)
     blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
     return Verdict(
         suite=after.header.suite_name,
@@ -49,14 +50,14 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
         errors=tuple(errors),
         not_comparable=(*incomparable, *(blind if gated else ())),
         new=tuple(i for i in new if i not in old),
-        drifts=_all_drifts(before, after, pairs),
+        drifts=_all_drifts(pair, pairs),
     )
 
 
 class _Pair:
     """Two snapshots and the samples that they share: ``old`` and ``new`` are the positions of ``ids`` in each.
 
-    ``reason`` is why the samples cannot be paired, or None.
+    ``reason`` is why the samples cannot be paired, or None. ``drifts`` finds what differs for a subject, once.
     """
 
     def __init__(self, before: Snapshot, after: Snapshot) -> None:
@@ -66,6 +67,7 @@ class _Pair:
         self.old: Ints = np.array([old[name] for name in self.ids], dtype=np.int64)
         self.new: Ints = np.array([new[name] for name in self.ids], dtype=np.int64)
         self.reason = self._reason()
+        self.drifts = cache(partial(drifts, before.header, after.header))
 
     def _reason(self) -> str | None:
         if not self.ids:
@@ -81,11 +83,11 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Count:
-    """A row before its family is known."""
+    """A row before its family is known: of the samples ``chosen`` of those shared, whether it happened before and after."""
 
     cell: Identity
     metric: Metric
-    ids: list[str]
+    chosen: Ints
     old: Bools
     new: Bools
     drifts: tuple[Cause, ...]
@@ -104,8 +106,8 @@ def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate:
         comparable[identity] = both
         counts.append(_count(pair, identity, both, gate))
     counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
-    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not c.ids]
-    return list(_tested([c for c in counts if c.ids], pair)), problems
+    problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not len(c.chosen)]
+    return list(_tested([c for c in counts if len(c.chosen)], pair)), problems
 
 
 def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
@@ -134,10 +136,9 @@ def _make_count(
     pair: _Pair, identity: Identity, metric: Metric, chosen: Bools, events: tuple[Bools, Bools], gate: Gate
 ) -> _Count:
     subject = Subject(identity.model, identity.seed, identity.attack, identity.library)
-    causes = drifts(pair.before.header, pair.after.header, subject)
+    causes = pair.drifts(subject)
     limits = gate.limits(str(identity), retrained=any(cause.kind == "model" for cause in causes))
-    ids = [pair.ids[i] for i in np.flatnonzero(chosen)]
-    return _Count(identity, metric, ids, events[0][chosen], events[1][chosen], causes, limits)
+    return _Count(identity, metric, np.flatnonzero(chosen), events[0][chosen], events[1][chosen], causes, limits)
 
 
 def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
@@ -152,7 +153,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
         yield Row(
             cell=c.cell,
             metric=c.metric,
-            n=len(c.ids),
+            n=len(c.chosen),
             before=float(c.old.mean()),
             after=float(c.new.mean()),
             gained=int(gained.sum()),
@@ -163,7 +164,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
             limits=c.limits,
             causes=(c.drifts or (code(pair.before.header, pair.after.header),)) if moved else (),
-            flips=tuple(Flip(c.ids[j], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
+            flips=tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
         )
 
 
@@ -197,13 +198,10 @@ def _model_of(cell: Identity) -> Identity:
     return Identity(cell.model, cell.seed)
 
 
-def _all_drifts(before: Snapshot, after: Snapshot, cells: Iterable[Identity]) -> tuple[Cause, ...]:
+def _all_drifts(pair: _Pair, cells: Iterable[Identity]) -> tuple[Cause, ...]:
     """Everything that differs and bears on any of ``cells``, whether or not a number moved."""
-    found = (
-        cause
-        for cell in cells
-        for cause in drifts(before.header, after.header, Subject(cell.model, cell.seed, cell.attack, cell.library))
-    )
+    subjects = dict.fromkeys(Subject(cell.model, cell.seed, cell.attack, cell.library) for cell in cells)
+    found = (cause for subject in subjects for cause in pair.drifts(subject))
     return tuple(sorted(dict.fromkeys(found), key=lambda cause: KINDS.index(cause.kind)))
 
 

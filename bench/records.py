@@ -40,6 +40,21 @@ class Records:
         return len(self.id)
 
 
+@dataclass(frozen=True)
+class CellOutcomes:
+    """What ranking and comparing need of one cell's records, N: predicted correctly unattacked, and then broken.
+
+    ``largest`` is the largest distance in the cell's norm; None where there is no column of that norm.
+    """
+
+    id: npt.NDArray[np.str_]
+    label: Ints
+    correct: Bools
+    broken: Bools
+    largest: float | None
+
+
+NORMS = ("linf", "l2", "l1", "l0")
 COLUMNS = tuple(field.name for field in fields(Records) if field.default is MISSING)
 OPTIONAL_COLUMNS = tuple(field.name for field in fields(Records) if field.default is None)
 """Columns that only some attacks have."""

@@ -18,12 +18,11 @@ from bench.attacks.question import Question
 from bench.attacks.stages import Answer, Stage, make_stages
 from bench.attacks.starts import seed_of
 from bench.plan import Unit
-from bench.records import Floats, Ints, Records
+from bench.records import NORMS, Floats, Ints, Records
 
 Rows = dict[str, Any]
 """Adversarial columns by name, each an array with one entry per sample."""
 
-NORMS = ("linf", "l2", "l1", "l0")
 SLACK = 1e-6
 """How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
 

@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.compare import compare
 from bench.errors import NotComparableError, UserError
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.standing import Standing, stand
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.store import StoredRun, iterate, list_runs, reference_file
 from bench.verdict import Verdict
@@ -17,33 +19,34 @@ FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run of a results folder: its place, when it started, on what commit, its scorecard, and how it stands to its reference.
+    """A run of a results folder: its place, when it started, on what commit, and how it and its models stand.
 
-    ``verdict`` is None where its suite has no reference.
+    ``verdict`` is against the reference of its suite; None where there is none.
     """
 
     path: Path
     started: str
     commit: str
-    card: Scorecard
+    standing: Standing
     verdict: Verdict | None
 
 
 def summaries(folder: Path) -> list[RunSummary]:
     """Every run under ``folder``, newest first. Raises UserError if there is none."""
-    return [_summary_of(run) for run in iterate(folder)]
+    reference = cache(from_file)
+    return [_summary_of(run, reference) for run in iterate(folder)]
 
 
-def _summary_of(run: StoredRun) -> RunSummary:
+def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
     provenance = run.header.provenance
     commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
-    return RunSummary(run.path, str(provenance["started"]), commit, score(run), against_reference(run))
+    return RunSummary(run.path, str(provenance["started"]), commit, stand(run), against_reference(run, read_reference))
 
 
-def against_reference(run: StoredRun) -> Verdict | None:
+def against_reference(run: StoredRun, read_reference: Callable[[Path], Snapshot] = from_file) -> Verdict | None:
     """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
     file = reference_file(run.path.parent.parent, run.header.suite_name)
-    return compare(from_file(file), snapshot_of(run), gated=True) if file.is_file() else None
+    return compare(read_reference(file), snapshot_of(run), gated=True) if file.is_file() else None
 
 
 def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import NotComparableError, UserError
-from bench.records import Bools, Ints, Records
+from bench.errors import NotComparableError
+from bench.records import Bools, CellOutcomes, Ints
 from bench.store import CellEntry, RunHeader, StoredRun, parse_header
 
 IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key")
@@ -39,18 +39,14 @@ class Snapshot:
     outcomes: dict[str, Outcomes]
 
 
-def snapshot_of(run: StoredRun, title: str | None = None) -> Snapshot:
-    """The snapshot of a stored ``run``. A cell whose records cannot be read counts as missing or as an error."""
+def snapshot_of(run: StoredRun) -> Snapshot:
+    """The snapshot of a stored ``run``."""
     samples = _Samples()
-    cells, outcomes = [], {}
-    for cell in run.header.cells:  # one at a time: a run's records together can be larger than memory
-        entry, records = _read(run, cell)
-        cells.append(entry)
-        if records is not None:
-            outcomes[cell.key] = samples.index(records), records.clean_pred == records.label, records.success.copy()
+    cells = {cell.key: run.outcomes(cell.key) for cell in run.header.cells if cell.status == "ok"}
+    outcomes = {key: (samples.index(found), found.correct, found.broken) for key, found in cells.items()}
     return Snapshot(
-        title or run.header.run_id,
-        replace(run.header, cells=tuple(cells)),
+        run.header.run_id,
+        run.header,
         tuple(samples.labels),
         np.array(list(samples.labels.values()), dtype=np.int64),
         {key: _spread(len(samples.labels), *found) for key, found in outcomes.items()},
@@ -64,26 +60,15 @@ class _Samples:
         self.labels: dict[str, int] = {}
         self._last: tuple[npt.NDArray[np.str_], Ints] | None = None
 
-    def index(self, records: Records) -> Ints:
-        """Where the samples of ``records`` stand. Most cells have those of the cell before."""
-        if self._last is None or not np.array_equal(self._last[0], records.id):
-            ids = records.id.tolist()
-            for name, label in zip(ids, records.label.tolist(), strict=True):
+    def index(self, found: CellOutcomes) -> Ints:
+        """Where the samples of ``found`` stand. Most cells share those of the cell before."""
+        if self._last is None or self._last[0] is not found.id:
+            ids = found.id.tolist()
+            for name, label in zip(ids, found.label.tolist(), strict=True):
                 self.labels.setdefault(name, label)
             position = positions(tuple(self.labels))
-            self._last = records.id, np.array([position[name] for name in ids], dtype=np.int64)
+            self._last = found.id, np.array([position[name] for name in ids], dtype=np.int64)
         return self._last[1]
-
-
-def _read(run: StoredRun, cell: CellEntry) -> tuple[CellEntry, Records | None]:
-    if cell.status != "ok":
-        return cell, None
-    if not (run.path / "cells" / f"{cell.key}.parquet").is_file():
-        return replace(cell, status="missing"), None
-    try:
-        return cell, run.records(cell.key)
-    except UserError as error:
-        return replace(cell, status="error", error=str(error)), None
 
 
 def _spread(count: int, index: Ints, correct: Bools, broken: Bools) -> Outcomes:

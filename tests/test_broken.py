@@ -13,8 +13,8 @@ from bench.attacks.spec import Fgsm, Pgd
 from bench.evidence import Evidence
 from bench.job import Job, default_cache, make_job
 from bench.plan import Cell, Unit
+from bench.records import CellOutcomes, Records
 from bench.runner import Target, make_target, run_unit
-from bench.scoring.metrics import metrics
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.trust import CellTrust, cell_trust, judge_evidence
 from bench.store import CellEntry
@@ -36,6 +36,10 @@ def examined(model: Classifier) -> list[Evidence]:
     return examine(Subject(model, make_target(model, shapes(), 128), HEADLINE), effort)
 
 
+def outcomes(r: Records) -> CellOutcomes:
+    return CellOutcomes(r.id, r.label, r.clean_pred == r.label, r.success, float(r.linf.max()))
+
+
 def graded(model: Classifier) -> dict[str, CellTrust]:
     """The trust of each cell of FGSM and PGD on ``model``, by attack and eps."""
     target: Target = make_target(model, shapes(), 128)
@@ -47,7 +51,7 @@ def graded(model: Classifier) -> dict[str, CellTrust]:
                 "model", 0, unit.attack.label, str(cell.eps), "linf", "foolbox", "exact", cell.key, "ok",
                 kind=unit.attack.attack, access="white-box", budget="fixed",
             )  # fmt: skip
-            cells.append(Scored(entry, metrics(records), records.clean_pred == records.label, records.success))
+            cells.append(Scored(entry, outcomes(records)))
     around = Neighbours(cells, np.array(target.samples.ids), evidence)
     return {
         f"{c.entry.attack} {c.entry.key}": cell_trust(

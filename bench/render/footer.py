@@ -151,10 +151,14 @@ def flags(card: Scorecard) -> list[Flag]:
 
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
     """How many cells have which grade, and the worst of these; an empty text where no cell has one."""
-    graded = [c.trust.grade for c in card.cells if c.trust is not None]
+    return trust_in_short([c.trust.grade for c in card.cells if c.trust is not None], card.trust_cost)
+
+
+def trust_in_short(graded: Sequence[Grade], trust_cost: float | None) -> tuple[str, Grade]:
+    """``trust_summary`` of cells with the grades ``graded``."""
     counts = {grade: graded.count(grade) for grade in ORDER if grade in graded}
     said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
-    cost = "" if card.trust_cost is None else f"; the checks took {100 * card.trust_cost:.0f} % of the attacks' time"
+    cost = "" if trust_cost is None else f"; the checks took {100 * trust_cost:.0f} % of the attacks' time"
     return f"trust of {len(graded)} cells: {', '.join(said)}{cost}" if said else "", worst(graded)
 
 

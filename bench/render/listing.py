@@ -1,4 +1,4 @@
-"""Plain tables: previews, runs, catalogues, the doctor's findings."""
+"""Plain tables: previews, catalogues, the doctor's findings."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,8 @@ from rich.text import Text
 from bench.catalogue import Listing
 from bench.doctor import Finding
 from bench.preview import UnitPreview
-from bench.render.cells import NONE, percent
-from bench.render.footer import trust_summary
-from bench.render.words import in_short
-from bench.runs import RunSummary
 
-STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red", "complete": "green", "incomplete": "yellow"}
+STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
 def catalogue_table(listing: Listing) -> Table:
@@ -61,27 +57,6 @@ def _total(units: Sequence[UnitPreview]) -> str:
     extra = f", and {unknown} units that no earlier run tells the time of" if unknown else ""
     training = ", and training" if any(not u.trained for u in units) else ""
     return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {known:.0f} s{extra}{training}"
-
-
-def runs_table(runs: Sequence[RunSummary]) -> RenderableType:
-    """Runs, newest first, each with its models from the most robust down."""
-    return Group(*(part for run in runs for part in _run_table(run)))
-
-
-def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
-    card = run.card
-    title = Text(f"{card.suite} {run.path.name}", style="bold")
-    status = Text(card.status, style=STATUS_STYLE[card.status])
-    facts = Text.assemble(status, f", commit {run.commit or NONE}, against the reference: {in_short(run.verdict)}")
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("#", justify="right")
-    table.add_column("model", overflow="fold")
-    table.add_column("clean acc. % [95 %]", justify="right")
-    table.add_column(f"worst case % at {card.headline_eps} [95 %]", justify="right")
-    for m in card.models:
-        name = f"{m.model} #{m.seed}" if len({one.seed for one in card.models}) > 1 else m.model
-        table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
-    return title, facts, table, Text(trust_summary(card)[0], style="dim")
 
 
 def _table(title: str) -> Table:

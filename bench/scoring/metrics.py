@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.records import Bools, Floats, Records
+from bench.records import NORMS, Bools, Floats, Records
 from bench.scoring.statistics import Proportion, calibration_error, proportion
 
 CONFIDENT = 0.9
 """Probability from which a wrong prediction counts as a high-confidence error."""
-NORMS = ("linf", "l2", "l1", "l0")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import numpy.typing as npt
 from bench.eps import format_eps
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Model, Outcome
-from bench.scoring.record_checks import Scored
+from bench.scoring.metrics import Metrics
+from bench.scoring.standing import Standing
 from bench.scoring.statistics import AcrossSeeds, Table, across_seeds
-from bench.scoring.trust import CellTrust, Grade, worst
+from bench.scoring.trust import Grade, worst
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,25 @@ def _loses(name: str, claim: Claim) -> bool:
 
 
 def seed_rates(
-    outcomes: Mapping[Model, Mapping[tuple[str, str], Outcome]], done: Iterable[Scored], grades: Mapping[str, CellTrust]
+    outcomes: Mapping[Model, Mapping[tuple[str, str], Outcome]], standing: Standing, numbers: Mapping[str, Metrics]
 ) -> Iterator[SeedRate]:
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
-    cells: dict[tuple[str, str, str], list[Scored]] = defaultdict(list)
-    for scored in done:
-        cells[scored.entry.model, scored.entry.attack, format_eps(Fraction(scored.entry.eps))].append(scored)
+    cells: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for key, scored in standing.done.items():
+        cells[scored.entry.model, scored.entry.attack, format_eps(scored.eps)].append(key)
     for name, own in _by_name(outcomes).items():
         for attack, eps in outcomes[own[0]] if len(own) > 1 else ():
             found = [outcomes[model][attack, eps] for model in own if (attack, eps) in outcomes[model]]
             if len(found) == len(own):
-                scored_here = cells[name, attack, eps]
+                keys = cells[name, attack, eps]
                 yield SeedRate(
                     name,
                     attack,
                     eps,
                     across_seeds(_table(_success(o) for o in found)) if all(o.correct.any() for o in found) else None,
                     across_seeds(_table(~o.wrong for o in found)),
-                    float(np.mean([c.metrics.certainty_adv for c in scored_here])),
-                    worst([grades[c.entry.key].grade for c in scored_here]),
+                    float(np.mean([numbers[key].certainty_adv for key in keys])),
+                    worst([standing.grades[key].grade for key in keys]),
                 )
 
 

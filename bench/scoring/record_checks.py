@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.evidence import Evidence
-from bench.records import Bools
-from bench.scoring.metrics import NORMS, Metrics
-from bench.scoring.statistics import beats
+from bench.records import Bools, CellOutcomes
+from bench.scoring.statistics import Proportion, beats, proportion
 from bench.scoring.trust import Finding, Grade
 from bench.store import CellEntry
 
@@ -26,14 +26,27 @@ ALPHA = 0.01
 
 @dataclass(frozen=True)
 class Scored:
-    """A finished cell: its entry, numbers, and per sample (N) whether it was predicted correctly and then broken."""
+    """A finished cell: its entry, and what came out of it."""
 
     entry: CellEntry
-    metrics: Metrics
-    correct: Bools
-    success: Bools
+    outcomes: CellOutcomes
 
     @property
+    def correct(self) -> Bools:
+        """Of each sample (N), whether it was predicted correctly, and so attacked."""
+        return self.outcomes.correct
+
+    @property
+    def success(self) -> Bools:
+        """Of each sample (N), whether it was broken."""
+        return self.outcomes.broken
+
+    @cached_property
+    def asr(self) -> Proportion:
+        """The attack success rate."""
+        return proportion(int(np.count_nonzero(self.success)), int(np.count_nonzero(self.correct)))
+
+    @cached_property
     def eps(self) -> Fraction:
         """The budget."""
         return Fraction(self.entry.eps)
@@ -61,7 +74,7 @@ def samples(cell: Scored, _: Neighbours) -> Found:
 
     Wilson 1927 gives the width.
     """
-    n = cell.metrics.asr.n
+    n = cell.asr.n
     yield "fail" if n < TOO_FEW else "warn" if n < ENOUGH else "pass", f"{n} samples were attacked"
 
 
@@ -71,9 +84,9 @@ def budget(cell: Scored, _: Neighbours) -> Found:
     Carlini et al. 2019, section 5: check that the perturbation bound holds. An attack that sees labels only gives back the
     image itself where nothing it tried changed the label: of that, nothing is said.
     """
-    if cell.entry.budget != "fixed" or cell.entry.norm not in NORMS or cell.metrics.asr.n == 0:
+    largest, eps = cell.outcomes.largest, float(cell.eps)
+    if cell.entry.budget != "fixed" or largest is None or cell.asr.n == 0:
         return
-    largest, eps = cell.metrics.distances[cell.entry.norm].largest, float(cell.eps)
     if not largest and cell.entry.access == "decision":
         return
     within = 0 < largest <= eps + SLACK * max(1.0, eps)
@@ -137,7 +150,7 @@ def _weaker(cell: Scored, other: Scored, name: str) -> tuple[Grade, str]:
     """How ``cell`` fares against ``other``, which should not be stronger."""
     losses, wins = int((other.success & ~cell.success).sum()), int((cell.success & ~other.success).sum())
     gap = (losses - wins) / max(int(cell.correct.sum()), 1)
-    detail = f"{cell.metrics.asr.value:.1%} success against {other.metrics.asr.value:.1%} of {name}"
+    detail = f"{cell.asr.value:.1%} success against {other.asr.value:.1%} of {name}"
     if gap <= POINT:
         return "pass", detail
     return "fail" if beats(losses, wins) <= ALPHA else "warn", detail
@@ -148,7 +161,7 @@ def _white_box(cell: Scored) -> bool:
 
 
 def _same_budget(cell: Scored, around: Neighbours) -> list[Scored]:
-    return [c for c in around.cells if c is not cell and (c.eps, c.entry.norm) == (cell.eps, cell.entry.norm)]
+    return [c for c in around.cells if c is not cell and (c.entry.eps, c.entry.norm) == (cell.entry.eps, cell.entry.norm)]
 
 
 CHECKS: dict[str, Callable[[Scored, Neighbours], Found]] = {

@@ -2,25 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
 
 import numpy as np
 
 from bench.eps import format_eps
-from bench.evidence import Evidence
-from bench.records import Bools, Records
+from bench.records import Records
 from bench.scoring.claims import Claim, claims
-from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
+from bench.scoring.comparison import Comparison, Model, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
-from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.record_checks import Scored
+from bench.scoring.standing import Place, Standing, broken_by_any, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
-from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
+from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, ModelEntry, StoredRun
 
 
@@ -49,24 +48,14 @@ class AttackScore:
 
 
 @dataclass(frozen=True)
-class ModelScore:
-    """One model. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
+class ModelScore(Place):
+    """One model: where it stands, what it is, and how certain it is, clean and under attack at the headline eps."""
 
-    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. It is None
-    where no cell at the headline eps can be trusted. ``trust`` is the worst grade of those cells.
-    """
-
-    model: str
-    seed: int
     method: str
     trainable_parameters: int
     parameters: int
-    accuracy: Proportion | None
     certainty: float | None
     certainty_adv: float | None
-    worst_case: Proportion | None
-    rank: int | None = None
-    trust: Grade = "unchecked"
 
 
 @dataclass(frozen=True)
@@ -126,58 +115,47 @@ class Scorecard:
 
 
 def score(run: StoredRun) -> Scorecard:
-    """Score the stored ``run``. Records are read one cell at a time; of each only two bits a sample are kept."""
-    header = run.header
+    """Score the stored ``run``. Records are read one group of cells at a time; of each only the numbers are kept."""
+    header, standing = run.header, stand(run)
+    done, grades = standing.done, standing.grades
     groups = _by_attack(header.cells)
-    done, crosschecks = _read(run, groups)
-    grades = _trust(run, done)
+    numbers, crosschecks = _read(run, groups)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
-    worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
     outcomes = _outcomes(header.models, groups, done)
-    sound = _sound(worst_cases, header.cells, grades, header.headline_eps)
-    said = claims(run, sound, outcomes)
-    where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
-    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
-    models = [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models]
+    said = claims(run, standing.sound, outcomes)
+    models = tuple(_model_scores(run, standing, numbers))
+    known = {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}
     return Scorecard(
-        suite=header.suite_name,
+        suite=standing.suite,
         run_id=header.run_id,
-        status="complete" if len(done) == len(header.cells) else "incomplete",
-        headline_eps=format_eps(Fraction(header.headline_eps)),
-        models=_ranked(models, headline),
-        cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
+        status=standing.status,
+        headline_eps=standing.headline_eps,
+        models=models,
+        cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
         comparisons=compare_models(outcomes, across=False),
-        headline=headline,
-        curves=tuple(_curves(run, header.cells, done)),
-        seeds=seed_scores(worst_cases, set(sound), {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}, said),
-        seed_rates=tuple(seed_rates(outcomes, done.values(), grades)),
+        headline=standing.headline,
+        curves=tuple(_curves(run, header.cells, done, numbers)),
+        seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said),
+        seed_rates=tuple(seed_rates(outcomes, standing, numbers)),
         claims=said,
         baseline=header.models[0].model if header.models else "",
-        trust_cost=_trust_cost(run),
+        trust_cost=standing.trust_cost,
         queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
         precision=_precision(run),
     )
 
 
-def _trust_cost(run: StoredRun) -> float | None:
-    checking, attacking = run.checking_seconds(), sum(cell.seconds or 0 for cell in run.header.cells)
-    return checking / attacking if checking and attacking else None
-
-
-def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Scored], list[CrossCheck]]:
-    """The finished cells by key, and the cross-check of each group; no more than one group's records are held at a time."""
-    done: dict[str, Scored] = {}
+def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Metrics], list[CrossCheck]]:
+    """The numbers of the finished cells by key, and the cross-check of each group, whose records alone are held at a time."""
+    numbers: dict[str, Metrics] = {}
     crosschecks = []
     for group in groups:
         records = {c.library: run.records(c.key) for c in group if c.status == "ok"}
-        for c in group:
-            if c.library in records:
-                r = records[c.library]
-                done[c.key] = Scored(c, metrics(r), r.clean_pred == r.label, r.success)
+        numbers.update({c.key: metrics(records[c.library]) for c in group if c.library in records})
         crosschecks.append(_crosscheck(group, records))
-    return done, crosschecks
+    return numbers, crosschecks
 
 
 def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
@@ -188,34 +166,9 @@ def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
     return list(groups.values())
 
 
-def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
-    """The trust of each finished cell, by key."""
-    by_model: dict[Model, list[Scored]] = defaultdict(list)
-    for cell in done.values():
-        by_model[cell.entry.model, cell.entry.seed].append(cell)
-    evidence = run.evidence()
-    ids = run.records(next(iter(done))).id if done else np.array([], dtype=np.str_)
-    found: dict[str, CellTrust] = {}
-    for model, cells in by_model.items():
-        own = [e for e in evidence if (e.model, e.seed) == model]
-        around = Neighbours(cells, ids, own)
-        for cell in cells:
-            about = _about(cell.entry, own)
-            findings = check_records(cell, around) + judge_evidence(about)
-            found[cell.entry.key] = cell_trust(findings, measured=bool(about))
-    return found
-
-
-def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
-    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
-    model = [e for e in evidence if e.attack is None]
-    attack = [e for e in evidence if e.attack == cell.attack]
-    return [*model, *([e for e in attack if e.library == cell.library] or attack)]
-
-
 def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]) -> AttackScore:
     first = group[0]
-    broken = _any(done[cell.key].success for cell in group)
+    broken = broken_by_any([done[cell.key] for cell in group])
     asr = proportion(int(broken.sum()), int(done[first.key].correct.sum()))
     trust = worst([grades[cell.key].grade for cell in group])
     return AttackScore(first.model, first.seed, first.attack, format_eps(Fraction(first.eps)), asr, trust)
@@ -240,71 +193,30 @@ def _outcomes(
         if all(c.key in done for c in group):
             cell = group[0]
             where = (cell.attack, format_eps(Fraction(cell.eps)))
-            found[cell.model, cell.seed][where] = _outcome([done[c.key] for c in group])
+            found[cell.model, cell.seed][where] = outcome_of([done[c.key] for c in group])
     return found
 
 
-def _worst_cases(
-    models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
-) -> dict[Model, Outcome]:
-    """Each model against every attack through every library at the headline eps, where all have finished."""
-    found = {}
-    for m in models:
-        keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
-        if keys and all(key in done for key in keys):
-            found[m.model, m.seed] = _outcome([done[key] for key in keys])
-    return found
+def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metrics]) -> Iterable[ModelScore]:
+    """The models as ranked, with what only their records tell."""
+    entries = {(m.model, m.seed): m for m in run.header.models}
+    for place in standing.places:
+        entry = entries[place.model, place.seed]
+        own = finished_of(entry, run)
+        attacked = [numbers[c.key].certainty_adv for c in own if c.eps == run.header.headline_eps]
+        yield ModelScore(
+            **vars(place),
+            method=entry.method,
+            trainable_parameters=entry.trainable_parameters,
+            parameters=entry.parameters,
+            certainty=numbers[own[0].key].certainty if own else None,
+            certainty_adv=None if place.worst_case is None else float(np.mean(attacked)),
+        )
 
 
-def _outcome(cells: Sequence[Scored]) -> Outcome:
-    correct = cells[0].correct
-    return Outcome(correct, ~correct | _any(c.success for c in cells))
-
-
-def _sound(
-    worst_cases: Mapping[Model, Outcome], cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str
-) -> dict[Model, Outcome]:
-    """The worst cases of the models that can rank: at least one cell at the headline eps does not fail."""
-    sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
-    return {model: outcome for model, outcome in worst_cases.items() if model in sound}
-
-
-def _model_score(
-    entry: ModelEntry,
-    all_cells: Sequence[CellEntry],
-    done: dict[str, Scored],
-    grades: Mapping[str, CellTrust],
-    worst_cases: dict[Model, Outcome],
-    eps: str,
-) -> ModelScore:
-    model = (entry.model, entry.seed)
-    cells = [done[c.key] for c in all_cells if (c.model, c.seed) == model and c.key in done]
-    attacked = [c for c in cells if c.entry.eps == eps]
-    held = ~worst_cases[model].wrong if model in worst_cases else None
-    return ModelScore(
-        entry.model,
-        entry.seed,
-        entry.method,
-        entry.trainable_parameters,
-        entry.parameters,
-        accuracy=cells[0].metrics.accuracy if cells else None,
-        certainty=cells[0].metrics.certainty if cells else None,
-        certainty_adv=None if held is None else float(np.mean([c.metrics.certainty_adv for c in attacked])),
-        worst_case=None if held is None else proportion(int(held.sum()), len(held)),
-        trust=worst([grades[c.entry.key].grade for c in attacked]),
-    )
-
-
-def _ranked(models: Sequence[ModelScore], headline: Sequence[Comparison]) -> tuple[ModelScore, ...]:
-    """Ranked, best first; models that cannot rank come last."""
-    rank = ranks([model for c in headline for model in (c.first, c.second)], headline)
-    if not headline:  # nobody to compare with
-        rank = {(m.model, m.seed): 1 for m in models if m.worst_case is not None and m.trust != "fail"}
-    placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
-    return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
-
-
-def _curves(run: StoredRun, cells: Iterable[CellEntry], done: dict[str, Scored]) -> Iterable[CurveScore]:
+def _curves(
+    run: StoredRun, cells: Iterable[CellEntry], done: Mapping[str, Scored], numbers: Mapping[str, Metrics]
+) -> Iterable[CurveScore]:
     units: dict[tuple[str, int, str, str], list[Scored]] = defaultdict(list)
     for cell in cells:
         if cell.key in done:
@@ -312,17 +224,18 @@ def _curves(run: StoredRun, cells: Iterable[CellEntry], done: dict[str, Scored])
     for (model, seed, attack, library), found in units.items():
         grid = sorted(found, key=lambda c: c.eps)
         entry = grid[0].entry
-        yield CurveScore(model, seed, attack, library, entry.norm, entry.budget, _curve(run, grid))
+        yield CurveScore(model, seed, attack, library, entry.norm, entry.budget, _curve(run, grid, numbers))
 
 
-def _curve(run: StoredRun, grid: Sequence[Scored]) -> SecurityCurve:
+def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics]) -> SecurityCurve:
     eps = [float(c.eps) for c in grid]
     last = grid[-1]
     if last.entry.budget == "minimum-norm":
         distance = run.records(last.entry.key).distance
         if distance is not None:
             return minimum_norm_curve(last.correct, distance, eps)
-    return fixed_budget_curve(last.metrics.accuracy.value, eps, [c.metrics.robust_accuracy.value for c in grid])
+    found = [numbers[c.entry.key] for c in grid]
+    return fixed_budget_curve(found[-1].accuracy.value, eps, [m.robust_accuracy.value for m in found])
 
 
 def _black_box(done: Mapping[str, Scored], headline: str) -> list[CellEntry]:
@@ -342,7 +255,3 @@ def _precision(run: StoredRun) -> PrecisionScore | None:
     found = [e for e in run.evidence() if e.check == "precision" and e.value is not None]
     differ, n = sum(round((e.value or 0) * e.n) for e in found), sum(e.n for e in found)
     return PrecisionScore(crafted, proportion(differ, n) if n else None)
-
-
-def _any(flags: Iterable[Bools]) -> Bools:
-    return reduce(np.logical_or, flags)

@@ -5,22 +5,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cellfile import BrokenFileError, Facts, decode, verify
+from bench.cellfile import BrokenFileError, Facts, OutcomesReader, decode, verify
 from bench.errors import UserError
 from bench.evidence import Evidence
-from bench.records import Records
+from bench.records import CellOutcomes, Records
 from bench.store.header import RUN_FILE, CellEntry, read_header
 
 IMAGES = ".safetensors"
 
 
 class StoredRun:
-    """A run's folder, for reading. A cell whose file is missing or damaged has status "error" here, with the reason."""
+    """A run's folder, for reading. A cell whose file is missing or damaged has status "error" here, with the reason.
+
+    Opening it reads and verifies every cell once, and keeps the outcomes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reader = OutcomesReader()
+        self._outcomes: dict[str, CellOutcomes] = {}
         header = read_header(path / RUN_FILE)
         self.header = replace(header, cells=tuple(self._as_stored(cell) for cell in header.cells))
+
+    def outcomes(self, key: str) -> CellOutcomes:
+        """What came out of the cell ``key``, whose status is "ok"."""
+        return self._outcomes[key]
 
     def records(self, key: str) -> Records:
         """The per-sample records of the cell ``key``. Raises UserError if they are missing or broken."""
@@ -31,12 +40,14 @@ class StoredRun:
             return cell
         file = cell_file(self.path, cell.key)
         try:
-            facts = verified(file, cell.key)
+            found, facts = self._reader.read(_bytes_of(file))
+            _check_key(facts, cell.key)
         except BrokenFileError as error:
             return replace(cell, status="error", error=f"{file}: {error}; run the suite again to compute it anew")
         wrong = [name for name in ("eps", "norm", "library") if facts.get(name) != getattr(cell, name)]
         if wrong:
             return replace(cell, status="error", error=f"{file}: is of another {wrong[0]} than {RUN_FILE} says")
+        self._outcomes[cell.key] = found
         return cell
 
     def evidence(self) -> list[Evidence]:

@@ -1,0 +1,178 @@
+"""How the models of a stored run stand: trust, worst case and rank, from the outcomes alone."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+
+import numpy as np
+
+from bench.eps import format_eps
+from bench.evidence import Evidence
+from bench.records import Bools
+from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
+from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.statistics import Proportion, proportion
+from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
+from bench.store import CellEntry, ModelEntry, StoredRun
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model stands. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
+
+    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. It is None
+    where no cell at the headline eps can be trusted. ``trust`` is the worst grade of those cells.
+    """
+
+    model: str
+    seed: int
+    accuracy: Proportion | None
+    worst_case: Proportion | None
+    rank: int | None
+    trust: Grade
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The models of a run, ranked, best first, and what their ranks rest on.
+
+    ``done`` are the finished cells and ``grades`` their trust, by key. ``worst_cases`` are the outcomes at the headline eps,
+    of which ``sound`` are those that can rank and ``headline`` compares every pair. ``trust_cost`` is the time of the trust
+    checks over that of the attacks; None where either is not known.
+    """
+
+    suite: str
+    status: str
+    headline_eps: str
+    places: tuple[Place, ...]
+    done: dict[str, Scored]
+    grades: dict[str, CellTrust]
+    worst_cases: dict[Model, Outcome]
+    sound: dict[Model, Outcome]
+    headline: tuple[Comparison, ...]
+    trust_cost: float | None
+
+
+def stand(run: StoredRun) -> Standing:
+    """The standing of the stored ``run``."""
+    header = run.header
+    done = {c.key: Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok"}
+    grades = _trust(run, done)
+    worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
+    sound = _sound(worst_cases, header.cells, grades, header.headline_eps)
+    where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
+    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
+    places = [_place(m, finished_of(m, run), header.headline_eps, done, grades, worst_cases) for m in header.models]
+    return Standing(
+        suite=header.suite_name,
+        status="complete" if len(done) == len(header.cells) else "incomplete",
+        headline_eps=where[1],
+        places=_ranked(places, headline),
+        done=done,
+        grades=grades,
+        worst_cases=worst_cases,
+        sound=sound,
+        headline=headline,
+        trust_cost=_trust_cost(run),
+    )
+
+
+def finished_of(model: ModelEntry, run: StoredRun) -> list[CellEntry]:
+    """The cells of ``model`` in ``run`` that have numbers."""
+    return [c for c in run.header.cells if (c.model, c.seed) == (model.model, model.seed) and c.status == "ok"]
+
+
+def _trust_cost(run: StoredRun) -> float | None:
+    checking, attacking = run.checking_seconds(), sum(cell.seconds or 0 for cell in run.header.cells)
+    return checking / attacking if checking and attacking else None
+
+
+def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
+    """The trust of each finished cell, by key."""
+    by_model: dict[Model, list[Scored]] = defaultdict(list)
+    for cell in done.values():
+        by_model[cell.entry.model, cell.entry.seed].append(cell)
+    evidence = run.evidence()
+    ids = run.outcomes(next(iter(done))).id if done else np.array([], dtype=np.str_)
+    found: dict[str, CellTrust] = {}
+    for model, cells in by_model.items():
+        own = [e for e in evidence if (e.model, e.seed) == model]
+        around = Neighbours(cells, ids, own)
+        for cell in cells:
+            about = _about(cell.entry, own)
+            findings = check_records(cell, around) + judge_evidence(about)
+            found[cell.entry.key] = cell_trust(findings, measured=bool(about))
+    return found
+
+
+def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
+    model = [e for e in evidence if e.attack is None]
+    attack = [e for e in evidence if e.attack == cell.attack]
+    return [*model, *([e for e in attack if e.library == cell.library] or attack)]
+
+
+def _worst_cases(
+    models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
+) -> dict[Model, Outcome]:
+    """Each model against every attack through every library at the headline eps, where all have finished."""
+    found = {}
+    for m in models:
+        keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
+        if keys and all(key in done for key in keys):
+            found[m.model, m.seed] = outcome_of([done[key] for key in keys])
+    return found
+
+
+def outcome_of(cells: Sequence[Scored]) -> Outcome:
+    """``cells`` of one model as one attacker: a sample is wrong if any of them breaks it."""
+    correct = cells[0].correct
+    return Outcome(correct, ~correct | broken_by_any(cells))
+
+
+def broken_by_any(cells: Sequence[Scored]) -> Bools:
+    """Of each sample, whether one of ``cells`` breaks it."""
+    return reduce(np.logical_or, (c.success for c in cells))
+
+
+def _sound(
+    worst_cases: Mapping[Model, Outcome], cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str
+) -> dict[Model, Outcome]:
+    """The worst cases of the models that can rank: at least one cell at the headline eps does not fail."""
+    sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
+    return {model: outcome for model, outcome in worst_cases.items() if model in sound}
+
+
+def _place(
+    entry: ModelEntry,
+    own: Sequence[CellEntry],
+    eps: str,
+    done: Mapping[str, Scored],
+    grades: Mapping[str, CellTrust],
+    worst_cases: Mapping[Model, Outcome],
+) -> Place:
+    """``entry``, whose finished cells are ``own``, before it is ranked at ``eps``."""
+    model = (entry.model, entry.seed)
+    held = ~worst_cases[model].wrong if model in worst_cases else None
+    return Place(
+        *model,
+        accuracy=_share(done[own[0].key].correct) if own else None,
+        worst_case=None if held is None else _share(held),
+        rank=None,
+        trust=worst([grades[c.key].grade for c in own if c.eps == eps]),
+    )
+
+
+def _ranked(models: Sequence[Place], headline: Sequence[Comparison]) -> tuple[Place, ...]:
+    """Ranked, best first; models that cannot rank come last."""
+    rank = ranks([model for c in headline for model in (c.first, c.second)], headline)
+    if not headline:  # nobody to compare with
+        rank = {(m.model, m.seed): 1 for m in models if m.worst_case is not None and m.trust != "fail"}
+    placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
+    return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
+
+
+def _share(flags: Bools) -> Proportion:
+    return proportion(int(flags.sum()), len(flags))
