@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -108,11 +107,3 @@ def active_adapter(network: nn.Module) -> str:
 def count_parameters(network: nn.Module, *, trainable: bool) -> int:
     """Number of parameters, all or only those that tuning changes."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad or not trainable)
-
-
-def has_effect(network: nn.Module, x: torch.Tensor) -> bool:
-    """Whether the adapter of ``network`` (a PeftModel) changes what it says of ``x``."""
-    with torch.inference_mode(), network.disable_adapter():  # type: ignore[operator]
-        without = network(x)
-    with torch.inference_mode():
-        return not torch.equal(network(x), without)

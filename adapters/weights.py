@@ -55,7 +55,7 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], what: str) -> No
         "unknown": [name for name in state if name not in wanted],
         "of another shape": shapes,
     }
-    listed = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
+    listed = [f"{kind}: {some(names)}" for kind, names in problems.items() if names]
     if listed:
         raise ModelError(f"{what} does not fit this network; {'; '.join(listed)}")
     network.load_state_dict(state)
@@ -65,6 +65,7 @@ def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first of ``names``, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

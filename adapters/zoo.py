@@ -107,15 +107,13 @@ class Zoo:
     def check(self, recipe: Recipe) -> None:
         """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
         from adapters.adaptation import adapt
-        from adapters.backbones import build_backbone, replace_head
+        from adapters.backbones import build_backbone, normalisation, replace_head
 
-        if recipe.backbone.pretraining is not None and self.card(recipe) is None:
-            classes = len(recipe.images.classes)
-            adapt(
-                replace_head(build_backbone(recipe.backbone.spec, classes, recipe.seed), classes),
-                recipe.adaptation,
-                recipe.seed,
-            )
+        waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
+        if waits and self.card(recipe) is None:
+            spec, classes = recipe.backbone.spec, len(recipe.images.classes)
+            network = adapt(replace_head(build_backbone(spec, classes, recipe.seed), classes), recipe.adaptation, recipe.seed)
+            _check_fit(self._wrap(network, normalisation(spec), classes), recipe)
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
@@ -142,7 +140,7 @@ class Zoo:
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
-        from adapters.checks import check_input
+        from adapters.checks import check_model
         from adapters.training import fit
 
         network = self._fresh_network(recipe)
@@ -150,11 +148,12 @@ class Zoo:
         network = adapt(network, recipe.adaptation, recipe.seed)
         check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
-        check_input(classifier, recipe.images.input_shape)
+        _check_fit(classifier, recipe)
         losses, state = [], self._state(recipe.key)
         if is_trained(recipe.adaptation):
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
+        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device))
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), folder)
             sha = _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights)
@@ -236,6 +235,13 @@ class Zoo:
         from adapters.classifier import Classifier
 
         return Classifier(network, mean=norm.mean, std=norm.std, num_classes=num_classes).to(self.device)
+
+
+def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:
+    from adapters.checks import check_input, check_reached
+
+    check_input(classifier, recipe.images.input_shape)
+    check_reached(classifier, recipe.images.input_shape)
 
 
 def _probe(images: ImageSet) -> "Tensor":

@@ -128,7 +128,7 @@ def test_silent_mistakes_are_caught() -> None:
     with pytest.raises(ModelError, match="depends on the batch size"):
         check_model(wrap(Unsteady()), X)
     inactive = adapt(backbone(), adaptation(method="lora", targets=["fc"]), 0)  # untrained: B is zero
-    with pytest.raises(ModelError, match="the adapter has no effect"):
+    with pytest.raises(ModelError, match="the adapter has no effect on fc"):
         check_model(wrap(inactive), X)
     broken = backbone()
     broken.fc.weight.data[0, 0] = torch.nan  # type: ignore[union-attr, operator]
@@ -138,6 +138,28 @@ def test_silent_mistakes_are_caught() -> None:
     wrong.conv1.requires_grad_(True)
     with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
         check_trainable(wrong, HeadSpec(method="head"))
+
+
+def test_an_adapter_that_is_inert_beside_a_trained_head_is_named() -> None:
+    adapted = adapt(backbone(), adaptation(method="lora", r=2, targets=["layer1.0.conv1", "conv1"]), 0)
+    disturb(adapted)
+    for name, parameter in adapted.named_parameters():
+        if "layer1.0.conv1.lora_B" in name:
+            parameter.data.zero_()
+    with pytest.raises(ModelError, match=r"the adapter has no effect on layer1\.0\.conv1: switching it off changes nothing"):
+        check_model(wrap(adapted), X)
+
+
+def test_a_layer_that_the_network_never_calls_is_refused_before_training(tmp_path: Path) -> None:
+    """torch's MultiheadAttention multiplies by out_proj.weight itself, so that a LoRA on out_proj neither acts nor learns."""
+    targets = r"encoder\.layers\.encoder_layer_0\.(self_attention\.out_proj|mlp\.0)"
+    base = Backbone(BackboneSpec(architecture="vit_b_32"), None, 0)
+    picture = ImageSet(np.zeros((4, 3, 224, 224), np.uint8), np.array([0, 1, 2, 0]), tuple("0123"), CLASSES)
+    made = Recipe("m", base, adaptation(method="lora", r=1, targets=targets), TrainingSpec(epochs=1), picture, 0)
+    models = Zoo(tmp_path / "cache", lambda _: pytest.fail("trained"))
+    for do in (models.check, models.ensure):
+        with pytest.raises(ModelError, match=r"on encoder\.layers\.encoder_layer_0\.self_attention\.out_proj would do nothing"):
+            do(made)
 
 
 @pytest.fixture
