@@ -140,11 +140,12 @@ class Zoo:
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
+        from adapters.base import base_of
         from adapters.checks import check_model
         from adapters.training import fit
 
         network = self._fresh_network(recipe)
-        parameters = count_parameters(network, trainable=False)
+        base, parameters = base_of(network), count_parameters(network, trainable=False)
         network = adapt(network, recipe.adaptation, recipe.seed)
         check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
@@ -155,7 +156,7 @@ class Zoo:
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device))
         with new_folder(self.cache / "models" / recipe.key) as folder:
-            weights = save_adapted(network.cpu(), folder)
+            weights = save_adapted(network.cpu(), base, folder)
             sha = _sha256(recipe.adaptation, self._ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
@@ -166,17 +167,20 @@ class Zoo:
     def _fresh_network(self, recipe: Recipe) -> "nn.Module":
         """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
         from adapters.backbones import find_head, load_backbone, replace_head
+        from adapters.base import fit_base
 
         network = load_backbone(recipe.backbone.spec, self._ensure_backbone(recipe.backbone))
         has, wanted = find_head(network)[1].out_features, len(recipe.images.classes)
-        if not is_trained(recipe.adaptation) and has == wanted:
-            return network
-        if isinstance(recipe.adaptation, NoneSpec):
+        if isinstance(recipe.adaptation, PeftSpec):
+            return fit_base(network, recipe.adaptation.path, wanted)
+        if not isinstance(recipe.adaptation, NoneSpec):
+            return replace_head(network, wanted)
+        if has != wanted:
             raise ModelError(
                 f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
                 "or adapt the backbone"
             )
-        return replace_head(network, wanted)
+        return network
 
     def _ensure_backbone(self, backbone: Backbone) -> Path:
         """The file with the backbone's weights, which are trained or fetched first if need be."""
