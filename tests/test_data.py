@@ -207,6 +207,17 @@ def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
     assert not set(train.ids) & set(test.ids)
 
 
+def test_folders_whose_parts_hold_other_classes_are_refused_and_hidden_ones_skipped(tmp_path: Path) -> None:
+    spec, places = DataSpec(source="imagefolder", path="mine", size=16), Places(tmp_path)
+    for place in ("train/a", "train/b", "train/c", "test/b", "test/c"):
+        write_image(tmp_path / "mine" / place / "0.png", (0, 0, 0), (16, 16))
+    with pytest.raises(UserError, match=r"mine/test: has not the class folders of .*mine/train \(differing: a\)"):
+        data.load(spec, "test", places)
+    write_image(tmp_path / "mine" / "test" / "a" / "0.png", (0, 0, 0), (16, 16))
+    (tmp_path / "mine" / "test" / ".ipynb_checkpoints").mkdir()
+    assert data.load(spec, "test", places).classes == data.load(spec, "train", places).classes == ("a", "b", "c")
+
+
 def test_the_bundled_imagenet_samples() -> None:
     found = data.load(DataSpec(source="imagenet-samples"), "test")
     assert (len(found), len(found.classes), found.input_shape) == (20, 1000, (3, 224, 224))

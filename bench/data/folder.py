@@ -25,15 +25,24 @@ def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
 def class_folders(folder: Path, split: Split, *, native_size: int) -> RawSet:
     """The images of ``folder``/train or ``folder``/test (or val), each class in its own folder, classes by name.
 
-    A folder without train/ holds the classes itself and is not divided. Raises UserError where there is nothing to read.
+    A folder without train/ holds the classes itself and is not divided. Raises UserError where there is nothing to read, or
+    where the parts do not hold the same classes: their labels would not mean the same.
     """
     divided = (folder / "train").is_dir()
     part = _part(folder, split) if divided else folder
     if not part.is_dir():
         raise UserError(f"{part}: no such folder; put the images there, one folder per class, or mend --data-root")
-    classes = sorted(entry.name for entry in part.iterdir() if entry.is_dir())
+    classes = _class_names(part)
+    if divided and classes != (trained := _class_names(folder / "train")):
+        differing = ", ".join(sorted(set(classes) ^ set(trained)))
+        raise UserError(f"{part}: has not the class folders of {folder / 'train'} (differing: {differing}); make them the same")
     files = [(file, name) for name in classes for file in images_in(part / name)]
     return from_files(folder, files, classes, native_size=native_size, divided=divided)
+
+
+def _class_names(part: Path) -> list[str]:
+    """The folders in ``part`` but hidden ones, which tools leave behind."""
+    return sorted(entry.name for entry in part.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _part(folder: Path, split: Split) -> Path:
