@@ -30,3 +30,12 @@ def test_no_shipped_suite_adapts_to_a_class_of_its_source() -> None:
             wanted = set(target.classes) if isinstance(target.classes, tuple) else set()
             assert wanted, suite.name
             assert wanted <= set(source.exclude) or wanted.isdisjoint(source.classes or wanted), suite.name  # type: ignore[arg-type]
+
+
+def test_only_a_backbone_that_starts_at_random_follows_the_training_seed() -> None:
+    def seeds(backbone: dict[str, object]) -> list[int]:
+        return [recipe.backbone.seed for recipe in make_job(tiny(seeds=[3, 4], backbone=backbone)).recipes.values()]
+
+    assert seeds({}) == [3, 4, 3, 4]
+    assert seeds({"weights": "IMAGENET1K_V1"}) == [0, 0, 0, 0]
+    assert seeds({"pretrain": {"data": {"classes": [0, 1], "size": 16}, "seed": 7}}) == [7, 7, 7, 7]
