@@ -67,6 +67,7 @@ METHODS = [
     ({"method": "loha", "r": 2, "targets": ["fc"]}, 4 * 2 * 512 // 2 + 2 * 2 * 3),
     ({"method": "lokr", "r": 8, "targets": ["conv1"]}, None),
     ({"method": "boft", "targets": ["layer1.0.conv1"]}, None),
+    ({"method": "oft", "blocks": 8, "targets": ["layer2.0.downsample.0"]}, 8 * 8 * 7 // 2 + HEAD),
     ({"method": "hra", "r": 4, "targets": ["conv1"]}, 4 * 3 * 49 + HEAD),
     # 19 of ResNet18's 20 convolutions but the three 1 x 1 are spatial: 16 of 3 x 3 and the 7 x 7 stem
     ({"method": "atoms"}, 16 * 81 + 49 * 49 + HEAD),
@@ -91,11 +92,30 @@ def test_exactly_the_meant_parameters_train_and_merging_changes_nothing(options:
     assert max_difference(classifier, lossless(classifier, X), X) < TOLERANCE
 
 
-def test_oft_on_convolutions_merges_wrongly_in_peft_and_is_caught() -> None:
-    adapted = adapt(backbone(), adaptation(method="oft", blocks=8, targets=["layer1.0.conv1"]), 0)
-    disturb(adapted)
+def test_oft_merges_wrongly_on_spatial_convolutions_in_peft_and_is_refused() -> None:
+    from peft import OFTConfig, get_peft_model
+
+    theirs = get_peft_model(backbone(), OFTConfig(r=8, oft_block_size=0, target_modules=["layer1.0.conv1"]))
+    disturb(theirs)
     with pytest.raises(ModelError, match="merges wrongly"):
-        check_model(wrap(adapted), X)
+        check_model(wrap(theirs), X)
+    with pytest.raises(ModelError, match=r"oft merges wrongly on spatial convolutions: layer1\.0\.conv1; choose others"):
+        adapt(backbone(), adaptation(method="oft", targets=["layer1.0.conv1", "layer2.0.downsample.0"]), 0)
+    with pytest.raises(ModelError, match=r"oft: 7 blocks do not divide the inputs of layer2\.0\.downsample\.0"):
+        adapt(backbone(), adaptation(method="oft", blocks=7, targets=["layer2.0.downsample.0"]), 0)
+
+
+def test_a_model_that_cannot_be_attacked_fails_at_the_end_of_its_training(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelError("the adapter merges wrongly")
+
+    made = recipe(weights, HeadSpec(method="head"))
+    monkeypatch.setattr("adapters.checks.check_model", refuse)
+    with pytest.raises(ModelError, match="merges wrongly"):
+        zoo(tmp_path).ensure(made)
+    assert zoo(tmp_path).card(made) is None
 
 
 def test_targets_match_whole_names_only() -> None:
