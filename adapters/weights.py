@@ -26,8 +26,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
     except UnpicklingError as error:
         raise ModelError(
-            f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, best with "
-            "safetensors.torch.save_file(model.state_dict(), ...)"
+            f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, "
+            "best with safetensors.torch.save_file(model.state_dict(), ...)"
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
         raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None

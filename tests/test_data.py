@@ -15,6 +15,7 @@ from PIL import Image
 from bench import data
 from bench.data import DataSpec, Places, tiny_imagenet
 from bench.data import decoded as decoding
+from bench.data.folder import read_image
 from bench.errors import UserError
 
 WNIDS = ("n03", "n01", "n02")
@@ -127,13 +128,54 @@ def test_a_damaged_cache_file_is_named_and_decoded_again(
     [
         ("wnids.txt", r"wnids.txt: missing.*download http://cs231n.*md5 90528d7c.*--data-root"),
         ("val/val_annotations.txt", r"val_annotations.txt: missing.*download http"),
-        ("val/images/val_3.png", r"val_3.png: listed in val_annotations.txt but missing"),
+        ("val/images/val_3.png", r"val_3.png: in val_annotations.txt but missing"),
     ],
 )
 def test_what_is_missing_is_named_with_the_manual_step(places: Places, broken: str, message: str) -> None:
     (places.root / tiny_imagenet.FOLDER / broken).unlink()
     with pytest.raises(UserError, match=message):
         data.load(tiny(), "test", places)
+
+
+LISTED = "val/val_annotations.txt"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (LISTED, lambda text: "\n".join(text.splitlines()[:6]), r"val_6.png and 2 more: not in val_annotations.txt; download"),
+        (LISTED, lambda _: "", r"val_0.png and 8 more: not in val_annotations.txt; download"),
+        (LISTED, lambda text: text.replace("n01", "n09"), r"the line of val_1.png names no class of wnids.txt; download"),
+        (LISTED, lambda text: text.replace("val_3.png\tn03", "val_3.png"), r"the line of val_3.png names no class"),
+        (LISTED, lambda text: text.replace("n01", "n02"), r"has no image of the class n01; download"),
+        ("wnids.txt", lambda _: "", r"wnids.txt: names no class; download"),
+    ],
+    ids=["cut off", "empty", "unknown class", "no class", "class without images", "no classes"],
+)
+def test_what_was_cut_off_is_named_with_the_manual_step(
+    places: Places, file: str, change: Callable[[str], str], message: str
+) -> None:
+    broken = places.root / tiny_imagenet.FOLDER / file
+    broken.write_text(change(broken.read_text()))
+    with pytest.raises(UserError, match=message):
+        data.load(tiny(), "test", places)
+
+
+def test_a_blank_line_among_the_annotations_is_none(places: Places) -> None:
+    before = data.load(tiny(), "test", places)
+    listed = places.root / tiny_imagenet.FOLDER / LISTED
+    listed.write_text(listed.read_text().replace("\n", "\n\n", 1) + "\n\n")
+    assert data.load(tiny(), "test", places).content_hash == before.content_hash
+
+
+def test_sixteen_bits_are_scaled_and_pixels_without_a_range_refused(tmp_path: Path) -> None:
+    grey = np.array([[0, 128, 32896, 65535]], dtype=np.uint16)
+    for name, picture in (("deep.png", grey), ("real.tiff", grey.astype(np.float32))):
+        Image.fromarray(picture).save(tmp_path / name)
+    pixels = np.asarray(read_image(tmp_path / "deep.png"))
+    np.testing.assert_array_equal(pixels[0], [[0] * 3, [0] * 3, [128] * 3, [255] * 3])
+    with pytest.raises(UserError, match=r"real.tiff: its pixels \(mode F\) have no fixed range; save it with 8 bits"):
+        read_image(tmp_path / "real.tiff")
 
 
 def test_a_truncated_image_is_named(places: Places) -> None:

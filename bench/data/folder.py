@@ -88,6 +88,15 @@ def read_image(file: Path) -> Image.Image:
     """The picture in ``file`` as RGB; raises UserError if it cannot be decoded."""
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
+            if image.mode in {"I", "F"}:
+                raise UserError(f"{file}: its pixels (mode {image.mode}) have no fixed range; save it with 8 bits a channel")
+            return _eight_bits(image).convert("RGB")
     except (OSError, SyntaxError) as error:
         raise UserError(f"{file}: not a readable image ({error}); restore the file or unpack the data set again") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """``image``, its 16 bits a pixel scaled to 8 where it has as many: Pillow itself would cut them off at 255."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
