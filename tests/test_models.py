@@ -20,7 +20,18 @@ from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.lossless import TOLERANCE, lossless, max_difference
-from adapters.spec import Adaptation, BackboneSpec, FullSpec, HeadSpec, LoraSpec, NoneSpec, PeftSpec, TrainingSpec
+from adapters.spec import (
+    Adaptation,
+    BackboneSpec,
+    EarlyStopping,
+    FullSpec,
+    HeadSpec,
+    LoraSpec,
+    NoneSpec,
+    PeftSpec,
+    TrainingSpec,
+)
+from adapters.training import fit
 from adapters.zoo import Backbone, Recipe, Zoo
 
 X = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -398,6 +409,20 @@ def test_the_wrong_input_size_is_an_error(tmp_path: Path) -> None:
     made = Recipe("m", base, FullSpec(), TrainingSpec(epochs=1), images(), 0)
     with pytest.raises(ModelError, match=r"the backbone cannot take images of 3 x 32 x 32 .*224.*; set data.size"):
         zoo(tmp_path).ensure(made)
+
+
+@pytest.mark.parametrize("architecture", ["googlenet", "inception_v3"])
+def test_a_network_with_auxiliary_outputs_is_refused(architecture: str) -> None:
+    with pytest.raises(ModelError, match=rf"{architecture} has auxiliary outputs, which are not supported"):
+        build_backbone(BackboneSpec(architecture=architecture), 3, 0)
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, None), (2, 0.5)], ids=["one image", "one is left"])
+def test_too_few_images_to_train_on_are_named(count: int, share: float | None) -> None:
+    stopping = EarlyStopping(validation=share) if share else None
+    few = images().take(np.zeros(count, dtype=np.int64))
+    with pytest.raises(ModelError, match=rf"{count} training images are too few: a batch needs two"):
+        fit(wrap(backbone()), few, TrainingSpec(epochs=1, early_stopping=stopping), seed=0, progress=lambda *_: None)
 
 
 def test_timm_backbones() -> None:
