@@ -2,6 +2,8 @@
 
 import hashlib
 import http.server
+import os
+import pickle
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -237,6 +239,42 @@ def test_cifar10_as_folders(tmp_path: Path) -> None:
     spec = DataSpec(source="cifar10")
     assert data.load(spec, "train", Places(tmp_path)).classes == ("airplane", "cat")
     assert data.load(spec, "test", Places(tmp_path)).ids[0] == "cifar10/test/airplane/0.png"
+
+
+def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 as torchvision unpacks it, with two images a batch: batch b holds flat reds of 10 b and 10 b + 1."""
+    from torchvision.datasets import CIFAR10
+
+    folder = root / CIFAR10.base_folder
+    folder.mkdir()
+    names = [name for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list)]
+    for b, name in enumerate(names):
+        reds = np.stack([np.r_[np.full(1024, 10 * b + i), np.zeros(2048)] for i in range(2)]).astype(np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": reds, "labels": [b % 2, 1]}))
+    words = [*("plane", "car"), *map(str, range(8))]
+    (folder / CIFAR10.meta["filename"]).write_bytes(pickle.dumps({"label_names": words}))
+
+    def listed(names: list[str]) -> list[list[str]]:
+        return [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in names]  # noqa: S324
+
+    monkeypatch.setattr(CIFAR10, "train_list", listed(names[:-1]))
+    monkeypatch.setattr(CIFAR10, "test_list", listed(names[-1:]))
+    meta = {**CIFAR10.meta, "md5": listed([CIFAR10.meta["filename"]])[0][1]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+
+
+def test_cifar10_as_torchvision_unpacks_it_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path, monkeypatch)
+    spec, places = DataSpec(source="cifar10", size=16), Places(tmp_path, tmp_path / "decoded")
+    train, test = (data.load(spec, split, places) for split in ("train", "test"))
+    np.testing.assert_array_equal(train.images[:, :, 0, 0], [[10 * b + i, 0, 0] for b in range(5) for i in range(2)])
+    np.testing.assert_array_equal(train.labels, [0, 1, 1, 1, 0, 1, 1, 1, 0, 1])
+    assert (test.ids, test.classes[:2]) == (("cifar10/test/00000", "cifar10/test/00001"), ("plane", "car"))
+    monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
+    assert data.load(spec, "test", places).content_hash == test.content_hash
+    os.utime(tmp_path / "cifar-10-batches-py" / "test_batch", (1, 1))
+    with pytest.raises(pytest.fail.Exception, match="decoded twice"):
+        data.load(spec, "test", places)
 
 
 def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:

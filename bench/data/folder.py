@@ -53,7 +53,8 @@ def _part(folder: Path, split: Split) -> Path:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files in ``folder``, in the order of their numbers; raises UserError if there are none."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    entries = folder.iterdir() if folder.is_dir() else ()
+    files = [file for file in entries if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
     if not files:
         raise UserError(f"{folder}: no images here; the data set is incomplete: unpack it again")
     return sorted(files, key=lambda file: (len(file.name), file.name))
@@ -71,12 +72,13 @@ def from_files(
         ids=ids,
         image=lambda i: read_image(files[i][0]),
         native_size=native_size,
-        stamp=_stamp(files),
+        stamp=stamp(files),
         divided=divided,
     )
 
 
-def _stamp(files: Sequence[Labelled]) -> str:
+def stamp(files: Sequence[Labelled]) -> str:
+    """A digest that changes when a file, its class, size or time of change does."""
     digest = hashlib.sha256()
     for file, name in files:
         facts = file.stat()
