@@ -92,6 +92,16 @@ def test_train_per_class_draws_by_seed(places: Places) -> None:
     assert first.ids == again.ids != other.ids
 
 
+def test_the_seed_draws_the_test_samples_too(places: Places) -> None:
+    first, other = (data.load(tiny(samples_per_class=1, seed=seed), "test", places) for seed in (0, 3))
+    np.testing.assert_array_equal(first.labels, [0, 1, 2])
+    assert first.ids == tuple(f"tiny-imagenet-200/val/images/val_{i}.png" for i in range(3))
+    assert sorted(other.labels) == [0, 1, 2]
+    assert other.ids == data.load(tiny(samples=3, seed=3), "test", places).ids != first.ids
+    with pytest.raises(ValueError, match="has both samples and samples_per_class"):
+        tiny(samples=3, samples_per_class=1)
+
+
 def test_images_are_scaled_on_the_short_side_and_cropped() -> None:
     picture = Image.new("RGB", (40, 20))
     picture.paste((255, 0, 0), (10, 0, 30, 20))
