@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from adapters.acting import is_peft
 from adapters.atoms import ATOMS, join_atoms, split_into_atoms
 from adapters.backbones import find_head
+from adapters.base import Base, write_base
 from adapters.errors import ModelError
 from adapters.peft_folder import ADAPTER_FILE, load_adapter
 from adapters.peft_methods import with_adapter
@@ -45,10 +46,11 @@ def _with_atoms(network: nn.Module) -> nn.Module:
     return network
 
 
-def save_adapted(network: nn.Module, folder: Path) -> Path:
-    """Write what tuning changed into ``folder``; returns the file that holds the weights."""
-    if hasattr(network, "peft_config"):
+def save_adapted(network: nn.Module, base: Base, folder: Path) -> Path:
+    """Write what tuning changed into ``folder``, an adapter with its ``base``; returns the file that holds the weights."""
+    if is_peft(network):
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
+        write_base(base, folder / ADAPTER)
     else:
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
     return weights_file(folder)
@@ -108,11 +110,3 @@ def active_adapter(network: nn.Module) -> str:
 def count_parameters(network: nn.Module, *, trainable: bool) -> int:
     """Number of parameters, all or only those that tuning changes."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad or not trainable)
-
-
-def has_effect(network: nn.Module, x: torch.Tensor) -> bool:
-    """Whether the adapter of ``network`` (a PeftModel) changes what it says of ``x``."""
-    with torch.inference_mode(), network.disable_adapter():  # type: ignore[operator]
-        without = network(x)
-    with torch.inference_mode():
-        return not torch.equal(network(x), without)

@@ -21,6 +21,8 @@ from adapters.weights import load_strictly, read_weights
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 TIMM = "timm/"
+AUXILIARY = {"googlenet", "inception_v3"}
+"""torchvision's networks with further heads in training, and pixels transformed inside where their weights are published."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _check_torchvision(name: str) -> None:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise ModelError(f"torchvision has no model '{name}'; {did_you_mean(name, known)}; timm's are written timm/NAME")
+    if name in AUXILIARY:
+        raise ModelError(f"{name} has auxiliary outputs, which are not supported here; take another, like timm/inception_v3")
 
 
 def _torchvision_weights(spec: BackboneSpec) -> Any:

@@ -5,10 +5,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from adapters.adaptation import has_effect, merged
+from adapters.acting import acting, adapted_layers, has_effect, is_peft
+from adapters.adaptation import merged
 from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.lossless import TOLERANCE, max_difference
+from adapters.weights import some
 
 
 def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
@@ -26,6 +28,19 @@ def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     if logits.shape != (1, classifier.num_classes):
         raise ModelError(
             f"the model gives {tuple(logits.shape)} logits for one image, but the data have {classifier.num_classes} classes"
+        )
+
+
+def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
+    """Raise ModelError if the network never calls a layer that the adapter is on: it would learn nothing there."""
+    if not is_peft(classifier.network):
+        return
+    called = acting(classifier.network, torch.zeros(1, *shape, device=classifier.device))
+    idle = [name for name in adapted_layers(classifier.network) if name not in called]
+    if idle:
+        raise ModelError(
+            f"an adapter on {some(idle)} would do nothing: this network uses the layer's weights but never calls it "
+            "(torch's MultiheadAttention does so); choose other targets"
         )
 
 
@@ -55,12 +70,20 @@ def _check_logits(classifier: Classifier, probe: Tensor) -> None:
 
 
 def _check_adapter(classifier: Classifier, probe: Tensor) -> None:
-    network = classifier.network
-    if hasattr(network, "disable_adapter") and not has_effect(network, (probe - classifier.mean) / classifier.std):
-        raise ModelError("the adapter has no effect: switching it off changes no logit")
+    if is_peft(classifier.network):
+        _check_acting(classifier.network, (probe - classifier.mean) / classifier.std)
     off = max_difference(classifier, _merged_copy(classifier), probe)
     if off > TOLERANCE:
         raise ModelError(f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's")
+
+
+def _check_acting(network: nn.Module, x: Tensor) -> None:
+    acts = acting(network, x)
+    inert = [name for name in adapted_layers(network) if not acts.get(name)]
+    if inert:
+        raise ModelError(f"the adapter has no effect on {some(inert)}: switching it off changes nothing; drop these targets")
+    if not has_effect(network, x):
+        raise ModelError("the adapter has no effect: switching it off changes no logit")
 
 
 def _merged_copy(classifier: Classifier) -> nn.Module:

@@ -11,6 +11,8 @@ from adapters.errors import ModelError
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
+BASE_FILE = "base_model.json"
+"""Ours alone, see adapters.base: peft neither writes nor reads it."""
 
 
 def resolve_folder(path: str) -> Path:
@@ -29,7 +31,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, BASE_FILE]))
     except HFValidationError:
         raise ModelError(f"{name}: no such adapter folder, and no name of a Hub repository either") from None
     except (OSError, RuntimeError, ValueError) as error:
@@ -40,10 +42,12 @@ def _from_hub(name: str) -> Path:
 
 
 def content_hash(path: str) -> str:
-    """sha256 over an adapter's configuration and weights."""
+    """sha256 over an adapter's configuration and weights, and what is noted of its base."""
     folder = resolve_folder(path)
     digest = hashlib.sha256((folder / CONFIG_FILE).read_bytes())
     digest.update((folder / ADAPTER_FILE).read_bytes())
+    if (folder / BASE_FILE).is_file():
+        digest.update((folder / BASE_FILE).read_bytes())
     return digest.hexdigest()
 
 
@@ -52,7 +56,7 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
     from peft import PeftModel
 
     folder = resolve_folder(path)
-    kept = _keys(folder / ADAPTER_FILE)
+    kept = adapter_keys(folder / ADAPTER_FILE)
     _refuse_code(folder / CONFIG_FILE)
     try:
         adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True)
@@ -74,7 +78,8 @@ def _refuse_code(file: Path) -> None:
         raise ModelError(f"{file}: refused, since loading it could run code (megatron_config has a module imported)")
 
 
-def _keys(file: Path) -> set[str]:
+def adapter_keys(file: Path) -> set[str]:
+    """The names of the tensors in ``file``. Raises ModelError if it is damaged."""
     try:
         with safe_open(file, framework="pt") as opened:
             return set(opened.keys())

@@ -10,6 +10,7 @@ from adapters.backbones import find_head
 from adapters.errors import ModelError
 from adapters.spec import BoftSpec, DoraSpec, HraSpec, LohaSpec, LokrSpec, LoraSpec, OftSpec, Targets, TunedSpec
 from adapters.strict import did_you_mean
+from adapters.weights import some
 
 NOT_ON_A_NEW_HEAD = DoraSpec | OftSpec | BoftSpec | HraSpec
 """These multiply or normalise weights: on a head that starts at zero they would learn nothing, or divide by zero."""
@@ -25,6 +26,8 @@ def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
         raise ModelError(
             f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained in full"
         )
+    if isinstance(spec, OftSpec):
+        _check_oft(network, targets, spec.blocks)
     common = {
         # A list would match by suffix (every block's conv1); a string is a full-match regular expression.
         "target_modules": "|".join(re.escape(name) for name in targets),
@@ -37,6 +40,26 @@ def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
         except (ValueError, NotImplementedError, RuntimeError, TypeError) as error:
             raise ModelError(f"{spec.method} cannot adapt these layers: {error}") from None
     return adapted
+
+
+def _check_oft(network: nn.Module, targets: list[str], blocks: int) -> None:
+    """Raise ModelError for what peft gets wrong: OFT on spatial convolutions, and a number of blocks that does not divide.
+
+    Merged, a spatial convolution is another function than unmerged; a number that does not divide is replaced by one that does.
+    """
+    layers: dict[str, Any] = {name: network.get_submodule(name) for name in targets}
+    spatial = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
+    if spatial:
+        raise ModelError(
+            f"oft merges wrongly on spatial convolutions: {some(spatial)}; choose others, or boft or hra for these"
+        )
+    uneven = [name for name, layer in layers.items() if _inputs(layer) % blocks]
+    if uneven:
+        raise ModelError(f"oft: {blocks} blocks do not divide the inputs of {some(uneven)}; choose a number that does")
+
+
+def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
 
 
 def _config(spec: TunedSpec, common: dict[str, Any]) -> Any:

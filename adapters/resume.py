@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from adapters.disk import writing
+from adapters.weights import torch_reason
 
 STATE_VERSION = 1
 """Raised when what a state holds changes. It stands before the state with the state's sha256, so that damage is found."""
@@ -42,8 +43,7 @@ def read_state(file: Path) -> dict[str, Any] | None:
     try:
         return _decode(file.read_bytes())
     except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        log.warning("%s: the unfinished training cannot be used (%s); it starts anew", file, reason)
+        log.warning("%s: the unfinished training cannot be used (%s); it starts anew", file, torch_reason(error))
         return None
 
 

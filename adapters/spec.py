@@ -146,7 +146,7 @@ class LokrSpec(Strict):
 
 
 class OftSpec(Strict):
-    """OFT (Qiu et al. 2023): the weights are rotated by ``blocks`` orthogonal blocks."""
+    """OFT (Qiu et al. 2023): weights are rotated by ``blocks`` orthogonal blocks. For linear layers and 1 x 1 convolutions."""
 
     method: Literal["oft"]
     blocks: Annotated[int, Field(ge=1)] = 8

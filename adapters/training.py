@@ -68,10 +68,13 @@ class Training:
         self.x, self.y = torch.from_numpy(images.images), torch.from_numpy(images.labels)
         share = spec.early_stopping.validation if spec.early_stopping else 0
         self.train, self.validation = hold_out(images.labels, share, seed=seed)
+        steps = len(_batches(self.train, spec.batch_size))
+        if not steps:
+            raise ModelError(f"{len(images)} training images are too few: a batch needs two, and more where some are held out")
         if spec.amp:
             classifier.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer([p for p in classifier.parameters() if p.requires_grad], spec)
-        self.schedule = make_schedule(self.optimizer, spec, len(_batches(self.train, spec.batch_size)))
+        self.schedule = make_schedule(self.optimizer, spec, steps)
 
     @property
     def finished(self) -> bool:

@@ -1,6 +1,7 @@
 """Weight files, read without running anything in them."""
 
 import hashlib
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -24,16 +25,22 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
     except UnpicklingError as error:
-        reason = str(error).partition("Please file")[0].splitlines()[-1].strip() or "it holds more than tensors"
         raise ModelError(
-            f"{file}: refused, since loading it could run code ({reason}); save the plain state dict instead, best with "
-            "safetensors.torch.save_file(model.state_dict(), ...)"
+            f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, "
+            "best with safetensors.torch.save_file(model.state_dict(), ...)"
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{file}: not a whole weights file ({error}); copy or download it again") from None
+        raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{file}: not a plain state dict (name -> tensor); save model.state_dict() alone")
     return state
+
+
+def torch_reason(error: Exception) -> str:
+    """What torch found, without its advice to load the file all the same."""
+    found = re.search(r"(Unsupported|Trying to load|Cannot use) .*", str(error))
+    said = found[0] if found else str(error).partition("\n")[0]
+    return re.split(r"\.? (?:Please use|In PyTorch) ", said)[0].rstrip(".") or type(error).__name__
 
 
 def content_hash_of(file: Path) -> str:
@@ -55,7 +62,7 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], what: str) -> No
         "unknown": [name for name in state if name not in wanted],
         "of another shape": shapes,
     }
-    listed = [f"{kind}: {_some(names)}" for kind, names in problems.items() if names]
+    listed = [f"{kind}: {some(names)}" for kind, names in problems.items() if names]
     if listed:
         raise ModelError(f"{what} does not fit this network; {'; '.join(listed)}")
     network.load_state_dict(state)
@@ -65,6 +72,7 @@ def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first of ``names``, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

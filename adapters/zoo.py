@@ -107,15 +107,13 @@ class Zoo:
     def check(self, recipe: Recipe) -> None:
         """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
         from adapters.adaptation import adapt
-        from adapters.backbones import build_backbone, replace_head
+        from adapters.backbones import build_backbone, normalisation, replace_head
 
-        if recipe.backbone.pretraining is not None and self.card(recipe) is None:
-            classes = len(recipe.images.classes)
-            adapt(
-                replace_head(build_backbone(recipe.backbone.spec, classes, recipe.seed), classes),
-                recipe.adaptation,
-                recipe.seed,
-            )
+        waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
+        if waits and self.card(recipe) is None:
+            spec, classes = recipe.backbone.spec, len(recipe.images.classes)
+            network = adapt(replace_head(build_backbone(spec, classes, recipe.seed), classes), recipe.adaptation, recipe.seed)
+            _check_fit(self._wrap(network, normalisation(spec), classes), recipe)
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
@@ -142,21 +140,23 @@ class Zoo:
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
-        from adapters.checks import check_input
+        from adapters.base import base_of
+        from adapters.checks import check_model
         from adapters.training import fit
 
         network = self._fresh_network(recipe)
-        parameters = count_parameters(network, trainable=False)
+        base, parameters = base_of(network), count_parameters(network, trainable=False)
         network = adapt(network, recipe.adaptation, recipe.seed)
         check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
-        check_input(classifier, recipe.images.input_shape)
+        _check_fit(classifier, recipe)
         losses, state = [], self._state(recipe.key)
         if is_trained(recipe.adaptation):
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
+        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device))
         with new_folder(self.cache / "models" / recipe.key) as folder:
-            weights = save_adapted(network.cpu(), folder)
+            weights = save_adapted(network.cpu(), base, folder)
             sha = _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
@@ -167,17 +167,20 @@ class Zoo:
     def _fresh_network(self, recipe: Recipe) -> "nn.Module":
         """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
         from adapters.backbones import find_head, load_backbone, replace_head
+        from adapters.base import fit_base
 
         network = load_backbone(recipe.backbone.spec, self.ensure_backbone(recipe.backbone))
         has, wanted = find_head(network)[1].out_features, len(recipe.images.classes)
-        if not is_trained(recipe.adaptation) and has == wanted:
-            return network
-        if isinstance(recipe.adaptation, NoneSpec):
+        if isinstance(recipe.adaptation, PeftSpec):
+            return fit_base(network, recipe.adaptation.path, wanted)
+        if not isinstance(recipe.adaptation, NoneSpec):
+            return replace_head(network, wanted)
+        if has != wanted:
             raise ModelError(
                 f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
                 "or adapt the backbone"
             )
-        return replace_head(network, wanted)
+        return network
 
     def ensure_backbone(self, backbone: Backbone) -> Path:
         """The file with the backbone's weights, which are trained or fetched first if need be."""
@@ -236,6 +239,13 @@ class Zoo:
         from adapters.classifier import Classifier
 
         return Classifier(network, mean=norm.mean, std=norm.std, num_classes=num_classes).to(self.device)
+
+
+def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:
+    from adapters.checks import check_input, check_reached
+
+    check_input(classifier, recipe.images.input_shape)
+    check_reached(classifier, recipe.images.input_shape)
 
 
 def _probe(images: ImageSet) -> "Tensor":

@@ -13,7 +13,7 @@ from adapters.images import ImageSet
 from adapters.spec import is_trained
 from adapters.zoo import Backbone, Pretraining, Recipe
 from bench import data
-from bench.errors import asked_at
+from bench.errors import UserError, asked_at
 from bench.suite import Suite
 
 T = TypeVar("T")
@@ -61,11 +61,12 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
         train = samples.none_of_them()
         if any(is_trained(model.adaptation) for model in suite.models):
             train = data.load(suite.data, "train", places, size=size)
-    backbone = _backbone(suite, places, size)
+    assert train.classes == samples.classes  # noqa: S101 (a source names its classes the same in both parts)
+    backbones = _backbones(suite, places, size, samples)
     recipes = {
         (model.name, seed): Recipe(
             name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
-            backbone=backbone,
+            backbone=backbones[seed],
             adaptation=model.adaptation,
             training=model.training or suite.training,
             images=train,
@@ -87,10 +88,23 @@ def _image_size(suite: Suite) -> int | None:
         return input_size(suite.backbone)
 
 
-def _backbone(suite: Suite, places: data.Places, size: int | None) -> Backbone:
+def _backbones(suite: Suite, places: data.Places, size: int | None, samples: ImageSet) -> dict[int, Backbone]:
+    """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
     pretrain = suite.backbone.pretrain
     if pretrain is None:
-        return Backbone(suite.backbone, None, 0)
+        return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}
     with asked_at("backbone", "pretrain", "data"):
         source = data.load(pretrain.data, "all", places, size=size)
-    return Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)
+        _check_disjoint(source, samples)
+    backbone = Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)
+    return dict.fromkeys(suite.seeds, backbone)
+
+
+def _check_disjoint(source: ImageSet, samples: ImageSet) -> None:
+    """Raise UserError if the backbone would be trained on what is attacked: a source without a test split gives all it has."""
+    shared = set(source.ids) & set(samples.ids)
+    if shared:
+        raise UserError(
+            f"data: {len(shared)} of the {len(samples)} test samples would be pretrained on, for example {min(shared)}; "
+            "take other classes here than in the suite's data (classes, exclude)"
+        )

@@ -21,7 +21,8 @@ from bench.data import DataSpec
 
 LORA_FC = LoraSpec(method="lora", r=8, alpha=16, targets=("fc",))
 LORA_FC_CONV1 = LoraSpec(method="lora", r=8, alpha=16, targets=("fc", "conv1"))
-QUICK = TrainingSpec(epochs=1, lr=0.01, schedule="constant", augmentation="affine")
+QUICK = TrainingSpec(epochs=1, batch_size=32, lr=0.01, schedule="constant", augmentation="affine")
+"""Two steps: the first moves only the head, which starts at zero, and a layer below it would be left inert."""
 
 
 def resnet(classes: int = 5) -> nn.Module:

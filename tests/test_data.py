@@ -2,6 +2,8 @@
 
 import hashlib
 import http.server
+import os
+import pickle
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from PIL import Image
 from bench import data
 from bench.data import DataSpec, Places, tiny_imagenet
 from bench.data import decoded as decoding
+from bench.data.folder import read_image
 from bench.errors import UserError
 
 WNIDS = ("n03", "n01", "n02")
@@ -89,6 +92,16 @@ def test_train_per_class_draws_by_seed(places: Places) -> None:
     assert first.ids == again.ids != other.ids
 
 
+def test_the_seed_draws_the_test_samples_too(places: Places) -> None:
+    first, other = (data.load(tiny(samples_per_class=1, seed=seed), "test", places) for seed in (0, 3))
+    np.testing.assert_array_equal(first.labels, [0, 1, 2])
+    assert first.ids == tuple(f"tiny-imagenet-200/val/images/val_{i}.png" for i in range(3))
+    assert sorted(other.labels) == [0, 1, 2]
+    assert other.ids == data.load(tiny(samples=3, seed=3), "test", places).ids != first.ids
+    with pytest.raises(ValueError, match="has both samples and samples_per_class"):
+        tiny(samples=3, samples_per_class=1)
+
+
 def test_images_are_scaled_on_the_short_side_and_cropped() -> None:
     picture = Image.new("RGB", (40, 20))
     picture.paste((255, 0, 0), (10, 0, 30, 20))
@@ -127,13 +140,54 @@ def test_a_damaged_cache_file_is_named_and_decoded_again(
     [
         ("wnids.txt", r"wnids.txt: missing.*download http://cs231n.*md5 90528d7c.*--data-root"),
         ("val/val_annotations.txt", r"val_annotations.txt: missing.*download http"),
-        ("val/images/val_3.png", r"val_3.png: listed in val_annotations.txt but missing"),
+        ("val/images/val_3.png", r"val_3.png: in val_annotations.txt but missing"),
     ],
 )
 def test_what_is_missing_is_named_with_the_manual_step(places: Places, broken: str, message: str) -> None:
     (places.root / tiny_imagenet.FOLDER / broken).unlink()
     with pytest.raises(UserError, match=message):
         data.load(tiny(), "test", places)
+
+
+LISTED = "val/val_annotations.txt"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (LISTED, lambda text: "\n".join(text.splitlines()[:6]), r"val_6.png and 2 more: not in val_annotations.txt; download"),
+        (LISTED, lambda _: "", r"val_0.png and 8 more: not in val_annotations.txt; download"),
+        (LISTED, lambda text: text.replace("n01", "n09"), r"the line of val_1.png names no class of wnids.txt; download"),
+        (LISTED, lambda text: text.replace("val_3.png\tn03", "val_3.png"), r"the line of val_3.png names no class"),
+        (LISTED, lambda text: text.replace("n01", "n02"), r"has no image of the class n01; download"),
+        ("wnids.txt", lambda _: "", r"wnids.txt: names no class; download"),
+    ],
+    ids=["cut off", "empty", "unknown class", "no class", "class without images", "no classes"],
+)
+def test_what_was_cut_off_is_named_with_the_manual_step(
+    places: Places, file: str, change: Callable[[str], str], message: str
+) -> None:
+    broken = places.root / tiny_imagenet.FOLDER / file
+    broken.write_text(change(broken.read_text()))
+    with pytest.raises(UserError, match=message):
+        data.load(tiny(), "test", places)
+
+
+def test_a_blank_line_among_the_annotations_is_none(places: Places) -> None:
+    before = data.load(tiny(), "test", places)
+    listed = places.root / tiny_imagenet.FOLDER / LISTED
+    listed.write_text(listed.read_text().replace("\n", "\n\n", 1) + "\n\n")
+    assert data.load(tiny(), "test", places).content_hash == before.content_hash
+
+
+def test_sixteen_bits_are_scaled_and_pixels_without_a_range_refused(tmp_path: Path) -> None:
+    grey = np.array([[0, 128, 32896, 65535]], dtype=np.uint16)
+    for name, picture in (("deep.png", grey), ("real.tiff", grey.astype(np.float32))):
+        Image.fromarray(picture).save(tmp_path / name)
+    pixels = np.asarray(read_image(tmp_path / "deep.png"))
+    np.testing.assert_array_equal(pixels[0], [[0] * 3, [0] * 3, [128] * 3, [255] * 3])
+    with pytest.raises(UserError, match=r"real.tiff: its pixels \(mode F\) have no fixed range; save it with 8 bits"):
+        read_image(tmp_path / "real.tiff")
 
 
 def test_a_truncated_image_is_named(places: Places) -> None:
@@ -197,6 +251,42 @@ def test_cifar10_as_folders(tmp_path: Path) -> None:
     assert data.load(spec, "test", Places(tmp_path)).ids[0] == "cifar10/test/airplane/0.png"
 
 
+def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 as torchvision unpacks it, with two images a batch: batch b holds flat reds of 10 b and 10 b + 1."""
+    from torchvision.datasets import CIFAR10
+
+    folder = root / CIFAR10.base_folder
+    folder.mkdir()
+    names = [name for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list)]
+    for b, name in enumerate(names):
+        reds = np.stack([np.r_[np.full(1024, 10 * b + i), np.zeros(2048)] for i in range(2)]).astype(np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": reds, "labels": [b % 2, 1]}))
+    words = [*("plane", "car"), *map(str, range(8))]
+    (folder / CIFAR10.meta["filename"]).write_bytes(pickle.dumps({"label_names": words}))
+
+    def listed(names: list[str]) -> list[list[str]]:
+        return [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in names]  # noqa: S324
+
+    monkeypatch.setattr(CIFAR10, "train_list", listed(names[:-1]))
+    monkeypatch.setattr(CIFAR10, "test_list", listed(names[-1:]))
+    meta = {**CIFAR10.meta, "md5": listed([CIFAR10.meta["filename"]])[0][1]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+
+
+def test_cifar10_as_torchvision_unpacks_it_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path, monkeypatch)
+    spec, places = DataSpec(source="cifar10", size=16), Places(tmp_path, tmp_path / "decoded")
+    train, test = (data.load(spec, split, places) for split in ("train", "test"))
+    np.testing.assert_array_equal(train.images[:, :, 0, 0], [[10 * b + i, 0, 0] for b in range(5) for i in range(2)])
+    np.testing.assert_array_equal(train.labels, [0, 1, 1, 1, 0, 1, 1, 1, 0, 1])
+    assert (test.ids, test.classes[:2]) == (("cifar10/test/00000", "cifar10/test/00001"), ("plane", "car"))
+    monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
+    assert data.load(spec, "test", places).content_hash == test.content_hash
+    os.utime(tmp_path / "cifar-10-batches-py" / "test_batch", (1, 1))
+    with pytest.raises(pytest.fail.Exception, match="decoded twice"):
+        data.load(spec, "test", places)
+
+
 def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for i in range(10):
@@ -205,6 +295,17 @@ def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
     train, test = (data.load(spec, split, Places(tmp_path)) for split in ("train", "test"))
     assert (len(train), len(test)) == (10, 10)
     assert not set(train.ids) & set(test.ids)
+
+
+def test_folders_whose_parts_hold_other_classes_are_refused_and_hidden_ones_skipped(tmp_path: Path) -> None:
+    spec, places = DataSpec(source="imagefolder", path="mine", size=16), Places(tmp_path)
+    for place in ("train/a", "train/b", "train/c", "test/b", "test/c"):
+        write_image(tmp_path / "mine" / place / "0.png", (0, 0, 0), (16, 16))
+    with pytest.raises(UserError, match=r"mine/test: has not the class folders of .*mine/train \(differing: a\)"):
+        data.load(spec, "test", places)
+    write_image(tmp_path / "mine" / "test" / "a" / "0.png", (0, 0, 0), (16, 16))
+    (tmp_path / "mine" / "test" / ".ipynb_checkpoints").mkdir()
+    assert data.load(spec, "test", places).classes == data.load(spec, "train", places).classes == ("a", "b", "c")
 
 
 def test_the_bundled_imagenet_samples() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from bench import data
 from bench.data import DataSpec
-from bench.data.choose import balanced, halves
+from bench.data.choose import balanced, each, halves
 
 
 def test_train_and_test_are_disjoint_halves_of_the_chosen_classes() -> None:
@@ -56,5 +56,11 @@ def test_choosing() -> None:
     first, second = halves(labels, seed=0)
     assert sorted([*first, *second]) == list(range(7))
     assert list(np.bincount(labels[first], minlength=3)) == [2, 1, 0]
-    assert list(np.bincount(labels[balanced(labels, 4)])) == [2, 1, 1]
-    assert len(balanced(labels, 99)) == 7
+    assert list(np.bincount(labels[balanced(labels, 4, seed=0)])) == [2, 1, 1]
+    assert len(balanced(labels, 99, seed=0)) == 7
+    assert list(np.bincount(labels[each(labels, 2, seed=0)])) == [2, 2, 1]
+    many = np.repeat([0, 1], 50)
+    np.testing.assert_array_equal(each(many, 3, seed=0), [0, 1, 2, 50, 51, 52])
+    for seed in (0, 1, 2):
+        np.testing.assert_array_equal(each(many, 3, seed=seed), balanced(many, 6, seed=seed))
+    assert len({tuple(each(many, 3, seed=seed)) for seed in (0, 1, 2)}) == 3

@@ -1,4 +1,4 @@
-"""Backbones and adaptations: what trains, what is kept, what peft reads of ours and we of peft's, and what is refused."""
+"""Backbones and adaptations: what trains, what is kept, and what is refused."""
 
 import pickle
 import shutil
@@ -20,7 +20,17 @@ from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.lossless import TOLERANCE, lossless, max_difference
-from adapters.spec import Adaptation, BackboneSpec, FullSpec, HeadSpec, LoraSpec, NoneSpec, PeftSpec, TrainingSpec
+from adapters.spec import (
+    Adaptation,
+    BackboneSpec,
+    EarlyStopping,
+    FullSpec,
+    HeadSpec,
+    NoneSpec,
+    PeftSpec,
+    TrainingSpec,
+)
+from adapters.training import fit
 from adapters.zoo import Backbone, Recipe, Zoo
 
 X = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -67,6 +77,7 @@ METHODS = [
     ({"method": "loha", "r": 2, "targets": ["fc"]}, 4 * 2 * 512 // 2 + 2 * 2 * 3),
     ({"method": "lokr", "r": 8, "targets": ["conv1"]}, None),
     ({"method": "boft", "targets": ["layer1.0.conv1"]}, None),
+    ({"method": "oft", "blocks": 8, "targets": ["layer2.0.downsample.0"]}, 8 * 8 * 7 // 2 + HEAD),
     ({"method": "hra", "r": 4, "targets": ["conv1"]}, 4 * 3 * 49 + HEAD),
     # 19 of ResNet18's 20 convolutions but the three 1 x 1 are spatial: 16 of 3 x 3 and the 7 x 7 stem
     ({"method": "atoms"}, 16 * 81 + 49 * 49 + HEAD),
@@ -91,11 +102,30 @@ def test_exactly_the_meant_parameters_train_and_merging_changes_nothing(options:
     assert max_difference(classifier, lossless(classifier, X), X) < TOLERANCE
 
 
-def test_oft_on_convolutions_merges_wrongly_in_peft_and_is_caught() -> None:
-    adapted = adapt(backbone(), adaptation(method="oft", blocks=8, targets=["layer1.0.conv1"]), 0)
-    disturb(adapted)
+def test_oft_merges_wrongly_on_spatial_convolutions_in_peft_and_is_refused() -> None:
+    from peft import OFTConfig, get_peft_model
+
+    theirs = get_peft_model(backbone(), OFTConfig(r=8, oft_block_size=0, target_modules=["layer1.0.conv1"]))
+    disturb(theirs)
     with pytest.raises(ModelError, match="merges wrongly"):
-        check_model(wrap(adapted), X)
+        check_model(wrap(theirs), X)
+    with pytest.raises(ModelError, match=r"oft merges wrongly on spatial convolutions: layer1\.0\.conv1; choose others"):
+        adapt(backbone(), adaptation(method="oft", targets=["layer1.0.conv1", "layer2.0.downsample.0"]), 0)
+    with pytest.raises(ModelError, match=r"oft: 7 blocks do not divide the inputs of layer2\.0\.downsample\.0"):
+        adapt(backbone(), adaptation(method="oft", blocks=7, targets=["layer2.0.downsample.0"]), 0)
+
+
+def test_a_model_that_cannot_be_attacked_fails_at_the_end_of_its_training(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelError("the adapter merges wrongly")
+
+    made = recipe(weights, HeadSpec(method="head"))
+    monkeypatch.setattr("adapters.checks.check_model", refuse)
+    with pytest.raises(ModelError, match="merges wrongly"):
+        zoo(tmp_path).ensure(made)
+    assert zoo(tmp_path).card(made) is None
 
 
 def test_targets_match_whole_names_only() -> None:
@@ -128,7 +158,7 @@ def test_silent_mistakes_are_caught() -> None:
     with pytest.raises(ModelError, match="depends on the batch size"):
         check_model(wrap(Unsteady()), X)
     inactive = adapt(backbone(), adaptation(method="lora", targets=["fc"]), 0)  # untrained: B is zero
-    with pytest.raises(ModelError, match="the adapter has no effect"):
+    with pytest.raises(ModelError, match="the adapter has no effect on fc"):
         check_model(wrap(inactive), X)
     broken = backbone()
     broken.fc.weight.data[0, 0] = torch.nan  # type: ignore[union-attr, operator]
@@ -138,6 +168,28 @@ def test_silent_mistakes_are_caught() -> None:
     wrong.conv1.requires_grad_(True)
     with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
         check_trainable(wrong, HeadSpec(method="head"))
+
+
+def test_an_adapter_that_is_inert_beside_a_trained_head_is_named() -> None:
+    adapted = adapt(backbone(), adaptation(method="lora", r=2, targets=["layer1.0.conv1", "conv1"]), 0)
+    disturb(adapted)
+    for name, parameter in adapted.named_parameters():
+        if "layer1.0.conv1.lora_B" in name:
+            parameter.data.zero_()
+    with pytest.raises(ModelError, match=r"the adapter has no effect on layer1\.0\.conv1: switching it off changes nothing"):
+        check_model(wrap(adapted), X)
+
+
+def test_a_layer_that_the_network_never_calls_is_refused_before_training(tmp_path: Path) -> None:
+    """torch's MultiheadAttention multiplies by out_proj.weight itself, so that a LoRA on out_proj neither acts nor learns."""
+    targets = r"encoder\.layers\.encoder_layer_0\.(self_attention\.out_proj|mlp\.0)"
+    base = Backbone(BackboneSpec(architecture="vit_b_32"), None, 0)
+    picture = ImageSet(np.zeros((4, 3, 224, 224), np.uint8), np.array([0, 1, 2, 0]), tuple("0123"), CLASSES)
+    made = Recipe("m", base, adaptation(method="lora", r=1, targets=targets), TrainingSpec(epochs=1), picture, 0)
+    models = Zoo(tmp_path / "cache", lambda _: pytest.fail("trained"))
+    for do in (models.check, models.ensure):
+        with pytest.raises(ModelError, match=r"on encoder\.layers\.encoder_layer_0\.self_attention\.out_proj would do nothing"):
+            do(made)
 
 
 @pytest.fixture
@@ -188,17 +240,6 @@ def test_a_killed_training_goes_on_from_its_last_epoch(weights: Path, tmp_path: 
     assert resumed == Zoo(tmp_path / "other", lambda _: watch(9)).ensure(made)
 
 
-def test_plain_peft_reads_ours(weights: Path, tmp_path: Path) -> None:
-    from peft import PeftModel
-
-    made = recipe(weights, LoraSpec(method="lora", targets=("fc", "conv1")))
-    ours = zoo(tmp_path).load(made)
-    network = replace_head(backbone(), 3)
-    theirs = PeftModel.from_pretrained(network, str(tmp_path / "cache" / "models" / made.key / "adapter")).eval()
-    with torch.no_grad():
-        torch.testing.assert_close(theirs((X - 0.5) / 0.5), ours(X), rtol=0, atol=0)
-
-
 def plain_peft_adapter(folder: Path, network: nn.Module, **options: object) -> nn.Module:
     """An adapter made with peft alone."""
     from peft import LoraConfig, get_peft_model
@@ -207,35 +248,6 @@ def plain_peft_adapter(folder: Path, network: nn.Module, **options: object) -> n
     disturb(adapted)
     adapted.save_pretrained(str(folder))  # type: ignore[operator]
     return adapted.eval()
-
-
-def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None:
-    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
-    made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
-    models = zoo(tmp_path)
-    ours = models.load(made)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
-    assert models.ensure(made).trainable_parameters == 4 * (64 * 9 + 64) + HEAD
-
-
-def test_an_adapter_for_another_backbone_is_refused(weights: Path, tmp_path: Path) -> None:
-    wide = build_backbone(BackboneSpec(architecture="resnet34"), 3, 0)
-    plain_peft_adapter(tmp_path / "deep", wide, target_modules=["layer1.2.conv1", "layer1.0.conv1"])
-    with pytest.raises(ModelError, match=r"belongs to another backbone: 'base_model.model.layer1.2.conv1.*has no place"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "deep"))))
-    plain_peft_adapter(tmp_path / "vit", nn.ModuleDict({"query": nn.Linear(4, 4)}), target_modules=["query"])
-    with pytest.raises(ModelError, match=r"does not fit the backbone: .*not found"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "vit"))))
-    plain_peft_adapter(tmp_path / "big", build_backbone(BackboneSpec(architecture="resnet50"), 3, 0), target_modules=["fc"])
-    with pytest.raises(ModelError, match=r"does not fit the backbone: .*size mismatch"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
-    with pytest.raises(ModelError, match=r"no adapter_config.json here"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path))))
-    torn = tmp_path / "big" / "adapter_model.safetensors"
-    torn.write_bytes(torn.read_bytes()[:99])
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
 
 
 class Malicious:
@@ -306,6 +318,20 @@ def test_the_wrong_input_size_is_an_error(tmp_path: Path) -> None:
     made = Recipe("m", base, FullSpec(), TrainingSpec(epochs=1), images(), 0)
     with pytest.raises(ModelError, match=r"the backbone cannot take images of 3 x 32 x 32 .*224.*; set data.size"):
         zoo(tmp_path).ensure(made)
+
+
+@pytest.mark.parametrize("architecture", ["googlenet", "inception_v3"])
+def test_a_network_with_auxiliary_outputs_is_refused(architecture: str) -> None:
+    with pytest.raises(ModelError, match=rf"{architecture} has auxiliary outputs, which are not supported"):
+        build_backbone(BackboneSpec(architecture=architecture), 3, 0)
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, None), (2, 0.5)], ids=["one image", "one is left"])
+def test_too_few_images_to_train_on_are_named(count: int, share: float | None) -> None:
+    stopping = EarlyStopping(validation=share) if share else None
+    few = images().take(np.zeros(count, dtype=np.int64))
+    with pytest.raises(ModelError, match=rf"{count} training images are too few: a batch needs two"):
+        fit(wrap(backbone()), few, TrainingSpec(epochs=1, early_stopping=stopping), seed=0, progress=lambda *_: None)
 
 
 def test_timm_backbones() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from adapters.images import ImageSet
-from bench.data.choose import Index, at_most_per_class, balanced, halves, pick_classes
+from bench.data.choose import Index, at_most_per_class, balanced, each, halves, pick_classes
 from bench.data.cifar import open_cifar
 from bench.data.decoded import decode
 from bench.data.digits import open_digits
@@ -49,7 +49,13 @@ def _choose(raw: RawSet, names: list[str], spec: DataSpec, split: Split) -> Inde
         train, test = halves(raw.labels[index], seed=spec.seed)
         index = index[train if split == "train" else test]
     if split == "test":
-        return index[balanced(raw.labels[index], spec.samples)] if spec.samples else index
+        return index[_attacked(raw.labels[index], spec)]
     if spec.train_per_class:
         return index[at_most_per_class(raw.labels[index], spec.train_per_class, seed=spec.seed)]
     return index
+
+
+def _attacked(labels: Index, spec: DataSpec) -> Index:
+    if spec.samples:
+        return balanced(labels, spec.samples, seed=spec.seed)
+    return each(labels, spec.samples_per_class or len(labels), seed=spec.seed)

@@ -22,13 +22,24 @@ def halves(labels: Index, *, seed: int) -> tuple[Index, Index]:
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def balanced(labels: Index, count: int) -> Index:
+def balanced(labels: Index, count: int, *, seed: int) -> Index:
     """Positions of ``count`` samples, taken from the classes in turn; all of them where there are no more."""
+    return np.sort(np.argsort(_turns(labels, seed), kind="stable")[:count])
+
+
+def each(labels: Index, count: int, *, seed: int) -> Index:
+    """Positions of ``count`` samples of each class, those of ``balanced``; all of a class where it has no more."""
+    return np.flatnonzero(_turns(labels, seed) < count)
+
+
+def _turns(labels: Index, seed: int) -> Index:
+    """When each sample's turn comes in its class: in the set's order for seed 0, at random by any other."""
+    rng = np.random.default_rng(seed)
     turn = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    return np.sort(np.argsort(turn, kind="stable")[:count])
+        turn[members] = rng.permutation(len(members)) if seed else np.arange(len(members))
+    return turn
 
 
 def at_most_per_class(labels: Index, count: int, *, seed: int) -> Index:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bench.data.folder import class_folders
+from bench.data.folder import class_folders, stamp
 from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
@@ -18,21 +19,24 @@ def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
     if (folder / "train").is_dir():
         return class_folders(folder, split, native_size=32)
     bundle = _torchvision(spec.source, split, places)
-    pixels: np.ndarray = bundle.data  # type: ignore[attr-defined]
+    pixels: np.ndarray = bundle.data
+    unpacked = places.root / bundle.base_folder
+    parts = bundle.test_list if split == "test" else bundle.train_list
     return RawSet(
-        classes=tuple(bundle.classes),  # type: ignore[attr-defined]
-        labels=np.asarray(bundle.targets, dtype=np.int64),  # type: ignore[attr-defined]
+        classes=tuple(bundle.classes),
+        labels=np.asarray(bundle.targets, dtype=np.int64),
         ids=tuple(f"{spec.source}/{split}/{i:05d}" for i in range(len(pixels))),
         image=lambda i: Image.fromarray(pixels[i]),
         native_size=32,
+        stamp=stamp([(unpacked / name, split) for name, _ in parts]),
     )
 
 
-def _torchvision(source: str, split: Split, places: Places) -> object:
+def _torchvision(source: str, split: Split, places: Places) -> Any:
     from torchvision.datasets import CIFAR10, CIFAR100
 
     family = {"cifar10": CIFAR10, "cifar100": CIFAR100}[source]
-    read: Callable[..., object] = partial(family, str(places.root), train=split != "test")
+    read: Callable[..., Any] = partial(family, str(places.root), train=split != "test")
     try:
         return read()
     except RuntimeError:

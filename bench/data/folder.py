@@ -25,15 +25,24 @@ def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
 def class_folders(folder: Path, split: Split, *, native_size: int) -> RawSet:
     """The images of ``folder``/train or ``folder``/test (or val), each class in its own folder, classes by name.
 
-    A folder without train/ holds the classes itself and is not divided. Raises UserError where there is nothing to read.
+    A folder without train/ holds the classes itself and is not divided. Raises UserError where there is nothing to read, or
+    where the parts do not hold the same classes: their labels would not mean the same.
     """
     divided = (folder / "train").is_dir()
     part = _part(folder, split) if divided else folder
     if not part.is_dir():
         raise UserError(f"{part}: no such folder; put the images there, one folder per class, or mend --data-root")
-    classes = sorted(entry.name for entry in part.iterdir() if entry.is_dir())
+    classes = _class_names(part)
+    if divided and classes != (trained := _class_names(folder / "train")):
+        differing = ", ".join(sorted(set(classes) ^ set(trained)))
+        raise UserError(f"{part}: has not the class folders of {folder / 'train'} (differing: {differing}); make them the same")
     files = [(file, name) for name in classes for file in images_in(part / name)]
     return from_files(folder, files, classes, native_size=native_size, divided=divided)
+
+
+def _class_names(part: Path) -> list[str]:
+    """The folders in ``part`` but hidden ones, which tools leave behind."""
+    return sorted(entry.name for entry in part.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _part(folder: Path, split: Split) -> Path:
@@ -44,7 +53,8 @@ def _part(folder: Path, split: Split) -> Path:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files in ``folder``, in the order of their numbers; raises UserError if there are none."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    entries = folder.iterdir() if folder.is_dir() else ()
+    files = [file for file in entries if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
     if not files:
         raise UserError(f"{folder}: no images here; the data set is incomplete: unpack it again")
     return sorted(files, key=lambda file: (len(file.name), file.name))
@@ -62,12 +72,13 @@ def from_files(
         ids=ids,
         image=lambda i: read_image(files[i][0]),
         native_size=native_size,
-        stamp=_stamp(files),
+        stamp=stamp(files),
         divided=divided,
     )
 
 
-def _stamp(files: Sequence[Labelled]) -> str:
+def stamp(files: Sequence[Labelled]) -> str:
+    """A digest that changes when a file, its class, size or time of change does."""
     digest = hashlib.sha256()
     for file, name in files:
         facts = file.stat()
@@ -79,6 +90,15 @@ def read_image(file: Path) -> Image.Image:
     """The picture in ``file`` as RGB; raises UserError if it cannot be decoded."""
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
+            if image.mode in {"I", "F"}:
+                raise UserError(f"{file}: its pixels (mode {image.mode}) have no fixed range; save it with 8 bits a channel")
+            return _eight_bits(image).convert("RGB")
     except (OSError, SyntaxError) as error:
         raise UserError(f"{file}: not a readable image ({error}); restore the file or unpack the data set again") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """``image``, its 16 bits a pixel scaled to 8 where it has as many: Pillow itself would cut them off at 255."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))

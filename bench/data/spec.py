@@ -20,8 +20,9 @@ class DataSpec(Strict):
     ``imagefolder`` needs ``path``, the folder's place there.
     ``classes`` names classes, or says how many of the first to take; all by default. Those in ``exclude`` are never taken.
     ``size`` is the images' side in pixels: by default what the backbone's weights were trained on, else the source's own.
-    ``samples`` limits how many test samples are attacked, an equal number of each class as far as there are enough;
-    ``train_per_class`` limits the training images of each class, drawn by ``seed``.
+    ``samples`` limits how many test samples are attacked, an equal number of each class as far as there are enough, or
+    ``samples_per_class`` how many of each: the first ones for ``seed`` 0, for another one drawn by it. ``train_per_class``
+    limits the training images of each class, drawn by ``seed``, which also halves a set that has no test split of its own.
     """
 
     source: Source = "digits"
@@ -30,8 +31,15 @@ class DataSpec(Strict):
     exclude: ClassNames = ()
     size: Annotated[int, Field(ge=8, le=512)] | None = None
     samples: Annotated[int, Field(ge=1)] | None = None
+    samples_per_class: Annotated[int, Field(ge=1)] | None = None
     train_per_class: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "DataSpec":
+        if self.samples and self.samples_per_class:
+            raise PydanticCustomError("limit", "has both samples and samples_per_class; give one of them")
+        return self
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> "DataSpec":

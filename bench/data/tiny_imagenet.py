@@ -22,7 +22,9 @@ def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet: 
     if not folder.is_dir():
         _download(places.root)
     classes = _read(folder / "wnids.txt").split()
-    files = _validation(folder) if split == "test" else _training(folder, classes)
+    if not classes:
+        raise UserError(f"{folder / 'wnids.txt'}: names no class; {_by_hand(places.root)}")
+    files = _validation(folder, classes) if split == "test" else _training(folder, classes)
     return from_files(folder, files, classes, native_size=64)
 
 
@@ -30,13 +32,24 @@ def _training(folder: Path, classes: list[str]) -> list[Labelled]:
     return [(file, name) for name in classes for file in images_in(folder / "train" / name / "images")]
 
 
-def _validation(folder: Path) -> list[Labelled]:
-    rows = [line.split("\t") for line in _read(folder / "val" / "val_annotations.txt").splitlines()]
-    files = [(folder / "val" / "images" / row[0], row[1]) for row in rows]
-    for file, _ in files:
-        if not file.is_file():
-            raise UserError(f"{file}: listed in val_annotations.txt but missing; {_by_hand(folder.parent)}")
-    return files
+def _validation(folder: Path, classes: list[str]) -> list[Labelled]:
+    """Every image of val/images with the class that val_annotations.txt gives it."""
+    listed, images = folder / "val" / "val_annotations.txt", folder / "val" / "images"
+    rows = [line.split("\t") for line in _read(listed).splitlines() if line.strip()]
+    for row in rows:
+        if len(row) < 2 or row[1] not in classes:
+            raise UserError(f"{listed}: the line of {row[0]} names no class of wnids.txt; {_by_hand(folder.parent)}")
+    named, there = {row[0] for row in rows}, {file.name for file in images_in(images)}
+    for wrong, problem in (
+        (named - there, "in val_annotations.txt but missing"),
+        (there - named, "not in val_annotations.txt"),
+    ):
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise UserError(f"{images / min(wrong)}{more}: {problem}; {_by_hand(folder.parent)}")
+    if absent := set(classes) - {row[1] for row in rows}:
+        raise UserError(f"{listed}: has no image of the class {min(absent)}; {_by_hand(folder.parent)}")
+    return [(images / row[0], row[1]) for row in rows]
 
 
 def _read(file: Path) -> str:

@@ -102,7 +102,7 @@ def wrappers(share: float, _: int) -> Grade:
 def adapter(change: float, _: int) -> Grade:
     """adapter: switching the adapter off changes the logits. Fails at or below 1e-6 of the largest logit.
 
-    An adapter that is not active makes the comparison one of the base model with itself (peft's disable_adapter).
+    An adapter that is not active makes the comparison one of the base model with itself; a head trained beside it stays on.
     """
     return "fail" if change <= 1e-6 else "pass"
 

@@ -9,6 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from foolbox import PyTorchModel
 from torch import Tensor, nn
 
+from adapters.acting import adapted_layers, is_peft, switched_off
 from adapters.classifier import Classifier
 from bench.evidence import Evidence
 from bench.runner import Target
@@ -32,7 +33,7 @@ def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
         _wrappers(raw, few, x),
         _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
     ]
-    return [*found, _adapter(raw, x)] if hasattr(raw.network, "disable_adapter") else found
+    return [*found, _adapter(raw, x)] if is_peft(raw.network) else found
 
 
 def _tensors(target: Target) -> tuple[Tensor, Tensor]:
@@ -110,7 +111,7 @@ def _wrappers(raw: Classifier, target: Target, x: Tensor) -> Evidence:
 def _adapter(raw: Classifier, x: Tensor) -> Evidence:
     """Largest change of a logit when the adapter is switched off, relative to the largest logit."""
     adapted = raw(x)
-    with raw.network.disable_adapter():  # type: ignore[operator]
+    with switched_off(adapted_layers(raw.network).values()):
         change = float((adapted - raw(x)).abs().max() / adapted.abs().max().clamp(min=1))
     return _evidence("adapter", change, len(x), f"switching the adapter off changes logits by {change:.2g} of the largest")
 
