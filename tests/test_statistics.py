@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap, ttest_1samp
+from scipy.stats import binom, binomtest, bootstrap, ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -58,6 +58,19 @@ def test_one_sided_tests_are_scipy(wins: int, losses: int) -> None:
         assert beats(wins, losses) == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue, abs=1e-12)
         less = binomtest(wins, wins + losses, 0.95, alternative="less").pvalue
         assert at_most(wins, wins + losses, 0.95) == pytest.approx(less, abs=1e-12)
+
+
+def test_there_are_no_fewer_than_none() -> None:
+    assert (at_most(-1, 5, 0.05), at_most(-1, 0, 0.05), at_most(0, 0, 0.95), beats(0, 0)) == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 36, 0.5**9])
+def test_the_smallest_detectable_difference_rests_on_the_tests_own_critical_value(alpha: float) -> None:
+    for discordant in (0, *range(10, 60), 1000):
+        d = max(discordant, needed_discordant(alpha))
+        critical = next(m for m in range(d // 2 + 1, d + 1) if mcnemar(m, d - m) <= alpha)
+        theta = minimum_detectable(10**6, discordant, alpha) * 10**6 / d / 2 + 0.5
+        assert binom.sf(critical - 1, d, theta) == pytest.approx(0.8, abs=1e-9)
 
 
 def test_paired_interval_is_newcombes_example() -> None:

@@ -1,4 +1,7 @@
-"""The statistics that scores rest on, each with its source."""
+"""The statistics that scores rest on, each with its source.
+
+From scipy.special, not scipy.stats, which takes as long to import as 50 runs to rank.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaincinv, nctdtrinc, ndtri
-from scipy.stats import binom, t
+from scipy.special import bdtr, bdtrc, bdtrik, betainc, betaincinv, nctdtrinc, ndtri, stdtr, stdtrit
 
 from bench.records import Bools, Floats
 
@@ -106,7 +108,7 @@ def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: floa
     if n == 0:
         return math.nan
     d = max(discordant, needed_discordant(alpha))
-    critical = d - int(binom.ppf(alpha / 2, d, 0.5)) + 1
+    critical = d - max(math.floor(bdtrik(alpha / 2, d, 0.5)), 0) + 1  # one above the answer, or equal to it through rounding
     while mcnemar(critical - 1, d - critical + 1) <= alpha:
         critical -= 1
     theta = float(betaincinv(critical, d - critical + 1, power))
@@ -115,12 +117,12 @@ def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: floa
 
 def beats(wins: int, losses: int) -> float:
     """One-sided exact sign test: the chance of at least ``wins`` of ``wins + losses`` if neither side were better."""
-    return float(binom.sf(wins - 1, wins + losses, 0.5))
+    return float(bdtrc(wins - 1, wins + losses, 0.5))
 
 
 def at_most(count: int, n: int, rate: float) -> float:
     """One-sided exact binomial test: the chance of ``count`` or fewer of ``n`` if each came with probability ``rate``."""
-    return float(binom.cdf(count, n, rate))
+    return float(bdtr(count, n, rate)) if count >= 0 else 0.0
 
 
 def lower_bound(values: Sequence[float], confidence: float = 0.95) -> float:
@@ -128,7 +130,7 @@ def lower_bound(values: Sequence[float], confidence: float = 0.95) -> float:
     if len(values) < 2:
         return 0.0
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return max(float(np.mean(values)) - float(t.ppf(confidence, len(values) - 1)) * error, 0.0)
+    return max(float(np.mean(values)) - float(stdtrit(len(values) - 1, confidence)) * error, 0.0)
 
 
 def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> float:
@@ -159,7 +161,7 @@ def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
     Seeds and samples both vary (two-way random effects; Searle et al. 1992). Student's t with seeds - 1 degrees.
     """
     shares = np.nanmean(table, axis=1)
-    mean, half = float(shares.mean()), float(t.ppf((1 + confidence) / 2, len(table) - 1)) * _standard_error(table)
+    mean, half = float(shares.mean()), float(stdtrit(len(table) - 1, (1 + confidence) / 2)) * _standard_error(table)
     return AcrossSeeds(len(table), mean, float(shares.std(ddof=1)), max(mean - half, 0.0), min(mean + half, 1.0))
 
 
@@ -190,7 +192,7 @@ def mean_difference(first: Table, second: Table, level: float = 0.05, power: flo
     table = first - second
     df = (len(table) if len(table) > 1 else table.shape[1]) - 1
     mean, error = float(np.nanmean(table, axis=1).mean()), _standard_error(table)
-    half = float(t.ppf(0.975, df)) * error
-    p = float(2 * t.sf(abs(mean) / error, df)) if error > 0 else float(mean == 0)
-    detectable = min(float(nctdtrinc(df, 1 - power, t.ppf(1 - level / 2, df))) * error, 1.0)
+    half = float(stdtrit(df, 0.975)) * error
+    p = float(2 * stdtr(df, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    detectable = min(float(nctdtrinc(df, 1 - power, stdtrit(df, 1 - level / 2))) * error, 1.0)
     return MeanDifference(mean, mean - half, mean + half, p, detectable)
