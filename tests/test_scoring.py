@@ -50,11 +50,16 @@ def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidenc
         )
         for i, (m, s, lib, eps) in enumerate(cells)
     ]
-    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((m, s) for m, s, *_ in cells))
+    return stored(folder, dict(zip(entries, cells.values(), strict=True)), evidence)
+
+
+def stored(folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidence] | None = None) -> StoredRun:
+    """A run with the records of each of ``cells``."""
+    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((c.model, c.seed) for c in cells))
     origin = {"commit": "", "dirty": False, "started": ""}
-    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(entries))
+    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(cells))
     run = open_run(folder, header, fresh=True)
-    for entry, found in zip(entries, cells.values(), strict=True):
+    for entry, found in cells.items():
         run.write_cell(entry.key, found, seconds=1.0, forwards=1, backwards=1)
     if evidence is not None:
         run.write_evidence("evidence", evidence, seconds=0.25)

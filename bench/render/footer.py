@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import MARKS, p_value, percent, points, signed
+from bench.render.rates import title
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
@@ -162,11 +163,18 @@ def precision_line(card: Scorecard) -> str | None:
     return f"crafted in {crafted}, judged in float32: {changed}"
 
 
+def unranked(card: Scorecard) -> list[str]:
+    """Why a model has no rank."""
+    seeds = len({m.seed for m in card.models}) > 1
+    return [f"{title(m, seeds)} has no rank: {m.unranked}" for m in card.models if m.unranked]
+
+
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
-    """What was flagged, one check a line; or that nothing was."""
+    """What was flagged, one check a line, and which models cannot rank for it; or that nothing was."""
     flagged = flags(card)
     if flagged:
         yield _flagged(flagged)
+    yield from (Text(line, style=STYLE["fail"]) for line in unranked(card))
     said, grade = trust_summary(card)
     if said:
         yield Text(said, style=STYLE[grade])

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.eps import format_eps
 from bench.render.cells import NONE, csv_row, markdown, percent, plain
-from bench.render.footer import precision_line, sentences, trust_summary
+from bench.render.footer import precision_line, sentences, trust_summary, unranked
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
@@ -117,7 +117,7 @@ def to_markdown(card: Scorecard) -> str:
         for attack, eps in dict.fromkeys((a.attack, a.eps) for a in card.attacks)
     ]
     rates = _table(["ASR % [95 %]", "eps", *(f"{m.model} #{m.seed}" for m in card.models)], attacks)
-    said = [precision_line(card), *(sentence.text for sentence in sentences(card)), trust_summary(card)[0]]
+    said = [precision_line(card), *(s.text for s in sentences(card)), *unranked(card), trust_summary(card)[0]]
     words = "\n".join(f"- {markdown(line)}" for line in said if line)
     return f"{_table(head, models)}\n\n{rates}\n\n{words}".rstrip()
 
@@ -144,6 +144,7 @@ def _model(m: ModelScore) -> dict[str, Any]:
         "worst_case_high": m.worst_case and m.worst_case.high,
         "rank": m.rank,
         "trust": m.trust,
+        "unranked": m.unranked,
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bench.eps import format_eps
 from bench.evidence import Evidence
 from bench.records import Bools, Records
-from bench.scoring.claims import Claim, claims
+from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
@@ -19,6 +19,7 @@ from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
 from bench.store import CellEntry, ModelEntry, StoredRun
@@ -52,8 +53,8 @@ class AttackScore:
 class ModelScore:
     """One model. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
 
-    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. It is None
-    where no cell at the headline eps can be trusted. ``trust`` is the worst grade of those cells.
+    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. Where it is None,
+    ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests, see bench.scoring.soundness.
     """
 
     model: str
@@ -67,6 +68,7 @@ class ModelScore:
     worst_case: Proportion | None
     rank: int | None = None
     trust: Grade = "unchecked"
+    unranked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,10 @@ class PrecisionScore:
 class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
-    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``claims`` compare what holds besides, and over training seeds, where ``seeds`` and
-    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite
-    declares first. ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
+    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps, and ``headline`` of every pair
+    in the worst case at the headline eps, where both are sound. ``claims`` compare what holds besides, and over training seeds,
+    where ``seeds`` and ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
+    ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32.
     """
@@ -132,23 +134,25 @@ def score(run: StoredRun) -> Scorecard:
     done, crosschecks = _read(run, groups)
     grades = _trust(run, done)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
-    worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
+    attacked = _attacked(header.models, header.cells, done, header.headline_eps)
+    worst_cases = {model: _outcome(cells) for model, cells in attacked.items()}
+    sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
     outcomes = _outcomes(header.models, groups, done)
-    sound = _sound(worst_cases, header.cells, grades, header.headline_eps)
-    said = claims(run, sound, outcomes)
+    trusted = _trusted(outcomes, groups, done, grades)
+    said = claims(run, sound, trusted)
     where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
     headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
-    models = [_model_score(m, header.cells, done, grades, worst_cases, header.headline_eps) for m in header.models]
+    models = [_model_score(m, header.cells, done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
     return Scorecard(
         suite=header.suite_name,
         run_id=header.run_id,
         status="complete" if len(done) == len(header.cells) else "incomplete",
         headline_eps=format_eps(Fraction(header.headline_eps)),
-        models=_ranked(models, headline),
+        models=_ranked(models, ranks(list(sound), headline)),
         cells=tuple(CellScore(c, done[c.key].metrics if c.key in done else None, grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
-        comparisons=compare_models(outcomes, across=False),
+        comparisons=compare_models(trusted, across=False),
         headline=headline,
         curves=tuple(_curves(run, header.cells, done)),
         seeds=seed_scores(worst_cases, set(sound), {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}, said),
@@ -244,15 +248,26 @@ def _outcomes(
     return found
 
 
-def _worst_cases(
+def _trusted(
+    outcomes: Outcomes, groups: Iterable[list[CellEntry]], done: Mapping[str, Scored], grades: Mapping[str, CellTrust]
+) -> dict[Model, dict[tuple[str, str], Outcome]]:
+    """Those of ``outcomes`` that can be compared: a failed attack says nothing of which model is more robust."""
+    cells = {
+        ((g[0].model, g[0].seed), (g[0].attack, format_eps(Fraction(g[0].eps)))): [done[c.key] for c in g if c.key in done]
+        for g in groups
+    }
+    return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
+
+
+def _attacked(
     models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
-) -> dict[Model, Outcome]:
-    """Each model against every attack through every library at the headline eps, where all have finished."""
+) -> dict[Model, list[Scored]]:
+    """Each model's cells at the headline eps, every attack through every library, where all have finished."""
     found = {}
     for m in models:
         keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
         if keys and all(key in done for key in keys):
-            found[m.model, m.seed] = _outcome([done[key] for key in keys])
+            found[m.model, m.seed] = [done[key] for key in keys]
     return found
 
 
@@ -261,45 +276,41 @@ def _outcome(cells: Sequence[Scored]) -> Outcome:
     return Outcome(correct, ~correct | _any(c.success for c in cells))
 
 
-def _sound(
-    worst_cases: Mapping[Model, Outcome], cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str
-) -> dict[Model, Outcome]:
-    """The worst cases of the models that can rank: at least one cell at the headline eps does not fail."""
-    sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
-    return {model: outcome for model, outcome in worst_cases.items() if model in sound}
-
-
 def _model_score(
     entry: ModelEntry,
     all_cells: Sequence[CellEntry],
-    done: dict[str, Scored],
+    done: Mapping[str, Scored],
     grades: Mapping[str, CellTrust],
-    worst_cases: dict[Model, Outcome],
-    eps: str,
+    attacked: Sequence[Scored],
 ) -> ModelScore:
-    model = (entry.model, entry.seed)
-    cells = [done[c.key] for c in all_cells if (c.model, c.seed) == model and c.key in done]
-    attacked = [c for c in cells if c.entry.eps == eps]
-    held = ~worst_cases[model].wrong if model in worst_cases else None
+    """``attacked``: its cells at the headline eps, if all have finished."""
+    first = next(
+        (done[c.key].metrics for c in all_cells if (c.model, c.seed) == (entry.model, entry.seed) and c.key in done), None
+    )
+    held = ~_outcome(attacked).wrong if attacked else None
     return ModelScore(
         entry.model,
         entry.seed,
         entry.method,
         entry.trainable_parameters,
         entry.parameters,
-        accuracy=cells[0].metrics.accuracy if cells else None,
-        certainty=cells[0].metrics.certainty if cells else None,
+        accuracy=first and first.accuracy,
+        certainty=first and first.certainty,
         certainty_adv=None if held is None else float(np.mean([c.metrics.certainty_adv for c in attacked])),
         worst_case=None if held is None else proportion(int(held.sum()), len(held)),
-        trust=worst([grades[c.entry.key].grade for c in attacked]),
+        trust=grades[support(attacked, grades).entry.key].grade if attacked else "unchecked",
+        unranked=_why_unranked(attacked, grades),
     )
 
 
-def _ranked(models: Sequence[ModelScore], headline: Sequence[Comparison]) -> tuple[ModelScore, ...]:
+def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -> str | None:
+    if not attacked:
+        return "not every attack at the headline eps has finished"
+    return None if is_sound(attacked, grades) else why_unsound(attacked, grades)
+
+
+def _ranked(models: Sequence[ModelScore], rank: Mapping[Model, int]) -> tuple[ModelScore, ...]:
     """Ranked, best first; models that cannot rank come last."""
-    rank = ranks([model for c in headline for model in (c.first, c.second)], headline)
-    if not headline:  # nobody to compare with
-        rank = {(m.model, m.seed): 1 for m in models if m.worst_case is not None and m.trust != "fail"}
     placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
     return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
 
