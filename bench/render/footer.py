@@ -1,7 +1,8 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def _claim(c: Claim) -> str:
     """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
     where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
     text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
-    verdict = f"no difference shown (could have shown {text(c.detectable).lstrip('+')})"
+    verdict = f"no difference shown (could have shown {_detectable(c.detectable, text)})"
     if c.shown:
         verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
     number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
@@ -67,10 +68,14 @@ def _pair(c: Comparison) -> str:
 
 def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
-    verdict = f"no difference shown (could have shown {100 * d.detectable:.1f})"
+    verdict = f"no difference shown (could have shown {_detectable(d.detectable, points)})"
     if d.shown:
         verdict = positive if d.difference > 0 else negative
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
+
+
+def _detectable(difference: float, text: Callable[[float], str]) -> str:
+    return "none" if math.isnan(difference) else text(difference).lstrip("+")
 
 
 def differences(card: Scorecard) -> Iterator[Table | Text]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.eps import format_eps
 from bench.scoring.comparison import ALPHA, WORST_CASE, Model, Outcome, paired
-from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference, minimum_detectable
+from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
 from bench.store import CellEntry, StoredRun
 
 Quantity = Literal["robust accuracy", "ASR", "accuracy", "certainty"]
@@ -31,7 +31,7 @@ class Claim:
 
     ``attack`` is None before the attack. Of one training seed, accuracy is compared by the exact McNemar test and certainty by
     the paired t test; of several, everything by a t test in which the training varies too. ``p_adjusted`` is Holm's over the
-    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8.
+    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none would.
     """
 
     model: str
@@ -148,6 +148,5 @@ def _claim(model: str, baseline: str, question: Question, eps: str, first: Table
 
 
 def _mcnemar(first: Row, second: Row, level: float) -> MeanDifference:
-    d = paired(first > 0, second > 0)
-    detectable = minimum_detectable(d.n, d.only_first + d.only_second, level)
-    return MeanDifference(d.difference, d.low, d.high, d.p_value, detectable)
+    d = paired(first > 0, second > 0, level)
+    return MeanDifference(d.difference, d.low, d.high, d.p_value, d.detectable)
