@@ -68,6 +68,8 @@ def _pair(c: Comparison) -> str:
 
 def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
+    if not d.n:
+        return "cannot be compared: no sample that both get right"
     verdict = f"no difference shown (could have shown {_detectable(d.detectable, points)})"
     if d.shown:
         verdict = positive if d.difference > 0 else negative

@@ -15,7 +15,7 @@ from bench.eps import format_eps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
 from bench.render.footer import flags, method, precision_line, sentences, trust_summary, unranked
-from bench.render.rates import ERROR, success_rates, title
+from bench.render.rates import ERROR, UNDECIDED, asr_gap, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
@@ -44,6 +44,8 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         across=across,
         rates=success_rates(card),
         ERROR=ERROR,
+        UNDECIDED=UNDECIDED,
+        asr_gap=asr_gap,
         precision=precision_line(card),
         percent=percent,
         number=number,

@@ -146,9 +146,9 @@ def _discordant(n: int, share: float) -> tuple[Counts, Row]:
 
 def _critical(discordant: Counts, alpha: float) -> Counts:
     """How many of ``discordant`` exact McNemar needs on one side to reach ``alpha``; one more than all where it cannot."""
-    found = discordant - np.maximum(bdtrik(alpha / 2, discordant.clip(1), 0.5), 0).astype(np.int64) + 1
-    above: Bools = 2 * bdtrc(found - 2, discordant, 0.5) <= alpha  # by one, through rounding
-    return found - above
+    found: Counts = discordant - np.maximum(bdtrik(alpha / 2, discordant.clip(1), 0.5), 0).astype(np.int64) + 1
+    found -= 2 * bdtrc(found - 2, discordant, 0.5) <= alpha  # rounding may have left it one above
+    return found
 
 
 def beats(wins: int, losses: int) -> float:
