@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bench import render
 from bench.evidence import Evidence
 from bench.records import Records
 from bench.render.footer import flags, sentences
+from bench.render.report import to_html
 from bench.scoring.crosscheck import judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
@@ -26,6 +28,7 @@ from tests.test_gate import rewrite
 
 N = 200
 SAMPLE = np.arange(N)
+IDENTITY = ("m", 0, "pgd", "8/255")
 
 
 def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
@@ -50,11 +53,16 @@ def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidenc
         )
         for i, (m, s, lib, eps) in enumerate(cells)
     ]
-    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((m, s) for m, s, *_ in cells))
-    origin = {"commit": "", "dirty": False, "started": ""}
-    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(entries))
+    return stored(folder, dict(zip(entries, cells.values(), strict=True)), evidence)
+
+
+def stored(folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidence] | None = None) -> StoredRun:
+    """A run with the records of each of ``cells``."""
+    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((c.model, c.seed) for c in cells))
+    origin = {"commit": "", "dirty": False, "started": "", "packages": {}}
+    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(cells))
     run = open_run(folder, header, fresh=True)
-    for entry, found in zip(entries, cells.values(), strict=True):
+    for entry, found in cells.items():
         run.write_cell(entry.key, found, seconds=1.0, forwards=1, backwards=1)
     if evidence is not None:
         run.write_evidence("evidence", evidence, seconds=0.25)
@@ -79,13 +87,13 @@ def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
     card = three_models(tmp_path)
     assert [sentence.text for sentence in sentences(card)] == [
         "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.25: "
-        "no difference shown (could have shown 3.3)",
+        "no difference shown (could have shown 4.5)",
         "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
         "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
-        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 3.3)",
+        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 4.6)",
         "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
-        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 3.8)",
-        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 3.8)",
+        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 5.1)",
+        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 5.1)",
         "twin vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
         "weak vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
         "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown (could have shown 0.011)",
@@ -124,7 +132,8 @@ def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> No
     [
         ("exact", 1, "agree", True),
         ("exact", 2, "differ", False),
-        ("statistical", 3, "agree", False),
+        ("statistical", 0, "agree", True),
+        ("statistical", 3, "undecided", False),
         ("statistical", 12, "differ", False),
         ("related", 12, "not comparable", False),
     ],
@@ -133,6 +142,65 @@ def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str
     more = 100 + apart
     found = judge(("m", 0, "pgd", "8/255"), pairing, "linf", records(0, SAMPLE < 100), records(0, more > SAMPLE))
     assert (found.verdict, found.equivalent) == (verdict, equivalent)
+
+
+@pytest.mark.parametrize(
+    ("n", "foolbox", "art", "verdict"),
+    [
+        (40, 20, 15, "undecided"),  # 12.5 points apart: neither the same nor, at 5 %, different
+        (40, 20, 20, "undecided"),  # the same outcomes, and too few to say that the rates are
+        (200, 100, 100, "agree"),
+        (200, 100, 88, "differ"),
+    ],
+)
+def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, foolbox: int, art: int, verdict: str) -> None:
+    found = judge(IDENTITY, "statistical", "linf", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
+    assert found.verdict == verdict
+    assert found.gap_low is not None
+    assert found.gap_high is not None
+    assert (found.gap_low >= -0.02 and found.gap_high <= 0.02) == (verdict == "agree")
+
+
+def test_agreement_is_over_the_samples_that_were_attacked() -> None:
+    found = judge(IDENTITY, "exact", "linf", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
+    assert (found.agreement, found.verdict) == (0.9, "differ")
+
+
+def nothing_right(folder: Path) -> StoredRun:
+    """Two models: of "base" every sample is predicted wrongly before any attack."""
+    return store(
+        folder,
+        {
+            (m, 0, lib, "8/255"): records(N if m == "base" else 0, SAMPLE < 50)
+            for m in ("base", "lora")
+            for lib in ("foolbox", "art")
+        },
+    )
+
+
+def test_of_nothing_attacked_nothing_is_said(tmp_path: Path) -> None:
+    run = nothing_right(tmp_path)
+    card = score(run)
+    base = card.crosschecks[0]
+    assert (base.verdict, base.agreement, base.asr_foolbox, base.p_value) == ("not comparable", None, None, None)
+    said = [
+        render.to_json(card),
+        render.to_csv(card),
+        render.to_markdown(card),
+        shown(card, 140),
+        to_html(card, run.header, None),
+    ]
+    for text in said:
+        assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "base has no rank: its strongest attack, pgd-10, fails samples" in said[3]
+
+
+def test_models_that_get_no_sample_both_right_have_no_success_to_compare(tmp_path: Path) -> None:
+    first = records(100, SAMPLE >= 150)
+    flipped = {name: getattr(first, name)[::-1] for name in ("clean_pred", "adv_pred", "success", "linf", "l2", "l1", "l0")}
+    card = score(store(tmp_path, {("a", 0, "art", "8/255"): first, ("b", 0, "art", "8/255"): replace(first, **flipped)}))
+    assert "b vs a, pgd-10 8/255: ASR cannot be compared: no sample that both get right" in [s.text for s in sentences(card)]
+    assert json.loads(render.to_json(card))["comparisons"][1]["asr"]["difference"] is None
 
 
 def test_metrics_by_hand() -> None:

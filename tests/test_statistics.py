@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, bootstrap, ttest_1samp
+from scipy.stats import binomtest, bootstrap, ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from bench.scoring.comparison import over_family, paired
 from bench.scoring.statistics import (
     Table,
+    _critical,
     across_seeds,
     at_most,
     beats,
@@ -64,13 +65,11 @@ def test_there_are_no_fewer_than_none() -> None:
     assert (at_most(-1, 5, 0.05), at_most(-1, 0, 0.05), at_most(0, 0, 0.95), beats(0, 0)) == (0, 0, 1, 1)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.05 / 36, 0.5**9])
-def test_the_smallest_detectable_difference_rests_on_the_tests_own_critical_value(alpha: float) -> None:
-    for discordant in (0, *range(10, 60), 1000):
-        d = max(discordant, needed_discordant(alpha))
-        critical = next(m for m in range(d // 2 + 1, d + 1) if mcnemar(m, d - m) <= alpha)
-        theta = minimum_detectable(10**6, discordant, alpha) * 10**6 / d / 2 + 0.5
-        assert binom.sf(critical - 1, d, theta) == pytest.approx(0.8, abs=1e-9)
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 36, 0.5**9, 0.05 / 2250])
+def test_the_critical_count_is_the_tests_own(alpha: float) -> None:
+    discordant = np.array([*range(80), 1000, 5001])
+    for d, critical in zip(discordant.tolist(), _critical(discordant, alpha).tolist(), strict=True):
+        assert critical == next((m for m in range(d // 2 + 1, d + 1) if mcnemar(m, d - m) <= alpha), d + 1)
 
 
 def test_paired_interval_is_newcombes_example() -> None:
@@ -107,13 +106,29 @@ def test_needed_discordant_is_the_least_that_can_be_significant() -> None:
         assert mcnemar(n, 0) <= alpha < mcnemar(n - 1, 0)
 
 
-@pytest.mark.parametrize("discordant", [6, 20, 60, 200])
-def test_power_is_as_stated_at_the_minimum_detectable_effect(discordant: int) -> None:
-    n, rng = 1000, np.random.default_rng(1)
-    share = minimum_detectable(n, discordant) * n / discordant
-    wins = rng.binomial(discordant, (1 + share) / 2, size=4000)
-    power = np.mean([mcnemar(int(w), discordant - int(w)) <= 0.05 for w in wins])
-    assert power == pytest.approx(0.8, abs=0.02)
+@pytest.mark.parametrize(
+    ("n", "discordant", "alpha"),
+    [
+        (125, 8, 0.05 / 36), (125, 4, 0.05 / 36), (125, 30, 0.05 / 36), (125, 0, 0.05), (125, 60, 0.05),
+        (10, 1, 0.05), (1000, 60, 0.05), (1000, 300, 0.05 / 36), (10_000, 5000, 0.05 / 2250),
+    ],
+)  # fmt: skip
+def test_power_is_as_stated_at_the_minimum_detectable_effect(n: int, discordant: int, alpha: float) -> None:
+    """Samples are drawn anew, so that the number of discordant ones varies too."""
+    rng, draws = np.random.default_rng(1), 10_000
+    gap = minimum_detectable(n, discordant, alpha)
+    share = max(discordant / n, gap)
+    counts = rng.binomial(n, share, draws)
+    wins = rng.binomial(counts, (1 + gap / share) / 2)
+    found = {(w, d): w > d - w and mcnemar(w, d - w) <= alpha for w, d in set(zip(wins.tolist(), counts.tolist(), strict=True))}
+    power = np.mean([found[pair] for pair in zip(wins.tolist(), counts.tolist(), strict=True)])
+    assert power == pytest.approx(0.8, abs=3 * math.sqrt(0.8 * 0.2 / draws))
+
+
+def test_too_few_samples_can_show_no_difference() -> None:
+    assert math.isnan(minimum_detectable(5, 2, 0.05))
+    assert math.isnan(minimum_detectable(0, 0, 0.05))
+    assert minimum_detectable(6, 0, 0.05) == pytest.approx(0.8 ** (1 / 6)), "all six must be on one side"
 
 
 def test_false_alarms_stay_under_5_percent_alone_and_over_a_family() -> None:
@@ -204,6 +219,20 @@ def test_power_over_seeds_is_as_stated(seeds: int, level: float) -> None:
     shown = [mean_difference(np.repeat(row[:, None] + gap, n, axis=1), np.zeros((seeds, n))).p_value <= level for row in noise]
     assert gap < 1, "else it is cut, and the power is another"
     assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(("seeds", "n"), [(1, 125), (3, 125), (5, 500)])
+def test_power_of_t_tests_is_no_less_than_stated_where_samples_vary_too(seeds: int, n: int) -> None:
+    """At the mean error of many tables; over seeds, noise in each answer counts twice in it."""
+    rng, level, draws = np.random.default_rng(9), 0.05 / 8, 2000
+    training = 0.02 * (seeds > 1)
+    tables = (
+        rng.normal(0, training, (draws, seeds, 1)) + rng.normal(0, 0.2, (draws, 1, n)) + rng.normal(0, 0.1, (draws, seeds, n))
+    )
+    zero = np.zeros((seeds, n))
+    gap = math.sqrt(np.mean([mean_difference(table, zero, level).detectable ** 2 for table in tables]))
+    power = np.mean([mean_difference(table + gap, zero).p_value <= level for table in tables])
+    assert power == pytest.approx(0.8, abs=0.03) if seeds == 1 else power >= 0.77
 
 
 def test_lower_bound_is_scipys() -> None:

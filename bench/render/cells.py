@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from bench.scoring.statistics import AcrossSeeds, Proportion
@@ -42,6 +42,11 @@ def points(share: float) -> str:
 def signed(value: float) -> str:
     """+0.012: a difference of two numbers."""
     return f"{value:+z.3f}"
+
+
+def interval(low: float, high: float, text: Callable[[float], str] = points) -> str:
+    """[-1.2, +3.4]: the interval of a difference."""
+    return f"[{text(low)}, {text(high)}]"
 
 
 def p_value(p: float) -> str:

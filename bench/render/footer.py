@@ -1,7 +1,8 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import MARKS, p_value, percent, points, signed
+from bench.render.rates import title
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
@@ -51,7 +53,7 @@ def _claim(c: Claim) -> str:
     """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
     where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
     text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
-    verdict = f"no difference shown (could have shown {text(c.detectable).lstrip('+')})"
+    verdict = f"no difference shown (could have shown {_detectable(c.detectable, text)})"
     if c.shown:
         verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
     number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
@@ -66,10 +68,16 @@ def _pair(c: Comparison) -> str:
 
 def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
-    verdict = f"no difference shown (could have shown {100 * d.detectable:.1f})"
+    if not d.n:
+        return "cannot be compared: no sample that both get right"
+    verdict = f"no difference shown (could have shown {_detectable(d.detectable, points)})"
     if d.shown:
         verdict = positive if d.difference > 0 else negative
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
+
+
+def _detectable(difference: float, text: Callable[[float], str]) -> str:
+    return "none" if math.isnan(difference) else text(difference).lstrip("+")
 
 
 def differences(card: Scorecard) -> Iterator[Table | Text]:
@@ -173,11 +181,18 @@ def precision_line(card: Scorecard) -> str | None:
     return f"crafted in {crafted}, judged in float32: {changed}"
 
 
+def unranked(card: Scorecard) -> list[str]:
+    """Why a model has no rank."""
+    seeds = len({m.seed for m in card.models}) > 1
+    return [f"{title(m, seeds)} has no rank: {m.unranked}" for m in card.models if m.unranked]
+
+
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
-    """What was flagged, one check a line; or that nothing was."""
+    """What was flagged, one check a line, and which models cannot rank for it; or that nothing was."""
     flagged = flags(card)
     if flagged:
         yield _flagged(flagged)
+    yield from (Text(line, style=STYLE["fail"]) for line in unranked(card))
     said, grade = trust_summary(card)
     if said:
         yield Text(said, style=STYLE[grade])

@@ -1,6 +1,6 @@
 """Attack success rates in words, for every table that shows them."""
 
-from bench.render.cells import across, percent
+from bench.render.cells import NONE, across, interval, percent, points
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import CurveScore, ModelScore, Scorecard
 from bench.store import CellEntry
@@ -34,6 +34,16 @@ def _over_seeds(card: Scorecard) -> Rates:
     for r in card.seed_rates:
         found[r.model][r.attack, r.eps] = " ".join(across(r.asr, r.trust))
     return found
+
+
+def asr_gap(c: CrossCheck) -> str:
+    """+1.2 [-0.4, +2.9]: Foolbox's success rate minus ART's in points, with its interval; a dash where none was attacked."""
+    if c.asr_foolbox is None or c.asr_art is None or c.gap_low is None or c.gap_high is None:
+        return NONE
+    return f"{points(c.asr_foolbox - c.asr_art)} {interval(c.gap_low, c.gap_high)}"
+
+
+UNDECIDED = "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"
 
 
 def title(model: ModelScore | CrossCheck | CellEntry | CurveScore, seeds: bool) -> str:

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from bench.eps import format_eps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
-from bench.render.footer import flags, method, precision_line, sentences, trust_summary
-from bench.render.rates import ERROR, success_rates, title
+from bench.render.footer import flags, method, precision_line, sentences, trust_summary, unranked
+from bench.render.rates import ERROR, UNDECIDED, asr_gap, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
@@ -44,6 +44,8 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         across=across,
         rates=success_rates(card),
         ERROR=ERROR,
+        UNDECIDED=UNDECIDED,
+        asr_gap=asr_gap,
         precision=precision_line(card),
         percent=percent,
         number=number,
@@ -53,6 +55,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         method=method(card),
         trust=trust_summary(card)[0],
         flags=flags(card),
+        unranked=unranked(card),
         headline=[c for c in card.cells if c.metrics and format_eps(Fraction(c.entry.eps)) == card.headline_eps],
         problems=[cell.entry for cell in card.cells if cell.entry.status != "ok"],
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],

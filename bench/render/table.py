@@ -11,11 +11,11 @@ from rich.text import Text
 from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.footer import differences, failures, precision_line, trust_lines
 from bench.render.queries import queries
-from bench.render.rates import ERROR, Rates, success_rates, title
+from bench.render.rates import ERROR, UNDECIDED, Rates, asr_gap, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
 
-VERDICT_STYLE = {"agree": "green", "differ": "bold red", "incomplete": "yellow"}
+VERDICT_STYLE = {"agree": "green", "differ": "bold red", "undecided": "yellow", "incomplete": "yellow"}
 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
@@ -145,7 +145,7 @@ def _distances(card: Scorecard) -> Iterator[Table]:
 
 def _crosschecks(card: Scorecard) -> Table:
     table = Table(title="cross-check: Foolbox and ART on the same question", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("attack", "verdict", "cells", "lowest agreement", "largest ASR gap"):
+    for name in ("attack", "verdict", "cells", "lowest agreement", "widest ASR gap [95 %]"):
         table.add_column(name, justify="left" if name in {"attack", "verdict"} else "right")
     for attack in dict.fromkeys(c.attack for c in card.crosschecks):
         for verdict in dict.fromkeys(c.verdict for c in card.crosschecks if c.attack == attack):
@@ -161,12 +161,15 @@ def _disagreements(card: Scorecard) -> Iterator[Text]:
             cause = f"; likely cause: {c.cause}" if c.cause else ""
             names = ", ".join(c.samples[:3]) + (", ..." if len(c.samples) > 3 else "")
             yield Text(f" {c.model}/{c.seed}/{c.attack} eps {c.eps}: {stronger} (samples {names}){cause}", style="red")
+    if any(c.verdict == "undecided" for c in card.crosschecks):
+        yield Text(f" {UNDECIDED}", style=VERDICT_STYLE["undecided"])
 
 
 def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:
+    """The lowest agreement, and the gap that may be the largest."""
     agreements = [c.agreement for c in rows if c.agreement is not None]
-    gaps = [c.gap for c in rows if c.gap is not None]
-    return number(min(agreements, default=None)), number(max(gaps, default=None))
+    widest = max(rows, key=lambda c: max(-(c.gap_low or 0), c.gap_high or 0))
+    return number(min(agreements, default=None)), asr_gap(widest)
 
 
 def _errors(card: Scorecard) -> Iterator[Text]:

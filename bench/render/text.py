@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.eps import format_eps
 from bench.render.cells import NONE, across, csv_row, markdown, percent, plain, rounded, spread
-from bench.render.footer import failures, flags, precision_line, sentences, trust_summary
+from bench.render.footer import failures, flags, precision_line, sentences, trust_summary, unranked
 from bench.render.rates import success_rates
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
@@ -110,7 +110,7 @@ def to_markdown(card: Scorecard) -> str:
     models = _over_seeds(card) if card.seeds else _models(card)
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
     differences = (sentence.text for sentence in sentences(card))
-    said = [precision_line(card), *differences, *flagged, trust_summary(card)[0], *failures(card)]
+    said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failures(card)]
     words = "\n".join(f"- {markdown(line)}" for line in said if line)
     return f"{models}\n\n{_rates(card)}\n\n{words}".rstrip()
 
@@ -163,6 +163,7 @@ def _model(m: ModelScore) -> dict[str, Any]:
         "worst_case_high": m.worst_case and m.worst_case.high,
         "rank": m.rank,
         "trust": m.trust,
+        "unranked": m.unranked,
     }
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.eps import format_eps
 from bench.scoring.comparison import ALPHA, WORST_CASE, Model, Outcome, paired
-from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference, minimum_detectable
+from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
 from bench.store import CellEntry, StoredRun
 
 Quantity = Literal["robust accuracy", "ASR", "accuracy", "certainty"]
@@ -31,7 +31,7 @@ class Claim:
 
     ``attack`` is None before the attack. Of one training seed, accuracy is compared by the exact McNemar test and certainty by
     the paired t test; of several, everything by a t test in which the training varies too. ``p_adjusted`` is Holm's over the
-    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8.
+    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none would.
     """
 
     model: str
@@ -94,7 +94,8 @@ def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: st
     """What is compared, by model: only where every seed has finished."""
     seeds = len({m.seed for m in run.header.models})
     rows: dict[Question, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for question, model, row in chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), _per_record(run)):
+    asked = chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), _per_record(run, outcomes, eps))
+    for question, model, row in asked:
         rows[question][model].append(row)
     return {q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()}
 
@@ -109,8 +110,8 @@ def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> Iterat
                 yield ("ASR", attack), model, np.where(outcome.correct, outcome.wrong, np.nan)
 
 
-def _per_record(run: StoredRun) -> Iterator[tuple[Question, str, Row]]:
-    """Of each model what it says of the samples themselves, then how certain each attack leaves it."""
+def _per_record(run: StoredRun, outcomes: Outcomes, eps: str) -> Iterator[tuple[Question, str, Row]]:
+    """Of each model what it says of the samples themselves, then how certain each attack in ``outcomes`` leaves it."""
     seen: set[Model] = set()
     for cells in _at_headline(run):
         records = [run.records(cell.key) for cell in cells]
@@ -119,7 +120,8 @@ def _per_record(run: StoredRun) -> Iterator[tuple[Question, str, Row]]:
             seen.add(model)
             yield ("accuracy", None), model[0], (first.clean_pred == first.label).astype(np.float64)
             yield ("certainty", None), model[0], first.clean_prob.astype(np.float64)
-        yield ("certainty", cells[0].attack), model[0], np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
+        if (cells[0].attack, eps) in outcomes[model]:
+            yield ("certainty", cells[0].attack), model[0], np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
 
 
 def _at_headline(run: StoredRun) -> Iterator[Sequence[CellEntry]]:
@@ -146,6 +148,5 @@ def _claim(model: str, baseline: str, question: Question, eps: str, first: Table
 
 
 def _mcnemar(first: Row, second: Row, level: float) -> MeanDifference:
-    d = paired(first > 0, second > 0)
-    detectable = minimum_detectable(d.n, d.only_first + d.only_second, level)
-    return MeanDifference(d.difference, d.low, d.high, d.p_value, detectable)
+    d = paired(first > 0, second > 0, level)
+    return MeanDifference(d.difference, d.low, d.high, d.p_value, d.detectable)

@@ -22,7 +22,7 @@ class PairedDifference:
 
     ``p_value`` is exact McNemar's, from the samples that only one of the models has; ``p_adjusted`` is Holm's over the
     family. ``detectable`` is the difference that would have been found with probability 0.8 at the family's strictest
-    level, and ``needed`` the fewest discordant samples that could have shown any.
+    level (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
     """
 
     n: int
@@ -80,49 +80,41 @@ def compare_models(outcomes: dict[Model, dict[tuple[str, str], Outcome]], *, acr
 
     Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same training seed meet.
     """
-    found = [
-        _compare(second, first, cell, outcomes[second][cell], outcomes[first][cell])
+    asked = [
+        (second, first, cell)
         for first, second in combinations(outcomes, 2)
         if across or first[1] == second[1]
         for cell in outcomes[first]
         if cell in outcomes[second]
     ]
+    level = ALPHA / max(len(asked), 1)
+    found = [_compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], level) for a, b, cell in asked]
     robust, asr = over_family([c.robust for c in found]), over_family([c.asr for c in found])
     return tuple(replace(c, robust=r, asr=a) for c, r, a in zip(found, robust, asr, strict=True))
 
 
-def _compare(first: Model, second: Model, cell: tuple[str, str], a: Outcome, b: Outcome) -> Comparison:
+def _compare(first: Model, second: Model, cell: tuple[str, str], a: Outcome, b: Outcome, level: float) -> Comparison:
     both = a.correct & b.correct
-    return Comparison(first, second, *cell, robust=paired(~a.wrong, ~b.wrong), asr=paired(a.wrong[both], b.wrong[both]))
+    robust, asr = paired(~a.wrong, ~b.wrong, level), paired(a.wrong[both], b.wrong[both], level)
+    return Comparison(first, second, *cell, robust=robust, asr=asr)
 
 
-def paired(first: Bools, second: Bools) -> PairedDifference:
-    """Compare two shares of the same samples, on its own: a family of one."""
+def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifference:
+    """Compare two shares of the same samples; in a family, ``level`` is that of Holm's first step, its correction is due."""
     n = len(first)
     both = int((first & second).sum())
     only_first, only_second = int(first.sum()) - both, int(second.sum()) - both
     low, high = paired_interval(both, only_first, only_second, n - both - only_first - only_second)
     a, b = proportion(both + only_first, n).value, proportion(both + only_second, n).value
     p = mcnemar(only_first, only_second)
-    detectable = minimum_detectable(n, only_first + only_second, ALPHA)
-    return PairedDifference(n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(ALPHA))
+    detectable = minimum_detectable(n, only_first + only_second, level)
+    return PairedDifference(n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(level))
 
 
 def over_family(family: Sequence[PairedDifference]) -> list[PairedDifference]:
-    """``family`` with Holm's correction; the smallest detectable difference is at the level of Holm's first step."""
-    if not family:
-        return []
-    level = ALPHA / len(family)
+    """``family`` with Holm's correction."""
     adjusted = holm([d.p_value for d in family])
-    return [
-        replace(
-            d,
-            p_adjusted=p,
-            detectable=minimum_detectable(d.n, d.only_first + d.only_second, level),
-            needed=needed_discordant(level),
-        )
-        for d, p in zip(family, adjusted, strict=True)
-    ]
+    return [replace(d, p_adjusted=p) for d, p in zip(family, adjusted, strict=True)]
 
 
 def ranks(models: Sequence[Model], comparisons: Sequence[Comparison]) -> dict[Model, int]:

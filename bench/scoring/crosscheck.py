@@ -1,15 +1,15 @@
 """Do the two libraries say the same? One verdict per model, attack and eps, by what the contract lets us expect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from bench.records import Records
-from bench.scoring.comparison import paired
+from bench.scoring.comparison import PairedDifference, paired
 
 AGREEMENT = 0.995
-"""Share of samples with the same outcome that an exact pair must reach."""
+"""Share of the attacked samples with the same outcome that an exact pair must reach."""
 ALPHA = 0.05
 """Level of the paired test on a pair that is not exact."""
 MARGIN = 0.02
@@ -19,17 +19,18 @@ BUDGET_GAP = 0.02
 LISTED = 20
 """Samples with different outcomes that a verdict lists at most."""
 
-Verdict = Literal["agree", "differ", "not comparable", "one library", "incomplete"]
+Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library", "incomplete"]
 
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Both libraries on one question.
+    """Both libraries on one question, over the samples that were attacked.
 
-    ``agreement`` is the share of samples with the same outcome; ``p_value`` is exact McNemar's on the outcomes;
+    ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes;
     [``gap_low``, ``gap_high``] is the 95 % interval of Foolbox's success rate minus ART's, and ``equivalent`` says whether it
     lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the likely
-    ``cause`` if something points to one.
+    ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large is
+    shown: the samples are too few to tell. "not comparable": the two are not the same algorithm, or nothing was attacked.
     """
 
     model: str
@@ -58,35 +59,45 @@ class CrossCheck:
 
 def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox: Records, art: Records) -> CrossCheck:
     """The verdict on one cell through both libraries, from their records of the same samples."""
-    correct = foolbox.clean_pred == foolbox.label
-    difference = paired(foolbox.success[correct], art.success[correct])
+    attacked = (foolbox.clean_pred == foolbox.label) | (art.clean_pred == art.label)
+    if not attacked.any():
+        return CrossCheck(*identity, "not comparable", cause="no sample was attacked")
+    difference = paired(foolbox.success[attacked], art.success[attacked])
     apart = foolbox.success != art.success
-    agreement = 1 - float(apart.mean())
+    agreement = 1 - float(apart[attacked].mean())
     equivalent = difference.low >= -MARGIN and difference.high <= MARGIN
-    verdict = _verdict(pairing, agreement, difference.p_value, abs(difference.difference))
+    verdict = _exact(agreement) if pairing == "exact" else _statistical(difference, equivalent)
     found = CrossCheck(
-        *identity, verdict, agreement, difference.first, difference.second, difference.p_value, difference.low,
-        difference.high, equivalent,
-    )  # fmt: skip
-    if verdict != "differ":
+        *identity,
+        verdict if pairing in ("exact", "statistical") else "not comparable",
+        agreement,
+        difference.first,
+        difference.second,
+        difference.p_value,
+        difference.low,
+        difference.high,
+        equivalent,
+    )
+    if found.verdict != "differ":
         return found
-    return CrossCheck(
-        **{
-            **vars(found),
-            "stronger": _stronger(difference.only_first, difference.only_second),
-            "samples": tuple(str(i) for i in foolbox.id[apart][:LISTED]),
-            "cause": _cause(norm, foolbox, art),
-        }
+    return replace(
+        found,
+        stronger=_stronger(difference.only_first, difference.only_second),
+        samples=tuple(str(i) for i in foolbox.id[apart][:LISTED]),
+        cause=_cause(norm, foolbox, art),
     )
 
 
-def _verdict(pairing: str, agreement: float, p_value: float, gap: float) -> Verdict:
-    """Exact pairs must agree sample by sample. Statistical ones differ if the test says so, unless by less than the margin."""
-    if pairing == "exact":
-        return "agree" if agreement >= AGREEMENT else "differ"
-    if pairing == "statistical":
-        return "differ" if p_value < ALPHA and gap > MARGIN else "agree"
-    return "not comparable"
+def _exact(agreement: float) -> Verdict:
+    """Exact pairs must agree sample by sample."""
+    return "agree" if agreement >= AGREEMENT else "differ"
+
+
+def _statistical(difference: PairedDifference, equivalent: bool) -> Verdict:
+    """Equivalence has to be shown, as a difference has to be: by the interval within the margin (Schuirmann 1987)."""
+    if equivalent:
+        return "agree"
+    return "differ" if difference.p_value < ALPHA and abs(difference.difference) > MARGIN else "undecided"
 
 
 def _stronger(only_foolbox: int, only_art: int) -> str | None:

@@ -62,8 +62,9 @@ class Neighbours:
 
 
 def check_records(cell: Scored, around: Neighbours) -> list[Finding]:
-    """Every finding of the stored numbers on ``cell``."""
-    return [Finding(name, grade, detail) for name, check in CHECKS.items() for grade, detail in check(cell, around)]
+    """Every finding of the stored numbers on ``cell``; where nothing was attacked, that is all there is to say."""
+    asked = CHECKS if cell.asr.n else {"samples": samples}
+    return [Finding(name, grade, detail) for name, check in asked.items() for grade, detail in check(cell, around)]
 
 
 Found = Iterator[tuple[Grade, str]]
@@ -85,7 +86,7 @@ def budget(cell: Scored, _: Neighbours) -> Found:
     image itself where nothing it tried changed the label: of that, nothing is said.
     """
     largest, eps = cell.outcomes.largest, float(cell.eps)
-    if cell.entry.budget != "fixed" or largest is None or cell.asr.n == 0:
+    if cell.entry.budget != "fixed" or largest is None:
         return
     if not largest and cell.entry.access == "decision":
         return

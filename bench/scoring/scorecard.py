@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.eps import format_eps
 from bench.records import Records
-from bench.scoring.claims import Claim, claims
+from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Model, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
@@ -17,6 +17,7 @@ from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
+from bench.scoring.soundness import is_sound
 from bench.scoring.standing import Place, Standing, broken_by_any, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
@@ -86,10 +87,10 @@ class PrecisionScore:
 class Scorecard:
     """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
 
-    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps; ``headline`` of every pair in
-    the worst case at the headline eps. ``claims`` compare what holds besides, and over training seeds, where ``seeds`` and
-    ``seed_rates`` sum up each model. ``baseline`` is the model that the suite
-    declares first. ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
+    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps, and ``headline`` of every pair
+    in the worst case at the headline eps, where both are sound. ``claims`` compare what holds besides, and over training seeds,
+    where ``seeds`` and ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
+    ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32.
     """
@@ -122,7 +123,8 @@ def score(run: StoredRun) -> Scorecard:
     numbers, crosschecks = _read(run, groups)
     attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
     outcomes = _outcomes(header.models, groups, done)
-    said = claims(run, standing.sound, outcomes)
+    trusted = _trusted(outcomes, groups, done, grades)
+    said = claims(run, standing.sound, trusted)
     models = tuple(_model_scores(run, standing, numbers))
     known = {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}
     return Scorecard(
@@ -134,7 +136,7 @@ def score(run: StoredRun) -> Scorecard:
         cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
-        comparisons=compare_models(outcomes, across=False),
+        comparisons=compare_models(trusted, across=False),
         headline=standing.headline,
         curves=tuple(_curves(run, header.cells, done, numbers)),
         seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said),
@@ -212,6 +214,17 @@ def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metr
             certainty=numbers[own[0].key].certainty if own else None,
             certainty_adv=None if place.worst_case is None else float(np.mean(attacked)),
         )
+
+
+def _trusted(
+    outcomes: Outcomes, groups: Iterable[list[CellEntry]], done: Mapping[str, Scored], grades: Mapping[str, CellTrust]
+) -> dict[Model, dict[tuple[str, str], Outcome]]:
+    """Those of ``outcomes`` that can be compared: a failed attack says nothing of which model is more robust."""
+    cells = {
+        ((g[0].model, g[0].seed), (g[0].attack, format_eps(Fraction(g[0].eps)))): [done[c.key] for c in g if c.key in done]
+        for g in groups
+    }
+    return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
 
 
 def _curves(

@@ -13,8 +13,9 @@ from bench.evidence import Evidence
 from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
-from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence, worst
+from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence
 from bench.store import CellEntry, ModelEntry, StoredRun
 
 
@@ -22,8 +23,8 @@ from bench.store import CellEntry, ModelEntry, StoredRun
 class Place:
     """Where a model stands. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
 
-    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. It is None
-    where no cell at the headline eps can be trusted. ``trust`` is the worst grade of those cells.
+    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. Where it is None,
+    ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests, see bench.scoring.soundness.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Place:
     worst_case: Proportion | None
     rank: int | None
     trust: Grade
+    unranked: str | None
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,17 @@ def stand(run: StoredRun) -> Standing:
     header = run.header
     done = {c.key: Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok"}
     grades = _trust(run, done)
-    worst_cases = _worst_cases(header.models, header.cells, done, header.headline_eps)
-    sound = _sound(worst_cases, header.cells, grades, header.headline_eps)
+    attacked = _attacked(header.models, header.cells, done, header.headline_eps)
+    worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
+    sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
     where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
     headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
-    places = [_place(m, finished_of(m, run), header.headline_eps, done, grades, worst_cases) for m in header.models]
+    places = [_place(m, finished_of(m, run), done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
     return Standing(
         suite=header.suite_name,
         status="complete" if len(done) == len(header.cells) else "incomplete",
         headline_eps=where[1],
-        places=_ranked(places, headline),
+        places=_ranked(places, ranks(list(sound), headline)),
         done=done,
         grades=grades,
         worst_cases=worst_cases,
@@ -114,15 +117,15 @@ def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
     return [*model, *([e for e in attack if e.library == cell.library] or attack)]
 
 
-def _worst_cases(
+def _attacked(
     models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
-) -> dict[Model, Outcome]:
-    """Each model against every attack through every library at the headline eps, where all have finished."""
+) -> dict[Model, list[Scored]]:
+    """Each model's cells at the headline eps, every attack through every library, where all have finished."""
     found = {}
     for m in models:
         keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
         if keys and all(key in done for key in keys):
-            found[m.model, m.seed] = outcome_of([done[key] for key in keys])
+            found[m.model, m.seed] = [done[key] for key in keys]
     return found
 
 
@@ -137,39 +140,33 @@ def broken_by_any(cells: Sequence[Scored]) -> Bools:
     return reduce(np.logical_or, (c.success for c in cells))
 
 
-def _sound(
-    worst_cases: Mapping[Model, Outcome], cells: Iterable[CellEntry], grades: Mapping[str, CellTrust], eps: str
-) -> dict[Model, Outcome]:
-    """The worst cases of the models that can rank: at least one cell at the headline eps does not fail."""
-    sound = {(c.model, c.seed) for c in cells if c.eps == eps and c.key in grades and grades[c.key].grade != "fail"}
-    return {model: outcome for model, outcome in worst_cases.items() if model in sound}
-
-
 def _place(
     entry: ModelEntry,
     own: Sequence[CellEntry],
-    eps: str,
     done: Mapping[str, Scored],
     grades: Mapping[str, CellTrust],
-    worst_cases: Mapping[Model, Outcome],
+    attacked: Sequence[Scored],
 ) -> Place:
-    """``entry``, whose finished cells are ``own``, before it is ranked at ``eps``."""
-    model = (entry.model, entry.seed)
-    held = ~worst_cases[model].wrong if model in worst_cases else None
+    """``entry`` before it is ranked. ``own``: its finished cells; ``attacked``: those at the headline eps, if all have."""
     return Place(
-        *model,
+        entry.model,
+        entry.seed,
         accuracy=_share(done[own[0].key].correct) if own else None,
-        worst_case=None if held is None else _share(held),
+        worst_case=_share(~outcome_of(attacked).wrong) if attacked else None,
         rank=None,
-        trust=worst([grades[c.key].grade for c in own if c.eps == eps]),
+        trust=grades[support(attacked, grades).entry.key].grade if attacked else "unchecked",
+        unranked=_why_unranked(attacked, grades),
     )
 
 
-def _ranked(models: Sequence[Place], headline: Sequence[Comparison]) -> tuple[Place, ...]:
+def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -> str | None:
+    if not attacked:
+        return "not every attack at the headline eps has finished"
+    return None if is_sound(attacked, grades) else why_unsound(attacked, grades)
+
+
+def _ranked(models: Sequence[Place], rank: Mapping[Model, int]) -> tuple[Place, ...]:
     """Ranked, best first; models that cannot rank come last."""
-    rank = ranks([model for c in headline for model in (c.first, c.second)], headline)
-    if not headline:  # nobody to compare with
-        rank = {(m.model, m.seed): 1 for m in models if m.worst_case is not None and m.trust != "fail"}
     placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
     return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
 
