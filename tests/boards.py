@@ -68,6 +68,12 @@ def one_seed(folder: Path) -> Scorecard:
         Evidence("deterministic", "base", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("deterministic", "lora|r=8", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("binarisation", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "found 4 of 16 planted adversarials"),
+        Evidence("binarisation", "base", 0, "square", "art", 0.5, 2, "found 1 of 2 planted adversarials"),
+        *(
+            Evidence("rounding", model, 0, attack, None, 0.0, 16, "0 of 16 adversarials are lost when rounded to 8 bits")
+            for model in ("base", "lora|r=8")
+            for attack in ("fgsm", "pgd", "deepfool")
+        ),
     ]
     run.write_evidence("evidence", evidence, seconds=3.0)
     run.save("incomplete")

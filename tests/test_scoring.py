@@ -300,6 +300,40 @@ def test_a_few_samples_over_a_limit_are_not_held_against_an_attack() -> None:
     assert [finding.grade for finding in judge_evidence(found)] == ["pass", "warn", "fail"]
 
 
+@pytest.mark.parametrize(
+    ("check", "value", "n", "grade"),
+    [
+        ("incomplete-optimisation", 0.0, 6, "unchecked"), ("incomplete-optimisation", 1.0, 6, "warn"),
+        ("incomplete-optimisation", 0.0, 7, "pass"), ("incomplete-optimisation", 1.0, 7, "fail"),
+        ("more-steps", 0.0, 1, "unchecked"), ("more-steps", 0.0, 2, "pass"), ("more-steps", 1.0, 2, "fail"),
+        ("binarisation", 0.5, 2, "unchecked"), ("binarisation", 1.0, 2, "unchecked"), ("binarisation", 0.0, 2, "fail"),
+        ("binarisation", 1.0, 3, "pass"), ("binarisation", 1 / 3, 3, "fail"), ("binarisation", 0.0, 0, "unchecked"),
+        ("rounding", 0.0, 0, "unchecked"), ("rounding", 0.0, 1, "pass"), ("deterministic", 0.0, 1, "pass"),
+    ],
+)  # fmt: skip
+def test_what_could_not_have_failed_has_not_passed(check: str, value: float, n: int, grade: str) -> None:
+    (finding,) = judge_evidence([Evidence(check, "m", 0, "pgd", "art", value, n)])
+    assert finding.grade == grade
+
+
+@pytest.mark.parametrize(("n", "grade"), [(0, "unchecked"), (1, "unchecked"), (2, "pass")])
+def test_noise_on_one_sample_says_nothing(n: int, grade: str, tmp_path: Path) -> None:
+    noise = Evidence("noise-linf", "base", 0, None, None, 0.0, n, "", (), "8/255")
+    cell = three_models(tmp_path, [noise]).cells[0]
+    assert cell.trust is not None
+    assert [f.grade for f in cell.trust.findings if f.check == "noise"] == [grade]
+    assert cell.trust.grade == grade, "no other check of the attack was made"
+
+
+def test_the_leaderboard_says_what_was_not_checked(tmp_path: Path) -> None:
+    few = [Evidence(check, "base", 0, "pgd-10", "art", v, n) for check, v, n in (("more-steps", 0, 8), ("binarisation", 1, 2))]
+    card = three_models(tmp_path, few)
+    assert [c.trust.grade for c in card.cells if c.trust] == ["pass"] * 2 + ["unchecked"] * 4
+    said = "trust of 6 cells: 2 pass, 4 unchecked (?); not checked for lack of samples: binarisation (2 cells)"
+    assert said in " ".join(shown(card, 80).split())
+    assert said in render.to_markdown(card)
+
+
 def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:
     noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), "8/255")
     (finding,) = [f for f in three_models(tmp_path, [noise]).cells[0].trust.findings if f.check == "noise"]  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """Under the leaderboard: the comparisons in words, and what the trust checks found."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -53,7 +53,7 @@ def _claim(c: Claim) -> str:
     """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
     where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
     text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
-    verdict = f"no difference shown (could have shown {_detectable(c.detectable, text)})"
+    verdict = _not_shown(c.low, c.high, _detectable(c.detectable, text))
     if c.shown:
         verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
     number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
@@ -70,10 +70,16 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
     if not d.n:
         return "cannot be compared: no sample that both get right"
-    verdict = f"no difference shown (could have shown {_detectable(d.detectable, points)})"
+    verdict = _not_shown(d.low, d.high, _detectable(d.detectable, points))
     if d.shown:
         verdict = positive if d.difference > 0 else negative
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
+
+
+def _not_shown(low: float, high: float, detectable: str) -> str:
+    """An interval is of one difference alone: where it leaves out zero, it is the correction that takes the difference back."""
+    alone = low > 0 or high < 0
+    return f"no difference shown{' after correction' if alone else ''} (could have shown {detectable})"
 
 
 def _detectable(difference: float, text: Callable[[float], str]) -> str:
@@ -157,17 +163,26 @@ def flags(card: Scorecard) -> list[Flag]:
     return list(found.values())
 
 
+def unchecked(card: Scorecard) -> list[str]:
+    """The checks that had too few samples to fail, each with how many cells it would have been of."""
+    lacking = Counter(f.check for c in card.cells for f in (c.trust.findings if c.trust else ()) if f.grade == "unchecked")
+    return [f"{check} ({count} {'cell' if count == 1 else 'cells'})" for check, count in lacking.items()]
+
+
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
-    """How many cells have which grade, and the worst of these; an empty text where no cell has one."""
-    return trust_in_short([c.trust.grade for c in card.cells if c.trust is not None], card.trust_cost)
+    """How many cells have which grade and what could not be checked, and the worst grade; no text where no cell has one."""
+    missing = unchecked(card)
+    lacking = f"; not checked for lack of samples: {', '.join(missing)}" if missing else ""
+    lacking += " (trust: full takes more)" if missing and card.trust_level == "fast" else ""
+    return trust_in_short([c.trust.grade for c in card.cells if c.trust is not None], card.trust_cost, lacking)
 
 
-def trust_in_short(graded: Sequence[Grade], trust_cost: float | None) -> tuple[str, Grade]:
-    """``trust_summary`` of cells with the grades ``graded``."""
+def trust_in_short(graded: Sequence[Grade], trust_cost: float | None, lacking: str = "") -> tuple[str, Grade]:
+    """How many of ``graded`` are of which grade, what is ``lacking``, and the worst grade; no text where there is none."""
     counts = {grade: graded.count(grade) for grade in ORDER if grade in graded}
     said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
     cost = "" if trust_cost is None else f"; the checks took {100 * trust_cost:.0f} % of the attacks' time"
-    return f"trust of {len(graded)} cells: {', '.join(said)}{cost}" if said else "", worst(graded)
+    return f"trust of {len(graded)} cells: {', '.join(said)}{lacking}{cost}" if said else "", worst(graded)
 
 
 def precision_line(card: Scorecard) -> str | None:

@@ -90,7 +90,7 @@ class Scorecard:
     ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps, and ``headline`` of every pair
     in the worst case at the headline eps, where both are sound. ``claims`` compare what holds besides, and over training seeds,
     where ``seeds`` and ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
-    ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
+    ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32.
     """
@@ -110,6 +110,7 @@ class Scorecard:
     seed_rates: tuple[SeedRate, ...] = ()
     claims: tuple[Claim, ...] = ()
     baseline: str = ""
+    trust_level: str = ""
     trust_cost: float | None = None
     queries: tuple[QueryScore, ...] = ()
     precision: PrecisionScore | None = None
@@ -143,6 +144,7 @@ def score(run: StoredRun) -> Scorecard:
         seed_rates=tuple(seed_rates(outcomes, standing, numbers)),
         claims=said,
         baseline=header.models[0].model if header.models else "",
+        trust_level=str(header.suite.get("trust", "")),
         trust_cost=standing.trust_cost,
         queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
         precision=_precision(run),

@@ -105,8 +105,11 @@ def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
         around = Neighbours(cells, ids, own)
         for cell in cells:
             about = _about(cell.entry, own)
-            findings = check_records(cell, around) + judge_evidence(about)
-            found[cell.entry.key] = cell_trust(findings, measured=bool(about))
+            stored, of_model = check_records(cell, around), judge_evidence([e for e in about if e.attack is None])
+            of_attack = judge_evidence([e for e in about if e.attack is not None])
+            asked = [*of_attack, *(f for f in stored if f.check == "noise")]
+            measured = any(f.grade != "unchecked" for f in asked)
+            found[cell.entry.key] = cell_trust([*stored, *of_model, *of_attack], measured=measured)
     return found
 
 

@@ -23,7 +23,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class CellTrust:
-    """All findings of one cell. ``grade`` is the worst of them, "unchecked" where nothing was measured beyond the records."""
+    """All findings of one cell.
+
+    ``grade`` is the worst of those that could be checked; "unchecked" where none of the checks of its attack could be.
+    """
 
     grade: Grade
     findings: tuple[Finding, ...]
@@ -35,8 +38,8 @@ def worst(grades: Sequence[Grade]) -> Grade:
 
 
 def cell_trust(findings: Sequence[Finding], *, measured: bool) -> CellTrust:
-    """The grade of a cell from its ``findings``; ``measured`` says whether any evidence beyond its records was gathered."""
-    grade = worst([f.grade for f in findings])
+    """The grade of a cell from its ``findings``; ``measured`` says whether any check of its attack had samples enough."""
+    grade = worst([f.grade for f in findings if f.grade != "unchecked"])
     return CellTrust("unchecked" if grade == "pass" and not measured else grade, tuple(findings))
 
 
@@ -46,8 +49,22 @@ def judge_evidence(evidence: Sequence[Evidence]) -> list[Finding]:
 
 
 def _grade(e: Evidence) -> Grade:
-    """A measurement that failed is a warning: nothing is known, and that should be."""
-    return "warn" if e.value is None else CHECKS[e.check](e.value, e.n)
+    """A measurement that failed is a warning: nothing is known, and that should be. A pass that was sure says nothing."""
+    if e.value is None:
+        return "warn"
+    grade = CHECKS[e.check](e.value, e.n)
+    return grade if grade != "pass" or _can_fail(e.check, e.n) else "unchecked"
+
+
+def _can_fail(check: str, n: int) -> bool:
+    """Whether ``n`` samples suffice for a very poor outcome to be graded as it is of many samples."""
+    poor = POOR.get(check, 1.0)
+    return CHECKS[check](poor, n) == CHECKS[check](poor, MANY)
+
+
+MANY = 10**6
+POOR = {"binarisation": 1 / 3}
+"""A very poor outcome, where it is not that all samples are affected: an attack that misses two of three is no good."""
 
 
 def _share(value: float, n: int, limit: float) -> Grade:

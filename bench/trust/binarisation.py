@@ -113,9 +113,7 @@ def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def planted(unit: Unit, twins: Sequence[Target], eps: Fraction) -> list[Evidence]:
     """How many of the ``twins`` ``unit``'s attack breaks; each can be broken within ``eps``."""
-    if not twins:
-        return []
     once = replace(unit, cells=(Cell(eps, "control"),))
     found = sum(int(run_unit(once, twin).records[0].success.sum()) for twin in twins)
     detail = f"{found} of {len(twins)} planted adversarials are found"
-    return [Evidence("binarisation", "", 0, None, None, found / len(twins), len(twins), detail)]
+    return [Evidence("binarisation", "", 0, None, None, found / max(len(twins), 1), len(twins), detail)]

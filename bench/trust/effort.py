@@ -6,7 +6,7 @@ from typing import Literal
 from bench.attacks.spec import contract_of
 from bench.plan import Unit
 
-PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.03, 0.015
+PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.05, 0.02
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on noise and on
 planted twins. Small batches take longer than their passes tell; still, that stays under the 15 % of the attacks' time that
 users are promised, but for suites so small that the fewest probes are more."""
@@ -22,9 +22,13 @@ PROBE = 40
 """Passes that the probes of one sample take, most of them for instability."""
 ALONE = 4
 """A pass of a single image takes as long as this many in a batch: each twin is attacked by itself."""
-MOST_LIGHT, MOST_NOISE, MOST_PLANTED = 32, 6, 6
+MOST_LIGHT, MOST_NOISE, MOST_PLANTED = 64, 6, 6
+LEAST_PLANTED = 3
+"""Twins of which two must be missed for the attack to fail."""
+CONTROLS = 2
+"""Attacks that the controls of one sample cost: its own, and of every third three more."""
 FEWEST_PROBED, MOST_PROBED = 4, 16
-FULL_LIGHT, FULL_NOISE, FULL_PLANTED = 64, 16, 16
+FULL_LIGHT, FULL_NOISE, FULL_PLANTED = 128, 16, 16
 MOST_PRECISION = 256
 
 
@@ -45,7 +49,7 @@ class Effort:
 def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], attacked: int) -> Effort:
     """The effort for one model, from the passes that each unit's attack cost and how many samples were ``attacked``.
 
-    Fast: one library stands for each attack; what cannot afford two samples (noise: one) is left out.
+    Fast: one library stands for each attack; what cannot afford two samples (planted twins: three) gets none.
     """
     if level == "full":
         again = dict.fromkeys(costs, MOST_PRECISION)
@@ -55,14 +59,14 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
         same = [c for u, c in costs.items() if u.attack == unit.attack]
         runs = len(unit.cells) if contract_of(unit.attack).budget == "fixed" else 1
         each = costs[unit] / max(runs * attacked, 1)
-        light[unit] = _affordable(CONTROLS_SHARE * sum(same), 4 * each, MOST_LIGHT)
+        light[unit] = _affordable(CONTROLS_SHARE * sum(same), CONTROLS * each, MOST_LIGHT)
         precision[unit] = _affordable(PRECISION_SHARE * sum(same), 3 * each, MOST_PRECISION)
         once += each
     total, norms = sum(costs.values()), len({unit.attack.norm for unit in costs})
     return Effort(
         light,
-        noise=_affordable(NOISE_SHARE * total, DRAWS * norms, MOST_NOISE, least=1),
-        planted=_affordable(PLANTED_SHARE * total, INNER * norms + ALONE * once, MOST_PLANTED),
+        noise=_affordable(NOISE_SHARE * total, DRAWS * norms, MOST_NOISE),
+        planted=_affordable(PLANTED_SHARE * total, INNER * norms + ALONE * once, MOST_PLANTED, least=LEAST_PLANTED),
         probed=max(_affordable(PROBES_SHARE * total, PROBE, MOST_PROBED), FEWEST_PROBED),
         precision=precision,
     )

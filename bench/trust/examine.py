@@ -31,22 +31,23 @@ class Subject:
 
 
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
-    """Everything that is measured of ``subject`` and the attacks in ``effort.light``."""
+    """Everything that is measured of ``subject`` and the attacks in ``effort.light``; what cannot be afforded, on none."""
     unit = next(iter(effort.light))
+    if not len(subject.target.correct):
+        return []
     found = _guarded("probes", partial(probe_model, subject.raw, subject.target, effort.probed))
     budgets = {u.attack.norm: _eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
-    for norm, eps in budgets.items() if effort.noise else ():
+    for norm, eps in budgets.items():
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS))
     for u, count in effort.light.items():
         controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, _eps(u, subject.headline))
-        found += [_about(u, e) for e in (_guarded("controls", controls) if count else [])]
+        found += [_about(u, e) for e in _guarded("controls", controls)]
     if subject.target.precision != "fp32":
         for u, count in effort.precision.items():
             chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
             again = partial(outcomes_in_float32, u, chosen, _eps(u, subject.headline))
             found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
-    if effort.planted:
-        found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
+    found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
     return [replace(e, model=unit.model, seed=unit.seed) for e in found]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -35,8 +36,16 @@ class Recorder(Classifier):
 
 def subset(target: Target, count: int) -> Target:
     """``count`` of the samples predicted correctly, evenly spaced, as one batch."""
-    correct = target.correct
-    index = correct[np.unique(np.linspace(0, len(correct) - 1, min(count, len(correct))).round().astype(np.int64))]
+    return take(target, target.correct[spaced(len(target.correct), count)])
+
+
+def spaced(n: int, count: int) -> npt.NDArray[np.int64]:
+    """``count`` positions among ``n``, evenly spaced; all where there are no more."""
+    return np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(np.int64))
+
+
+def take(target: Target, index: npt.NDArray[np.int64]) -> Target:
+    """The samples at ``index`` as one batch."""
     clean = target.clean
     chosen = Predictions(clean.pred[index], clean.prob[index], clean.prob_true[index])
     return replace(target, samples=target.samples.take(index), clean=chosen, batch_size=max(len(index), 1))
