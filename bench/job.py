@@ -13,6 +13,7 @@ from adapters.images import ImageSet
 from adapters.spec import is_trained
 from adapters.zoo import Backbone, Pretraining, Recipe
 from bench import data
+from bench.attacks.spec import classes_needed
 from bench.errors import UserError, asked_at
 from bench.suite import Suite
 
@@ -61,6 +62,7 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
         train = samples.none_of_them()
         if any(is_trained(model.adaptation) for model in suite.models):
             train = data.load(suite.data, "train", places, size=size)
+    _check_classes(suite, len(samples.classes))
     assert train.classes == samples.classes  # noqa: S101 (a source names its classes the same in both parts)
     backbones = _backbones(suite, places, size, samples)
     recipes = {
@@ -76,6 +78,14 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
         for seed in suite.seeds
     }
     return Job(suite, samples, recipes)
+
+
+def _check_classes(suite: Suite, classes: int) -> None:
+    """Raise SuiteError if an attack's loss needs more classes than the data have: found out before training, not after."""
+    for i, attack in enumerate(suite.attacks):
+        if classes < (needed := classes_needed(attack)):
+            with asked_at("attacks", i):
+                raise UserError(f"'{attack.attack}' ranks {needed} logits (DLR loss); these data have {classes} classes")
 
 
 def _image_size(suite: Suite) -> int | None:

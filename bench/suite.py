@@ -146,13 +146,14 @@ def _unique(values: Sequence[object], where: tuple[str, ...], what: str) -> None
 
 def _check_libraries(attack: Attack, libraries: tuple[Library, ...], i: int) -> None:
     has = contract_of(attack).libraries
+    what = f"'{attack.attack}' in {attack.norm}; it is in: {', '.join(has)}"
     for library in attack.libraries or ():
         if library not in has:
-            raise _error(("attacks", i), f"{library} has no attack '{attack.attack}'; it is in: {', '.join(has)}")
+            raise _error(("attacks", i), f"{library} has no attack {what}")
     if "both" in contract_of(attack).carriers and set(has) - set(attack.libraries or libraries):
         raise _error(("attacks", i), f"'{attack.attack}' needs both libraries; add {' and '.join(has)} to libraries")
     if not set(attack.libraries or libraries) & set(has):
-        raise _error(("attacks", i), f"no library of this suite has '{attack.attack}'; it is in: {', '.join(has)}")
+        raise _error(("attacks", i), f"no library of this suite has {what}")
 
 
 def _check_eps(grid: tuple[Fraction, ...], norm: str, where: tuple[str | int, ...]) -> None:

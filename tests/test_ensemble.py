@@ -108,7 +108,11 @@ attacks:
     [
         ("{attack: strong, libraries: [foolbox]}", "needs both libraries"),
         ("{attack: noise, distribution: gaussian}", "foolbox has no gaussian noise bounded in linf"),
-        ("{attack: apgd, libraries: [foolbox]}", "foolbox has no attack 'apgd'"),
+        ("{attack: apgd, libraries: [foolbox]}", "foolbox has no attack 'apgd' in linf; it is in: art"),
+        ("{attack: cw, norm: linf, libraries: [foolbox]}", "foolbox has no attack 'cw' in linf; it is in: art"),
+        ("{attack: cw, norm: linf, binary_search_steps: 3}", "art's cw has no binary_search_steps in linf; leave it out"),
+        ("{attack: cw, largest_const: 9}", "foolbox's cw has no largest_const in l2; leave it out"),
+        ("{attack: simba, stride: 2}", "art's simba has no stride for basis pixel; leave it out"),
         ("{attack: pgd, restarts: 3}", "set random_start or targeted"),
         ("{attack: pgd, step_size: 0.1, rel_step_size: 0.1}", "not both"),
         ("{attack: deepfool, norm: l1}", "unknown value 'l1'"),

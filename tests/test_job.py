@@ -32,6 +32,21 @@ def test_no_shipped_suite_adapts_to_a_class_of_its_source() -> None:
             assert wanted <= set(source.exclude) or wanted.isdisjoint(source.classes or wanted), suite.name  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("attack", "needed"), [({"attack": "strong"}, 4), ({"attack": "apgd", "loss": "dlr"}, 3), ({"attack": "apgd"}, None)]
+)
+def test_a_loss_that_needs_more_classes_is_refused_before_training(attack: dict[str, object], needed: int | None) -> None:
+    suite = tiny(attacks=[{"attack": "fgsm"}, attack])
+    if needed is None:
+        assert make_job(suite).suite is suite
+        return
+    with pytest.raises(
+        SuiteError, match=rf"'{attack['attack']}' ranks {needed} logits .*; these data have 2 classes"
+    ) as caught:
+        make_job(suite)
+    assert caught.value.where == ("attacks", 1)
+
+
 def test_only_a_backbone_that_starts_at_random_follows_the_training_seed() -> None:
     def seeds(backbone: dict[str, object]) -> list[int]:
         return [recipe.backbone.seed for recipe in make_job(tiny(seeds=[3, 4], backbone=backbone)).recipes.values()]

@@ -1,5 +1,6 @@
 """What every declared attack has: the public base of all attack specs, and the parameters that several share."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -38,6 +39,12 @@ class Attack(Strict):
     def _details(self) -> tuple[str, ...]:
         """What tells this attack from others of its kind in a table."""
         return ()
+
+    def _refuse(self, library: str, unused: Sequence[str], where: str) -> None:
+        """Raise if the suite sets a parameter that ``library`` has no place for: it must not be dropped in silence."""
+        for name in unused:
+            if name in self.model_fields_set:
+                raise PydanticCustomError("unused", f"{library}'s {self.attack} has no {name} {where}; leave it out")
 
 
 class Restarts(Attack):

@@ -82,6 +82,12 @@ class SimBa(Attack):
     freq_dim: Count = 4
     stride: Count = 1
 
+    @model_validator(mode="after")
+    def _all_used(self) -> "SimBa":
+        if self.basis == "pixel":
+            self._refuse("art", ["freq_dim", "stride"], "for basis pixel")
+        return self
+
 
 class SaltAndPepper(Attack):
     """Ever less salt-and-pepper noise that still fools. Sees labels; measured in l2, which the attack minimises."""

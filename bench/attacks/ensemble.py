@@ -13,7 +13,7 @@ from bench.attacks.white_box import Apgd
 class Strong(Attack):
     """APGD on cross-entropy, targeted APGD on DLR, FMN, Square: the worst case per sample, after AutoAttack.
 
-    (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 3 classes.
+    (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 4 classes, as the targeted DLR loss does.
     """
 
     attack: Literal["strong"]

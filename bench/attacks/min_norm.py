@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.attacks.attack import Attack, Count, NonNegative, Positive
 
@@ -21,7 +21,11 @@ class DeepFool(Attack):
 
 
 class CarliniWagner(Attack):
-    """Distance plus a margin penalty, its weight found by search (Carlini and Wagner 2017)."""
+    """Distance plus a margin penalty, its weight found by search (Carlini and Wagner 2017).
+
+    In l2 the weight is searched ``binary_search_steps`` times. In linf it starts at ``initial_const`` and is multiplied by
+    ``const_factor`` up to ``largest_const``, and the allowed distance by ``decrease_factor`` after each success.
+    """
 
     attack: Literal["cw"]
     norm: Literal["l2", "linf"] = "l2"
@@ -30,6 +34,17 @@ class CarliniWagner(Attack):
     step_size: Positive = 0.01
     confidence: NonNegative = 0.0
     initial_const: Positive = 0.01
+    largest_const: Positive = 20.0
+    const_factor: Annotated[float, Field(gt=1)] = 2.0
+    decrease_factor: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+    @model_validator(mode="after")
+    def _all_used(self) -> "CarliniWagner":
+        if self.norm == "linf":
+            self._refuse("art", ["binary_search_steps"], "in linf")
+        else:
+            self._refuse("foolbox", ["largest_const", "const_factor", "decrease_factor"], "in l2")
+        return self
 
 
 class Ead(Attack):

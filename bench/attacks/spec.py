@@ -14,7 +14,7 @@ from bench.attacks.white_box import Apgd, Bim, Fgsm, MiFgsm, Pgd
 __all__ = [
     "Apgd", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead", "Fgsm",
     "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial", "Square",
-    "Strong", "Zoo", "changes_with_eps", "contract_of", "parameters",
+    "Strong", "Zoo", "changes_with_eps", "classes_needed", "contract_of", "parameters",
 ]  # fmt: skip
 
 AttackSpec = Annotated[
@@ -30,6 +30,15 @@ AttackSpec = Annotated[
 def contract_of(spec: Attack) -> Contract:
     """The contract's entry for ``spec``: attacks differ in it by norm."""
     return CONTRACTS[f"{spec.attack}/{spec.norm}"]
+
+
+def classes_needed(spec: Attack) -> int:
+    """The fewest classes that the loss of ``spec`` is defined for: DLR ranks three logits, targeted DLR four."""
+    if isinstance(spec, Strong):
+        return max(classes_needed(member) for _, member in spec.members)
+    if isinstance(spec, Apgd) and spec.loss == "dlr":
+        return 4 if spec.targeted else 3
+    return 2
 
 
 def changes_with_eps(spec: Attack) -> bool:

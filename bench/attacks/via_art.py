@@ -199,7 +199,8 @@ def _(spec: CarliniWagner, estimator: PyTorchClassifier, question: Question) -> 
     if spec.norm == "linf":
         return art.CarliniLInfMethod(
             estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size, max_iter=spec.steps,
-            decrease_factor=0.9, initial_const=spec.initial_const, largest_const=20.0, const_factor=2.0,
+            decrease_factor=spec.decrease_factor, initial_const=spec.initial_const, largest_const=spec.largest_const,
+            const_factor=spec.const_factor,
             batch_size=len(question), verbose=False,
         )  # fmt: skip
     return art.CarliniL2Method(
