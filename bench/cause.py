@@ -8,9 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.attacks.contract import DISTRIBUTIONS
 from bench.attacks.spec import AttackSpec, parameters
+from bench.gate import Gate
 from bench.store import ModelEntry, RunHeader
 
-Kind = Literal["model", "data", "attack", "library", "environment", "code", "unexplained"]
+Kind = Literal["gate", "model", "data", "attack", "library", "environment", "code", "unexplained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
@@ -21,7 +22,10 @@ _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
 
 @dataclass(frozen=True)
 class Cause:
-    """One difference that can have moved a number. ``kind`` "unexplained": nothing that is recorded differs."""
+    """One difference that can have moved a number, or ("gate") how it is judged.
+
+    ``kind`` "unexplained": nothing that is recorded differs.
+    """
 
     kind: Kind
     text: str
@@ -59,6 +63,13 @@ def code(before: RunHeader, after: RunHeader) -> Cause:
         if a != b:
             return Cause("code", f"{name} {_short(a and a[:12])} -> {_short(b and b[:12])}")
     return Cause("unexplained", "weights, data, attack, versions, environment and commit are equal: a run is not reproducible")
+
+
+def gates(before: Gate, after: Gate) -> Iterator[Cause]:
+    """What to say where a run declares another gate than the one that judges it."""
+    changes = _changes(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    if changes:
+        yield Cause("gate", f"{'; '.join(changes)} (judged as before, until `bench reference update`)")
 
 
 def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:

@@ -10,7 +10,7 @@ from functools import cache, partial, reduce
 import numpy as np
 from pydantic import ValidationError
 
-from bench.cause import KINDS, Cause, Subject, code, drifts
+from bench.cause import KINDS, Cause, Subject, code, drifts, gates
 from bench.eps import format_eps
 from bench.errors import UserError
 from bench.gate import Gate, Limits
@@ -24,13 +24,15 @@ NOTHING_CORRECT = "no sample was predicted correctly in both runs"
 
 
 def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdict:
-    """Compare ``after`` with ``before`` under the gate that ``after``'s suite declares.
+    """Compare ``after`` with ``before``, which brings the gate that judges: a change cannot loosen the gate that it passes.
 
-    Raises UserError if the gate cannot be read or one of its overrides matches no cell.
+    Where ``after`` declares another gate, that is said as a drift, and counts once ``after`` is the reference.
+    Raises UserError if a gate cannot be read or one of its overrides matches no cell.
     """
-    gate = _gate_of(after)
+    gate, declared = _gate_of(before), _gate_of(after)
     old, new = _by_identity(before), _by_identity(after)
-    _check_overrides(gate, [*new, *_models(after)])
+    _check_overrides(gate, [*old, *_models(before)])
+    _check_overrides(declared, [*new, *_models(after)])
     pairs = {identity: (old[identity], cell) for identity, cell in new.items() if identity in old}
     missing = [Problem(i, "not in the second run") for i in old if i not in new]
     missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
@@ -50,7 +52,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
         errors=tuple(errors),
         not_comparable=(*incomparable, *(blind if gated else ())),
         new=tuple(i for i in new if i not in old),
-        drifts=_all_drifts(pair, pairs),
+        drifts=(*gates(gate, declared), *_all_drifts(pair, pairs)),
     )
 
 
