@@ -38,7 +38,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
     errors = [Problem(i, cell.error or "no reason given") for i, cell in new.items() if cell.status == "error"]
     usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
-    pair = _Pair(before, after)
+    pair = _Pair(before, after, gated=gated)
     rows, incomparable = _rows(pair, usable, gate)
     blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
     return Verdict(
@@ -62,8 +62,8 @@ class _Pair:
     ``reason`` is why the samples cannot be paired, or None. ``drifts`` finds what differs for a subject, once.
     """
 
-    def __init__(self, before: Snapshot, after: Snapshot) -> None:
-        self.before, self.after = before, after
+    def __init__(self, before: Snapshot, after: Snapshot, *, gated: bool) -> None:
+        self.before, self.after, self.gated = before, after, gated
         old, new = positions(before.ids), positions(after.ids)
         self.ids = [name for name in after.ids if name in old]
         self.old: Ints = np.array([old[name] for name in self.ids], dtype=np.int64)
@@ -77,10 +77,32 @@ class _Pair:
         relabelled = int(np.sum(self.before.labels[self.old] != self.after.labels[self.new]))
         if relabelled:
             return f"{relabelled} of {len(self.ids)} shared samples have another label"
-        same_ids = set(self.before.ids) == set(self.after.ids)
-        if same_ids and self.before.header.data_hash != self.after.header.data_hash:
+        if not self._is_partial and self.before.header.data_hash != self.after.header.data_hash:
             return "the samples have the same ids and labels but other content"
         return None
+
+    @property
+    def _is_partial(self) -> bool:
+        return set(self.before.ids) != set(self.after.ids)
+
+    def objection(self, old: CellEntry, new: CellEntry) -> str | None:
+        """Why ``old`` and ``new`` cannot be compared; a gate asks for all samples of the reference, and for no others."""
+        if old.status != "ok":
+            return f"the first run has no numbers here: {old.error or old.status}"
+        if self.reason is not None or not self.gated:
+            return self.reason
+        then, now = self.before.outcomes[old.key].seen, self.after.outcomes[new.key].seen
+        shared, of = int(np.sum(then[self.old] & now[self.new])), int(then.sum())
+        if shared < of:
+            return f"{of - shared} of {of} samples of the reference are missing"
+        more = int(now.sum()) - shared
+        return f"{more} samples are not in the reference: the content of the others could not be checked" if more else None
+
+    def unchecked(self) -> Iterator[Cause]:
+        """What to say where the hashes of the samples, each over all of a run, say nothing of those that are shared."""
+        if self._is_partial:
+            sizes = f"{len(self.ids)} samples are shared, of {len(self.before.ids)} and {len(self.after.ids)}"
+            yield Cause("data", f"{sizes}: whether their content is the same could not be checked")
 
 
 @dataclass(frozen=True)
@@ -100,8 +122,7 @@ def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate:
     """Rows of the cells that can be compared and of their models' clean accuracy; the others with the reason."""
     counts, problems, comparable = [], [], {}
     for identity, both in cells.items():
-        first = both[0]
-        reason = pair.reason if first.status == "ok" else f"the first run has no numbers here: {first.error or first.status}"
+        reason = pair.objection(*both)
         if reason is not None:
             problems.append(Problem(identity, reason))
             continue
@@ -203,8 +224,8 @@ def _model_of(cell: Identity) -> Identity:
 def _all_drifts(pair: _Pair, cells: Iterable[Identity]) -> tuple[Cause, ...]:
     """Everything that differs and bears on any of ``cells``, whether or not a number moved."""
     subjects = dict.fromkeys(Subject(cell.model, cell.seed, cell.attack, cell.library) for cell in cells)
-    found = (cause for subject in subjects for cause in pair.drifts(subject))
-    return tuple(sorted(dict.fromkeys(found), key=lambda cause: KINDS.index(cause.kind)))
+    found = [cause for subject in subjects for cause in pair.drifts(subject)]
+    return tuple(sorted(dict.fromkeys((*found, *pair.unchecked())), key=lambda cause: KINDS.index(cause.kind)))
 
 
 def _gate_of(snapshot: Snapshot) -> Gate:

@@ -127,17 +127,39 @@ def test_other_pixels_under_the_same_ids_are_not_comparable(gate: Gate, results:
     assert "other content" in verdict["not_comparable"][0]["reason"]
 
 
-def test_fewer_samples_are_paired_on_those_that_are_shared(gate: Gate, results: Path) -> None:
+def test_samples_of_the_reference_that_are_missing_do_not_pass(gate: Gate, results: Path) -> None:
     samples = scene_samples()
     code, verdict = gate(store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0]))))
-    assert code == 0
+    assert (code, verdict["verdict"], verdict["rows"]) == (4, "incomplete", [])
+    assert {p["reason"] for p in verdict["not_comparable"]} == {"60 of 120 samples of the reference are missing"}
+
+
+def test_samples_beside_those_of_the_reference_do_not_pass(gate: Gate, results: Path) -> None:
+    code, verdict = gate(store_scene(results, replace(Scene(), samples=scene_samples(130))))
+    assert (code, verdict["rows"]) == (4, [])
+    reason = "10 samples are not in the reference: the content of the others could not be checked"
+    assert {p["reason"] for p in verdict["not_comparable"]} == {reason}
+
+
+def test_without_a_gate_runs_are_paired_on_the_samples_that_they_share(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = scene_samples()
+    path = store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0])))
+    capsys.readouterr()
+    assert main(["compare", "reference", str(path), "--results", str(results), "--format", "json"]) == 0
+    verdict = json.loads(capsys.readouterr().out)
     assert {row["n"] for row in verdict["rows"]} == {60}
-    assert [d["kind"] for d in verdict["drifts"]] == ["data"]
+    assert [d["kind"] for d in verdict["drifts"]] == ["data", "data"]
+    assert "60 samples are shared, of 120 and 60: whether their content" in verdict["drifts"][1]["text"]
 
 
 def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path) -> None:
     samples = scene_samples()
-    code, verdict = gate(store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0][:5]))))
+    few = samples.take(samples.labels.nonzero()[0][:5])
+    path = store_scene(results, replace(Scene(), samples=few))
+    assert main(["reference", "update", str(path), "--results", str(results)]) == 0
+    code, verdict = gate(store_scene(results, Scene(models={"base": WEIGHT * 3, "lora": WEIGHT * 4}, samples=few)))
     assert code == 4
     assert "only 5 shared samples" in verdict["not_comparable"][0]["reason"]
 
