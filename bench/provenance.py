@@ -25,7 +25,7 @@ def collect(device: str) -> dict[str, Any]:
     return {
         "bench_version": __version__,
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": _is_dirty(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -37,6 +37,19 @@ def collect(device: str) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _is_dirty() -> bool:
+    """Whether what was committed differs from what runs: a change of any file but results, or a module that git does not know.
+
+    Other files that git does not know, like a suite being written, stand in run.json or change nothing.
+    """
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    return any(not line.startswith("??") or _is_module(line[3:].strip('"')) for line in status.splitlines())
+
+
+def _is_module(file: str) -> bool:
+    return file.endswith(".py") and file.startswith(("bench/", "adapters/"))
 
 
 def _processor() -> str:

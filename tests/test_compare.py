@@ -12,6 +12,7 @@ from bench.compare import compare, flips_needed
 from bench.errors import Exit, UserError
 from bench.snapshot import Snapshot, from_text, to_text
 from bench.verdict import EXITS
+from tests.figures import Figure
 from tests.snapshots import flags, make_snapshot
 
 N = 160
@@ -126,9 +127,10 @@ def simulate(rng: np.random.Generator, shift: float = 0.0) -> tuple[Snapshot, Sn
     return make_snapshot("a", draw, gate=gate), make_snapshot("b", again, weights="v", gate=gate)
 
 
-def test_false_alarms_in_200_reruns_that_differ_by_noise_alone() -> None:
+def test_false_alarms_in_200_reruns_that_differ_by_noise_alone(figure: Figure) -> None:
     rng = np.random.default_rng(20260101)
     alarms = sum(compare(*simulate(rng), gated=True).word == "fail" for _ in range(200))
+    figure(f"7 the gate's false alarms in 200 reruns that differ by noise alone: {alarms}")
     assert alarms <= 10, "at alpha 0.05 the gate may raise at most 10 in 200"
 
 

@@ -146,6 +146,26 @@ def test_github_gets_a_summary_and_annotations(
     assert out.read_text().startswith("<?xml")
 
 
+def test_unwritable_summary_leaves_the_verdict(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(results))
+    assert main(["compare", str(results), "--gate", "--results", str(results)]) == 3
+    assert "gate: FAIL" in capsys.readouterr().out
+    assert "cannot be written: Is a directory; the verdict stands" in caplog.text
+
+
+def test_others_may_read_a_run_and_a_reference(results: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        path = store_scene(results)
+        assert main(["reference", "update", str(path), "--results", str(results)]) == 0
+    finally:
+        os.umask(before)
+    files = [path / "run.json", results / "reference" / "scene.json", next(path.glob("cells/*"))]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o644] * 3
+
+
 def in_pytest(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "bench.pytest_plugin", "-q", "-rf", "-p", "no:cacheprovider", *more]
     return subprocess.run(
