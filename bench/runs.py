@@ -11,7 +11,7 @@ from bench.compare import compare
 from bench.errors import NotComparableError, UserError
 from bench.scoring.standing import Standing, stand
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
-from bench.store import StoredRun, iterate, list_runs, reference_file
+from bench.store import Origin, RunHeader, StoredRun, iterate, list_runs, reference_file
 from bench.verdict import Verdict
 
 FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git revision of the reference"
@@ -19,7 +19,7 @@ FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run of a results folder: its place, when it started, on what commit, and how it and its models stand.
+    """A run of a results folder: its place, when it started, what commits computed it, and how it and its models stand.
 
     ``verdict`` is against the reference of its suite; None where there is none.
     """
@@ -38,9 +38,18 @@ def summaries(folder: Path) -> list[RunSummary]:
 
 
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
-    provenance = run.header.provenance
-    commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
-    return RunSummary(run.path, str(provenance["started"]), commit, stand(run), against_reference(run, read_reference))
+    started = str(run.header.provenance["started"])
+    return RunSummary(run.path, started, _commits(run.header), stand(run), against_reference(run, read_reference))
+
+
+def _commits(header: RunHeader) -> str:
+    """Those that the cells of a run were computed by, with a + where there were uncommitted changes."""
+    origins = [header.origin(name) for name in dict.fromkeys(cell.origin for cell in header.cells if cell.status == "ok")]
+    return ", ".join(dict.fromkeys("unknown" if origin is None else _commit(origin) for origin in origins))
+
+
+def _commit(origin: Origin) -> str:
+    return f"{str(origin['commit'] or '')[:8]}{'+' if origin['dirty'] else ''}"
 
 
 def against_reference(run: StoredRun, read_reference: Callable[[Path], Snapshot] = from_file) -> Verdict | None:

@@ -66,7 +66,7 @@ def test_the_same_run_passes(gate: Gate) -> None:
 
 def test_attack_weakened_in_the_code(gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pgd, "step_at", lambda _, eps: eps * 0.02)
-    code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40})))
+    code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40, "code": "d" * 64})))
     assert (code, verdict["verdict"], kinds(verdict)) == (3, "fail", {"code"})
     assert {attack for _, attack, _, _ in failed(verdict)} == {"pgd"}
     assert "aaaaaaaaaaaa -> bbbbbbbbbbbb" in verdict["causes"][0]["text"]

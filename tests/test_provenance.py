@@ -30,3 +30,13 @@ def test_dirty_is_what_can_have_changed_the_code(file: str, dirty: bool, checkou
     (checkout / file).parent.mkdir(parents=True, exist_ok=True)
     (checkout / file).write_text("two")
     assert provenance._is_dirty() is dirty
+
+
+def test_the_code_s_hash_is_that_of_all_modules(checkout: Path) -> None:
+    seen = [provenance.code()]
+    (checkout / "README.md").write_text("two")
+    assert provenance.code() == seen[0]
+    for change in ("echo two > bench/a.py", "mv bench/a.py bench/c.py", "mkdir adapters/deep && touch adapters/deep/d.py"):
+        subprocess.run(["sh", "-c", change], cwd=checkout, check=True)
+        assert provenance.code() not in seen
+        seen.append(provenance.code())

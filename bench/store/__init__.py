@@ -10,15 +10,18 @@ Several processes may work on one run: each unit is claimed by one of them, and 
 
 from bench.store.header import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, parse_header
 from bench.store.opening import check_writable, join_run, new_run_id, open_run
+from bench.store.origin import PRIVATE, Origin, software
 from bench.store.reference import reference_file, write_reference
 from bench.store.run import OpenRun
 from bench.store.stored import StoredRun, iterate, list_runs, read_records
 
 __all__ = [
+    "PRIVATE",
     "SCHEMA_VERSION",
     "CellEntry",
     "ModelEntry",
     "OpenRun",
+    "Origin",
     "RunHeader",
     "StoredRun",
     "check_writable",
@@ -30,5 +33,6 @@ __all__ = [
     "parse_header",
     "read_records",
     "reference_file",
+    "software",
     "write_reference",
 ]
