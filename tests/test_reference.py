@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -124,6 +126,63 @@ def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pyte
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("complete") == 2
     assert "fail: " in out
+
+
+def test_listing_as_json(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(results), "--format", "json"]) == 0
+    newer, older = json.loads(capsys.readouterr().out)["runs"]
+    assert (older["status"], older["reference"]) == ("complete", {"verdict": "pass", "rows": 26, "changed": 0})
+    assert (newer["reference"]["verdict"], newer["started"]) == ("fail", "2026-01-02T00:00:00+00:00")
+    assert {(m["model"], m["accuracy"]["value"]) for m in newer["models"]} == {("base", 1.0), ("lora", 1.0)}
+    assert main(["compare", str(results), "--format", "junit"]) == 2
+    assert "the runs of a folder are listed as table or json" in capsys.readouterr().err
+
+
+def truncate(file: Path) -> None:
+    file.write_text(file.read_text()[:100])
+
+
+BREAK: dict[str, Callable[[Path], Any]] = {
+    "truncated": truncate, "newer": lambda file: rewrite(file, schema_version=99), "deleted": Path.unlink
+}  # fmt: skip
+ASKING = (["compare", "reference", "latest"], ["compare", "reference", "latest", "--gate"], ["report", "latest"])
+
+
+@pytest.mark.parametrize("damage", BREAK.values(), ids=BREAK.keys())
+def test_a_broken_run_is_a_row_of_its_own(
+    damage: Callable[[Path], Any], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, newer = sorted(results.glob("scene/[!.]*"))
+    damage(older / "run.json")
+    assert main(["compare", str(results)]) == 4
+    out = " ".join(capsys.readouterr().out.split())
+    assert (out.count("complete"), out.count("unusable:")) == (1, 1)
+    assert main(["compare", str(results), "--format", "json"]) == 4
+    assert [run["status"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["complete", "unusable"]
+    assert word(capsys, results, "reference", "latest") == "changed"
+    assert word(capsys, results, "reference", newer.name) == "changed"
+
+
+@pytest.mark.parametrize("asked", ASKING)
+@pytest.mark.parametrize("damage", BREAK.values(), ids=BREAK.keys())
+def test_latest_is_never_the_run_before_a_broken_one(
+    damage: Callable[[Path], Any], asked: list[str], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = max(results.glob("scene/[!.]*"))
+    damage(newer / "run.json")
+    assert main([*asked, "--results", str(results), "-o", str(tmp_path / "out")]) == 4
+    assert f"the latest run is unusable: {newer / 'run.json'}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", BREAK.values(), ids=BREAK.keys())
+def test_pytest_fails_at_a_broken_run(damage: Callable[[Path], Any], results: Path) -> None:
+    damage(max(results.glob("scene/[!.]*")) / "run.json")
+    done = in_pytest(results)
+    assert done.returncode == 1, done.stdout
+    assert "the latest run is unusable" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "passed" not in done.stdout
 
 
 def test_printed_verdict_is_the_exit_code(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

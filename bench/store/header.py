@@ -12,6 +12,8 @@ from bench.store.origin import Origin, origin_of
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
+CELLS = "cells"
+REMOVE = "delete that file's folder and run the suite again"
 COSTS = ("seconds", "forwards", "backwards")
 
 log = logging.getLogger(__name__)
@@ -101,10 +103,14 @@ def read_header(file: Path) -> RunHeader:
     """The header in ``file``. Raises UserError if it cannot be used."""
     try:
         return parse_header(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except FileNotFoundError:
+        if not (file.parent / CELLS).is_dir():
+            raise UserError(f"{file}: is missing; give the folder of a run") from None
+        raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {REMOVE}") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except ValueError as error:
-        raise NotComparableError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
@@ -119,7 +125,7 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
         _check_names([fields["suite_name"], *(cell.key for cell in cells)])
         return RunHeader(**{**fields, "models": models, "cells": cells})
     except (KeyError, TypeError, ValueError) as error:
-        raise NotComparableError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
 
 
 def _check_names(names: Sequence[str]) -> None:
