@@ -1,8 +1,8 @@
 """Files that appear whole or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 from bench.errors import StorageError
 
@@ -16,12 +16,10 @@ def write_atomically(target: Path, data: bytes, *, durable: bool = True) -> None
 
     Raises StorageError if there is no room or no permission; nothing is then left behind, and ``target`` is as it was.
     """
-    temporary = None
+    temporary = target.with_name(f"{TEMPORARY}{uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # not by tempfile, whose files nobody else may read
             file.write(data)
             file.flush()
             if durable:
@@ -30,5 +28,4 @@ def write_atomically(target: Path, data: bytes, *, durable: bool = True) -> None
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror}; {RESUME}") from None
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

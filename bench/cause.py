@@ -8,9 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.attacks.contract import DISTRIBUTIONS
 from bench.attacks.spec import AttackSpec, parameters
-from bench.store import ModelEntry, RunHeader
+from bench.gate import Gate
+from bench.store import ModelEntry, Origin, RunHeader
 
-Kind = Literal["model", "data", "attack", "library", "environment", "code", "unexplained"]
+Kind = Literal["gate", "model", "data", "attack", "library", "environment", "code", "unexplained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
@@ -21,7 +22,10 @@ _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
 
 @dataclass(frozen=True)
 class Cause:
-    """One difference that can have moved a number. ``kind`` "unexplained": nothing that is recorded differs."""
+    """One difference that can have moved a number, or ("gate") how it is judged.
+
+    ``kind`` "unexplained": nothing that is recorded differs.
+    """
 
     kind: Kind
     text: str
@@ -41,24 +45,38 @@ class Subject:
     library: str | None
 
 
-def drifts(before: RunHeader, after: RunHeader, subject: Subject) -> tuple[Cause, ...]:
-    """All that differs between two runs and bears on ``subject``, but for the code. Empty: the numbers must be equal."""
-    return tuple(
-        cause
-        for find in (_model, _data, _attack, _library, _environment)
-        for cause in find(before, after, subject)
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Made:
+    """How a number came about: in the run with this ``header``, by ``origin``, which is None where nobody knows it."""
+
+    header: RunHeader
+    origin: Origin | None
 
 
-def code(before: RunHeader, after: RunHeader) -> Cause:
+def drifts(before: Made, after: Made, subject: Subject) -> tuple[Cause, ...]:
+    """All that differs between two numbers of ``subject``, but for the code. Empty: they must be equal."""
+    runs = before.header, after.header
+    found = (_model(*runs, subject), _data(*runs), _attack(*runs, subject), _surroundings(before, after, subject))
+    return tuple(cause for causes in found for cause in causes)
+
+
+def code(before: Origin, after: Origin) -> Cause:
     """What to say where nothing drifted: the code, if that differs."""
-    if before.provenance.get("dirty") or after.provenance.get("dirty"):
-        return Cause("code", "a run was made from uncommitted changes")
-    for key, name in (("commit", "commit"), ("bench_version", "bench")):
-        a, b = before.provenance.get(key), after.provenance.get(key)
-        if a != b:
-            return Cause("code", f"{name} {_short(a and a[:12])} -> {_short(b and b[:12])}")
-    return Cause("unexplained", "weights, data, attack, versions, environment and commit are equal: a run is not reproducible")
+    if before.get("code") is None or before.get("code") != after.get("code"):
+        if before.get("dirty") or after.get("dirty"):
+            return Cause("code", "a run was made from uncommitted changes")
+        for key, name in (("commit", "commit"), ("bench_version", "bench"), ("code", "sha256")):
+            a, b = before.get(key), after.get(key)
+            if a != b:
+                return Cause("code", f"{name} {_short(a and a[:12])} -> {_short(b and b[:12])}")
+    return Cause("unexplained", "weights, data, attack, versions, environment and code are equal: a run is not reproducible")
+
+
+def gates(before: Gate, after: Gate) -> Iterator[Cause]:
+    """What to say where a run declares another gate than the one that judges it."""
+    changes = _changes(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    if changes:
+        yield Cause("gate", f"{'; '.join(changes)} (judged as before, until `bench reference update`)")
 
 
 def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
@@ -70,7 +88,7 @@ def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Ca
         yield Cause("model", f"the weights of {name} differ, {a.sha256[:8]} -> {b.sha256[:8]} ({why})")
 
 
-def _data(before: RunHeader, after: RunHeader, _: Subject) -> Iterator[Cause]:
+def _data(before: RunHeader, after: RunHeader) -> Iterator[Cause]:
     if before.data_hash != after.data_hash:
         declared = _changes(before.suite.get("data"), after.suite.get("data"))
         why = "; ".join(declared) or "declared the same: pixels, labels or ids have changed"
@@ -87,25 +105,28 @@ def _attack(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[C
         yield Cause("attack", f"{subject.attack}: {'; '.join(changes)}")
 
 
-def _library(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
-    changes = _changes(_packages(before, subject), _packages(after, subject))
+def _surroundings(before: Made, after: Made, subject: Subject) -> Iterator[Cause]:
+    a, b = before.origin, after.origin
+    if a is None or b is None:
+        yield Cause("environment", "where and by what some cells were computed is not recorded")
+        return
+    versions = _changes(_packages(a, subject), _packages(b, subject))
+    if versions:
+        yield Cause("library", "; ".join(versions))
+    changes = _changes(_environment(a, before.header), _environment(b, after.header))
     if changes:
-        yield Cause("library", "; ".join(changes))
+        yield Cause("environment", "; ".join(changes))
 
 
-def _packages(header: RunHeader, subject: Subject) -> dict[str, str | None]:
+def _packages(origin: Origin, subject: Subject) -> dict[str, str | None]:
     """Versions of all that ``subject`` rests on: of the attack libraries only those that attacked it."""
     carriers = {subject.library} if subject.library in DISTRIBUTIONS else set(DISTRIBUTIONS) if subject.attack else set()
     unused = {name for library, name in DISTRIBUTIONS.items() if library not in carriers}
-    return {name: version for name, version in header.provenance.get("packages", {}).items() if name not in unused}
+    return {name: version for name, version in origin.get("packages", {}).items() if name not in unused}
 
 
-def _environment(before: RunHeader, after: RunHeader, _: Subject) -> Iterator[Cause]:
-    a, b = ({key: header.provenance.get(key) for key in ENVIRONMENT} for header in (before, after))
-    precision = [{"precision": header.suite.get("precision")} for header in (before, after)]
-    changes = _changes(a | precision[0], b | precision[1])
-    if changes:
-        yield Cause("environment", "; ".join(changes))
+def _environment(origin: Origin, header: RunHeader) -> dict[str, object]:
+    return {**{key: origin.get(key) for key in ENVIRONMENT}, "precision": header.suite.get("precision")}
 
 
 def _entry(header: RunHeader, subject: Subject) -> ModelEntry | None:

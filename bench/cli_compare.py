@@ -47,7 +47,7 @@ def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _compare(options: argparse.Namespace) -> int:
-    if options.after is None and not options.gate and options.format == "table":
+    if options.after is None and not options.gate:
         return _rank(options)
     from bench.compare import compare
     from bench.github import annotations, write_summary
@@ -65,14 +65,19 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from bench.render.ranking import runs_table
+    from bench.render.ranking import runs_json, runs_table
     from bench.runs import summaries
 
     if not Path(options.before).is_dir():
         raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
+    if options.format not in ("table", "json"):
+        raise UserError(f"--format {options.format}: is of a comparison; the runs of a folder are listed as table or json")
     runs = summaries(Path(options.before))
-    show(lambda _: runs_table(runs), options.output)
-    return Exit.OK if all(run.standing.status == "complete" for run in runs) else Exit.INCOMPLETE
+    if options.format == "json":
+        write(runs_json(runs), options.output)
+    else:
+        show(lambda _: runs_table(runs), options.output)
+    return Exit.OK if all(run.is_complete for run in runs) else Exit.INCOMPLETE
 
 
 def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None:

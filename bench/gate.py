@@ -37,6 +37,8 @@ class Override(Strict):
 class Gate(Strict):
     """Which changes fail. Clean accuracy is always watched beside ``metric``.
 
+    A run is judged by its reference's gate: one that it declares itself counts after `bench reference update`.
+
     A change fails if its paired exact test is significant at ``alpha`` after Holm's correction over all cells and it is at
     least ``min_effect`` (a share: 0.02 is 2 points) in the ``direction``: "worse" is towards less robust or less accurate.
     ``retrained_min_effect`` stands for ``min_effect`` where the weights differ: training again on another machine moves the

@@ -1,13 +1,15 @@
 """What GitHub Actions shows of a comparison: the job's summary, and annotations for the worst cells."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.errors import UserError
 from bench.render.verdict_text import verdict_markdown
 from bench.render.words import explain, headline
 from bench.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 SUMMARY_BYTES = 1024 * 1024
 """GitHub drops a step's whole summary that is larger."""
@@ -17,7 +19,7 @@ CUT = "\n\n*cut here: the summary is larger than GitHub takes; see `bench compar
 
 
 def write_summary(verdict: Verdict, environment: Mapping[str, str] = os.environ) -> None:
-    """Append the Markdown to $GITHUB_STEP_SUMMARY, if that is set. Raises UserError if it cannot be written."""
+    """Append the Markdown to $GITHUB_STEP_SUMMARY, if that is set. Where it cannot be written, a warning says so."""
     target = environment.get("GITHUB_STEP_SUMMARY")
     if not target:
         return
@@ -27,7 +29,7 @@ def write_summary(verdict: Verdict, environment: Mapping[str, str] = os.environ)
         with file.open("a", encoding="utf-8") as summary:
             summary.write(_fit(verdict_markdown(verdict) + "\n\n", SUMMARY_BYTES - taken))
     except OSError as error:
-        raise UserError(f"GITHUB_STEP_SUMMARY={target}: cannot be written: {error.strerror}") from None
+        log.warning("GITHUB_STEP_SUMMARY=%s: cannot be written: %s; the verdict stands", target, error.strerror)
 
 
 def _fit(text: str, room: int) -> str:

@@ -7,7 +7,7 @@ from adapters.zoo import Card, Zoo
 from bench.job import Job, make_job
 from bench.pipeline import Options
 from bench.plan import Unit, make_units
-from bench.store import StoredRun, list_runs
+from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite import Suite
 
 UNTRAINED = Card("untrained", "", 0, 0, ())
@@ -54,8 +54,10 @@ def _seconds_per_sample(results: Path) -> dict[tuple[str, str], float]:
     """What a cell of (attack, library) took per sample in the newest run that has one."""
     rates: dict[tuple[str, str], float] = {}
     for path in list_runs(results):
-        run = StoredRun(path)
-        for cell in run.header.cells:
+        header = readable_header(path / RUN_FILE)
+        if header is None:
+            continue
+        for cell in header.cells:
             if cell.seconds is not None and (cell.attack, cell.library) not in rates:
-                rates[cell.attack, cell.library] = cell.seconds / run.header.samples
+                rates[cell.attack, cell.library] = cell.seconds / header.samples
     return rates

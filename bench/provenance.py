@@ -1,5 +1,6 @@
 """Where and with what a run was made."""
 
+import hashlib
 import os
 import platform
 import shlex
@@ -12,6 +13,7 @@ from typing import Any
 
 from bench import __version__
 
+PROJECT = ("bench", "adapters")
 PACKAGES = (
     "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn",
     "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
@@ -19,13 +21,14 @@ PACKAGES = (
 
 
 def collect(device: str) -> dict[str, Any]:
-    """Versions, device, commit, command line and time of the run about to start."""
+    """Versions, device, commit, code, command line and time of the run about to start."""
     import torch
 
     return {
         "bench_version": __version__,
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": _is_dirty(),
+        "code": code(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -37,6 +40,30 @@ def collect(device: str) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code() -> str:
+    """The sha256 of all modules of the project, as they lie on disk."""
+    digest = hashlib.sha256()
+    for package in PROJECT:
+        folder = Path(__file__).parent.parent / package
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{package}/{file.relative_to(folder).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_dirty() -> bool:
+    """Whether what was committed differs from what runs: a change of any file but results, or a module that git does not know.
+
+    Other files that git does not know, like a suite being written, stand in run.json or change nothing.
+    """
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    return any(not line.startswith("??") or _is_module(line[3:].strip('"')) for line in status.splitlines())
+
+
+def _is_module(file: str) -> bool:
+    return file.endswith(".py") and file.startswith(tuple(f"{package}/" for package in PROJECT))
 
 
 def _processor() -> str:

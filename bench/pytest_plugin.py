@@ -16,24 +16,19 @@ if TYPE_CHECKING:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RunFile | None":
-    """Collect the ``run.json`` of a suite's newest run, and any that is named on the command line."""
+    """Collect each ``run.json``."""
     if file_path.name != "run.json" or not _is_run(file_path):
-        return None
-    from bench.runs import latest
-
-    named = parent.session.isinitpath(file_path)
-    if not named and latest(file_path.parent.parent) != file_path.parent:
         return None
     run: RunFile = RunFile.from_parent(parent, path=file_path)
     return run
 
 
 def _is_run(file: Path) -> bool:
-    """Whether ``file`` is ours: other programs have a run.json too."""
+    """Whether ``file`` is ours: other programs have a run.json too. A broken one is, where cells lie beside it."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
+        return (file.parent / "cells").is_dir()
     return isinstance(fields, dict) and {"schema_version", "suite_name", "fingerprint"} <= set(fields)
 
 
@@ -41,13 +36,20 @@ class RunFile(pytest.File):
     """A stored run."""
 
     def collect(self) -> Iterable["CellItem"]:
-        """One item per row of the verdict and per cell without a comparison; one that fails if there is no reference."""
-        from bench.errors import UserError
+        """One item per row of the verdict and per cell without a comparison; one that fails if there cannot be a verdict.
 
+        None if a suite's newer run stands for it, and it is not named on the command line.
+        """
+        from bench.errors import UserError
+        from bench.runs import latest
+
+        folder = self.path.parent
         try:
+            if not self.session.isinitpath(self.path) and latest(folder.parent) != folder:
+                return
             found = list(_outcomes(self._verdict()))
         except UserError as error:
-            found = [("reference", str(error))]
+            found = [("comparison", str(error))]
         for name, reason in found or [("cells", "no cell could be compared")]:
             yield CellItem.from_parent(self, name=name, reason=reason)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from bench.compare import compare
 from bench.errors import UserError
 from bench.snapshot import Snapshot, from_file, snapshot_of, to_text
-from bench.store import StoredRun, reference_file, write_reference
+from bench.store import StoredRun, reference_file, software, write_reference
 from bench.verdict import Verdict
 
 
@@ -23,13 +23,24 @@ def preview(run: StoredRun, results: Path) -> tuple[Snapshot, Verdict | None]:
     return snapshot, compare(from_file(file), snapshot) if file.is_file() else None
 
 
+def _objection(snapshot: Snapshot) -> str | None:
+    """Why no commit gives the numbers of ``snapshot``."""
+    origins = [snapshot.header.origin(cell.origin) or {} for cell in snapshot.header.cells]
+    unknown = sum(origin.get("code") is None for origin in origins)
+    if unknown:
+        return f"has {unknown} cells of which no code is recorded"
+    if any(origin["dirty"] for origin in origins):
+        return "was made from uncommitted changes"
+    made_by = {software(origin) for origin in origins}
+    return f"has cells of {len(made_by)} states of code and packages" if len(made_by) > 1 else None
+
+
 def update(snapshot: Snapshot, results: Path, *, force: bool) -> Path:
     """Make ``snapshot`` the reference of its suite and return the file.
 
-    Raises UserError if its run was made from uncommitted code, unless ``force``.
+    Raises UserError if its cells are of uncommitted, different or unknown code, unless ``force``.
     """
-    if snapshot.header.provenance.get("dirty") and not force:
-        raise UserError(
-            f"{snapshot.title} was made from uncommitted changes, so nobody can make it again; commit and run anew, or --force"
-        )
+    objection = _objection(snapshot)
+    if objection and not force:
+        raise UserError(f"{snapshot.title} {objection}, so nobody can make it again; commit, run with --fresh, or --force")
     return write_reference(results, snapshot.header.suite_name, to_text(snapshot))

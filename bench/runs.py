@@ -11,7 +11,7 @@ from bench.compare import compare
 from bench.errors import NotComparableError, UserError
 from bench.scoring.standing import Standing, stand
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
-from bench.store import StoredRun, iterate, list_runs, reference_file
+from bench.store import RUN_FILE, Origin, RunHeader, StoredRun, list_runs, read_header, reference_file, some_runs
 from bench.verdict import Verdict
 
 FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git revision of the reference"
@@ -19,7 +19,7 @@ FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run of a results folder: its place, when it started, on what commit, and how it and its models stand.
+    """A run of a results folder: its place, when it started, what commits computed it, and how it and its models stand.
 
     ``verdict`` is against the reference of its suite; None where there is none.
     """
@@ -30,17 +30,47 @@ class RunSummary:
     standing: Standing
     verdict: Verdict | None
 
+    @property
+    def is_complete(self) -> bool:
+        """Every cell has numbers."""
+        return self.standing.status == "complete"
 
-def summaries(folder: Path) -> list[RunSummary]:
+
+@dataclass(frozen=True)
+class UnusableRun:
+    """A run of a results folder of which nothing can be said, and why."""
+
+    path: Path
+    reason: str
+    is_complete = False
+
+
+def summaries(folder: Path) -> list[RunSummary | UnusableRun]:
     """Every run under ``folder``, newest first. Raises UserError if there is none."""
     reference = cache(from_file)
-    return [_summary_of(run, reference) for run in iterate(folder)]
+    return [_summary_or_reason(path, reference) for path in some_runs(folder)]
+
+
+def _summary_or_reason(path: Path, read_reference: Callable[[Path], Snapshot]) -> RunSummary | UnusableRun:
+    try:
+        return _summary_of(StoredRun(path), read_reference)
+    except UserError as error:
+        return UnusableRun(path, str(error))
 
 
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
-    provenance = run.header.provenance
-    commit = f"{str(provenance['commit'] or '')[:8]}{'+' if provenance['dirty'] else ''}"
-    return RunSummary(run.path, str(provenance["started"]), commit, stand(run), against_reference(run, read_reference))
+    started = str(run.header.provenance["started"])
+    return RunSummary(run.path, started, _commits(run.header), stand(run), against_reference(run, read_reference))
+
+
+def _commits(header: RunHeader) -> str:
+    """Those that the cells of a run were computed by, with a + where there were uncommitted changes."""
+    origins = [header.origin(name) for name in dict.fromkeys(cell.origin for cell in header.cells if cell.status == "ok")]
+    return ", ".join(dict.fromkeys("unknown" if origin is None else _commit(origin) for origin in origins))
+
+
+def _commit(origin: Origin) -> str:
+    return f"{str(origin['commit'] or '')[:8]}{'+' if origin['dirty'] else ''}"
 
 
 def against_reference(run: StoredRun, read_reference: Callable[[Path], Snapshot] = from_file) -> Verdict | None:
@@ -68,9 +98,28 @@ def find_stored(name: str, results: Path) -> StoredRun:
 
 
 def latest(folder: Path) -> Path:
-    """The run under ``folder`` that was started last: a run that was taken up again counts as new."""
-    started = {run.path: str(run.header.provenance["started"]) for run in iterate(folder)}
-    return max(started, key=lambda path: (started[path], path.name))
+    """The run under ``folder`` that was started last: a run that was taken up again counts as new.
+
+    Raises NotComparableError if a newer one cannot be read: what is asked for is not the one before it.
+    """
+    started: dict[Path, str] = {}
+    unusable: dict[Path, UserError] = {}
+    for path in some_runs(folder):
+        try:
+            started[path] = str(read_header(path / RUN_FILE).provenance["started"])
+        except UserError as error:
+            unusable[path] = error
+    newest = max(started or unusable, key=lambda path: (started.get(path, ""), path.name))
+    since = max(newest.name, _stamp(started.get(newest, "")))
+    for path, reason in unusable.items():
+        if path.name >= since:
+            raise NotComparableError(f"the latest run is unusable: {reason}")
+    return newest
+
+
+def _stamp(started: str) -> str:
+    """``started`` as the names of runs begin."""
+    return started[:19].replace("-", "").replace(":", "")
 
 
 def _find_run(name: str, results: Path) -> Snapshot | None:

@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from bench.errors import NotComparableError
 from bench.records import Bools, CellOutcomes, Ints
-from bench.store import CellEntry, RunHeader, StoredRun, parse_header
+from bench.store import PRIVATE, CellEntry, RunHeader, StoredRun, parse_header
 
-IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key")
-UNPUBLISHED = ("command",)
-"""Provenance that stays out of a committed file: it names places on somebody's machine."""
+IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key", "origin")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def _spread(count: int, index: Ints, correct: Bools, broken: Bools) -> Outcomes:
 def to_text(snapshot: Snapshot) -> str:
     """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample."""
     data = asdict(replace(snapshot.header, cells=()))
-    data["provenance"] = {k: v for k, v in data["provenance"].items() if k not in UNPUBLISHED}
+    data["provenance"] = {k: v for k, v in data["provenance"].items() if k not in PRIVATE}
     data["cells"] = [_pack_cell(cell, snapshot.outcomes[cell.key]) for cell in snapshot.header.cells]
     data["sample_ids"] = list(snapshot.ids)
     data["sample_labels"] = snapshot.labels.tolist()

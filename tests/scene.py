@@ -20,7 +20,8 @@ from tests.linear import SHAPE, WEIGHT, Linear
 
 GRID = (Fraction(8, 255), Fraction(16, 255), Fraction(32, 255))
 PROVENANCE: dict[str, Any] = {
-    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "python": "3.11.7", "platform": "Linux", "processor": "P",
+    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7", "platform": "Linux",
+    "processor": "P",
     "device": "cpu", "packages": {"torch": "2.6.0", "foolbox": "3.3.4", "adversarial-robustness-toolbox": "1.20.1"},
     "command": "bench run", "started": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
@@ -60,14 +61,19 @@ class Scene:
     provenance: dict[str, Any] = field(default_factory=lambda: dict(PROVENANCE))
 
 
-def store_scene(results: Path, scene: Scene | None = None, *, failing: str | None = None) -> Path:
-    """Attack and store ``scene``; the cells of the attack ``failing`` become error cells. Returns the run's folder."""
+def store_scene(results: Path, scene: Scene | None = None, *, failing: str | None = None, fresh: bool = True) -> Path:
+    """Attack and store ``scene``; the cells of the attack ``failing`` become error cells. Returns the run's folder.
+
+    Unless ``fresh``, cells that ``results`` holds are taken over.
+    """
     scene = scene or Scene()
     units = [
         _unit(scene, model, attack, library) for model in scene.models for attack in scene.attacks for library in LIBRARIES
     ]
-    run = open_run(results, _header(scene, units), fresh=True)
+    run = open_run(results, _header(scene, units), fresh=fresh)
     for unit in units:
+        if not run.missing(unit.keys):
+            continue
         if unit.attack.label == failing:
             for cell in unit.cells:
                 run.write_error(cell.key, "RuntimeError: planted")

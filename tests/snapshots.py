@@ -10,7 +10,8 @@ from bench.snapshot import Outcomes, Snapshot
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader
 
 PROVENANCE: dict[str, Any] = {
-    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "python": "3.11.7", "platform": "Linux", "processor": "P",
+    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7", "platform": "Linux",
+    "processor": "P",
     "device": "cpu", "packages": {"torch": "2.6.0", "foolbox": "3.3.4"}, "started": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
 

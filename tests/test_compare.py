@@ -12,6 +12,7 @@ from bench.compare import compare, flips_needed
 from bench.errors import Exit, UserError
 from bench.snapshot import Snapshot, from_text, to_text
 from bench.verdict import EXITS
+from tests.figures import Figure
 from tests.snapshots import flags, make_snapshot
 
 N = 160
@@ -45,8 +46,8 @@ def test_asr_is_over_the_samples_that_both_runs_predict_correctly() -> None:
 
 def test_robust_accuracy_is_over_all_shared_samples() -> None:
     gate = {"metric": "robust_accuracy"}
-    before = make_snapshot("a", {"pgd 8/255": flags(40, N)}, correct=flags(100, N))
-    after = make_snapshot("b", {"pgd 8/255": flags(10, N)}, correct=flags(100, N), weights="v", gate=gate)
+    before = make_snapshot("a", {"pgd 8/255": flags(40, N)}, correct=flags(100, N), gate=gate)
+    after = make_snapshot("b", {"pgd 8/255": flags(10, N)}, correct=flags(100, N), weights="v")
     row = compare(before, after).rows[0]
     assert (row.metric, row.n, row.before, row.after) == ("robust_accuracy", N, 60 / N, 90 / N)
 
@@ -69,14 +70,14 @@ def test_exact_mode_lists_every_flip() -> None:
 @pytest.mark.parametrize("metric", ["asr", "robust_accuracy"])
 def test_direction(direction: str, to: int, word: str, metric: str) -> None:
     gate = {"direction": direction, "metric": metric}
-    before = make_snapshot("a", {"pgd 8/255": flags(60, N)})
-    assert compare(before, make_snapshot("b", {"pgd 8/255": flags(to, N)}, weights="v", gate=gate), gated=True).word == word
+    before = make_snapshot("a", {"pgd 8/255": flags(60, N)}, gate=gate)
+    assert compare(before, make_snapshot("b", {"pgd 8/255": flags(to, N)}, weights="v"), gated=True).word == word
 
 
 def test_minimum_effect() -> None:
-    before = make_snapshot("a", {"pgd 8/255": flags(60, N)})
+    after = make_snapshot("b", {"pgd 8/255": flags(80, N)}, weights="v")
     words = [
-        compare(before, make_snapshot("b", {"pgd 8/255": flags(80, N)}, weights="v", gate={"min_effect": e}), gated=True).word
+        compare(make_snapshot("a", {"pgd 8/255": flags(60, N)}, gate={"min_effect": e}), after, gated=True).word
         for e in (0.124, 0.126)
     ]
     assert words == ["fail", "pass"]
@@ -122,12 +123,14 @@ def simulate(rng: np.random.Generator, shift: float = 0.0) -> tuple[Snapshot, Sn
     chance = {name: rng.beta(0.5, 0.5, N) for name in names}
     draw = {name: rng.random(N) < p for name, p in chance.items()}
     again = {name: rng.random(N) < np.clip(p + shift, 0, 1) for name, p in chance.items()}
-    return make_snapshot("a", draw), make_snapshot("b", again, weights="v", gate={"min_effect": 0.0})
+    gate = {"min_effect": 0.0}
+    return make_snapshot("a", draw, gate=gate), make_snapshot("b", again, weights="v", gate=gate)
 
 
-def test_false_alarms_in_200_reruns_that_differ_by_noise_alone() -> None:
+def test_false_alarms_in_200_reruns_that_differ_by_noise_alone(figure: Figure) -> None:
     rng = np.random.default_rng(20260101)
     alarms = sum(compare(*simulate(rng), gated=True).word == "fail" for _ in range(200))
+    figure(f"7 the gate's false alarms in 200 reruns that differ by noise alone: {alarms}")
     assert alarms <= 10, "at alpha 0.05 the gate may raise at most 10 in 200"
 
 

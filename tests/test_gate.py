@@ -11,6 +11,7 @@ import pytest
 
 from bench.attacks.spec import Pgd
 from bench.cli import main
+from tests.linear import WEIGHT
 from tests.scene import BROKEN, PROVENANCE, ROBUST, Scene, relabelled, scene_samples, store_scene
 
 Gate = Callable[..., tuple[int, dict[str, Any]]]
@@ -65,7 +66,7 @@ def test_the_same_run_passes(gate: Gate) -> None:
 
 def test_attack_weakened_in_the_code(gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pgd, "step_at", lambda _, eps: eps * 0.02)
-    code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40})))
+    code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40, "code": "d" * 64})))
     assert (code, verdict["verdict"], kinds(verdict)) == (3, "fail", {"code"})
     assert {attack for _, attack, _, _ in failed(verdict)} == {"pgd"}
     assert "aaaaaaaaaaaa -> bbbbbbbbbbbb" in verdict["causes"][0]["text"]
@@ -94,6 +95,7 @@ def test_more_robust_model(gate: Gate, results: Path) -> None:
 
 
 def test_more_robust_model_passes_a_gate_that_watches_for_worse(gate: Gate, results: Path) -> None:
+    declare(results, direction="worse")
     robust = Scene(models={"base": Scene().models["base"], "lora": ROBUST}, gate={"direction": "worse"})
     code, verdict = gate(store_scene(results, robust))
     assert (code, verdict["verdict"]) == (0, "pass")
@@ -125,17 +127,39 @@ def test_other_pixels_under_the_same_ids_are_not_comparable(gate: Gate, results:
     assert "other content" in verdict["not_comparable"][0]["reason"]
 
 
-def test_fewer_samples_are_paired_on_those_that_are_shared(gate: Gate, results: Path) -> None:
+def test_samples_of_the_reference_that_are_missing_do_not_pass(gate: Gate, results: Path) -> None:
     samples = scene_samples()
     code, verdict = gate(store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0]))))
-    assert code == 0
+    assert (code, verdict["verdict"], verdict["rows"]) == (4, "incomplete", [])
+    assert {p["reason"] for p in verdict["not_comparable"]} == {"60 of 120 samples of the reference are missing"}
+
+
+def test_samples_beside_those_of_the_reference_do_not_pass(gate: Gate, results: Path) -> None:
+    code, verdict = gate(store_scene(results, replace(Scene(), samples=scene_samples(130))))
+    assert (code, verdict["rows"]) == (4, [])
+    reason = "10 samples are not in the reference: the content of the others could not be checked"
+    assert {p["reason"] for p in verdict["not_comparable"]} == {reason}
+
+
+def test_without_a_gate_runs_are_paired_on_the_samples_that_they_share(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = scene_samples()
+    path = store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0])))
+    capsys.readouterr()
+    assert main(["compare", "reference", str(path), "--results", str(results), "--format", "json"]) == 0
+    verdict = json.loads(capsys.readouterr().out)
     assert {row["n"] for row in verdict["rows"]} == {60}
-    assert [d["kind"] for d in verdict["drifts"]] == ["data"]
+    assert [d["kind"] for d in verdict["drifts"]] == ["data", "data"]
+    assert "60 samples are shared, of 120 and 60: whether their content" in verdict["drifts"][1]["text"]
 
 
 def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path) -> None:
     samples = scene_samples()
-    code, verdict = gate(store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0][:5]))))
+    few = samples.take(samples.labels.nonzero()[0][:5])
+    path = store_scene(results, replace(Scene(), samples=few))
+    assert main(["reference", "update", str(path), "--results", str(results)]) == 0
+    code, verdict = gate(store_scene(results, Scene(models={"base": WEIGHT * 3, "lora": WEIGHT * 4}, samples=few)))
     assert code == 4
     assert "only 5 shared samples" in verdict["not_comparable"][0]["reason"]
 
@@ -233,8 +257,8 @@ def test_equal_provenance_and_other_numbers_is_called_not_reproducible(
 
 
 def test_override_holds_for_its_cells_only(gate: Gate, results: Path) -> None:
-    lenient = {"overrides": [{"cells": "lora/*", "min_effect": 1.0}]}
-    robust = Scene(models={"base": ROBUST * 3, "lora": ROBUST}, gate=lenient)
+    declare(results, overrides=[{"cells": "lora/*", "min_effect": 1.0}])
+    robust = Scene(models={"base": ROBUST * 3, "lora": ROBUST})
     code, verdict = gate(store_scene(results, robust))
     assert code == 3
     assert {model for model, _, _, _ in failed(verdict)} == {"base"}
@@ -248,13 +272,34 @@ def test_override_that_matches_nothing_is_refused(results: Path, capsys: pytest.
 
 
 def test_retrained_models_have_their_own_minimum_effect(gate: Gate, results: Path) -> None:
-    path = store_scene(
-        results, Scene(models={"base": Scene().models["base"], "lora": ROBUST}, gate={"retrained_min_effect": 1})
-    )
-    code, verdict = gate(path)
+    declare(results, retrained_min_effect=1)
+    code, verdict = gate(store_scene(results, Scene(models={"base": Scene().models["base"], "lora": ROBUST})))
     assert code == 0
     assert {r["min_effect"] for r in verdict["rows"] if r["model"] == "lora"} == {1}
     assert {r["min_effect"] for r in verdict["rows"] if r["model"] == "base"} == {0.02}
+
+
+def test_a_change_cannot_loosen_the_gate_that_it_passes(
+    gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pgd, "step_at", lambda _, eps: eps * 0.02)
+    loose = Scene(models={"base": WEIGHT * 3, "lora": WEIGHT * 4}, gate={"min_effect": 1.0})
+    path = store_scene(results, loose)
+    code, verdict = gate(path)
+    assert (code, verdict["gate"]["min_effect"]) == (3, 0.02)
+    assert {attack for _, attack, _, _ in failed(verdict)} == {"pgd"}
+    assert verdict["drifts"][0] == {
+        "kind": "gate", "text": "min_effect 0.02 -> 1.0 (judged as before, until `bench reference update`)"
+    }  # fmt: skip
+    assert main(["reference", "update", str(path), "--results", str(results)]) == 0
+    assert "gate drift: min_effect 0.02 -> 1.0" in " ".join(capsys.readouterr().out.split())
+    assert gate(path)[1]["gate"]["min_effect"] == 1.0
+
+
+def declare(results: Path, **gate: Any) -> None:
+    """Make ``gate`` that of the reference."""
+    file = results / "reference" / "scene.json"
+    rewrite(file, suite={**json.loads(file.read_text())["suite"], "gate": gate})
 
 
 def rewrite(file: Path, **changes: Any) -> None:

@@ -17,7 +17,7 @@ from adapters.lossless import channels_last_pays, lossless, max_difference
 from adapters.precision import multiplying, unavailable
 from bench.attacks.contract import Library
 from bench.attacks.spec import Pgd
-from bench.cause import Subject, drifts
+from bench.cause import Made, Subject, drifts
 from bench.evidence import Evidence
 from bench.plan import Cell, Unit, make_units
 from bench.render.footer import precision_line
@@ -130,13 +130,14 @@ def test_precision_is_in_the_key_and_fp32_keys_stay() -> None:
 def test_another_precision_is_an_environment_drift() -> None:
     before = make_snapshot("a", {"fgsm 8/255": flags(3, 10)}).header
     after = replace(before, suite={**before.suite, "precision": "bf16"})
-    (cause,) = drifts(before, after, Subject("lora", 0, "fgsm", "foolbox"))
+    (cause,) = drifts(Made(before, {}), Made(after, {}), Subject("lora", 0, "fgsm", "foolbox"))
     assert str(cause) == "environment drift: precision fp32 -> bf16"
 
 
 def test_batches_that_are_left_to_the_machine_are_no_drift() -> None:
     before = make_snapshot("a", {"fgsm 8/255": flags(3, 10)}).header
-    stated, other, free = (replace(before, suite={**before.suite, "batch_size": size}) for size in (128, 64, None))
+    suites = [{**before.suite, "batch_size": size} for size in (128, 64, None)]
+    stated, other, free = (Made(replace(before, suite=suite), {}) for suite in suites)
     subject = Subject("lora", 0, "fgsm", "foolbox")
     assert drifts(stated, free, subject) == ()
     assert [str(c) for c in drifts(stated, other, subject)] == ["attack drift: fgsm: batch_size 128 -> 64"]

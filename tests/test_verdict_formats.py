@@ -39,7 +39,8 @@ def verdict() -> Verdict:
 def exact() -> Verdict:
     """Two runs of which only the code differs, which 25 samples notice."""
     before = make_snapshot("reference", {"pgd 8/255": flags(30, N)})
-    return compare(before, make_snapshot("latest", {"pgd 8/255": flags(5, N)}, provenance={"commit": "b" * 40}), gated=True)
+    changed = {"commit": "b" * 40, "code": "d" * 64}
+    return compare(before, make_snapshot("latest", {"pgd 8/255": flags(5, N)}, provenance=changed), gated=True)
 
 
 def printed(verdict: Verdict, *, every_row: bool, width: int = 80) -> str:

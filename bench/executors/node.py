@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 
 from adapters.zoo import Card, Recipe, Zoo
-from bench import interrupt
+from bench import interrupt, provenance
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, Models, run_units
 from bench.interrupt import Interrupted
@@ -147,7 +147,7 @@ class _Desk:
         self.units = make_units(self.job.suite, cards, self.job.samples.content_hash)
         if not path.is_dir():
             raise UserError(f"{socket.gethostname()}: {path} is not there; {SHARE}")
-        self.run = join_run(path, images=order.options.save_adversarials)
+        self.run = join_run(path, provenance.collect(zoo.device), images=order.options.save_adversarials)
         self.models = Models(self.job, zoo)
         self.checks = Checks(self.job, self.models, self.run, self.units, fresh=order.options.fresh)
 

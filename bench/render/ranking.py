@@ -1,6 +1,9 @@
 """The runs of a folder beside each other."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,17 +11,46 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import NONE, percent
+from bench.render.cells import NONE, percent, rounded
 from bench.render.footer import trust_in_short
 from bench.render.words import in_short
-from bench.runs import RunSummary
+from bench.runs import RunSummary, UnusableRun
+from bench.store import SCHEMA_VERSION
 
 STATUS_STYLE = {"complete": "green", "incomplete": "yellow"}
 
 
-def runs_table(runs: Sequence[RunSummary]) -> RenderableType:
+def runs_table(runs: Sequence[RunSummary | UnusableRun]) -> RenderableType:
     """Runs, newest first, each with its models from the most robust down."""
-    return Group(*(part for run in runs for part in _run_table(run)))
+    return Group(*(part for run in runs for part in (_unusable(run) if isinstance(run, UnusableRun) else _run_table(run))))
+
+
+def runs_json(runs: Sequence[RunSummary | UnusableRun]) -> str:
+    """As ``runs_table``, as one JSON object."""
+    found = [_unusable_row(run) if isinstance(run, UnusableRun) else _run_row(run) for run in runs]
+    return json.dumps(rounded({"schema_version": SCHEMA_VERSION, "runs": found}), indent=2, allow_nan=False)
+
+
+def _run_row(run: RunSummary) -> dict[str, Any]:
+    standing, verdict = run.standing, run.verdict
+    return {
+        "suite": standing.suite,
+        "run_id": run.path.name,
+        "status": standing.status,
+        "started": run.started,
+        "commit": run.commit,
+        "headline_eps": standing.headline_eps,
+        "models": [asdict(place) for place in standing.places],
+        "reference": verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)},
+    }
+
+
+def _unusable_row(run: UnusableRun) -> dict[str, Any]:
+    return {"suite": run.path.parent.name, "run_id": run.path.name, "status": "unusable", "reason": run.reason}
+
+
+def _unusable(run: UnusableRun) -> tuple[RenderableType, ...]:
+    return Text(f"{run.path.parent.name} {run.path.name}", style="bold"), Text(f"unusable: {run.reason}\n", style="bold red")
 
 
 def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:

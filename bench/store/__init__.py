@@ -8,27 +8,43 @@ whether one model's cells can be trusted.
 Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
 """
 
-from bench.store.header import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, parse_header
+from bench.store.header import (
+    RUN_FILE,
+    SCHEMA_VERSION,
+    CellEntry,
+    ModelEntry,
+    RunHeader,
+    parse_header,
+    read_header,
+    readable_header,
+)
 from bench.store.opening import check_writable, join_run, new_run_id, open_run
+from bench.store.origin import PRIVATE, Origin, software
 from bench.store.reference import reference_file, write_reference
 from bench.store.run import OpenRun
-from bench.store.stored import StoredRun, iterate, list_runs, read_records
+from bench.store.stored import StoredRun, list_runs, read_records, some_runs
 
 __all__ = [
+    "PRIVATE",
+    "RUN_FILE",
     "SCHEMA_VERSION",
     "CellEntry",
     "ModelEntry",
     "OpenRun",
+    "Origin",
     "RunHeader",
     "StoredRun",
     "check_writable",
-    "iterate",
     "join_run",
     "list_runs",
     "new_run_id",
     "open_run",
     "parse_header",
+    "read_header",
     "read_records",
+    "readable_header",
     "reference_file",
+    "software",
+    "some_runs",
     "write_reference",
 ]

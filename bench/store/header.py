@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import NotComparableError, UserError
+from bench.store.origin import Origin, origin_of
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
+CELLS = "cells"
+REMOVE = "delete that file's folder and run the suite again"
 COSTS = ("seconds", "forwards", "backwards")
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,7 @@ class CellEntry:
 
     ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
     ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
+    ``origin`` names the origin of the cell among the run's; empty where nobody knows it.
     """
 
     model: str
@@ -41,6 +45,7 @@ class CellEntry:
     kind: str = ""
     access: str = ""
     budget: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class RunHeader:
-    """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked."""
+    """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked.
+
+    ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by its name.
+    """
 
     schema_version: int
     run_id: str
@@ -72,6 +80,14 @@ class RunHeader:
     provenance: dict[str, Any]
     models: tuple[ModelEntry, ...]
     cells: tuple[CellEntry, ...]
+    origins: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def origin(self, name: str) -> Origin | None:
+        """Where and by what the cells of the origin ``name`` were computed; None where nobody knows.
+
+        Runs of before origins were kept say so in their provenance alone.
+        """
+        return self.origins.get(name) if self.origins else origin_of(self.provenance)
 
 
 def readable_header(file: Path) -> RunHeader | None:
@@ -87,10 +103,14 @@ def read_header(file: Path) -> RunHeader:
     """The header in ``file``. Raises UserError if it cannot be used."""
     try:
         return parse_header(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except FileNotFoundError:
+        if not (file.parent / CELLS).is_dir():
+            raise UserError(f"{file}: is missing; give the folder of a run") from None
+        raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {REMOVE}") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except ValueError as error:
-        raise NotComparableError(f"{file}: is broken ({error}); delete this run's folder and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
@@ -105,7 +125,7 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
         _check_names([fields["suite_name"], *(cell.key for cell in cells)])
         return RunHeader(**{**fields, "models": models, "cells": cells})
     except (KeyError, TypeError, ValueError) as error:
-        raise NotComparableError(f"{file}: is broken ({error}); delete it and run the suite again") from None
+        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -115,6 +135,6 @@ def _check_names(names: Sequence[str]) -> None:
             raise ValueError(f"{name!r} is no name of a file")
 
 
-def cost_of(cell: CellEntry) -> dict[str, Any]:
-    """What ``cell`` took, by name."""
-    return {name: getattr(cell, name) for name in COSTS}
+def history_of(cell: CellEntry) -> dict[str, Any]:
+    """What ``cell`` took, and its origin."""
+    return {name: getattr(cell, name) for name in (*COSTS, "origin")}

@@ -11,7 +11,7 @@ from typing import Any
 from bench.atomic import TEMPORARY, write_atomically
 from bench.cellfile import BrokenFileError
 from bench.errors import UserError
-from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, read_header, readable_header
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
 from bench.store.stored import cell_file, images_file, list_runs, verified
 
@@ -30,7 +30,7 @@ def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = Fa
     with locked(folder):
         previous = None if fresh else _newest(folder, header.fingerprint)
         path = previous or folder / header.run_id
-        run = OpenRun(path, replace(header, run_id=path.name), images=images)
+        run = OpenRun(path, replace(header, run_id=path.name), header.provenance, images=images)
         (run.path / "cells").mkdir(parents=True, exist_ok=True)
         for orphan in run.path.rglob(f"{TEMPORARY}*"):
             orphan.unlink()  # files are written under this lock: its writer was killed
@@ -40,9 +40,9 @@ def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = Fa
     return run
 
 
-def join_run(path: Path, *, images: bool = False) -> OpenRun:
-    """The run in the folder ``path``, which another process has opened."""
-    return OpenRun(path, read_header(path / RUN_FILE), images=images)
+def join_run(path: Path, provenance: dict[str, Any], *, images: bool = False) -> OpenRun:
+    """The run in the folder ``path``, which another process has opened; ``provenance`` is this one's."""
+    return OpenRun(path, read_header(path / RUN_FILE), provenance, images=images)
 
 
 def check_writable(results: Path) -> None:
@@ -70,14 +70,16 @@ def _newest(folder: Path, fingerprint: str) -> Path | None:
 
 
 def _take_over(results: Path, run: OpenRun) -> None:
-    """Adopt sound cells of ``run`` itself and of other runs; their costs come along, and its own failures stay noted."""
+    """Adopt sound cells of ``run`` itself and of other runs; costs and origins come along, and its own failures stay noted."""
     wanted = set(run.entries)
     for path in [run.path, *_folders_with_cells(results)]:
         stored = readable_header(path / RUN_FILE) if wanted and (path / RUN_FILE).is_file() else None
         donors = {cell.key: cell for cell in stored.cells if cell.key in wanted} if stored else {}
+        run.learn(stored.origins if stored else {})
         for key in sorted(wanted & {file.stem for file in (path / "cells").glob("*.parquet")}):
             if _adopt(cell_file(path, key), cell_file(run.path, key)):
-                run.note(key, status="ok", error=None, **(_kept(donors[key], path, run.path) if key in donors else {}))
+                kept = _kept(donors[key], path, run.path) if key in donors else {"origin": ""}
+                run.note(key, status="ok", error=None, **kept)
                 wanted.discard(key)
         if path == run.path:
             for key in wanted & donors.keys():
@@ -86,13 +88,13 @@ def _take_over(results: Path, run: OpenRun) -> None:
 
 
 def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
-    """What comes along with the adopted ``cell``: its cost and, in its own run, its images if they are sound."""
+    """What comes along with the adopted ``cell``: cost, origin and, in its own run, its images if they are sound."""
     images = cell.adversarials if donor == run else None
     file = images_file(run, cell.key)
     if images is not None and not (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == images["sha256"]):
         log.warning("%s: missing or damaged; not used", file)
         images = None
-    return {**cost_of(cell), "adversarials": images}
+    return {**history_of(cell), "adversarials": images}
 
 
 def _folders_with_cells(results: Path) -> list[Path]:

@@ -16,7 +16,8 @@ from bench.cellfile import BrokenFileError, Facts, decode, encode
 from bench.errors import StorageError
 from bench.evidence import Evidence
 from bench.records import Records
-from bench.store.header import RUN_FILE, CellEntry, RunHeader, cost_of, readable_header
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, readable_header
+from bench.store.origin import name_of, origin_of, software
 from bench.store.stored import IMAGES, cell_file, images_file
 
 log = logging.getLogger(__name__)
@@ -25,14 +26,18 @@ log = logging.getLogger(__name__)
 class OpenRun:
     """A run being made, by this process and maybe by others. Its header on disk always says what is finished.
 
-    ``images`` says whether a cell is finished only when its adversarial images are stored too.
+    ``provenance`` is this process's: the origin of what it computes. ``images`` says whether a cell is finished only when its
+    adversarial images are stored too.
     """
 
-    def __init__(self, path: Path, header: RunHeader, *, images: bool = False) -> None:
+    def __init__(self, path: Path, header: RunHeader, provenance: dict[str, Any], *, images: bool = False) -> None:
         self.path = path
-        self.header = header
         self.images = images
-        self._entries = {cell.key: cell for cell in header.cells}
+        origin = origin_of(provenance)
+        self._origin, self._software = name_of(origin), software(origin)
+        self.header = replace(header, origins={**header.origins, self._origin: origin})
+        # A cell that is killed between its file and run.json is told by this to be ours.
+        self._entries = {c.key: c if c.status == "ok" else replace(c, origin=self._origin) for c in header.cells}
         self._ours: set[str] = set()
 
     @property
@@ -60,7 +65,7 @@ class OpenRun:
         entry = self._entries[key]
         facts = {name: str(getattr(entry, name)) for name in ("model", "seed", "attack", "eps", "norm", "library", "key")}
         self._write(cell_file(self.path, key), encode(records, facts))
-        self.note(key, status="ok", error=None, **cost)
+        self.note(key, status="ok", error=None, origin=self._origin, **cost)
 
     def write_images(self, key: str, data: bytes, checked: dict[str, int]) -> Path:
         """Store the adversarial images of a finished cell, and what the model said of them."""
@@ -75,16 +80,22 @@ class OpenRun:
 
     def write_part(self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None) -> None:
         """Store the part ``index`` of the unit with the key ``key``, until the unit is finished."""
+        facts = {**facts, "software": self._software}
         if images is not None:
             self._write(self._part_images_file(key, index), images, durable=False)
             facts = {**facts, "images": hashlib.sha256(images).hexdigest()}
         self._write(self._part_file(key, index), encode(records, facts), durable=False)
 
     def read_part(self, key: str, index: int) -> tuple[Records, Facts] | None:
-        """The part ``index`` of the unit with the key ``key``; None if it, or the images asked for, are not done or damaged."""
+        """The part ``index`` of the unit with the key ``key``; None if it, or the images asked for, are not done or damaged.
+
+        One that other code or other packages have computed is none either: a cell has one origin.
+        """
         file = self._part_file(key, index)
         try:
             records, facts = decode(file.read_bytes())
+            if facts.get("software") != self._software:
+                raise BrokenFileError("computed by other code or packages")
             if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get("images"):
                 raise BrokenFileError("its images are damaged")
         except FileNotFoundError:
@@ -101,6 +112,10 @@ class OpenRun:
     def drop_parts(self, key: str) -> None:
         """Remove the parts of the unit with the key ``key``."""
         shutil.rmtree(self._part_file(key, 0).parent, ignore_errors=True)
+
+    def learn(self, origins: dict[str, dict[str, Any]]) -> None:
+        """Know ``origins`` too: cells that have them may be taken over."""
+        self.header = replace(self.header, origins=origins | self.header.origins)
 
     def refresh(self) -> None:
         """Take note of what other processes have finished."""
@@ -136,7 +151,9 @@ class OpenRun:
         state = self._entries
         cells = tuple(replace(state[c.key], model=c.model, seed=c.seed, attack=c.attack) for c in self.header.cells)
         done = "complete" if all(cell.status == "ok" for cell in cells) else status
-        self.header = replace(self.header, status=done, cells=cells)
+        used = {self._origin, *(cell.origin for cell in cells)}
+        origins = {name: origin for name, origin in sorted(self.header.origins.items()) if name in used}
+        self.header = replace(self.header, status=done, cells=cells, origins=origins)
         write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
         self._ours.clear()  # from here on run.json speaks for them: whoever tries a failed cell again knows better
 
@@ -149,11 +166,12 @@ class OpenRun:
         """What this process did holds; of the rest, what run.json says. A finished cell stays finished."""
         file = self.path / RUN_FILE
         stored = (readable_header(file) if file.is_file() else None) or self.header
+        self.learn(stored.origins)
         for cell in stored.cells:
             mine = self._entries.get(cell.key)
             if mine and not self._is_finished(mine) and (cell.status == "ok" or cell.key not in self._ours):
                 self._entries[cell.key] = replace(
-                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **cost_of(cell)
+                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **history_of(cell)
                 )
 
     def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:

@@ -1,7 +1,6 @@
 """Runs on disk, for reading. What is damaged is found, and named."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from bench.cellfile import BrokenFileError, Facts, OutcomesReader, decode, verif
 from bench.errors import UserError
 from bench.evidence import Evidence
 from bench.records import CellOutcomes, Records
-from bench.store.header import RUN_FILE, CellEntry, read_header
+from bench.store.header import CELLS, RUN_FILE, CellEntry, read_header
 
 IMAGES = ".safetensors"
 
@@ -63,19 +62,19 @@ class StoredRun:
 
 
 def list_runs(folder: Path) -> list[Path]:
-    """Every run under ``folder`` (a results folder, a suite's, or a run itself), newest first."""
-    if (folder / RUN_FILE).is_file():
+    """Every run under ``folder`` (a results folder, a suite's, or a run itself), newest first; some may have lost run.json."""
+    if any((folder / name).exists() for name in (RUN_FILE, CELLS)):
         return [folder]
-    found = {file.parent for pattern in ("*/run.json", "*/*/run.json") for file in folder.glob(pattern)}
+    found = {path.parent for depth in ("*", "*/*") for name in (RUN_FILE, CELLS) for path in folder.glob(f"{depth}/{name}")}
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 
-def iterate(path: Path) -> Iterator[StoredRun]:
-    """Every readable run under ``path``, newest first. Raises UserError if there is none."""
-    runs = list_runs(path)
+def some_runs(folder: Path) -> list[Path]:
+    """As ``list_runs``. Raises UserError if there is none."""
+    runs = list_runs(folder)
     if not runs:
-        raise UserError(f"{path}: holds no run; `bench run SUITE.yaml` makes one")
-    yield from (StoredRun(run) for run in runs)
+        raise UserError(f"{folder}: holds no run; `bench run SUITE.yaml` makes one")
+    return runs
 
 
 def read_records(file: Path) -> Records:
@@ -109,7 +108,7 @@ def _check_key(facts: Facts, key: str) -> None:
 
 def cell_file(run: Path, key: str) -> Path:
     """Where the records of the cell ``key`` are."""
-    return run / "cells" / f"{key}.parquet"
+    return run / CELLS / f"{key}.parquet"
 
 
 def images_file(run: Path, key: str) -> Path:
