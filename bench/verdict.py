@@ -70,10 +70,21 @@ class Row:
 
     @property
     def changed(self) -> bool:
-        """A change is shown: any flip of an exact row, else a significant difference of at least the minimum effect."""
+        """A change is shown: any flip of an exact row, else a significant difference that is large enough."""
         if self.p_adjusted is None:
             return self.gained + self.lost > 0
-        return self.p_adjusted < self.limits.alpha and abs(self.difference) >= self.limits.min_effect
+        large = abs(self.difference) >= self.limits.min_effect or self._vanishes(self.after)
+        return self.p_adjusted < self.limits.alpha and large
+
+    def _vanishes(self, after: float) -> bool:
+        """With ``after`` instead of ``before``, an attack's success would be all but gone."""
+        return self.metric == "asr" and after < self.limits.floor * self.before
+
+    @property
+    def can_fall(self) -> bool:
+        """If nothing were left of it, that would be shown as a change."""
+        large = self.before >= self.limits.min_effect or self._vanishes(0.0)
+        return self.before > 0 if self.exact else large and round(self.before * self.n) >= self.needed
 
     @property
     def fails(self) -> bool:

@@ -1,6 +1,9 @@
 """Comparisons with known answers: counts, tests, noise, and the one verdict behind print and exit code."""
 
+from dataclasses import replace
+from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from scipy.stats import binomtest
 
 from bench.compare import compare, flips_needed
 from bench.errors import Exit, UserError
-from bench.snapshot import Snapshot, from_text, to_text
+from bench.render.words import details
+from bench.snapshot import Snapshot, from_file, from_text, to_text
 from bench.verdict import EXITS
 from tests.figures import Figure
 from tests.snapshots import flags, make_snapshot
@@ -137,6 +141,57 @@ def test_false_alarms_in_200_reruns_that_differ_by_noise_alone(figure: Figure) -
 def test_the_same_simulation_with_a_shift_is_an_alarm() -> None:
     rng = np.random.default_rng(20260102)
     assert sum(compare(*simulate(rng, shift=0.25), gated=True).word == "fail" for _ in range(20)) >= 19
+
+
+REFERENCE = Path(__file__).parent.parent / "results" / "reference" / "fgsm_pgd.json"
+
+
+def retrained(reference: Snapshot, dead: str) -> Snapshot:
+    """As on another machine: the models of ``reference`` trained again, and at most ``dead`` all attacks broken in the code."""
+    header = replace(
+        reference.header,
+        models=tuple(replace(model, sha256="0" * 64) for model in reference.header.models),
+        provenance={**reference.header.provenance, "processor": "another", "code": "d" * 64},
+        origins={},
+    )
+    gone = {cell.key for cell in header.cells if Fraction(cell.eps) <= Fraction(dead)}
+    outcomes = {
+        key: replace(found, broken=np.zeros_like(found.broken) if key in gone else found.broken)
+        for key, found in reference.outcomes.items()
+    }
+    return replace(reference, title="latest", header=header, outcomes=outcomes)
+
+
+@pytest.mark.parametrize("dead", ["4/255", "8/255"])
+def test_attacks_that_are_dead_at_small_eps_fail_on_every_machine(dead: str) -> None:
+    reference = from_file(REFERENCE)
+    verdict = compare(reference, retrained(reference, dead), gated=True)
+    assert verdict.word == "fail"
+    assert any(row.before < 0.35 for row in verdict.failures), "these cannot fall by the 35 points of retrained models"
+    assert all(row.after == 0 for row in verdict.failures)
+    if dead == "8/255":
+        assert {(row.cell.attack, row.cell.library) for row in verdict.failures} == set(
+            product(("fgsm", "pgd-10"), ("foolbox", "art"))
+        )
+
+
+def test_it_is_said_how_many_cells_could_not_have_fallen(figure: Figure) -> None:
+    reference = from_file(REFERENCE)
+    verdict = compare(reference, retrained(reference, "0"), gated=True)
+    assert verdict.word == "pass"
+    stuck = [row for row in verdict.rows if row.metric == "asr" and not row.can_fall]
+    assert f"{len(stuck)} of these could not have failed by falling" in next(iter(details(verdict)))
+    assert {row.cell.eps for row in stuck} == {"1/255", "2/255", "4/255"}
+    figure(f"8 the default suite's cells that cannot fail by falling where models are trained again: {len(stuck)} of 72")
+
+
+@pytest.mark.parametrize(("left", "word"), [(15, "pass"), (7, "fail")])
+def test_a_fall_that_training_again_explains_passes_and_an_attack_that_is_gone_does_not(left: int, word: str) -> None:
+    before = make_snapshot("a", {"pgd 8/255": flags(30, N)}, gate={"retrained_min_effect": 0.35})
+    after = make_snapshot("b", {"pgd 8/255": flags(left, N)}, weights="v")
+    assert compare(before, after, gated=True).word == word
+    same_weights = make_snapshot("b", {"pgd 8/255": flags(left, N)}, provenance={"processor": "another"})
+    assert compare(before, same_weights, gated=True).word == "fail"
 
 
 bits = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda found: np.array(found))

@@ -231,7 +231,7 @@ def test_newer_schema_version_is_refused(where: str, results: Path, capsys: pyte
 def test_older_schema_version_is_read_and_what_it_lacks_is_named(gate: Gate, results: Path) -> None:
     file = results / "reference" / "scene.json"
     provenance = {k: v for k, v in PROVENANCE.items() if k not in {"processor", "command"}}
-    rewrite(file, schema_version=0, provenance=provenance)
+    rewrite(file, schema_version=0, provenance=provenance, origins={})
     code, verdict = gate()
     assert (code, verdict["verdict"]) == (0, "pass")
     assert verdict["drifts"] == [{"kind": "environment", "text": "processor not recorded -> P"}]

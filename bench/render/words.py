@@ -72,10 +72,14 @@ def _method(verdict: Verdict) -> str:
         needed = max(row.needed for row in tested)
         smallest = sorted({row.limits.min_effect for row in tested})
         least = " or ".join(f"{100 * effect:g}" for effect in smallest)
+        vanishing = " or all but a quarter of an ASR" if any(row.limits.floor for row in tested) else ""
         parts.append(
-            f"{len(tested)} rows paired: exact McNemar with Holm; a change is at least {least} points "
+            f"{len(tested)} rows paired: exact McNemar with Holm; a change is at least {least} points{vanishing} "
             f"and takes {needed} flips one way"
         )
+    stuck = sum(row.metric == "asr" and not row.can_fall for row in tested)
+    if verdict.gated and stuck:
+        parts.append(f"{stuck} of these could not have failed by falling: before, too few of their samples were broken")
     return "; ".join(parts) or "nothing to compare"
 
 
