@@ -11,6 +11,7 @@ import pytest
 
 from bench.attacks.spec import Pgd
 from bench.cli import main
+from bench.seal import from_json, to_json
 from tests.scene import BROKEN, PROVENANCE, ROBUST, Scene, relabelled, scene_samples, store_scene
 
 Gate = Callable[..., tuple[int, dict[str, Any]]]
@@ -258,4 +259,5 @@ def test_retrained_models_have_their_own_minimum_effect(gate: Gate, results: Pat
 
 
 def rewrite(file: Path, **changes: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    fields, sealed = from_json(file.read_bytes())
+    file.write_bytes(to_json({**fields, **changes}) if sealed else json.dumps({**fields, **changes}).encode())

@@ -10,6 +10,8 @@ from bench.scoring.trust import Grade
 
 T = TypeVar("T")
 NONE = "–"
+JSON_VERSION = 1
+"""Of what `--format json` prints; what is stored has a version of its own."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
 """What stands behind a number that is not fully trusted."""
