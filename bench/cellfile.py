@@ -1,10 +1,5 @@
-"""A cell's file: its records as parquet bytes that carry their own checksum.
+"""A cell's file: its records as parquet bytes that carry their own checksum."""
 
-The sha256 is that of the whole file with the checksum itself blanked, so that a change of any byte is found, and a file can be
-trusted without anything beside it.
-"""
-
-import hashlib
 from dataclasses import fields
 
 import numpy as np
@@ -13,17 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.records import COLUMNS, NORMS, OPTIONAL_COLUMNS, CellOutcomes, Ints, Records
+from bench.seal import BLANK, BrokenFileError, check, seal
 
 CELL_VERSION = 1
-BLANK = b"0" * 64
 _BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
 """What pyarrow raises for damaged bytes."""
 
 Facts = dict[str, str]
-
-
-class BrokenFileError(Exception):
-    """The bytes are not what was written. The message says in which way."""
 
 
 def encode(records: Records, facts: Facts) -> bytes:
@@ -38,8 +29,7 @@ def encode(records: Records, facts: Facts) -> bytes:
         writer.write_table(table)
         writer.add_key_value_metadata(metadata)
     data: bytes = sink.getvalue().to_pybytes()
-    place = data.rindex(BLANK)
-    return data[:place] + hashlib.sha256(data).hexdigest().encode() + data[place + len(BLANK) :]
+    return seal(data, data.rindex(BLANK))
 
 
 def decode(data: bytes) -> tuple[Records, Facts]:
@@ -90,11 +80,9 @@ def _verified(data: bytes) -> tuple[pq.ParquetFile, Facts]:
         facts = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
     except _BROKEN:
         raise BrokenFileError("truncated or damaged: it is no parquet file") from None
-    seal = facts.pop("sha256", "")
-    if not seal:
+    if "sha256" not in facts:
         raise BrokenFileError("it has no checksum")
-    if hashlib.sha256(data.replace(seal.encode(), BLANK, 1)).hexdigest() != seal:
-        raise BrokenFileError("damaged: its checksum does not fit")
+    check(data, facts.pop("sha256"))
     if facts.get("version") != str(CELL_VERSION):
         raise BrokenFileError(f"it is of version {facts.get('version')}; this one reads version {CELL_VERSION}")
     return file, facts

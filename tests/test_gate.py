@@ -11,6 +11,7 @@ import pytest
 
 from bench.attacks.spec import Pgd
 from bench.cli import main
+from bench.seal import from_json, to_json
 from tests.linear import WEIGHT
 from tests.scene import BROKEN, PROVENANCE, ROBUST, Scene, relabelled, scene_samples, store_scene
 
@@ -303,4 +304,5 @@ def declare(results: Path, **gate: Any) -> None:
 
 
 def rewrite(file: Path, **changes: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    fields, sealed = from_json(file.read_bytes())
+    file.write_bytes(to_json({**fields, **changes}) if sealed else json.dumps({**fields, **changes}).encode())

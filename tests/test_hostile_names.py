@@ -21,6 +21,7 @@ from bench.github import annotations, write_summary
 from bench.output import show, write
 from bench.runs import find_pair
 from bench.scoring.scorecard import Scorecard, score
+from bench.seal import from_json, to_json
 from bench.store import StoredRun, open_run
 from tests.scene import BROKEN, Scene, scene_samples, store_scene
 from tests.test_storage import header
@@ -62,14 +63,14 @@ class Shop:
         self.results = Path(shutil.copytree(runs, folder / "results"))
         self.first, self.second = sorted(file.parent for file in self.results.rglob("run.json"))
         for run in (self.first, self.second):
-            data = json.loads((run / "run.json").read_text())
+            data, _ = from_json((run / "run.json").read_bytes())
             data["suite_name"] = name if Path(name).name == name and "\0" not in name else "scene"
             data["suite"]["description"] = name
             for entry in data["models"] + data["cells"] + data["suite"]["models"]:
                 for field in ("model", "attack", "error", "name"):
                     if entry.get(field) in ("lora", "pgd", "RuntimeError: planted"):
                         entry[field] = name
-            (run / "run.json").write_text(json.dumps(data))
+            (run / "run.json").write_bytes(to_json(data))
 
     @property
     def card(self) -> Scorecard:
@@ -208,9 +209,9 @@ def test_in_github_annotations_and_summary(shop: Shop, tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["suite_name", "key"])
 def test_a_stored_name_that_is_a_path_is_refused(field: str, name: str, tmp_path: Path) -> None:
     run = open_run(tmp_path, header(), fresh=True).path
-    data = json.loads((run / "run.json").read_text())
+    data, _ = from_json((run / "run.json").read_bytes())
     (data if field == "suite_name" else data["cells"][0])[field] = name
-    (run / "run.json").write_text(json.dumps(data))
+    (run / "run.json").write_bytes(to_json(data))
     with pytest.raises(UserError, match=r"run\.json: is broken \(.* is no name of a file\)"):
         StoredRun(run)
 

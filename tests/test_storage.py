@@ -1,9 +1,11 @@
 """Broken storage: what is damaged is found, named and computed anew; what is sound stays."""
 
 import dataclasses
+import json
 import logging
 import resource
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,17 @@ import pytest
 
 from bench import store
 from bench.atomic import TEMPORARY
-from bench.cellfile import BrokenFileError, decode, encode, join, split
-from bench.errors import StorageError, UserError
+from bench.cellfile import decode, encode, join, split
+from bench.errors import NotComparableError, StorageError, UserError
+from bench.evidence import Evidence
 from bench.records import COLUMNS, Floats, Records
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, new_run_id, open_run
+from bench.seal import BrokenFileError, from_json
+from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run
 from tests.figures import Figure
 
 KEYS = [f"{i:032x}" for i in range(4)]
+TRUST = "e" * 32
+EVIDENCE = [Evidence("noise-linf", "m", 0, None, None, 0.25, 16, "4 of 16", ("sample/1",), "8/255")]
 
 
 def records(seed: int, n: int = 12) -> Records:
@@ -35,7 +41,8 @@ def records(seed: int, n: int = 12) -> Records:
 def header(fingerprint: str = "f" * 32, keys: list[str] = KEYS) -> RunHeader:
     cells = tuple(CellEntry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys))
     return RunHeader(
-        1, new_run_id(fingerprint), fingerprint, "running", "tiny", "1", {}, "d", 12, {"commit": None, "dirty": False},
+        store.SCHEMA_VERSION, new_run_id(fingerprint), fingerprint, "running", "tiny", "1", {}, "d", 12,
+        {"commit": None, "dirty": False},
         (ModelEntry("m", 0, "full", 1, 1, "s"),), cells,
     )  # fmt: skip
 
@@ -44,6 +51,7 @@ def finished_run(results: Path) -> OpenRun:
     run = open_run(results, header(), fresh=False)
     for i, key in enumerate(KEYS):
         run.write_cell(key, records(i), seconds=1.0, forwards=2, backwards=3)
+    run.write_evidence(TRUST, EVIDENCE, seconds=1.5)
     run.save("incomplete")
     return run
 
@@ -73,6 +81,39 @@ def test_a_changed_bit_anywhere_is_found(figure: Figure) -> None:
                 pass
     figure(f"2 broken cell files: {tried} truncations and bit flips injected, {tried - undetected} detected")
     assert undetected == 0
+
+
+def every_damage(data: bytes) -> Iterator[bytes]:
+    """Every truncation, and every flip of one bit."""
+    for position in range(len(data)):
+        yield data[:position]
+        for bit in range(8):
+            yield data[:position] + bytes([data[position] ^ (1 << bit)]) + data[position + 1 :]
+
+
+def test_a_changed_bit_anywhere_in_run_json_or_evidence_is_found(tmp_path: Path, figure: Figure) -> None:
+    run = open_run(tmp_path, header(keys=KEYS[:1]), fresh=False)
+    run.write_evidence(TRUST, EVIDENCE, seconds=1.5)
+    stored = StoredRun(run.path)
+    assert (stored.evidence(), stored.checking_seconds()) == (EVIDENCE, 1.5)
+    reads: dict[Path, Callable[[], object]] = {
+        run.path / "run.json": lambda: StoredRun(run.path),
+        run.path / "trust" / f"{TRUST}.json": stored.evidence,
+    }
+    for file, read in reads.items():
+        whole, tried, named = file.read_bytes(), 0, 0
+        for damaged in every_damage(whole):
+            file.unlink()  # writing over it would wait for the disk, each time
+            file.write_bytes(damaged)
+            tried += 1
+            try:
+                read()
+            except NotComparableError as error:
+                named += str(file) in str(error) and "run the suite again" in str(error)
+        file.write_bytes(whole)
+        what = "run.json" if file.name == "run.json" else "evidence"
+        figure(f"2 broken {what}: {tried} truncations and bit flips injected, {named} named with their fix")
+        assert named == tried > 3000
 
 
 def test_samples_may_be_named_by_zeros() -> None:
@@ -147,6 +188,68 @@ def test_a_lost_run_json_loses_no_cell(text: str | None, tmp_path: Path) -> None
     again = open_run(tmp_path, header(), fresh=False)
     assert again.missing(KEYS) == []
     assert StoredRun(again.path).header.status == "complete"
+
+
+def test_a_flipped_bit_in_run_json_is_named_and_loses_no_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = finished_run(tmp_path)
+    file = run.path / "run.json"
+    file.write_bytes(file.read_bytes().replace(b'"fgsm"', b'"fgsl"', 1))
+    with pytest.raises(NotComparableError, match=r"run\.json: damaged: its checksum does not fit; run the suite again"):
+        StoredRun(run.path)
+    again = open_run(tmp_path, header(), fresh=False)
+    assert again.missing(KEYS) == []
+    assert again.has_evidence(TRUST, fresh=False)
+    assert f"{file}: damaged" in caplog.text
+    shutil.rmtree(run.path)
+    (path,) = list_runs(tmp_path)
+    stored = StoredRun(path)
+    assert (stored.header.status, stored.evidence()) == ("complete", EVIDENCE)
+
+
+def test_a_run_of_before_checksums_is_read_and_a_new_one_without_is_not(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    fields, _ = from_json((run.path / "run.json").read_bytes())
+    (run.path / "run.json").write_text(json.dumps({**fields, "schema_version": 1}))
+    assert StoredRun(run.path).header.status == "complete"
+    (run.path / "run.json").write_text(json.dumps(fields))
+    with pytest.raises(NotComparableError, match=r"run\.json: damaged: it has no checksum"):
+        StoredRun(run.path)
+
+
+@pytest.mark.parametrize("with_seconds", [True, False])
+def test_evidence_of_before_checksums_is_read_but_not_taken_for_sound(with_seconds: bool, tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    found = [dataclasses.asdict(e) for e in EVIDENCE]
+    file = run.path / "trust" / f"{TRUST}.json"
+    file.write_text(json.dumps({"seconds": 2.0, "evidence": found} if with_seconds else found))
+    stored = StoredRun(run.path)
+    assert (stored.evidence(), stored.checking_seconds()) == (EVIDENCE, 2.0 if with_seconds else 0.0)
+    assert not run.has_evidence(TRUST, fresh=False)
+
+
+def test_damaged_evidence_is_named_and_taken_from_a_sound_copy_or_measured_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = finished_run(tmp_path)
+    other = open_run(tmp_path, header("d" * 32), fresh=False)
+    assert other.has_evidence(TRUST, fresh=False)
+    file, copy = (r.path / "trust" / f"{TRUST}.json" for r in (run, other))
+    flip(file)
+    assert not run.has_evidence(TRUST, fresh=True)
+    assert f"{file}: truncated or damaged: it is no JSON; measured anew" in caplog.text
+    assert run.has_evidence(TRUST, fresh=False)
+    assert StoredRun(run.path).evidence() == EVIDENCE
+    for broken in (file, copy):
+        flip(broken)
+    assert not run.has_evidence(TRUST, fresh=False)
+
+
+def test_evidence_under_another_name_is_refused(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    file = run.path / "trust" / f"{TRUST}.json"
+    file.rename(file.with_stem("0" * 32))
+    with pytest.raises(NotComparableError, match=f"{'0' * 32}.json: holds the evidence {TRUST}; delete it"):
+        StoredRun(run.path).evidence()
 
 
 def test_a_newer_run_is_refused_by_name(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 from bench.eps import format_eps
-from bench.render.cells import NONE, across, csv_row, markdown, percent, plain, rounded, spread
+from bench.render.cells import JSON_VERSION, NONE, across, csv_row, markdown, percent, plain, rounded, spread
 from bench.render.footer import failures, flags, precision_line, sentences, trust_summary, unranked
 from bench.render.rates import success_rates
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.scoring.statistics import Proportion
-from bench.store import SCHEMA_VERSION
 
 CELL_FIELDS = (
     "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
@@ -34,7 +33,7 @@ SAME_NAME = (
 def to_json(card: Scorecard) -> str:
     """``card`` as one JSON object, as documented in the README."""
     data = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": JSON_VERSION,
         "suite": card.suite,
         "run_id": card.run_id,
         "status": card.status,

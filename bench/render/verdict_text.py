@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.cells import csv_row, points, rounded
+from bench.render.cells import JSON_VERSION, csv_row, points, rounded
 from bench.render.words import GLYPHS, details, headline, share, short_p
-from bench.store import SCHEMA_VERSION
 from bench.verdict import Problem, Row, Verdict
 
 FIELDS = (
@@ -20,7 +19,7 @@ FIELDS = (
 def verdict_json(verdict: Verdict) -> str:
     """``verdict`` as one JSON object, as documented in the README."""
     data = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": JSON_VERSION,
         "verdict": verdict.word,
         "exit_code": int(verdict.exit_code),
         "suite": verdict.suite,

@@ -1,6 +1,5 @@
 """run.json as data: what was asked, where and with what, and how each cell stands."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import NotComparableError, UserError
+from bench.seal import BrokenFileError, from_json
 from bench.store.origin import Origin, origin_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SEALED_SINCE = 2
+"""The version from which on run.json has a checksum; what was written before is read without one."""
 RUN_FILE = "run.json"
 CELLS = "cells"
-REMOVE = "delete that file's folder and run the suite again"
+MEND = "run the suite again, which takes over the sound cells, and delete this folder"
 COSTS = ("seconds", "forwards", "backwards")
 
 log = logging.getLogger(__name__)
@@ -102,15 +104,19 @@ def readable_header(file: Path) -> RunHeader | None:
 def read_header(file: Path) -> RunHeader:
     """The header in ``file``. Raises UserError if it cannot be used."""
     try:
-        return parse_header(json.loads(file.read_text(encoding="utf-8")), str(file))
+        fields, sealed = from_json(file.read_bytes())
+        header = parse_header(fields, str(file))
+        if not sealed and header.schema_version >= SEALED_SINCE:
+            raise BrokenFileError("damaged: it has no checksum")
     except FileNotFoundError:
         if not (file.parent / CELLS).is_dir():
             raise UserError(f"{file}: is missing; give the folder of a run") from None
-        raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {REMOVE}") from None
+        raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {MEND}") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
-    except ValueError as error:
-        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
+    except BrokenFileError as error:
+        raise NotComparableError(f"{file}: {error}; {MEND}") from None
+    return header
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
@@ -125,7 +131,7 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
         _check_names([fields["suite_name"], *(cell.key for cell in cells)])
         return RunHeader(**{**fields, "models": models, "cells": cells})
     except (KeyError, TypeError, ValueError) as error:
-        raise NotComparableError(f"{file}: is broken ({error}); {REMOVE}") from None
+        raise NotComparableError(f"{file}: is broken ({error}); {MEND}") from None
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """A run being made: what is finished of it is on disk at every moment."""
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,15 @@ from typing import Any
 
 from adapters.lock import claimed, held
 from bench.atomic import RESUME, write_atomically
-from bench.cellfile import BrokenFileError, Facts, decode, encode
+from bench.cellfile import Facts, decode, encode
 from bench.errors import StorageError
 from bench.evidence import Evidence
 from bench.records import Records
+from bench.seal import BrokenFileError, to_json
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, readable_header
 from bench.store.origin import name_of, origin_of, software
 from bench.store.stored import IMAGES, cell_file, images_file
+from bench.store.trustfile import encode_measured, read_measured, trust_file
 
 log = logging.getLogger(__name__)
 
@@ -123,20 +124,17 @@ class OpenRun:
             self._merge()
 
     def has_evidence(self, key: str, *, fresh: bool) -> bool:
-        """Whether the evidence ``key`` is stored here. Unless ``fresh``, that of another run under the same results counts."""
-        target = self._evidence_file(key)
-        donors = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"))
-        if donors and not target.is_file():
-            self._write(target, donors[-1].read_bytes())
-        return target.is_file()
+        """Whether sound evidence ``key`` is stored here. Unless ``fresh``, that of another run under these results counts."""
+        target = trust_file(self.path, key)
+        others = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"), reverse=True)
+        found = next((file for file in dict.fromkeys([target, *others]) if file.is_file() and _is_sound(file)), None)
+        if found is not None and found != target:
+            self._write(target, found.read_bytes())
+        return found is not None
 
     def write_evidence(self, key: str, evidence: Sequence[Evidence], *, seconds: float) -> None:
         """Store what one model's checks measured, and how long they took."""
-        data = {"seconds": round(seconds, 4), "evidence": [asdict(e) for e in evidence]}
-        self._write(self._evidence_file(key), (json.dumps(data, indent=1) + "\n").encode())
-
-    def _evidence_file(self, key: str) -> Path:
-        return self.path / "trust" / f"{key}.json"
+        self._write(trust_file(self.path, key), encode_measured(key, evidence, seconds))
 
     def save(self, status: str) -> None:
         """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
@@ -154,7 +152,7 @@ class OpenRun:
         used = {self._origin, *(cell.origin for cell in cells)}
         origins = {name: origin for name, origin in sorted(self.header.origins.items()) if name in used}
         self.header = replace(self.header, status=done, cells=cells, origins=origins)
-        write_atomically(self.path / RUN_FILE, (json.dumps(asdict(self.header), indent=1) + "\n").encode())
+        write_atomically(self.path / RUN_FILE, to_json(asdict(self.header)))
         self._ours.clear()  # from here on run.json speaks for them: whoever tries a failed cell again knows better
 
     def note(self, key: str, **changes: Any) -> None:
@@ -190,6 +188,17 @@ class OpenRun:
     def _name(self, key: str) -> str:
         cell = self._entries[key]
         return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library}"
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether the evidence in ``file`` is as it was written. Without a checksum nobody knows: it is measured anew."""
+    try:
+        if read_measured(file).sealed:
+            return True
+        raise BrokenFileError("it has no checksum")
+    except BrokenFileError as error:
+        log.warning("%s: %s; measured anew", file, error)
+        return False
 
 
 @contextmanager

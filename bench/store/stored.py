@@ -1,14 +1,15 @@
 """Runs on disk, for reading. What is damaged is found, and named."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cellfile import BrokenFileError, Facts, OutcomesReader, decode, verify
-from bench.errors import UserError
+from bench.cellfile import Facts, OutcomesReader, decode, verify
+from bench.errors import NotComparableError, UserError
 from bench.evidence import Evidence
 from bench.records import CellOutcomes, Records
+from bench.seal import BrokenFileError
 from bench.store.header import CELLS, RUN_FILE, CellEntry, read_header
+from bench.store.trustfile import Measured, read_measured
 
 IMAGES = ".safetensors"
 
@@ -51,14 +52,21 @@ class StoredRun:
 
     def evidence(self) -> list[Evidence]:
         """What was measured to see whether the cells can be trusted; empty where nothing was."""
-        return [item for file in self._trust_files() for item in _read_evidence(file)[1]]
+        return [item for measured in self._measured() for item in measured.evidence]
 
     def checking_seconds(self) -> float:
         """How long these measurements took, over all models."""
-        return sum(_read_evidence(file)[0] for file in self._trust_files())
+        return sum(measured.seconds for measured in self._measured())
 
-    def _trust_files(self) -> list[Path]:
-        return sorted((self.path / "trust").glob("*.json"))
+    def _measured(self) -> list[Measured]:
+        """What each file says. Raises NotComparableError if one is damaged: a grade without it could be too good."""
+        found = []
+        for file in sorted((self.path / "trust").glob("*.json")):
+            try:
+                found.append(read_measured(file))
+            except BrokenFileError as error:
+                raise NotComparableError(f"{file}: {error}; delete it and run the suite again to measure it anew") from None
+        return found
 
 
 def list_runs(folder: Path) -> list[Path]:
@@ -114,13 +122,3 @@ def cell_file(run: Path, key: str) -> Path:
 def images_file(run: Path, key: str) -> Path:
     """Where the adversarial images of the cell ``key`` are, if they were asked for."""
     return run / "adversarials" / f"{key}{IMAGES}"
-
-
-def _read_evidence(file: Path) -> tuple[float, list[Evidence]]:
-    """What was measured, and in how many seconds; files of the first version hold no time."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        seconds, found = (data["seconds"], data["evidence"]) if isinstance(data, dict) else (0.0, data)
-        return float(seconds), [Evidence(**{**fields, "samples": tuple(fields["samples"])}) for fields in found]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); delete it and run the suite again") from None

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -85,6 +86,28 @@ def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path
         assert place.digests() == reference.digests()
     figure(f"2 damaged cache files: 4 planted, {found} found and made anew")
     assert found == 4
+
+
+def test_a_damaged_run_is_named_and_mended_by_the_same_command(reference: Place, tmp_path: Path, figure: Figure) -> None:
+    rng, place = random.Random(SEED), Place(tmp_path, cache=reference.cache)
+    assert start(place).wait() == 0
+    named = again = 0
+    for pattern in ["*/*/run.json", "*/*/trust/*.json"] * 3:
+        file = max(place.results.glob(pattern))
+        data = bytearray(file.read_bytes())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        file.write_bytes(data)
+        child = start(place)
+        assert child.wait() == 0
+        said = child.log.read_text()
+        named += f"{file}: " in said
+        again += len(re.findall(r"^\[\d+/\d+\] ", said, re.MULTILINE))
+        if file.name == "run.json":
+            shutil.rmtree(file.parent)
+        assert place.digests() == reference.digests()
+        assert place.header["status"] == "complete"
+    figure(f"2 damaged run.json and evidence (seed {SEED}): 6 flipped, {named} named, {again} units run again")
+    assert (named, again) == (6, 0)
 
 
 def folder_of(file: Path) -> Path:
