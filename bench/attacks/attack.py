@@ -43,7 +43,7 @@ class Attack(Strict):
     def _refuse(self, library: str, unused: Sequence[str], where: str) -> None:
         """Raise if the suite sets a parameter that ``library`` has no place for: it must not be dropped in silence."""
         for name in unused:
-            if name in self.model_fields_set:
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise PydanticCustomError("unused", f"{library}'s {self.attack} has no {name} {where}; leave it out")
 
 
