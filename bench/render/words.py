@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.render.cells import points
+from bench.render.cells import MARKS, points
 from bench.verdict import Outcome, Problem, Row, Verdict
 
 GLYPHS: dict[Outcome, tuple[str, str]] = {
@@ -45,6 +45,9 @@ def details(verdict: Verdict) -> Iterator[str]:
     for cause in verdict.drifts:
         if cause not in verdict.causes:
             yield f"differs, with no change shown: {cause}"
+    distrusted = [str(row.cell) for row in verdict.rows if row.trust == "fail"]
+    if distrusted:
+        yield f"trust: {_some(distrusted)}: fails its checks in the second run ({MARKS['fail']})"
     yield from _listing("missing", verdict.missing)
     yield from _listing("error", verdict.errors)
     yield from _listing("not comparable", verdict.not_comparable)
