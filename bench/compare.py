@@ -234,6 +234,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             exact=exact,
             needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
             limits=c.limits,
+            copied=all(a == b != "" for a, b in c.origins),
             trust=c.trust,
             causes=(c.drifts or _code(c, pair)) if moved else (),
             flips=tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),

@@ -153,6 +153,10 @@ def test_without_a_gate_runs_are_paired_on_the_samples_that_they_share(
     assert {row["n"] for row in verdict["rows"]} == {60}
     assert [d["kind"] for d in verdict["drifts"]] == ["data", "data"]
     assert "60 samples are shared, of 120 and 60: whether their content" in verdict["drifts"][1]["text"]
+    assert main(["compare", "reference", str(path), "--results", str(results)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "takes 11 flips one way, 18 points of 60 samples" in said
+    assert said.count("no change by it is shown, which is no proof of none") == 2
 
 
 def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path) -> None:
