@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache, reduce
@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.gate import Gate, Limits
 from bench.records import Bools, Ints
 from bench.scoring.statistics import holm, mcnemar
+from bench.scoring.trust import Grade
 from bench.snapshot import Outcomes, Snapshot, positions
 from bench.store import CellEntry, Origin, RunHeader, software
 from bench.verdict import Flip, Identity, Metric, Problem, Row, Verdict
@@ -42,6 +43,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
     pair = _Pair(before, after, gated=gated)
     rows, incomparable = _rows(pair, usable, gate)
+    compared = {row.cell: usable[row.cell] for row in rows if row.cell in usable}
     blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
     return Verdict(
         suite=after.header.suite_name,
@@ -52,7 +54,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
         rows=tuple(rows),
         missing=tuple(missing),
         errors=tuple(errors),
-        not_comparable=(*incomparable, *(blind if gated else ())),
+        not_comparable=(*incomparable, *((*blind, *pair.distrusted(compared)) if gated else ())),
         new=tuple(i for i in new if i not in old),
         drifts=(*gates(gate, declared), *_all_drifts(pair, pairs)),
     )
@@ -103,6 +105,15 @@ class _Pair:
             return self.reason
         return self._lacking(old, new) or _stale(new, self.after.header)
 
+    def distrusted(self, cells: Mapping[Identity, tuple[CellEntry, CellEntry]]) -> Iterator[Problem]:
+        """Those of ``cells`` that failed their trust checks, and not in the reference: a number that says nothing cannot pass.
+
+        It is no failure of the gate either, unless it moved: of the cell, nothing is known.
+        """
+        for identity, (old, new) in cells.items():
+            if self.after.grades.get(new.key) == "fail" and self.before.grades.get(old.key) != "fail":
+                yield Problem(identity, "fails its trust checks, as it did not in the reference; `bench report` says which")
+
     def _lacking(self, old: CellEntry, new: CellEntry) -> str | None:
         then, now = self.before.outcomes[old.key].seen, self.after.outcomes[new.key].seen
         shared, of = int(np.sum(then[self.old] & now[self.new])), int(then.sum())
@@ -141,6 +152,7 @@ class _Count:
     origins: Origins
     drifts: tuple[Cause, ...]
     limits: Limits
+    trust: Grade | None = None
 
 
 def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
@@ -152,7 +164,7 @@ def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate:
             problems.append(Problem(identity, reason))
             continue
         comparable[identity] = both
-        counts.append(_count(pair, identity, both, gate))
+        counts.append(replace(_count(pair, identity, both, gate), trust=pair.after.grades.get(both[1].key)))
     counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
     problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not len(c.chosen)]
     return list(_tested([c for c in counts if len(c.chosen)], pair)), problems
@@ -222,6 +234,8 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             exact=exact,
             needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
             limits=c.limits,
+            copied=all(a == b != "" for a, b in c.origins),
+            trust=c.trust,
             causes=(c.drifts or _code(c, pair)) if moved else (),
             flips=tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
         )

@@ -60,7 +60,9 @@ def _summary_or_reason(path: Path, read_reference: Callable[[Path], Snapshot]) -
 
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
     started = str(run.header.provenance["started"])
-    return RunSummary(run.path, started, _commits(run.header), stand(run), against_reference(run, read_reference))
+    standing = stand(run)
+    verdict = _against_reference(run, standing, read_reference)
+    return RunSummary(run.path, started, _commits(run.header), standing, verdict)
 
 
 def _commits(header: RunHeader) -> str:
@@ -73,10 +75,14 @@ def _commit(origin: Origin) -> str:
     return f"{str(origin['commit'] or '')[:8]}{'+' if origin['dirty'] else ''}"
 
 
-def against_reference(run: StoredRun, read_reference: Callable[[Path], Snapshot] = from_file) -> Verdict | None:
+def against_reference(run: StoredRun) -> Verdict | None:
     """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
+    return _against_reference(run, stand(run), from_file)
+
+
+def _against_reference(run: StoredRun, standing: Standing, read_reference: Callable[[Path], Snapshot]) -> Verdict | None:
     file = reference_file(run.path.parent.parent, run.header.suite_name)
-    return compare(read_reference(file), snapshot_of(run), gated=True) if file.is_file() else None
+    return compare(read_reference(file), snapshot_of(run, standing), gated=True) if file.is_file() else None
 
 
 def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from bench.errors import NotComparableError
 from bench.records import Bools, CellOutcomes, Ints
+from bench.scoring.standing import Standing, stand
+from bench.scoring.trust import Grade
 from bench.store import PRIVATE, CellEntry, RunHeader, StoredRun, parse_header
 
 IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key", "origin")
@@ -28,17 +30,22 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``outcomes`` are by cell key and exist for the cells whose status is "ok"; ``ids`` and ``labels`` are the samples, N."""
+    """``ids`` and ``labels`` are the samples, N. ``outcomes`` are by cell key, for the cells whose status is "ok".
+
+    So are the ``grades`` of their trust; references of before these were kept have none.
+    """
 
     title: str
     header: RunHeader
     ids: tuple[str, ...]
     labels: Ints
     outcomes: dict[str, Outcomes]
+    grades: dict[str, Grade] = field(default_factory=dict)
 
 
-def snapshot_of(run: StoredRun) -> Snapshot:
-    """The snapshot of a stored ``run``."""
+def snapshot_of(run: StoredRun, standing: Standing | None = None) -> Snapshot:
+    """The snapshot of a stored ``run``, whose ``standing`` is looked into unless it is given."""
+    standing = standing or stand(run)
     samples = _Samples()
     cells = {cell.key: run.outcomes(cell.key) for cell in run.header.cells if cell.status == "ok"}
     outcomes = {key: (samples.index(found), found.correct, found.broken) for key, found in cells.items()}
@@ -48,6 +55,7 @@ def snapshot_of(run: StoredRun) -> Snapshot:
         tuple(samples.labels),
         np.array(list(samples.labels.values()), dtype=np.int64),
         {key: _spread(len(samples.labels), *found) for key, found in outcomes.items()},
+        {key: trust.grade for key, trust in standing.grades.items()},
     )
 
 
@@ -81,14 +89,16 @@ def to_text(snapshot: Snapshot) -> str:
     """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample."""
     data = asdict(replace(snapshot.header, cells=()))
     data["provenance"] = {k: v for k, v in data["provenance"].items() if k not in PRIVATE}
-    data["cells"] = [_pack_cell(cell, snapshot.outcomes[cell.key]) for cell in snapshot.header.cells]
+    data["cells"] = [_pack_cell(cell, snapshot) for cell in snapshot.header.cells]
     data["sample_ids"] = list(snapshot.ids)
     data["sample_labels"] = snapshot.labels.tolist()
     return "{\n" + ",\n".join(f"{json.dumps(key)}: {_block(value)}" for key, value in data.items()) + "\n}\n"
 
 
-def _pack_cell(cell: CellEntry, outcomes: Outcomes) -> dict[str, Any]:
-    return {k: getattr(cell, k) for k in IDENTITY} | {name: _pack(bits) for name, bits in asdict(outcomes).items()}
+def _pack_cell(cell: CellEntry, snapshot: Snapshot) -> dict[str, Any]:
+    trust = {"trust": snapshot.grades[cell.key]} if cell.key in snapshot.grades else {}
+    bits = {name: _pack(flags) for name, flags in asdict(snapshot.outcomes[cell.key]).items()}
+    return {k: getattr(cell, k) for k in IDENTITY} | trust | bits
 
 
 def _block(value: Any) -> str:
@@ -112,12 +122,14 @@ def from_text(text: str, title: str) -> Snapshot:
         data = json.loads(text)
         ids, labels = data.pop("sample_ids"), data.pop("sample_labels")
         packed = [[cell.pop(name) for name in ("seen", "correct", "broken")] for cell in data["cells"]]
+        grades = [cell.pop("trust", None) for cell in data["cells"]]
         header = parse_header({**data, "cells": [{**cell, "status": "ok"} for cell in data["cells"]]}, title)
         bits = [Outcomes(*(_unpack(column, len(ids)) for column in columns)) for columns in packed]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotComparableError(f"{title}: is no reference ({error}); `bench reference update RUN` makes one") from None
-    outcomes = {cell.key: outcome for cell, outcome in zip(header.cells, bits, strict=True)}
-    return Snapshot(title, header, tuple(ids), np.array(labels, dtype=np.int64), outcomes)
+    keys = [cell.key for cell in header.cells]
+    known = {key: grade for key, grade in zip(keys, grades, strict=True) if grade is not None}
+    return Snapshot(title, header, tuple(ids), np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known)
 
 
 def _pack(bits: Bools) -> str:

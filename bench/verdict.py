@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from bench.cause import Cause
 from bench.errors import Exit
 from bench.gate import Gate, Limits
+from bench.scoring.trust import Grade
 
 Metric = Literal["asr", "robust_accuracy", "accuracy"]
 Outcome = Literal["failed", "changed", "not shown", "same"]
@@ -45,7 +46,9 @@ class Row:
     ``before`` and ``after`` are the metric over the same ``n`` samples: for "asr" those predicted correctly in both runs, else
     all shared ones; ``difference`` is (gained - lost) / n. ``p_value`` is exact McNemar's; ``p_adjusted`` is Holm's over all
     rows, None where nothing but the code differs (``exact``): there noise is no explanation and every flip is a change.
-    ``needed`` is how many one-sided flips a change takes to be shown. ``causes`` are empty unless samples flipped.
+    ``copied``: the second run computed nothing here, it took over what the first one has, so that they cannot differ.
+    ``needed`` is how many one-sided flips a change takes to be shown. ``trust`` is the cell's grade in the second run, None for
+    a clean accuracy and where no grade is known. ``causes`` are empty unless samples flipped.
     """
 
     cell: Identity
@@ -60,6 +63,8 @@ class Row:
     exact: bool
     needed: int
     limits: Limits
+    copied: bool = False
+    trust: Grade | None = None
     causes: tuple[Cause, ...] = ()
     flips: tuple[Flip, ...] = ()
 

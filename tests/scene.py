@@ -46,6 +46,8 @@ def linear_model(weight: torch.Tensor = WEIGHT) -> Classifier:
 
 ROBUST = torch.tensor([1.0] + [0.0] * 11)
 """Weights that look at the farthest coordinate only."""
+STURDY = WEIGHT * torch.tensor([6.0] + [1.0] * 11)
+"""Weights that look at the farthest coordinate before the others."""
 BROKEN = WEIGHT * torch.tensor([-1.0, 1.0] * 6)
 """Weights of which every second has the wrong sign."""
 
@@ -123,10 +125,9 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
 
 
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
-    pairing = contract_of(unit.attack).pairing
-    return CellEntry(
-        unit.model, unit.seed, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library, pairing, cell.key
-    )  # fmt: skip
+    contract = contract_of(unit.attack)
+    place = unit.model, unit.seed, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library
+    return CellEntry(*place, contract.pairing, cell.key, kind=unit.attack.attack, access=contract.access)
 
 
 def relabelled(samples: ImageSet) -> ImageSet:

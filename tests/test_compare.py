@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from bench.compare import compare, flips_needed
 from bench.errors import Exit, UserError
 from bench.render.words import details
+from bench.scoring.trust import Grade
 from bench.snapshot import Snapshot, from_file, from_text, to_text
 from bench.verdict import EXITS
 from tests.figures import Figure
@@ -143,6 +144,29 @@ def test_the_same_simulation_with_a_shift_is_an_alarm() -> None:
     assert sum(compare(*simulate(rng, shift=0.25), gated=True).word == "fail" for _ in range(20)) >= 19
 
 
+def graded(snapshot: Snapshot, grade: Grade) -> Snapshot:
+    return replace(snapshot, grades=dict.fromkeys(snapshot.outcomes, grade))
+
+
+@pytest.mark.parametrize(("then", "now", "word"), [
+    ("pass", "pass", "pass"), ("pass", "warn", "pass"), ("pass", "fail", "incomplete"), (None, "fail", "incomplete"),
+    ("fail", "fail", "pass"), ("fail", "pass", "pass"),
+])  # fmt: skip
+def test_a_cell_that_cannot_be_trusted_any_more_does_not_pass(then: Grade | None, now: Grade, word: str) -> None:
+    run = make_snapshot("a", {"pgd 8/255": flags(60, N)})
+    verdict = compare(graded(run, then) if then else run, graded(run, now), gated=True)
+    assert verdict.word == word
+    assert [row.trust for row in verdict.rows] == [now, None]
+    assert compare(run, graded(run, now)).word == "no change shown"
+    assert any(line.startswith("trust: lora/0/pgd") for line in details(verdict)) == (now == "fail")
+
+
+def test_a_change_fails_whatever_its_trust() -> None:
+    before = make_snapshot("a", {"pgd 8/255": flags(60, N)})
+    after = graded(make_snapshot("b", {"pgd 8/255": flags(0, N)}), "fail")
+    assert compare(before, after, gated=True).word == "fail"
+
+
 REFERENCE = Path(__file__).parent.parent / "results" / "reference" / "fgsm_pgd.json"
 
 
@@ -221,6 +245,7 @@ def test_reference_text_holds_the_snapshot(broken: np.ndarray, correct: np.ndarr
         for name in ("seen", "correct", "broken"):
             np.testing.assert_array_equal(getattr(back.outcomes[key], name), getattr(outcomes, name))
     assert to_text(back) == to_text(snapshot)
+    assert from_text(to_text(graded(snapshot, "warn")), "a").grades == {"pgd 8": "warn", "fgsm 1": "warn"} | back.grades
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:

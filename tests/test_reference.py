@@ -125,7 +125,10 @@ def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pyte
     assert main(["compare", str(results)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("complete") == 2
-    assert "fail: " in out
+    assert "against the reference: fail, 4 of 26 rows changed" in out
+    shutil.rmtree(results / "reference")
+    assert main(["compare", str(results)]) == 0
+    assert "compared with nothing: its suite has no reference" in " ".join(capsys.readouterr().out.split())
 
 
 def test_listing_as_json(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
     standing = run.standing
     title = Text(f"{standing.suite} {run.path.name}", style="bold")
     status = Text(standing.status, style=STATUS_STYLE[standing.status])
-    facts = Text.assemble(status, f", commit {run.commit or NONE}, against the reference: {in_short(run.verdict)}")
+    facts = Text.assemble(status, f", commit {run.commit or NONE}, {in_short(run.verdict)}")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.render.cells import points
+from bench.render.cells import MARKS, points
 from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.verdict import Row, Verdict
 
@@ -54,7 +54,7 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
         escape(f"{cell.attack} {cell.library} {cell.eps}" if cell.attack else "clean accuracy"),
         str(row.n),
         share(row.before),
-        share(row.after),
+        share(row.after) + MARKS[row.trust or "pass"],
         Text(points(row.difference) if row.changed else "~", style=style),
         f"+{row.gained}/-{row.lost}",
         short_p(row.p_value),

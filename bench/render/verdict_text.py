@@ -6,13 +6,13 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from bench.render.cells import JSON_VERSION, csv_row, points, rounded
+from bench.render.cells import JSON_VERSION, MARKS, csv_row, points, rounded
 from bench.render.words import GLYPHS, details, headline, share, short_p
 from bench.verdict import Problem, Row, Verdict
 
 FIELDS = (
     "model", "seed", "attack", "library", "norm", "eps", "metric", "outcome", "n", "before", "after", "difference", "gained",
-    "lost", "p_value", "p_adjusted", "exact", "min_effect", "alpha",
+    "lost", "p_value", "p_adjusted", "exact", "min_effect", "alpha", "trust",
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def _markdown_table(rows: tuple[Row, ...], verdict: Verdict) -> list[str]:
                 row.metric,
                 str(row.n),
                 share(row.before),
-                share(row.after),
+                share(row.after) + MARKS[row.trust or "pass"],
                 points(row.difference) if row.changed else "~",
                 f"+{row.gained}/-{row.lost}",
                 short_p(row.p_value),

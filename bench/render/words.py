@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.render.cells import points
+from bench.render.cells import MARKS, points
 from bench.verdict import Outcome, Problem, Row, Verdict
 
 GLYPHS: dict[Outcome, tuple[str, str]] = {
@@ -31,10 +31,10 @@ def headline(verdict: Verdict) -> str:
 
 
 def in_short(verdict: Verdict | None) -> str:
-    """The verdict against the reference for a cell of a table."""
+    """How a run stands to its reference, for a line of a listing."""
     if verdict is None:
-        return "no reference"
-    return f"{verdict.word}: {len(verdict.changes)} of {len(verdict.rows)} changed"
+        return "compared with nothing: its suite has no reference"
+    return f"against the reference: {verdict.word}, {len(verdict.changes)} of {len(verdict.rows)} rows changed"
 
 
 def details(verdict: Verdict) -> Iterator[str]:
@@ -44,7 +44,11 @@ def details(verdict: Verdict) -> Iterator[str]:
         yield f"why: {cause} [{rows} {'row' if rows == 1 else 'rows'}]"
     for cause in verdict.drifts:
         if cause not in verdict.causes:
-            yield f"differs, with no change shown: {cause}"
+            unshown = verdict.rows and cause.kind != "gate"
+            yield f"differs: {cause}{'; no change by it is shown, which is no proof of none' if unshown else ''}"
+    distrusted = [str(row.cell) for row in verdict.rows if row.trust == "fail"]
+    if distrusted:
+        yield f"trust: {_some(distrusted)}: fails its checks in the second run ({MARKS['fail']})"
     yield from _listing("missing", verdict.missing)
     yield from _listing("error", verdict.errors)
     yield from _listing("not comparable", verdict.not_comparable)
@@ -65,22 +69,27 @@ def _compared(p: str) -> str:
 
 
 def _method(verdict: Verdict) -> str:
-    exact = sum(row.exact for row in verdict.rows)
+    copied = sum(row.copied for row in verdict.rows)
+    exact = sum(row.exact and not row.copied for row in verdict.rows)
     tested = [row for row in verdict.rows if not row.exact]
-    parts = [f"{exact} rows exact: all but the code is equal, so every flip is a change"] if exact else []
-    if tested:
-        needed = max(row.needed for row in tested)
-        smallest = sorted({row.limits.min_effect for row in tested})
-        least = " or ".join(f"{100 * effect:g}" for effect in smallest)
-        vanishing = " or all but a quarter of an ASR" if any(row.limits.floor for row in tested) else ""
-        parts.append(
-            f"{len(tested)} rows paired: exact McNemar with Holm; a change is at least {least} points{vanishing} "
-            f"and takes {needed} flips one way"
-        )
+    parts = [f"{copied} rows taken over from the run that they are compared with: nothing was computed anew"] if copied else []
+    parts += [f"{exact} rows exact: all but the code is equal, so every flip is a change"] if exact else []
+    parts += [_power(tested)] if tested else []
     stuck = sum(row.metric == "asr" and not row.can_fall for row in tested)
     if verdict.gated and stuck:
         parts.append(f"{stuck} of these could not have failed by falling: before, too few of their samples were broken")
-    return "; ".join(parts) or "nothing to compare"
+    return "; ".join(parts) or "nothing was compared"
+
+
+def _power(rows: Sequence[Row]) -> str:
+    """What it takes to show a change in ``rows``, which are tested."""
+    least = " or ".join(f"{100 * effect:g}" for effect in sorted({row.limits.min_effect for row in rows}))
+    vanishing = " or three quarters of an ASR" if any(row.limits.floor for row in rows) else ""
+    worst = max(rows, key=lambda row: row.needed / row.n)
+    return (
+        f"{len(rows)} rows paired: exact McNemar with Holm; a change is at least {least} points{vanishing}, and takes "
+        f"{worst.needed} flips one way, {100 * worst.needed / worst.n:.0f} points of {worst.n} samples"
+    )
 
 
 def _listing(word: str, problems: Sequence[Problem]) -> Iterator[str]:
