@@ -122,7 +122,7 @@ def _stoppable(progress: Progress, title: str) -> Callable[[int, int, float], No
 
 def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit]) -> RunHeader:
     suite = job.suite
-    cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
+    cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
     fingerprint = content_key({"suite": declared, "cells": [cell.key for cell in cells]})
     return RunHeader(
@@ -146,7 +146,8 @@ def _header(job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[
     )
 
 
-def _entry(unit: Unit, i: int) -> CellEntry:
+def entry_of(unit: Unit, i: int) -> CellEntry:
+    """The cell ``i`` of ``unit`` before it is run."""
     contract = contract_of(unit.attack)
     return CellEntry(
         model=unit.model,

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ import yaml
 
 from bench.cli import main
 from bench.compare import compare
+from bench.runs import summaries
+from bench.scoring.scorecard import score
+from bench.scoring.standing import Place
 from bench.snapshot import from_file
+from bench.store import StoredRun
 from bench.suite import load_suite
 from tests.scene import PROVENANCE, ROBUST, Scene, store_scene
 from tests.test_gate import rewrite
@@ -124,6 +130,25 @@ def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pyte
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("complete") == 2
     assert "fail: " in out
+
+
+def test_listing_shows_what_the_scorecard_says(results: Path) -> None:
+    for run in summaries(results):
+        card = score(StoredRun(run.path))
+        assert run.standing.places == tuple(Place(**{f.name: getattr(m, f.name) for f in fields(Place)}) for m in card.models)
+        assert run.standing.graded == tuple(c.trust.grade for c in card.cells if c.trust)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])
+def test_listing_hides_no_lost_cell(
+    damage: Callable[[Path], object], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(results)]) == 0  # whatever reading leaves behind would be there by now
+    damage(next(results.glob("scene/*/cells/*.parquet")))
+    capsys.readouterr()
+    assert main(["compare", str(results)]) == 4
+    out = " ".join(capsys.readouterr().out.split())
+    assert ("trust of 23 cells" in out, out.count("trust of 24 cells")) == (True, 1)
 
 
 def test_printed_verdict_is_the_exit_code(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
