@@ -100,7 +100,7 @@ def _header(
     job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
 ) -> RunHeader:
     suite = job.suite
-    cells = tuple(_entry(unit, i) for unit in units for i in range(len(unit.cells)))
+    cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
     fingerprint = content_key({"suite": declared, "cells": [cell.key for cell in cells]})
     return RunHeader(
@@ -124,7 +124,8 @@ def _header(
     )
 
 
-def _entry(unit: Unit, i: int) -> CellEntry:
+def entry_of(unit: Unit, i: int) -> CellEntry:
+    """The cell ``i`` of ``unit`` before it is run."""
     contract = contract_of(unit.attack)
     return CellEntry(
         model=unit.model,

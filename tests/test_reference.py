@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ import yaml
 
 from bench.cli import main
 from bench.compare import compare
+from bench.runs import RunSummary, summaries
+from bench.scoring.scorecard import score
+from bench.scoring.standing import Place
 from bench.snapshot import from_file
+from bench.store import StoredRun
 from bench.suite import load_suite
 from tests.scene import PROVENANCE, ROBUST, Scene, store_scene
 from tests.test_gate import rewrite
@@ -186,6 +191,26 @@ def test_pytest_fails_at_a_broken_run(damage: Callable[[Path], Any], results: Pa
     assert "the latest run is unusable" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "passed" not in done.stdout
+
+
+def test_listing_shows_what_the_scorecard_says(results: Path) -> None:
+    for run in summaries(results):
+        assert isinstance(run, RunSummary)
+        card = score(StoredRun(run.path))
+        assert run.standing.places == tuple(Place(**{f.name: getattr(m, f.name) for f in fields(Place)}) for m in card.models)
+        assert run.standing.graded == tuple(c.trust.grade for c in card.cells if c.trust)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])
+def test_listing_hides_no_lost_cell(
+    damage: Callable[[Path], object], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(results)]) == 0  # whatever reading leaves behind would be there by now
+    damage(next(results.glob("scene/*/cells/*.parquet")))
+    capsys.readouterr()
+    assert main(["compare", str(results)]) == 4
+    out = " ".join(capsys.readouterr().out.split())
+    assert ("trust of 23 cells" in out, out.count("trust of 24 cells")) == (True, 1)
 
 
 def test_printed_verdict_is_the_exit_code(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,5 +66,5 @@ def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
     for m in standing.places:
         name = f"{m.model} #{m.seed}" if len({one.seed for one in standing.places}) > 1 else m.model
         table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
-    trust, _ = trust_in_short([found.grade for found in standing.grades.values()], standing.trust_cost)
+    trust, _ = trust_in_short(standing.graded, standing.trust_cost)
     return title, facts, table, Text(trust, style="dim")

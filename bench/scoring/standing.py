@@ -40,9 +40,9 @@ class Place:
 class Standing:
     """The models of a run, ranked, best first, and what their ranks rest on.
 
-    ``done`` are the finished cells and ``grades`` their trust, by key. ``worst_cases`` are the outcomes at the headline eps,
-    of which ``sound`` are those that can rank and ``headline`` compares every pair. ``trust_cost`` is the time of the trust
-    checks over that of the attacks; None where either is not known.
+    ``done`` are the finished cells and ``grades`` their trust, by key; ``graded`` has a grade for each cell. ``worst_cases``
+    are the outcomes at the headline eps, of which ``sound`` are those that can rank and ``headline`` compares every pair.
+    ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
     """
 
     suite: str
@@ -51,6 +51,7 @@ class Standing:
     places: tuple[Place, ...]
     done: dict[str, Scored]
     grades: dict[str, CellTrust]
+    graded: tuple[Grade, ...]
     worst_cases: dict[Model, Outcome]
     sound: dict[Model, Outcome]
     headline: tuple[Comparison, ...]
@@ -70,11 +71,12 @@ def stand(run: StoredRun) -> Standing:
     places = [_place(m, finished_of(m, run), done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
     return Standing(
         suite=header.suite_name,
-        status="complete" if len(done) == len(header.cells) else "incomplete",
+        status="complete" if all(c.status == "ok" for c in header.cells) else "incomplete",
         headline_eps=where[1],
         places=_ranked(places, ranks(list(sound), headline)),
         done=done,
         grades=grades,
+        graded=tuple(grades[c.key].grade for c in header.cells if c.key in grades),
         worst_cases=worst_cases,
         sound=sound,
         headline=headline,
