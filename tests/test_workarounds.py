@@ -27,6 +27,7 @@ from bench.attacks.workarounds.foolbox import (
     UnflooredL1,
     UnflooredL2,
     quiet_root_logger,
+    rate_of_one,
 )
 from tests.linear import SHAPE, WEIGHT, margins
 
@@ -148,10 +149,43 @@ def test_foolbox_deepfool_installs_a_root_handler(
     assert len(attack()) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "step"), [(fb.L2CarliniWagnerAttack, {"stepsize": 0.1}), (fb.EADAttack, {"initial_stepsize": 0.1})]
+)
+def test_foolbox_stops_a_search_by_the_loss_of_the_whole_batch(
+    kind: Any, step: dict[str, Any], linear: Classifier, samples: ImageSet
+) -> None:
+    x, y = first(samples, 48)
+    attack = kind(binary_search_steps=4, steps=20, initial_const=0.1, abort_early=True, **step)
+    model = PyTorchModel(linear, bounds=(0, 1), device="cpu")
+    together, alone = (attack.run(model, x[:count], Misclassification(y[:count])) for count in (48, 4))
+    assert not torch.allclose(together[:4], alone, atol=1e-3)
+
+
 def test_foolbox_newtonfool_divides_by_zero(linear: Classifier, samples: ImageSet) -> None:
     x, y = first(samples)
     model = PyTorchModel(Scaled(linear, 1e6), bounds=(0, 1), device="cpu")
     assert torch.isnan(fb.NewtonFoolAttack(steps=2, stepsize=0.01).run(model, x, Misclassification(y))).any()
+
+
+def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(linear: Classifier, samples: ImageSet) -> None:
+    def regions(count: int, rate: float) -> list[float]:
+        attack = fb.L2BrendelBethgeAttack(steps=1, lr=rate)
+        asked: list[float] = []
+
+        def stay(x0: Any, *rest: Any) -> Any:
+            asked.append(rest[-1])
+            return np.zeros_like(x0)
+
+        attack._optimizer = SimpleNamespace(solve=stay)
+        x, y = first(samples, count)
+        others = [int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in samples.labels[:count]]
+        starts = torch.from_numpy(samples.x[others])
+        attack.run(PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y), starting_points=starts)
+        return asked
+
+    assert regions(4, 0.1) == pytest.approx([4 * regions(1, 0.1)[0]] * 4)
+    assert regions(4, rate_of_one(0.1, 4)) == pytest.approx(regions(1, 0.1) * 4)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from bench.attacks.workarounds.foolbox import (
     UnflooredL1,
     UnflooredL2,
     quiet_root_logger,
+    rate_of_one,
 )
 
 HOPSKIPJUMP_THRESHOLD = 0.01
@@ -211,14 +212,15 @@ def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: BrendelBethge, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: BrendelBethge, question: Question, _memory: GradientMemory) -> Any:
     attack = {
         "linf": fb.LinfinityBrendelBethgeAttack, "l2": fb.L2BrendelBethgeAttack, "l1": fb.L1BrendelBethgeAttack,
         "l0": fb.L0BrendelBethgeAttack,
     }[spec.norm]  # fmt: skip
     return attack(
-        init_attack=None, overshoot=spec.overshoot, steps=spec.steps, lr=spec.learning_rate,
-        lr_decay=spec.learning_rate_decay, lr_num_decay=spec.learning_rate_decays, momentum=spec.momentum, tensorboard=False,
+        init_attack=None, overshoot=spec.overshoot, steps=spec.steps,
+        lr=rate_of_one(spec.learning_rate, len(question)), lr_decay=spec.learning_rate_decay,
+        lr_num_decay=spec.learning_rate_decays, momentum=spec.momentum, tensorboard=False,
         binary_search_steps=spec.binary_search_steps,
     )  # fmt: skip
 

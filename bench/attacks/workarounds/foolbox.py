@@ -78,6 +78,11 @@ class BoundedLinfNoise:
         return epsilon / p.flatten(start=1).abs().max(axis=-1).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
+def rate_of_one(learning_rate: float, images: int) -> float:
+    """For Foolbox's Brendel-Bethge, whose trust region is ``images`` times as large as for one: the rate that undoes this."""
+    return learning_rate / images
+
+
 def unit_norm(gradients: eagerpy.Tensor, p: int) -> eagerpy.Tensor:
     """``gradients`` (N x ...) each divided by its lp norm; zero stays zero."""
     norms = gradients.flatten(start=1).norms.lp(p=p, axis=-1)
