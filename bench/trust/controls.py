@@ -23,7 +23,6 @@ CONVERGED = 0.05
 """Share of the loss's whole range that an attack may still gain in its last steps (published)."""
 LAST_STEPS = 10
 """Steps over which that gain is looked at (published); at most half of a short attack."""
-
 AGAIN = 3
 """One in so many samples is attacked again, with more steps and without a limit: a few tell, as all should hold."""
 

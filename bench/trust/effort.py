@@ -25,6 +25,8 @@ ALONE = 4
 MOST_LIGHT, MOST_NOISE, MOST_PLANTED = 64, 6, 6
 LEAST_PLANTED = 3
 """Twins of which two must be missed for the attack to fail."""
+CHEAP = 0.05
+"""An attack that takes less than this share of the passes has controls as if it took so much: of few, few are broken."""
 CONTROLS = 2
 """Attacks that the controls of one sample cost: its own, and of every third three more."""
 FEWEST_PROBED, MOST_PROBED = 4, 16
@@ -54,15 +56,15 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
     if level == "full":
         again = dict.fromkeys(costs, MOST_PRECISION)
         return Effort(dict.fromkeys(costs, FULL_LIGHT), FULL_NOISE, FULL_PLANTED, precision=again)
-    light, once, precision = {}, 0.0, {}
+    light, once, precision, total = {}, 0.0, {}, sum(costs.values())
     for unit in _one_library_each(list(costs)):
         same = [c for u, c in costs.items() if u.attack == unit.attack]
         runs = len(unit.cells) if contract_of(unit.attack).budget == "fixed" else 1
         each = costs[unit] / max(runs * attacked, 1)
-        light[unit] = _affordable(CONTROLS_SHARE * sum(same), CONTROLS * each, MOST_LIGHT)
+        light[unit] = _affordable(CONTROLS_SHARE * max(sum(same), CHEAP * total), CONTROLS * each, MOST_LIGHT)
         precision[unit] = _affordable(PRECISION_SHARE * sum(same), 3 * each, MOST_PRECISION)
         once += each
-    total, norms = sum(costs.values()), len({unit.attack.norm for unit in costs})
+    norms = len({unit.attack.norm for unit in costs})
     return Effort(
         light,
         noise=_affordable(NOISE_SHARE * total, DRAWS * norms, MOST_NOISE),
