@@ -1,5 +1,6 @@
 """Controls and probes: what they measure on models whose answer is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
@@ -28,7 +30,7 @@ from bench.trust.gather import Checks
 from bench.trust.noise import noise, perturbed
 from bench.trust.probes import margin, probe_model
 from bench.trust.recorder import subset
-from tests.broken.zoo import classifier, shapes, trained
+from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.linear import margins
 
 PGD = Unit("model", 0, Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
@@ -147,6 +149,35 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
     assert grades["unstable-predictions"] == "fail"
     honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16))}
     assert honest["unstable-predictions"] == "pass"
+
+
+OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "logits": (lambda z: z, "pass"),
+    "small logits": (lambda z: 0.05 * z, "pass"),
+    "logits of a head that started at zero": (lambda z: z - z.mean(1, keepdim=True), "pass"),
+    "rectified logits": (F.relu, "pass"),
+    "log-softmax": (lambda z: F.log_softmax(z, 1), "pass"),  # the loss and its gradient are those of the logits
+    "softmax": (lambda z: F.softmax(z, 1), "fail"),
+    "10 * softmax": (lambda z: 10 * F.softmax(z, 1), "fail"),
+    "sigmoid": (torch.sigmoid, "fail"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_bounded_outputs_are_not_logits(name: str) -> None:
+    outputs, grade = OUTPUTS[name]
+    model = classifier(Defended(trained(0), lambda x: x, outputs))
+    assert {f.check: f.grade for f in judge_evidence(probe_model(model, make_target(model, shapes(), 160), 16))}[
+        "logits"
+    ] == grade
+
+
+def test_log_probabilities_leave_the_gradient_as_it_was() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.5], [0.1, 3.0, 0.0]], requires_grad=True)
+    y = torch.tensor([0, 2])
+    plain, twice = F.cross_entropy(logits, y), F.cross_entropy(F.log_softmax(logits, 1), y)
+    (first,), (second,) = torch.autograd.grad(plain, logits), torch.autograd.grad(twice, logits)
+    torch.testing.assert_close(first, second)
 
 
 def test_margin_by_hand() -> None:

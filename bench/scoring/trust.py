@@ -85,9 +85,10 @@ def deterministic(change: float, _: int) -> Grade:
 
 
 def logits(share: float, _: int) -> Grade:
-    """logits: the model gives logits, not probabilities. Fails if every sample's outputs are a distribution.
+    """logits: the model gives logits, not probabilities or scores in [0, 1]. Fails if every sample's outputs are.
 
-    The attacks' losses apply a softmax; a second one flattens their gradients (Carlini & Wagner 2016, defensive distillation).
+    The attacks' losses apply a softmax; to what is bounded already, it flattens their gradients (Carlini & Wagner 2016,
+    defensive distillation).
     """
     return "fail" if share >= 1 else "pass"
 
