@@ -86,6 +86,11 @@ def quantise(x: Tensor) -> Tensor:
     return (x * 16).round() / 16
 
 
+def ripple(x: Tensor) -> Tensor:
+    """Shattered gradients (Athalye et al. 2018): 20 times as steep as the network, with a sign that changes at every step."""
+    return x + 0.02 * torch.sin(1000 * x)
+
+
 def jitter(x: Tensor) -> Tensor:
     return x + 0.1 * torch.randn_like(x)
 
@@ -105,6 +110,7 @@ def detached(x: Tensor) -> Tensor:
 DEFENCES: dict[str, Callable[[Network], nn.Module]] = {
     "saturated logits": lambda n: Defended(n, same, saturate),
     "quantised input": lambda n: Defended(n, quantise, same),
+    "shattered gradient": lambda n: Defended(n, ripple, same),
     "random noise": lambda n: Defended(n, jitter, same),
     "softmax output": lambda n: Defended(n, same, probabilities),
     "detached gradient": lambda n: Defended(n, detached, same),
@@ -113,6 +119,7 @@ DEFENCES: dict[str, Callable[[Network], nn.Module]] = {
 FLAGGED_BY = {
     "saturated logits": "gradients",
     "quantised input": "gradients",
+    "shattered gradient": "binarisation",
     "random noise": "deterministic",
     "softmax output": "logits",
     "detached gradient": "gradients",
