@@ -15,6 +15,8 @@ class Listing:
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str] = ()
+    """Said below the table."""
 
 
 def attacks() -> Listing:
@@ -29,7 +31,18 @@ def attacks() -> Listing:
     for heading in dict.fromkeys(heading for heading, _ in norms):
         rows.append(heading)
         rows += [(name, " ".join(n), *rest) for (above, (name, *rest)), n in norms.items() if above == heading]
-    return Listing("attacks", ("attack", "norm", "library", "pairing", "cost"), rows)
+    return Listing("attacks", ("attack", "norm", "library", "pairing", "cost"), rows, _notes())
+
+
+def _notes() -> list[str]:
+    """The contract's notes, each with the attacks and norms that it is about."""
+    about: dict[str, dict[str, list[str]]] = {}
+    for key, contract in CONTRACTS.items():
+        name, norm = key.split("/")
+        if contract.note:
+            about.setdefault(contract.note, {}).setdefault(name, []).append(norm)
+    subjects = (", ".join(f"{name} {' '.join(norms)}" for name, norms in each.items()) for each in about.values())
+    return [f"{subject}: {note}" for subject, note in zip(subjects, about, strict=True)]
 
 
 def libraries() -> Listing:

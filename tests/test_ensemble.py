@@ -15,6 +15,7 @@ from bench.attacks.ensemble import Strong
 from bench.attacks.losses import DlrLoss, TowardsTarget
 from bench.attacks.spec import AttackSpec, parameters
 from bench.attacks.stages import likeliest_wrong
+from bench.catalogue import attacks
 from bench.errors import UserError
 from bench.plan import make_units
 from bench.runner import make_target, run_unit
@@ -143,6 +144,14 @@ def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:
         if kind is not Strong:
             for library in CONTRACTS[key].libraries:
                 assert modules[library].translate.dispatch(kind) is not modules[library].translate.dispatch(object)
+
+
+def test_what_is_no_cross_check_says_why_below_the_table() -> None:
+    notes = attacks().notes
+    assert all(contract.note for contract in CONTRACTS.values() if contract.pairing == "related")
+    assert len(notes) == len({contract.note for contract in CONTRACTS.values() if contract.note})
+    assert any(note.startswith("fgsm l1, pgd l1: ART changes one value") for note in notes)
+    assert any(note.startswith("apgd l1: weak") and note.endswith("use fmn in l1") for note in notes)
 
 
 def test_parameters_are_all_that_changes_the_answer() -> None:

@@ -15,8 +15,8 @@ from bench.preview import UnitPreview
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
-def catalogue_table(listing: Listing) -> Table:
-    """``listing`` as it is; where the terminal is narrow, its last column is folded."""
+def catalogue_table(listing: Listing) -> RenderableType:
+    """``listing`` as it is, its notes below; where the terminal is narrow, its last column is folded."""
     table = _table(listing.title)
     for column in listing.columns:
         table.add_column(column, overflow="fold", no_wrap=column != listing.columns[-1])
@@ -25,7 +25,7 @@ def catalogue_table(listing: Listing) -> Table:
         if heading:
             table.add_section()
         table.add_row(*map(escape, row), style="bold" if heading else "")
-    return table
+    return Group(table, *(Text(f"• {note}") for note in listing.notes)) if listing.notes else table
 
 
 def doctor_table(findings: Sequence[Finding]) -> Table:
