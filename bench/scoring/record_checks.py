@@ -135,7 +135,7 @@ def white_box(cell: Scored, around: Neighbours) -> Found:
 
 
 def beats_noise(cell: Scored, around: Neighbours) -> Found:
-    """noise: what 1,000 random perturbations break, the attack breaks. Warns at the first it misses, fails above a third.
+    """noise: what random perturbations break, the attack breaks. Warns at the first it misses, fails above a third.
 
     Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones; one cannot fail.
     """
