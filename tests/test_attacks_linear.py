@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from adapters.classifier import Classifier
@@ -11,7 +12,7 @@ from bench.attacks.contract import CONTRACTS, Carrier
 from bench.attacks.spec import contract_of
 from bench.runner import make_target, run_unit
 from tests.attacking import GAIN, W, correct, make_unit, run, spec
-from tests.linear import margins
+from tests.linear import WEIGHT, linear_samples, margins
 
 DENSE_L1 = (W**2).sum() / W.sum()
 """What Foolbox's l1 step gains, which goes along the whole gradient; ART's goes along its largest value: the best."""
@@ -91,6 +92,32 @@ def test_minimum_norm_attacks_find_the_boundary_and_nothing_nearer(
     assert np.median(ratio) <= MINIMUM[kind, norm, carrier]
     if kind == "fmn":
         assert ratio.max() <= MINIMUM[kind, norm, carrier], "also where the boundary is 2e-4 away"
+
+
+def test_fmn_in_l0_changes_the_fewest_values(linear: Classifier) -> None:
+    """It counts values, and we the pixels that these lie in: never fewer than the fewest pixels with which it can be done."""
+    samples = linear_samples(400, spread=120)
+    sturdy = np.argsort(-np.abs(margins(samples.images)) * correct(samples))[:16]
+    samples = samples.take(sturdy)
+    values, pixels = fewest(samples)
+    records = run(spec(attack="fmn", norm="l0"), "foolbox", linear, samples, [4.0])[0]
+    assert records.distance is not None
+    assert 2 <= np.median(values) <= values.max()
+    assert (records.distance >= pixels).all()
+    assert np.mean(records.distance <= values) >= 0.8
+
+
+def fewest(samples: ImageSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """How many values, and how many pixels, must at least go to the box's other end for another prediction."""
+    weight, margin = WEIGHT.double().numpy(), margins(samples.images)
+    x = samples.x.reshape(len(samples), -1).astype(np.float64)
+    gains = np.abs(weight) * np.where(weight * -np.sign(margin)[:, None] > 0, 1 - x, x)
+
+    def least(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        reached = np.sort(gains, axis=1)[:, ::-1].cumsum(axis=1)
+        return np.asarray((reached <= np.abs(margin)[:, None]).sum(axis=1) + 1)
+
+    return least(gains), least(gains.reshape(len(samples), 3, 4).sum(axis=1))
 
 
 def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifier, samples: ImageSet) -> None:

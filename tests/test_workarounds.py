@@ -23,6 +23,7 @@ from bench.attacks.workarounds.foolbox import (
     AccumulateGradients,
     BehindTheBoundary,
     BoundedLinfNoise,
+    CountedL0,
     ProjectedL2,
     UnflooredL1,
     UnflooredL2,
@@ -121,6 +122,18 @@ def test_foolbox_fmn_may_never_cross_the_boundary(linear: Classifier, samples: I
     cured = type("Cured", (BehindTheBoundary, fb.LInfFMNAttack), {})
     assert np.isinf(fmn_ratios(fb.LInfFMNAttack, samples, linear, torch.inf)).any()
     assert fmn_ratios(cured, samples, linear, torch.inf).max() < 1.002
+
+
+def test_foolbox_l0_fmn_keeps_one_value_too_many() -> None:
+    import eagerpy
+
+    x0, moved, one = (eagerpy.astensor(torch.tensor(v)) for v in ([[0.5, 0.5, 0.5]], [[0.6, 0.8, 0.5]], [1.0]))
+    cured = type("Cured", (CountedL0, fb.L0FMNAttack), {})
+    kept = [int((kind().project(moved, x0, one) != x0).raw.sum()) for kind in (fb.L0FMNAttack, cured)]
+    assert kept == [2, 1]
+    with pytest.raises(IndexError):
+        fb.L0FMNAttack().project(moved, x0, 3 * one)
+    assert (cured().project(moved, x0, 3 * one) == moved).raw.all()
 
 
 def test_foolbox_mi_fgsm_accumulates_signs() -> None:

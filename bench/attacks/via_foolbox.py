@@ -35,6 +35,7 @@ from bench.attacks.workarounds.foolbox import (
     AccumulateGradients,
     BehindTheBoundary,
     BoundedLinfNoise,
+    CountedL0,
     ProjectedL2,
     UnflooredL1,
     UnflooredL2,
@@ -104,13 +105,17 @@ class _L1Fmn(BehindTheBoundary, fb.L1FMNAttack):  # type: ignore[misc]
     pass
 
 
+class _L0Fmn(CountedL0, fb.L0FMNAttack):  # type: ignore[misc]
+    pass
+
+
 class _LinfNoise(BoundedLinfNoise, fb.LinfRepeatedAdditiveUniformNoiseAttack):  # type: ignore[misc]
     pass
 
 
 _DESCENT = {"linf": _LinfDescent, "l2": _L2Descent, "l1": _L1Descent}
 _MOMENTUM = {"linf": _LinfMomentum, "l2": _L2Momentum}
-_FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": fb.L0FMNAttack}
+_FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": _L0Fmn}
 
 
 def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:

@@ -70,6 +70,14 @@ class ProjectedL2:
         return x0 + (x - x0) * factor.reshape((-1,) + (1,) * (x.ndim - 1))
 
 
+class CountedL0:
+    """For Foolbox's l0 FMN, whose projection keeps one value too many, and has no place for the last."""
+
+    def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
+        """Foolbox's own projection, which counts from 0."""
+        return super().project(x, x0, epsilon - 1)  # type: ignore[misc]
+
+
 class BoundedLinfNoise:
     """For Foolbox's linf noise, which scales by the largest value, not the largest magnitude, and so leaves its budget."""
 
