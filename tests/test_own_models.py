@@ -60,7 +60,8 @@ def test_an_adapter_of_plain_peft_is_loaded_and_scored(suite: Path) -> None:
     classifier = Classifier(theirs, mean=(0.5,) * 3, std=(0.25,) * 3, num_classes=3).eval()
     labels = torch.tensor([0] * 4 + [1] * 4 + [2] * 4)
     said = predict(classifier, torch.from_numpy(pixels).float() / 255, labels)
-    assert models["adapter"]["accuracy"] == pytest.approx((said.pred == labels.numpy()).mean(), abs=1e-9)  # ten digits are printed
+    # Ten digits are printed.
+    assert models["adapter"]["accuracy"] == pytest.approx((said.pred == labels.numpy()).mean(), abs=1e-9)
     assert models["adapter"]["certainty"] == pytest.approx(said.prob.mean(), abs=1e-6)
 
 
