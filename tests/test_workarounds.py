@@ -13,12 +13,13 @@ import pytest
 import torch
 from art.estimators.classification import PyTorchClassifier
 from foolbox import PyTorchModel
-from foolbox.criteria import Misclassification
+from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, rebound
+from bench.attacks.workarounds.art_estimators import RememberingClassifier, SilentClassifier, ToldClassifier, WideClassifier
 from bench.attacks.workarounds.foolbox import (
     AccumulateGradients,
     BehindTheBoundary,
@@ -30,25 +31,28 @@ from bench.attacks.workarounds.foolbox import (
     quiet_root_logger,
     rate_of_one,
 )
-from tests.linear import SHAPE, WEIGHT, margins
+from tests.linear import SHAPE, WEIGHT, Linear, margins
 
 
 class Scaled(nn.Module):
-    """``model`` with its logits times ``factor``; remembers the types of the images it saw."""
+    """``model`` with its logits times ``factor``; remembers the types of the images it saw, and counts its calls."""
 
     def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
-        self.model, self.factor, self.seen = model, factor, set[torch.dtype]()
+        self.model, self.factor, self.seen, self.calls = model, factor, set[torch.dtype](), 0
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.add(x.dtype)
+        self.calls += 1
         logits: Tensor = self.model(x.float()) * self.factor
         return logits
 
 
-def estimator(model: nn.Module) -> PyTorchClassifier:
-    return PyTorchClassifier(
-        model, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=SHAPE, nb_classes=2, clip_values=(0.0, 1.0),
+def estimator(
+    model: nn.Module, kind: type[PyTorchClassifier] = PyTorchClassifier, shape: tuple[int, int, int] = SHAPE
+) -> PyTorchClassifier:
+    return kind(
+        model, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=shape, nb_classes=2, clip_values=(0.0, 1.0),
         device_type="cpu",
     )  # fmt: skip
 
@@ -160,6 +164,17 @@ def test_foolbox_deepfool_installs_a_root_handler(
         attack()
     assert logging.getLogger().handlers == []
     assert len(attack()) == 1
+
+
+def test_foolbox_fgm_refuses_a_target(linear: Classifier, samples: ImageSet) -> None:
+    """Why its descent with one step carries out FGSM."""
+    x, y = first(samples)
+    aim = TargetedMisclassification(1 - y)
+    model = PyTorchModel(linear, bounds=(0, 1), device="cpu")
+    with pytest.raises(ValueError, match="unsupported criterion"):
+        fb.LinfFastGradientAttack(random_start=False).run(model, x, aim, epsilon=0.1)
+    one_step = fb.LinfPGD(rel_stepsize=1.0, abs_stepsize=None, steps=1, random_start=False)
+    assert (one_step.run(model, x, aim, epsilon=0.1) != x).any()
 
 
 @pytest.mark.parametrize(
@@ -276,6 +291,120 @@ def test_art_geoda_looks_for_a_start_without_end(linear: Classifier, samples: Im
     attack._is_adversarial = never
     with pytest.raises(EnoughError):
         attack._find_random_adversarial(samples.x[:1], samples.labels[:1])
+
+
+@pytest.mark.parametrize(("queries", "decay", "error"), [(250, 0.6, IndexError), (300, 0.5, RecursionError)])
+def test_art_geoda_finds_no_schedule(queries: int, decay: float, error: type[Exception], linear: Classifier) -> None:
+    how = {"max_iter": queries, "lambda_param": decay, "sub_dim": 2, "verbose": False}
+    with pytest.raises(error):
+        art.GeoDA(estimator(linear), **how)
+    assert queries / 2 < sum(CleanGeoDa(estimator(linear), **how).q_opt_iter) <= queries
+
+
+@pytest.mark.parametrize("queries", [1000, 2951])
+@pytest.mark.parametrize("decay", [0.6, 0.8, 1.0])
+def test_geoda_keeps_the_schedule_that_art_finds(queries: int, decay: float, linear: Classifier) -> None:
+    stock, ours = (
+        kind(estimator(linear), max_iter=queries, lambda_param=decay, sub_dim=2, verbose=False)
+        for kind in (art.GeoDA, CleanGeoDa)
+    )
+    assert (ours.q_opt_iter, ours.iterate) == (stock.q_opt_iter, stock.iterate)
+
+
+def test_art_apgd_takes_the_worse_of_its_first_two_points_for_a_target(linear: Classifier, samples: ImageSet) -> None:
+    """Why a target is in our loss, not in ART's ``targeted``."""
+    x, y = samples.x[:8], samples.labels[:8]
+    target = estimator(linear)
+    attack = art.AutoProjectedGradientDescent(
+        target, eps=0.3, eps_step=0.3, max_iter=1, targeted=True, nb_random_init=1, batch_size=8, verbose=False
+    )
+    reached = attack.generate(x, 1 - y)
+    fooled = linear(torch.from_numpy(reached)).argmax(1).numpy() == 1 - y
+    assert fooled.all()
+    kept, best = (target.compute_loss(x=images, y=1 - y, reduction="none") for images in (attack.x_max, reached))
+    assert (kept > best).all()  # the loss towards the target, which should fall
+
+
+def test_art_zoo_gives_up_where_the_first_values_do_not_matter(samples: ImageSet) -> None:
+    """Why its early abort is off: of one step along some values it concludes that no other helps."""
+    weight = torch.zeros(12)
+    weight[7] = 1.0
+    x = samples.x[:8].copy()
+    x[:, 1, 1, 1] = 0.49  # value 7: just below the boundary
+    calls, found = [], []
+    for abort in (True, False):
+        np.random.seed(0)  # noqa: NPY002
+        model = Scaled(Linear(weight, -0.5), 10.0)
+        attack = art.ZooAttack(
+            estimator(model), learning_rate=0.1, max_iter=40, binary_search_steps=1, initial_const=1e3, abort_early=abort,
+            use_resize=False, use_importance=False, nb_parallel=1, batch_size=1, verbose=False,
+        )  # fmt: skip
+        found.append(int((model(torch.from_numpy(attack.generate(x, np.zeros(8, int)))).argmax(1) == 1).sum()))
+        calls.append(model.calls)
+    assert found[0] < found[1] == 8
+    assert calls[0] < calls[1] / 2
+
+
+def test_art_square_asks_three_times_a_step() -> None:
+    shape = (3, 8, 8)
+    x, y = np.full((4, *shape), 0.6, np.float32), np.ones(4, np.int64)
+    calls, found = [], []
+    for kind in (PyTorchClassifier, ToldClassifier):
+        np.random.seed(0)  # noqa: NPY002
+        model = Scaled(Linear(torch.ones(192), -96.0))
+        attack = art.SquareAttack(
+            estimator(model, kind, shape), eps=0.01, max_iter=20, nb_restarts=1, batch_size=4, verbose=False
+        )
+        found.append(attack.generate(x, y))
+        calls.append(model.calls)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert calls[0] >= 3 * 20
+    assert calls[1] <= 1.5 * 20
+
+
+def test_art_zoo_passes_the_images_of_a_step_one_by_one(linear: Classifier, samples: ImageSet) -> None:
+    calls, found = [], []
+    for kind in (PyTorchClassifier, WideClassifier):
+        np.random.seed(0)  # noqa: NPY002
+        model = Scaled(linear)
+        attack = art.ZooAttack(
+            estimator(model, kind), max_iter=2, binary_search_steps=1, abort_early=False, use_resize=False,
+            use_importance=False, nb_parallel=12, batch_size=1, verbose=False,
+        )  # fmt: skip
+        found.append(attack.generate(samples.x[:1], samples.labels[:1]))
+        calls.append(model.calls)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    assert calls[0] > 5 * calls[1]
+
+
+def test_art_fgm_asks_for_the_same_gradient_at_every_eps(linear: Classifier, samples: ImageSet) -> None:
+    x, y = samples.x[:8], samples.labels[:8]
+    found = []
+    for kind in (PyTorchClassifier, RememberingClassifier):
+        model = Scaled(linear)
+        target = estimator(model, kind)
+        found.append(np.stack([art.FastGradientMethod(target, eps=eps).generate(x, y) for eps in (0.1, 0.2)]))
+        gradients = model.calls
+    np.testing.assert_array_equal(found[0], found[1])
+    assert gradients == 1
+
+
+def test_art_pgd_asks_for_predictions_that_nobody_reads(linear: Classifier, samples: ImageSet) -> None:
+    x, y = samples.x[:8], samples.labels[:8]
+    calls, found = [], []
+    for kind in (PyTorchClassifier, SilentClassifier):
+        model = Scaled(linear)
+        attack = art.ProjectedGradientDescent(estimator(model, kind), eps=0.1, eps_step=0.05, max_iter=3, verbose=False)
+        found.append(attack.generate(x, y))
+        calls.append(model.calls)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert calls == [3 + 2, 3]
+
+
+def test_art_simba_takes_class_numbers_for_one_hot_labels(linear: Classifier, samples: ImageSet) -> None:
+    attack = art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False)
+    with pytest.raises(np.exceptions.AxisError):
+        attack.generate(samples.x[:1], samples.labels[:1])
 
 
 def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None:

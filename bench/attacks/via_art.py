@@ -5,7 +5,6 @@ from typing import Any
 
 import art.attacks.evasion as art
 import numpy as np
-import numpy.typing as npt
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
@@ -33,55 +32,11 @@ from bench.attacks.spec import (
 )
 from bench.attacks.starts import random_start
 from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
+from bench.attacks.workarounds.art_estimators import RememberingClassifier, SilentClassifier, ToldClassifier, WideClassifier
 
 NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
 BOUNDARY_QUERIES = 20
 """One iteration of ART's boundary attack proposes about this often: 10 along the sphere, and 10 towards the image."""
-
-
-class _RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier, remembering its last gradient: FGSM asks for the same one at every eps."""
-
-    _last: tuple[Any, npt.NDArray[np.float32]] | None = None
-
-    def loss_gradient(self, x: Any, y: Any, training_mode: bool = False, **kwargs: Any) -> Any:
-        """ART's gradient of the loss with respect to ``x``, computed once for equal ``x`` and ``y``."""
-        if self._last is None or not all(np.array_equal(a, b) for a, b in zip(self._last[0], (x, y), strict=True)):
-            gradient = super().loss_gradient(x, y, training_mode=training_mode, **kwargs)
-            self._last = (x.copy(), y.copy()), gradient
-        return self._last[1].copy()
-
-
-class _SilentClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier for PGD, which asks for predictions only to log a success rate: 2 forward passes saved."""
-
-    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
-        """Zeros: nobody reads them."""
-        return np.zeros((len(x), self.nb_classes), dtype=np.float32)
-
-
-class _ToldClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._told: dict[bytes, npt.NDArray[np.float32]] = {}
-
-    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
-        """ART's predictions of ``x``; the last four answers are remembered."""
-        asked = x.tobytes()
-        if asked not in self._told:
-            answer = super().predict(x, batch_size=len(x))
-            self._told = {**dict(list(self._told.items())[-3:]), asked: answer}
-        return self._told[asked].copy()
-
-
-class _WideClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier for ZOO, which passes a step's images one by one: here all at once."""
-
-    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
-        """ART's predictions of ``x`` as one batch."""
-        return np.asarray(super().predict(x, batch_size=len(x)))
 
 
 def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, int], num_classes: int, device: str) -> Craft:
@@ -111,12 +66,12 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
 
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
     if isinstance(spec, Fgsm) and not spec.random_start:
-        return _RememberingClassifier
+        return RememberingClassifier
     if isinstance(spec, Square):
-        return _ToldClassifier
+        return ToldClassifier
     if isinstance(spec, Zoo):
-        return _WideClassifier
-    return _SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
+        return WideClassifier
+    return SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
 
 
 def _loss(spec: Apgd | None, question: Question | None) -> nn.Module:

@@ -70,8 +70,12 @@ class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
         )  # fmt: skip
 
 
+FIRST_QUERIES = (50, 80)
+"""ART's bounds on the queries of GeoDA's first step."""
+
+
 class CleanGeoDa(GeoDA):  # type: ignore[misc]
-    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2) and leaves files in the working directory."""
+    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2), leaves files behind, and for some parameters never starts."""
 
     start: npt.NDArray[np.float32]
 
@@ -86,6 +90,24 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
     def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002
         """The given start; ART's own search for one may never end."""
         return self.start
+
+    def _opt_query_iteration(self, var_nq: int, var_t: int, lambda_param: float) -> tuple[list[int], int]:
+        """Queries of each step, and how many steps: ART's, which wants 50 to 80 in the first, or else the fewest beyond 80."""
+        steps = max(var_t, 1)
+        while (first := _queries(var_nq, steps, lambda_param)[0]) > FIRST_QUERIES[1]:
+            if _queries(var_nq, steps + 1, lambda_param)[0] < FIRST_QUERIES[0]:
+                break
+            steps += 1
+        while first < FIRST_QUERIES[0] and steps > 1:
+            steps -= 1
+            first = _queries(var_nq, steps, lambda_param)[0]
+        return _queries(var_nq, steps, lambda_param), steps
+
+
+def _queries(total: int, steps: int, decay: float) -> list[int]:
+    """``total`` queries over ``steps``, as Rahmati et al. (2020) give each step more than the one before."""
+    weights = [decay ** (-2 * i / 3) for i in range(steps)]
+    return [round(total * weight / sum(weights)) for weight in weights]
 
 
 class Probabilities(nn.Module):

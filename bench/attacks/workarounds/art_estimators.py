@@ -1,0 +1,52 @@
+"""ART's classifier for attacks that ask it for more than they need."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from art.estimators.classification import PyTorchClassifier
+
+
+class RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier, remembering its last gradient: FGSM asks for the same one at every eps."""
+
+    _last: tuple[Any, npt.NDArray[np.float32]] | None = None
+
+    def loss_gradient(self, x: Any, y: Any, training_mode: bool = False, **kwargs: Any) -> Any:
+        """ART's gradient of the loss with respect to ``x``, computed once for equal ``x`` and ``y``."""
+        if self._last is None or not all(np.array_equal(a, b) for a, b in zip(self._last[0], (x, y), strict=True)):
+            gradient = super().loss_gradient(x, y, training_mode=training_mode, **kwargs)
+            self._last = (x.copy(), y.copy()), gradient
+        return self._last[1].copy()
+
+
+class SilentClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for PGD, which asks for predictions only to log a success rate: 2 forward passes saved."""
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
+        """Zeros: nobody reads them."""
+        return np.zeros((len(x), self.nb_classes), dtype=np.float32)
+
+
+class ToldClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
+        """ART's predictions of ``x``; the last four answers are remembered."""
+        asked = x.tobytes()
+        if asked not in self._told:
+            answer = super().predict(x, batch_size=len(x))
+            self._told = {**dict(list(self._told.items())[-3:]), asked: answer}
+        return self._told[asked].copy()
+
+
+class WideClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for ZOO, which passes a step's images one by one: here all at once."""
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
+        """ART's predictions of ``x`` as one batch."""
+        return np.asarray(super().predict(x, batch_size=len(x)))
