@@ -18,7 +18,7 @@ from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd
 from bench.executors.local import Models
 from bench.plan import Cell, Unit
-from bench.runner import SLACK, make_target, measure
+from bench.runner import SLACK, make_target, measure, run_unit
 from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.suite import find_suite, load_suite
@@ -29,7 +29,7 @@ from bench.trust.examine import Subject, examine
 from bench.trust.gather import Checks
 from bench.trust.noise import noise, perturbed
 from bench.trust.probes import margin, probe_model
-from bench.trust.recorder import subset
+from bench.trust.recorder import subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.linear import margins
 
@@ -120,12 +120,32 @@ def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that
 ) -> None:
     target = make_target(classifier(trained(0)), shapes(), 128)
     twins = make_twins(subset(target, 4), norm, float(eps))
-    assert [twin.correct.tolist() for twin in twins] == [[0]] * 4
+    assert twins is not None
+    assert twins.correct.tolist() == [0, 1, 2, 3]
     sound, lame = (
         replace(PGD, attack=Pgd(attack="pgd", norm=norm, steps=steps, rel_step_size=size))
         for steps, size in ((20, 0.25), (1, 1e-6))
     )
-    assert [planted(unit, twins, eps)[0].value for unit in (sound, lame)] == [1.0, 0.0]
+    assert [planted(unit, twins, eps).value for unit in (sound, lame)] == [1.0, 0.0]
+
+
+def test_twins_attacked_together_answer_as_each_alone() -> None:
+    twins = make_twins(subset(make_target(classifier(trained(0)), shapes(), 128), 4), "linf", 12 / 255)
+    assert twins is not None
+    weak = replace(PGD, attack=Pgd(attack="pgd", steps=2, rel_step_size=0.3), cells=(Cell(Fraction(12, 255), "a"),))
+    together = run_unit(weak, twins).records[0]
+    alone = [run_unit(weak, take(twins, np.array([i]))).records[0] for i in range(4)]
+    assert together.adv_prob == pytest.approx(np.concatenate([records.adv_prob for records in alone]), rel=1e-4)
+    assert len(set(together.l1)) > 1
+
+
+def test_a_sample_whose_ball_meets_that_of_another_has_no_twin() -> None:
+    few = subset(make_target(classifier(trained(0)), shapes(), 128), 2)
+    doubled = take(few, np.array([0, 0, 1]))
+    twins = make_twins(doubled, "linf", 12 / 255)
+    assert twins is not None
+    assert twins.samples.ids == few.samples.ids
+    assert make_twins(doubled, "linf", 2.0).samples.ids == few.samples.ids[:1]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.05), ("l2", 0.5), ("l1", 5.0)])
@@ -204,10 +224,10 @@ def test_fast_effort_stays_within_its_share() -> None:
 
 
 def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
-    """As its least accurate model costs: 117 samples, 6 eps, FGSM with 1 gradient for all and PGD with 10 a step."""
+    """As its least accurate model costs: 142 samples, 6 eps, FGSM with 1 gradient for all and PGD with 10 a step."""
     fgsm, pgd = (replace(unit, cells=PGD.cells * 6) for unit in (FGSM, PGD))
-    costs = {fgsm: 3 * 117, replace(fgsm, library="art"): 3 * 117, pgd: 180 * 117, replace(pgd, library="art"): 180 * 117}
-    effort = plan_effort("fast", costs, attacked=117)
+    costs = {fgsm: 3 * 142, replace(fgsm, library="art"): 3 * 142, pgd: 180 * 142, replace(pgd, library="art"): 180 * 142}
+    effort = plan_effort("fast", costs, attacked=142)
     assert effort.noise >= 2, "one cannot show that an attack fails"
     assert effort.planted >= 3
     assert effort.light[pgd] >= 12, "of which seven must hold, or nothing can be said of whether the attack had ended"

@@ -1,6 +1,5 @@
 """The binarisation test (Zimmermann et al. 2022): an attack must find an adversarial that we planted."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -27,23 +26,35 @@ LARGEST_LOGIT = 10.0
 """A twin's largest logit: so certain are trained models; far above, the loss's gradient would vanish in float32."""
 
 
-class Twin(Classifier):
-    """The model's features with a head of two classes: 0 around one sample, 1 at a planted point within eps of it."""
+class Twins(Classifier):
+    """The model's features with heads of two classes, one for each anchor: 0 around it, 1 at a planted point within its ball.
 
+    ``anchors``: K x C x H x W; ``weight``: K x features; ``offset``: K. An image goes to the head of its nearest anchor in
+    ``norm``, so that all twins are attacked as one batch, however an attack cuts it.
+    """
+
+    anchors: Tensor
     weight: Tensor
     offset: Tensor
 
-    def __init__(self, model: Classifier, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, model: Classifier, norm: str, anchors: Tensor, weight: Tensor, offset: Tensor) -> None:
         nn.Module.__init__(self)
-        self.model = model
+        self.model, self.norm = model, norm
         self.num_classes = 2
+        self.register_buffer("anchors", anchors)
         self.register_buffer("weight", weight)
-        self.register_buffer("offset", bias)
+        self.register_buffer("offset", offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``, N x 2."""
-        score = features(self.model, x) @ self.weight + self.offset
+        own = distances(x.detach(), self.anchors, self.norm).argmin(1)
+        score = (features(self.model, x) * self.weight[own]).sum(1) + self.offset[own]
         return torch.stack([torch.zeros_like(score), score], dim=1)
+
+
+def distances(a: Tensor, b: Tensor, norm: str) -> Tensor:
+    """Of every image in ``a`` to every one in ``b``: N x K."""
+    return torch.cdist(a.flatten(1), b.flatten(1), p={"linf": torch.inf, "l2": 2.0, "l1": 1.0}[norm])
 
 
 def features(model: Classifier, x: Tensor) -> Tensor:
@@ -65,28 +76,40 @@ def _last_linear(model: nn.Module) -> nn.Linear | None:
     return next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
 
 
-def make_twins(target: Target, norm: str, eps: float) -> list[Target]:
-    """A twin for each sample of ``target``, within ``eps`` in ``norm``: one of NORMS.
+def make_twins(target: Target, norm: str, eps: float) -> Target | None:
+    """A twin for each sample of ``target``, within ``eps`` in ``norm``: one of NORMS. None if there is none.
 
-    Samples whose planted point cannot be told apart are left out.
+    Samples are left out whose planted point cannot be told apart, or whose ball meets that of one before.
     """
     generator = torch.Generator().manual_seed(0)
-    twins = (_twin(target, i, norm, eps, generator) for i in range(len(target.samples)))
-    return [twin for twin in twins if twin is not None]
+    x = torch.from_numpy(target.samples.x).to(target.classifier.device)
+    heads = {i: _head(target.classifier, x[i : i + 1], norm, eps, generator) for i in _apart(x, norm, eps)}
+    kept = np.array([i for i, head in heads.items() if head is not None], np.int64)
+    if not len(kept):
+        return None
+    weight, offset = (torch.stack(parts) for parts in zip(*(head for head in heads.values() if head is not None), strict=True))
+    twins = Twins(target.classifier, norm, x[kept], weight, offset).eval()
+    ids = tuple(target.samples.ids[i] for i in kept)
+    images = ImageSet(target.samples.images[kept], np.zeros(len(kept), np.int64), ids, ("inner", "planted"))
+    return make_target(twins, images, len(kept), target.precision)
 
 
-def _twin(target: Target, i: int, norm: str, eps: float, generator: torch.Generator) -> Target | None:
-    model = target.classifier
-    x = torch.from_numpy(target.samples.take(np.array([i])).x).to(model.device)
+def _apart(x: Tensor, norm: str, eps: float) -> list[int]:
+    """Which of ``x`` (N x C x H x W), in order, lie more than two ``eps`` from all of those before."""
+    kept: list[int] = []
+    for i in range(len(x)):
+        if not kept or float(distances(x[i : i + 1], x[kept], norm).min()) > 2 * eps:
+            kept.append(i)
+    return kept
+
+
+def _head(model: Classifier, x: Tensor, norm: str, eps: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
+    """Weight and offset of the head of one twin, of the image ``x`` (1 x C x H x W); None if no head tells its points apart."""
     planted_point = perturbed(x, norm, eps, generator)
     with torch.inference_mode():
         found = features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point])).double().cpu().numpy()
     head = _separate(found, np.array([0] * (INNER + 1) + [1]))
-    if head is None:
-        return None
-    twin = Twin(model, *(torch.from_numpy(h).float().to(x.device) for h in head)).eval()
-    images = ImageSet(target.samples.images[i : i + 1], np.zeros(1, np.int64), (target.samples.ids[i],), ("inner", "planted"))
-    return make_target(twin, images, 1, target.precision)
+    return None if head is None else (torch.from_numpy(head[0]).to(x), torch.from_numpy(head[1]).to(x))
 
 
 def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:
@@ -111,9 +134,9 @@ def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     return weight, np.asarray(fitted.intercept_[0] / steep - weight @ centre)
 
 
-def planted(unit: Unit, twins: Sequence[Target], eps: Fraction) -> list[Evidence]:
+def planted(unit: Unit, twins: Target | None, eps: Fraction) -> Evidence:
     """How many of the ``twins`` ``unit``'s attack breaks; each can be broken within ``eps``."""
     once = replace(unit, cells=(Cell(eps, "control"),))
-    found = sum(int(run_unit(once, twin).records[0].success.sum()) for twin in twins)
-    detail = f"{found} of {len(twins)} planted adversarials are found"
-    return [Evidence("binarisation", "", 0, None, None, found / max(len(twins), 1), len(twins), detail)]
+    found, n = (int(run_unit(once, twins).records[0].success.sum()), len(twins.samples)) if twins else (0, 0)
+    detail = f"{found} of {n} planted adversarials are found"
+    return Evidence("binarisation", "", 0, None, None, found / max(n, 1), n, detail)

@@ -98,25 +98,22 @@ def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
     return Evidence(check, "", 0, None, None, count / n if n else 0.0, n, f"{count} of {n} {what}")
 
 
-@torch.inference_mode()
 def _rounding(base: Trial, target: Target) -> Evidence:
     """Adversarials that no longer fool the model once written as an 8-bit image."""
-    fooled = _wrong(target.classifier, base.adversarial, target)
-    lost = int((fooled & ~_wrong(target.classifier, (base.adversarial * 255).round() / 255, target)).sum())
-    return _evidence("rounding", lost, int(fooled.sum()), "adversarials are lost when rounded to 8 bits")
+    rounded = (base.adversarial * 255).round() / 255
+    return _lost("rounding", base, target, target.classifier, rounded, "adversarials are lost when rounded to 8 bits")
+
+
+def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
+    """Adversarials of the form that is attacked that do not fool the model as trained."""
+    return _lost("transfer-failure", base, target, raw, base.adversarial, "adversarials fail on the model as trained")
 
 
 @torch.inference_mode()
-def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
-    """Adversarials of the form that is attacked that do not fool the model as trained."""
-    fooled = _wrong(target.classifier, base.adversarial, target)
-    lost = int((fooled & ~_wrong(raw, base.adversarial, target)).sum())
-    return _evidence("transfer-failure", lost, int(fooled.sum()), "adversarials fail on the model as trained")
-
-
-def _wrong(model: Classifier, x: Tensor, target: Target) -> Bools:
-    wrong: Bools = model(x).argmax(1).cpu().numpy() != target.samples.labels
-    return wrong
+def _lost(check: str, base: Trial, target: Target, model: Classifier, x: Tensor, what: str) -> Evidence:
+    """Of the samples broken in ``base``, those that ``model`` predicts correctly as ``x``."""
+    right = model(x).argmax(1).cpu().numpy() == target.samples.labels
+    return _evidence(check, int((base.broken & right).sum()), int(base.broken.sum()), what)
 
 
 def _enough_classes(unit: Unit, target: Target) -> Evidence:

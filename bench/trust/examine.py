@@ -13,7 +13,7 @@ from bench.plan import Unit
 from bench.runner import Target
 from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
-from bench.trust.effort import Effort
+from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
 from bench.trust.probes import probe_model
 from bench.trust.recorder import subset
@@ -38,7 +38,7 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     found = _guarded("probes", partial(probe_model, subject.raw, subject.target, effort.probed))
     budgets = {u.attack.norm: _eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
     for norm, eps in budgets.items():
-        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, effort.draws))
+        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS))
     for u, count in effort.light.items():
         controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, _eps(u, subject.headline))
         found += [_about(u, e) for e in _guarded("controls", controls)]
@@ -72,7 +72,7 @@ def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[E
             eps = _eps(same[0], subject.headline)
             twins = make_twins(subset(subject.target, count), norm, float(eps))
             for unit in same:
-                yield from (_about(unit, e) for e in planted(unit, twins, eps))
+                yield _about(unit, planted(unit, twins, eps))
 
 
 def _guarded(check: str, measure: Callable[[], Iterable[Evidence]]) -> list[Evidence]:

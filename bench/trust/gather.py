@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.executors.local import Models
     from bench.job import Job
 
-TRUST_VERSION = 6
+TRUST_VERSION = 7
 """Raised when our own code changes what evidence holds."""
 
 log = logging.getLogger(__name__)
