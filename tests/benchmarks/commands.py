@@ -24,7 +24,7 @@ from bench.suite import find_suite, load_suite
 from tests.scene import PROVENANCE
 
 RUNS = (10, 50)
-SAMPLES = 125
+SAMPLES = 150
 CHECKS = ("deterministic", "logits", "gradients", "wrappers", "unconstrained", "more-steps", "rounding", "transfer-failure")
 
 
