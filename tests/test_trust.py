@@ -250,13 +250,15 @@ def test_a_model_that_gets_nothing_right_is_not_examined(linear: Classifier, sam
     assert examine(Subject(linear, make_target(linear, wrong, 64), Fraction(8, 255)), Effort({PGD: 4}, 4, 4)) == []
 
 
-def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSet) -> tuple[OpenRun, list[str]]:
+def evidence_of(
+    tmp_path: Path, level: str, linear: Classifier, samples: ImageSet, code: str = "code"
+) -> tuple[OpenRun, list[str]]:
     """A finished run of the linear model whose evidence has been asked for twice; which models were loaded for it."""
     suite = load_suite(find_suite("fgsm_pgd")).model_copy(update={"trust": level})
     entry = CellEntry(
         "model", 0, PGD.attack.label, "8/255", "linf", "foolbox", "exact", "a", "ok", None, 1.0, 480, 480, kind="pgd"
     )
-    origin = {"commit": "", "dirty": False, "started": ""}
+    origin = {"commit": "", "dirty": False, "started": "", "code": code}
     header = RunHeader(
         1, f"{level}-run", "f" * 32, "running", suite.name, "8/255", {}, "d", 64, origin,
         (ModelEntry("model", 0, "full", 1, 1, "x"),), (entry,),
@@ -269,7 +271,7 @@ def evidence_of(tmp_path: Path, level: str, linear: Classifier, samples: ImageSe
 
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
     zoo: Any = SimpleNamespace(load=load)
-    run = open_run(tmp_path, header, fresh=True)
+    run = open_run(tmp_path, header, fresh=False)
     checks = Checks(job, Models(job, zoo), run, [PGD], fresh=False)
     checks.after(PGD)
     checks.finish()
@@ -284,6 +286,18 @@ def test_evidence_is_gathered_once_and_read_back(tmp_path: Path, linear: Classif
     assert {"deterministic", "noise-linf", "unconstrained"} <= {e.check for e in found}
     assert {(e.model, e.seed) for e in found} == {("model", 0)}
     assert {e.library for e in found if e.check == "unconstrained"} == {"foolbox"}
+
+
+def test_what_other_code_measured_is_measured_anew_and_does_not_stay(
+    tmp_path: Path, linear: Classifier, samples: ImageSet
+) -> None:
+    run, _ = evidence_of(tmp_path, "full", linear, samples, code="old")
+    first = StoredRun(run.path).evidence()
+    again = [evidence_of(tmp_path, "full", linear, samples, code=code) for code in ("old", "new")]
+    assert [loaded for _, loaded in again] == [[], ["recipe"]]
+    assert {other.path for other, _ in again} == {run.path}
+    assert len(list((run.path / "trust").glob("*.json"))) == 1
+    assert StoredRun(run.path).evidence() == first
 
 
 def test_trust_off_measures_nothing(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:

@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 class OpenRun:
     """A run being made, by this process and maybe by others. Its header on disk always says what is finished.
 
-    ``provenance`` is this process's: the origin of what it computes. ``images`` says whether a cell is finished only when its
-    adversarial images are stored too.
+    ``provenance`` is this process's: the origin of what it computes; ``software`` names its code and packages. ``images`` says
+    whether a cell is finished only when its adversarial images are stored too.
     """
 
     def __init__(self, path: Path, header: RunHeader, provenance: dict[str, Any], *, images: bool = False) -> None:
         self.path = path
         self.images = images
         origin = origin_of(provenance)
-        self._origin, self._software = name_of(origin), software(origin)
+        self._origin, self.software = name_of(origin), software(origin)
         self.header = replace(header, origins={**header.origins, self._origin: origin})
         # A cell that is killed between its file and run.json is told by this to be ours.
         self._entries = {c.key: c if c.status == "ok" else replace(c, origin=self._origin) for c in header.cells}
@@ -81,7 +81,7 @@ class OpenRun:
 
     def write_part(self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None) -> None:
         """Store the part ``index`` of the unit with the key ``key``, until the unit is finished."""
-        facts = {**facts, "software": self._software}
+        facts = {**facts, "software": self.software}
         if images is not None:
             self._write(self._part_images_file(key, index), images, durable=False)
             facts = {**facts, "images": hashlib.sha256(images).hexdigest()}
@@ -95,7 +95,7 @@ class OpenRun:
         file = self._part_file(key, index)
         try:
             records, facts = decode(file.read_bytes())
-            if facts.get("software") != self._software:
+            if facts.get("software") != self.software:
                 raise BrokenFileError("computed by other code or packages")
             if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get("images"):
                 raise BrokenFileError("its images are damaged")
@@ -130,11 +130,19 @@ class OpenRun:
         found = next((file for file in dict.fromkeys([target, *others]) if file.is_file() and _is_sound(file)), None)
         if found is not None and found != target:
             self._write(target, found.read_bytes())
+            self._supersede(target)
         return found is not None
 
     def write_evidence(self, key: str, evidence: Sequence[Evidence], *, seconds: float) -> None:
         """Store what one model's checks measured, and how long they took."""
         self._write(trust_file(self.path, key), encode_measured(key, evidence, seconds))
+        self._supersede(trust_file(self.path, key))
+
+    def _supersede(self, newest: Path) -> None:
+        """Remove what was measured before, by other code or beside other cells, of the model that ``newest`` is about."""
+        for file in newest.parent.glob("*.json"):
+            if file != newest and _is_sound(file) and _model_of(file) & _model_of(newest):
+                file.unlink()
 
     def save(self, status: str) -> None:
         """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
@@ -188,6 +196,11 @@ class OpenRun:
     def _name(self, key: str) -> str:
         cell = self._entries[key]
         return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library}"
+
+
+def _model_of(file: Path) -> set[tuple[str, int]]:
+    """Model and seed that the evidence in ``file`` is about; empty where nothing could be measured."""
+    return {(e.model, e.seed) for e in read_measured(file).evidence}
 
 
 def _is_sound(file: Path) -> bool:

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from bench.executors.local import Models
     from bench.job import Job
 
-TRUST_VERSION = 7
-"""Raised when our own code changes what evidence holds."""
-
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +37,7 @@ class Checks:
             if not self._has_evidence(own):
                 log.info("checking %s/%d", unit.model, unit.seed)
                 done = [u for u in own if not self._run.missing(u.keys)]
-                self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own))
+                self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""
@@ -61,7 +58,7 @@ class Checks:
         return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
 
     def _has_evidence(self, units: list[Unit]) -> bool:
-        return self._run.has_evidence(_key(self._job, units), fresh=self._fresh)
+        return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)
 
     def _examine(self, units: list[Unit], key: str) -> None:
         from bench.trust.examine import Subject, examine
@@ -79,11 +76,11 @@ def _is_its_own(run: OpenRun, unit: Unit) -> bool:
     return run.entries[unit.cells[0].key].attack == unit.attack.label
 
 
-def _key(job: "Job", units: list[Unit]) -> str:
-    """Names the evidence: the cells' keys cover the model, the data, the attacks and the libraries."""
+def _key(job: "Job", units: list[Unit], software: str) -> str:
+    """Names the evidence that ``software`` measures: the cells' keys cover the model, the data and the attacks."""
     return content_key(
         {
-            "trust_version": TRUST_VERSION,
+            "software": software,
             "level": job.suite.trust,
             "headline_eps": str(job.suite.headline),
             "cells": [cell.key for unit in units for cell in unit.cells],
