@@ -94,17 +94,25 @@ def test_minimum_norm_attacks_find_the_boundary_and_nothing_nearer(
         assert ratio.max() <= MINIMUM[kind, norm, carrier], "also where the boundary is 2e-4 away"
 
 
-def test_fmn_in_l0_changes_the_fewest_values(linear: Classifier) -> None:
-    """It counts values, and we the pixels that these lie in: never fewer than the fewest pixels with which it can be done."""
+@pytest.mark.parametrize(
+    ("declared", "more"),
+    [
+        ({"attack": "fmn"}, 0),
+        pytest.param({"attack": "brendel-bethge", "steps": 100, "learning_rate": 0.1}, 1, marks=pytest.mark.slow),  # compiles
+    ],
+    ids=["fmn", "brendel-bethge"],
+)
+def test_attacks_in_l0_change_the_fewest_values(declared: dict[str, Any], more: int, linear: Classifier) -> None:
+    """They count values, and we the pixels that these lie in: never fewer than the fewest pixels with which it can be done."""
     samples = linear_samples(400, spread=120)
     sturdy = np.argsort(-np.abs(margins(samples.images)) * correct(samples))[:16]
     samples = samples.take(sturdy)
     values, pixels = fewest(samples)
-    records = run(spec(attack="fmn", norm="l0"), "foolbox", linear, samples, [4.0])[0]
+    records = run(spec(**declared, norm="l0"), "foolbox", linear, samples, [4.0])[0]
     assert records.distance is not None
     assert 2 <= np.median(values) <= values.max()
     assert (records.distance >= pixels).all()
-    assert np.mean(records.distance <= values) >= 0.8
+    assert np.mean(records.distance <= values + more) >= 0.8
 
 
 def fewest(samples: ImageSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
