@@ -94,6 +94,18 @@ def test_minimum_norm_attacks_find_the_boundary_and_nothing_nearer(
         assert ratio.max() <= MINIMUM[kind, norm, carrier], "also where the boundary is 2e-4 away"
 
 
+@pytest.mark.slow  # it compiles its optimiser
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_brendel_bethge_finds_the_boundary_and_nothing_nearer(norm: str, linear: Classifier, samples: ImageSet) -> None:
+    samples = samples.take(np.arange(16))
+    attack = spec(attack="brendel-bethge", norm=norm, steps=300, learning_rate=0.03)
+    distance = run(attack, "foolbox", linear, samples, [1.0])[0].distance
+    assert distance is not None
+    ratio = distance / (np.abs(margins(samples.images)) / GAIN[norm])
+    assert ratio.min() >= 1 - 1e-3
+    assert np.median(ratio) <= 1.002
+
+
 @pytest.mark.parametrize(
     ("declared", "more"),
     [

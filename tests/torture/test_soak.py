@@ -21,8 +21,8 @@ from tests.torture.tiny import Place
 pytestmark = pytest.mark.slow
 ROUNDS = int(os.environ.get("BENCH_TORTURE_SOAK", "100"))
 WHOLE = int(os.environ.get("BENCH_TORTURE_WHOLE", "2"))
-SAMPLES = "5"
-"""Of the suite's 125: what is leaked, is leaked by a run, a unit or an attack, not by a sample."""
+SAMPLES, ALL_SAMPLES = "5", "150"
+"""Of the suite's ALL_SAMPLES: what is leaked, is leaked by a run, a unit or an attack, not by a sample."""
 
 
 def resident() -> int:
@@ -39,13 +39,13 @@ def handles() -> int:
 def default_suite(samples: str) -> str:
     """The default suite, with every model, attack, eps and library, on as many ``samples`` as given."""
     text = next(path for path in shipped_suites() if path.stem == "fgsm_pgd").read_text(encoding="utf-8")
-    assert text.count("samples: 125") == 1
-    return text.replace("samples: 125", f"samples: {samples}")
+    assert text.count(f"samples: {ALL_SAMPLES}") == 1
+    return text.replace(f"samples: {ALL_SAMPLES}", f"samples: {samples}")
 
 
 def test_the_default_suite_many_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     few, whole = (
-        Place(tmp_path / "place" / samples, default_suite(samples), tmp_path / "cache") for samples in (SAMPLES, "125")
+        Place(tmp_path / "place" / samples, default_suite(samples), tmp_path / "cache") for samples in (SAMPLES, ALL_SAMPLES)
     )
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -69,7 +69,7 @@ def test_the_default_suite_many_times(tmp_path: Path, monkeypatch: pytest.Monkey
     growth = late / early - 1
     left = [*temporary.iterdir(), *few.leftovers(), *whole.leftovers()]
     figure(
-        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on all 125:"
+        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on all {ALL_SAMPLES}:"
         f" {sizes[0] / 1e6:.0f} MB after the first round, {early / 1e6:.0f} MB in the second quarter, {late / 1e6:.0f} MB in"
         f" the last ({growth:+.1%}); {opened[0]} handles, then {opened[-1]}, then {handles()}; {len(left)} temporary files"
     )
