@@ -69,7 +69,7 @@ def test_the_default_suite_many_times(tmp_path: Path, monkeypatch: pytest.Monkey
     growth = late / early - 1
     left = [*temporary.iterdir(), *few.leftovers(), *whole.leftovers()]
     figure(
-        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on all {ALL_SAMPLES}:"
+        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on {ALL_SAMPLES}:"
         f" {sizes[0] / 1e6:.0f} MB after the first round, {early / 1e6:.0f} MB in the second quarter, {late / 1e6:.0f} MB in"
         f" the last ({growth:+.1%}); {opened[0]} handles, then {opened[-1]}, then {handles()}; {len(left)} temporary files"
     )
