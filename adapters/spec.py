@@ -46,6 +46,8 @@ class TrainingSpec(Strict):
     def _one_warmup(self) -> "TrainingSpec":
         if self.schedule == "one-cycle" and self.warmup_epochs:
             raise PydanticCustomError("warmup", "schedule one-cycle warms up by itself; drop warmup_epochs")
+        if self.warmup_epochs >= self.epochs:
+            raise PydanticCustomError("warmup", "warmup_epochs must be fewer than epochs, or the schedule never starts")
         return self
 
 

@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.spec import Targets, TrainingSpec, TunedSpec
@@ -26,6 +26,21 @@ class Matrix(Strict):
     targets: Annotated[dict[str, Targets], Field(min_length=1)]
     training: TrainingSpec | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seeds_stand_beside(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "seeds" in data:
+            raise PydanticCustomError("seeds", "seeds stand beside the matrix, and repeat every model: 'seeds: [0, 1, 2]'")
+        return data
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Matrix":
+        for axis in ("method", "r", "alpha"):
+            values = getattr(self, axis)
+            if len(set(values)) < len(values):
+                raise PydanticCustomError("twice", "{axis} holds a value twice", {"axis": axis})
+        return self
+
     def models(self) -> list[dict[str, Any]]:
         """The models as a suite would declare them one by one."""
         found = {}
@@ -33,7 +48,7 @@ class Matrix(Strict):
             has = SPECS[method].model_fields
             name = f"{method}-{label}"
             name += f"-r{r}" if "r" in has and len(self.r) > 1 else ""
-            name += f"-a{alpha:g}" if "alpha" in has and len(self.alpha) > 1 else ""
+            name += f"-a{alpha:.12g}" if "alpha" in has and len(self.alpha) > 1 else ""
             options = {k: v for k, v in (("r", r), ("alpha", alpha)) if k in has}
             found[name] = {"name": name, "adaptation": {"method": method, "targets": self.targets[label], **options}}
         training = {"training": self.training.model_dump(exclude_unset=True)} if self.training else {}
@@ -46,11 +61,7 @@ def expand(suite: dict[str, Any]) -> dict[str, Any]:
         return suite
     try:
         matrix = Matrix.model_validate(suite["matrix"])
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        context = first.get("ctx", {})
-        where = ("matrix", *first["loc"], *([context["key"]] if "key" in context else []))
-        message = f"the key '{where[-1]}' is missing" if first["type"] == "missing" else first["msg"]
-        raise PydanticCustomError("matrix", "{message}", {"message": message, "where": where}) from None
+    except ValidationError:
+        return suite  # the suite's own validation says what is wrong with it
     models = suite.get("models") or []
     return {**suite, "matrix": None, "models": [*models, *matrix.models()]} if isinstance(models, list) else suite

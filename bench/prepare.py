@@ -94,11 +94,14 @@ def halving(size: int, attempt: Callable[[int], T]) -> T:
         _free_memory()
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
+
+
 def out_of_memory(error: BaseException) -> bool:
-    """Whether numpy, torch or the device could not allocate. On the CPU torch says so in words only."""
+    """Whether numpy, torch or the device could not allocate. On the CPU, and in CUDA's libraries, it is said in words only."""
     said = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
+        isinstance(error, RuntimeError) and any(words in said for words in OUT_OF_MEMORY)
     )
 
 

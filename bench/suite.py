@@ -110,9 +110,24 @@ class Suite(Strict):
         for i, attack in enumerate(self.attacks):
             _check_libraries(attack, self.libraries, i)
             _check_eps(self.grid(attack), attack.norm, ("eps",) if attack.eps is None else ("attacks", i, "eps"))
-        if self.headline not in {eps for attack in self.attacks for eps in self.grid(attack)}:
-            raise _error(("headline_eps",), f"no attack of this suite is run at eps {format_eps(self.headline)}")
+        if self.transfer and len(self.models) == 1:
+            raise _error(("transfer",), "there is one model only, and nothing to transfer between; give at least two")
+        self._check_headline()
         return self
+
+    def _check_headline(self) -> None:
+        """Models are ranked by the worst case at one eps: in one norm, or it would be of no threat model."""
+        ranking = [(i, attack) for i, attack in enumerate(self.attacks) if self.headline in self.grid(attack)]
+        if not ranking:
+            raise _error(("headline_eps",), f"no attack of this suite is run at eps {format_eps(self.headline)}")
+        first = ranking[0][1]
+        for i, attack in ranking:
+            if attack.norm != first.norm:
+                message = (
+                    f"'{attack.label}' is in {attack.norm} and '{first.label}' in {first.norm}, both at the headline eps "
+                    f"{format_eps(self.headline)}: models would be ranked by a mixture; give it an eps of its own"
+                )
+                raise _error(("attacks", i), message)
 
     def grid(self, attack: Attack) -> tuple[Fraction, ...]:
         """The eps of ``attack``, ascending."""
@@ -133,7 +148,15 @@ def _inherit(common: Any, model: Any) -> Any:
     if not isinstance(common, dict) or not isinstance(model, dict):
         return model
     own = model.get("training", {})
-    return {**model, "training": {**common, **own}} if isinstance(own, dict) else model
+    return {**model, "training": _merged(common, own)} if isinstance(own, dict) else model
+
+
+def _merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``common`` with the keys of ``own`` in their place, at every depth."""
+    both = {
+        key: _merged(common[key], own[key]) for key in own if isinstance(own[key], dict) and isinstance(common.get(key), dict)
+    }
+    return {**common, **own, **both}
 
 
 def _unique(values: Sequence[object], where: tuple[str, ...], what: str) -> None:
@@ -181,16 +204,19 @@ def load_suite(path: Path) -> Suite:
 
 def place_of(path: Path, error: SuiteError) -> str:
     """``file:line`` of what ``error`` is about, in the suite at ``path``."""
-    document, where = yaml_lines.read(path), error.where
-    if where[0] == "models" and where[:2] not in document.lines:
-        where = ("matrix",)
-    return document.locate(where)[0]
+    document = yaml_lines.read(path)
+    return document.locate(_written(error.where, document))[0]
+
+
+def _written(where: yaml_lines.Loc, document: yaml_lines.Document) -> yaml_lines.Loc:
+    """Where the suite's author wrote what stands at ``where``: models that nobody wrote are the matrix'."""
+    return ("matrix",) if where[:1] == ("models",) and len(where) > 1 and where[:2] not in document.lines else where
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:
     for detail in _own(error.errors(include_url=False), document):
         context = detail.get("ctx", {})
-        loc = tuple(context.get("where", detail["loc"]))
+        loc = _written(tuple(context.get("where", detail["loc"])), document)
         if "key" in context:
             loc = (*loc, context["key"])
         place, shown = document.locate(loc)
@@ -216,6 +242,8 @@ def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> st
         return f"the key '{value}' is missing"
     if kind in {"model_type", "dict_type"}:
         return "is not a mapping; write keys and values, like 'name: my_suite'"
+    if kind == "tuple_type":
+        return "is not a list; write [a, b]"
     if kind in {"literal_error", "union_tag_invalid"}:
         known = [
             k.strip().strip("'")

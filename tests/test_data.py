@@ -297,6 +297,15 @@ def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
     assert not set(train.ids) & set(test.ids)
 
 
+def test_a_class_of_one_image_cannot_be_halved(tmp_path: Path) -> None:
+    for name, count in (("a", 3), ("b", 1)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / "own" / name / f"{i}.tif")
+    with pytest.raises(UserError, match="class 'b' has one image only"):
+        data.load(DataSpec(source="imagefolder", path="own"), "train", Places(tmp_path))
+
+
 def test_folders_whose_parts_hold_other_classes_are_refused_and_hidden_ones_skipped(tmp_path: Path) -> None:
     spec, places = DataSpec(source="imagefolder", path="mine", size=16), Places(tmp_path)
     for place in ("train/a", "train/b", "train/c", "test/b", "test/c"):

@@ -235,6 +235,7 @@ def test_memory_really_exhausted_is_recognised() -> None:
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             allocate()
         assert out_of_memory(caught.value), caught.value
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not out_of_memory(RuntimeError("shape mismatch"))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.spec import EarlyStopping
 from bench.errors import UserError
 from bench.suite import Suite, load_suite, shipped_suites
 
@@ -56,17 +57,36 @@ def test_a_stored_suite_does_not_expand_twice(tmp_path: Path) -> None:
         ("matrix:\n  rank: [1]\n  targets: {fc: [fc]}", r"suite.yaml:8: .*unknown key 'rank'"),
         ("matrix:\n  targets: {fc: [fc]}\n  r: [0]", r"suite.yaml:9: matrix.r\[0\].*greater than or equal to 1"),
         ("matrix: {r: [1]}", r"suite.yaml:7: matrix: the key 'targets' is missing"),
+        (
+            "matrix:\n  targets: {fc: [fc]}\n  r: 4\n  alpha: [-1]",
+            r"suite.yaml:9: matrix.r: is not a list; write \[a, b\]\n.*suite.yaml:10: ",
+        ),
+        ("matrix:\n  targets: {fc: [fc]}\n  r: [4, 4]", r"suite.yaml:7: matrix: r holds a value twice"),
+        ("matrix:\n  targets: {fc: [fc]}\n  seeds: [0, 1]", r"suite.yaml:7: matrix: seeds stand beside the matrix"),
+        ("matrix:\n  targets: {fc conv: [fc]}", r"suite.yaml:7: matrix: 'lora-fc conv' is not a name"),
+        ("transfer: true\nmodels: [{name: a}]", r"suite.yaml:7: transfer: there is one model only"),
         ("models: []", r"suite.yaml:7: models: there is no model"),
         ("models:\n- name: a\n  adaptation: {method: lorra}", r"suite.yaml:9: .*unknown value 'lorra'; did you mean 'lora'"),
         (
             "models:\n- name: a\n  training: {schedule: one-cycle, warmup_epochs: 2}",
             r"suite.yaml:9: models\[0\].training: schedule one-cycle warms up by itself",
         ),
+        ("models:\n- name: a\n  training: {warmup_epochs: 3}", r"suite.yaml:9: .*warmup_epochs must be fewer than epochs"),
     ],
 )
 def test_errors_point_to_the_line(body: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         suite(tmp_path, body)
+
+
+def test_a_model_overrides_its_training_key_by_key_at_every_depth(tmp_path: Path) -> None:
+    head = HEAD.replace("lr: 0.5", "lr: 0.5, early_stopping: {patience: 9, validation: 0.3}")
+    (model,) = suite(tmp_path, "models:\n- name: a\n  training: {early_stopping: {patience: 2}}", head).models
+    assert model.training is not None
+    assert model.training.early_stopping == EarlyStopping(patience=2, validation=0.3)
+    (model,) = suite(tmp_path, "models:\n- name: a\n  training: {early_stopping: null}", head).models
+    assert model.training is not None
+    assert model.training.early_stopping is None
 
 
 def test_data_and_backbone_that_contradict_themselves(tmp_path: Path) -> None:

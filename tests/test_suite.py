@@ -35,6 +35,8 @@ WRONG = {
     "duplicate model": (("name: lora-fc", "name: baseline"), ":12: models[1]: duplicate model name 'baseline'"),
     "both step sizes": (("rel_step_size: 0.5", "rel_step_size: 0.5, step_size: 1/255"), ":19: attacks[1]: give step_size or rel_step_size, not both"),
     "headline not run": (("headline_eps: 16/255", "headline_eps: 3/255"), ":16: headline_eps: no attack of this suite is run at eps 3/255"),
+    "headline in two norms": (("  - attack: fgsm", "  - attack: fgsm\n  - {attack: fmn, norm: l2}"), ":19: attacks[1]: 'fmn-l2' is in l2 and 'fgsm' in linf, both at the headline eps 16/255"),
+    "cw that tries nothing": (("  - attack: fgsm", "  - {attack: cw, norm: linf, initial_const: 20}"), ":18: attacks[0]: initial_const must be below largest_const, or nothing is tried"),
     "missing key": (("name: tiny\n", ""), ":1: the key 'name' is missing"),
     "name with a path": (("name: tiny", "name: ../tiny"), ":2: name: '../tiny' is not a name"),
     "key twice": (("name: tiny", "name: tiny\nname: tiny"), ":3: key 'name' is given twice (first on line 2)"),

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from bench.attacks.attack import Attack, Count, NonNegative, Positive
 
@@ -42,6 +43,8 @@ class CarliniWagner(Attack):
     def _all_used(self) -> "CarliniWagner":
         if self.norm == "linf":
             self._refuse("art", ["binary_search_steps"], "in linf")
+            if self.initial_const >= self.largest_const:
+                raise PydanticCustomError("const", "initial_const must be below largest_const, or nothing is tried")
         else:
             self._refuse("foolbox", ["largest_const", "const_factor", "decrease_factor"], "in l2")
         return self

@@ -14,6 +14,7 @@ from bench.data.imagenet_samples import open_imagenet_samples
 from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.data.tiny_imagenet import open_tiny_imagenet
+from bench.errors import UserError
 
 __all__ = ["SOURCES", "DataSpec", "ImageSet", "Places", "Split", "load"]
 
@@ -46,6 +47,11 @@ def _choose(raw: RawSet, names: list[str], spec: DataSpec, split: Split) -> Inde
     """Positions of the samples of the classes ``names`` that belong to ``split``, within the limits of ``spec``."""
     index = np.flatnonzero(np.isin(raw.labels, [raw.classes.index(name) for name in names]))
     if not raw.divided and split != "all":
+        for name in names:
+            if np.count_nonzero(raw.labels[index] == raw.classes.index(name)) == 1:
+                raise UserError(
+                    f"data: class '{name}' has one image only, which cannot be both trained and tested on; add others"
+                )
         train, test = halves(raw.labels[index], seed=spec.seed)
         index = index[train if split == "train" else test]
     if split == "test":

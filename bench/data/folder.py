@@ -11,7 +11,8 @@ from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+"""Those of torchvision's ImageFolder."""
 Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
