@@ -171,6 +171,21 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
     assert honest["unstable-predictions"] == "pass"
 
 
+def test_the_form_that_is_attacked_is_reported(linear: Classifier, samples: ImageSet) -> None:
+    class Steeper(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.as_tensor(1.001 * linear.network(x))
+
+    other = Classifier(Steeper(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    found = {}
+    for name, form in (("same", linear), ("other", other)):
+        (found[name],) = (e for e in probe_model(linear, make_target(form, samples, 64), 16) if e.check == "form")
+    assert (found["same"].value, found["same"].detail[-32:]) == (0, "logits by 0.0e+00 of the largest")
+    assert found["other"].value is not None
+    assert 1e-4 < found["other"].value <= 1e-3
+    assert [f.grade for f in judge_evidence(list(found.values()))] == ["pass", "warn"]
+
+
 OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "logits": (lambda z: z, "pass"),
     "small logits": (lambda z: 0.05 * z, "pass"),

@@ -117,6 +117,14 @@ def wrappers(share: float, _: int) -> Grade:
     return "fail" if share else "pass"
 
 
+def form(change: float, _: int) -> Grade:
+    """form: the form that is attacked is the model as trained. Warns above 1e-4 of the largest logit; rounding gives 1e-6.
+
+    Built with a greater difference, the model is attacked as it is: only a model that changes from call to call gets here.
+    """
+    return "warn" if change > 1e-4 else "pass"
+
+
 def adapter(change: float, _: int) -> Grade:
     """adapter: switching the adapter off changes the logits. Fails at or below 1e-6 of the largest logit.
 
@@ -212,6 +220,7 @@ CHECKS: dict[str, Callable[[float, int], Grade]] = {
     "gradients": gradients,
     "eval-mode": eval_mode,
     "wrappers": wrappers,
+    "form": form,
     "adapter": adapter,
     "unstable-predictions": unstable_predictions,
     "silent-success": silent_success,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adapters.acting import adapted_layers, is_peft, switched_off
 from adapters.classifier import Classifier
+from adapters.lossless import max_difference
 from bench.evidence import Evidence
 from bench.runner import Target
 from bench.scoring.statistics import lower_bound
@@ -31,6 +32,7 @@ def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
         _gradients(few.classifier, x, y),
         _eval_mode([raw, few.classifier]),
         _wrappers(raw, few, x),
+        _form(raw, few.classifier, x),
         _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
     ]
     return [*found, _adapter(raw, x)] if is_peft(raw.network) else found
@@ -110,6 +112,12 @@ def _wrappers(raw: Classifier, target: Target, x: Tensor) -> Evidence:
     differs = (torch.stack(said) != said[0]).any(0)
     count = int(differs.sum())
     return _evidence("wrappers", count / len(x), len(x), f"{count} of {len(x)} samples change class between wrappers")
+
+
+def _form(raw: Classifier, model: Classifier, x: Tensor) -> Evidence:
+    """Largest change of a logit by the form that is attacked (adapter merged, BatchNorm folded), relative to the largest."""
+    change = max_difference(raw, model, x)
+    return _evidence("form", change, len(x), f"the form that is attacked changes logits by {change:.1e} of the largest")
 
 
 @torch.inference_mode()
