@@ -42,8 +42,8 @@ class ImageSet:
     def content_hash(self) -> str:
         """sha256 over pixels, labels, ids and class names."""
         digest = hashlib.sha256(repr((self.images.shape, self.ids, self.classes)).encode())
-        digest.update(self.images.tobytes())
-        digest.update(self.labels.tobytes())
+        digest.update(np.ascontiguousarray(self.images).data)  # as a buffer: bytes would be a copy of the whole set
+        digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
     def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
