@@ -144,9 +144,10 @@ def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from bench import pipeline
+    from bench.options import Options
     from bench.progress import Progress
 
-    how = pipeline.Options(
+    how = Options(
         options.results,
         options.device,
         options.only,

@@ -1,48 +1,20 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
-import fnmatch
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from adapters.zoo import Card, Zoo
-from bench import data, interrupt
+from bench import interrupt
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
 from bench.executors.executor import Executor
 from bench.executors.local import Local
-from bench.job import Job, default_cache, default_places, make_job
+from bench.job import Job, make_job
+from bench.options import Options
 from bench.plan import Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1."""
-
-    results: Path
-    device: str = "cpu"
-    only: str = "*"
-    shard: tuple[int, int] = (1, 1)
-    fresh: bool = False
-    save_adversarials: bool = False
-    cache: Path = field(default_factory=default_cache)
-    data_root: Path | None = None
-    executor: Literal["local", "ray"] = "local"
-
-    def chosen(self, units: Sequence[Unit]) -> list[Unit]:
-        """Those of ``units`` that are to be run here."""
-        part, of = self.shard
-        return [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)][part - 1 :: of]
-
-    @property
-    def places(self) -> data.Places:
-        """Where data sets lie, and decoded images are kept."""
-        return default_places(self.data_root, self.cache)
 
 
 def choose_device(asked: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adapters.zoo import Card, Zoo
 from bench.job import Job, make_job
-from bench.pipeline import Options
+from bench.options import Options
 from bench.plan import Unit, make_units
 from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite import Suite

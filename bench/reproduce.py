@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from bench.eps import format_eps
 from bench.errors import Exit, UserError
-from bench.pipeline import Options, run_suite
+from bench.options import Options
+from bench.pipeline import run_suite
 from bench.progress import Progress
 from bench.records import COLUMNS, Records
 from bench.scoring.statistics import holm, mcnemar

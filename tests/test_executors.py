@@ -28,9 +28,10 @@ from bench.attacks import stages as stages_of_attacks
 from bench.attacks.question import Question
 from bench.attacks.spec import Fgsm
 from bench.executors.limit import TimeLimitError, time_limit
-from bench.executors.local import Models, run_units
+from bench.executors.local import run_units
 from bench.executors.parts import run_in_parts, slices
 from bench.interrupt import Interrupted
+from bench.models import Models
 from bench.plan import Cell, Unit
 from bench.progress import Progress
 from bench.records import COLUMNS, Records

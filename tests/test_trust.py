@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd
-from bench.executors.local import Models
+from bench.models import Models
 from bench.plan import Cell, Unit
 from bench.runner import SLACK, make_target, measure, run_unit
 from bench.scoring.trust import judge_evidence

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -26,17 +26,16 @@ from adapters.zoo import Card, Zoo
 from bench import interrupt
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node
-from bench.executors.local import Models, unfinished
+from bench.executors.local import unfinished
 from bench.interrupt import Interrupted
 from bench.job import Job
+from bench.models import Models
+from bench.options import Options
 from bench.plan import Unit
 from bench.progress import Progress
 from bench.store import OpenRun
 from bench.suite import Suite
 from bench.trust.gather import Checks
-
-if TYPE_CHECKING:
-    from bench.pipeline import Options
 
 T = TypeVar("T")
 STORE = 80 * 2**20
@@ -50,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def on_ray(suite: Suite, options: "Options", progress: Progress) -> Iterator["OnRay"]:
+def on_ray(suite: Suite, options: Options, progress: Progress) -> Iterator["OnRay"]:
     """The cluster at $RAY_ADDRESS, or one of this machine that lives until the run ends."""
     with redirect_stdout(io.StringIO()):  # Ray says there what the cells of a dead worker say
         _connect(os.environ.get("RAY_ADDRESS"))
@@ -64,7 +63,7 @@ def on_ray(suite: Suite, options: "Options", progress: Progress) -> Iterator["On
 class OnRay:
     """Trains and attacks in tasks. This process only plans, and watches."""
 
-    def __init__(self, suite: Suite, options: "Options", progress: Progress) -> None:
+    def __init__(self, suite: Suite, options: Options, progress: Progress) -> None:
         device = _device(options.device)
         self._order = node.Order(suite.model_dump_json(), _everywhere(options, device), torch.get_num_threads())
         self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": self._order.threads}
@@ -173,7 +172,7 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _everywhere(options: "Options", device: str) -> "Options":
+def _everywhere(options: Options, device: str) -> Options:
     """``options`` as every node reads them, wherever it stands."""
     places = options.places
     return replace(

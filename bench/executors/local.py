@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from adapters.zoo import Card, Zoo
@@ -10,43 +10,18 @@ from bench import interrupt, provenance
 from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
+from bench.models import Models
 from bench.plan import Unit
 from bench.progress import Progress
 from bench.store import OpenRun
 from bench.trust.gather import Checks
 
 if TYPE_CHECKING:
-    from adapters.classifier import Classifier
     from bench.job import Job
     from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model as trained (``raw``), and as it is attacked (``target``)."""
-
-    raw: "Classifier"
-    target: "Target"
-
-
-class Models:
-    """The models of a job, loaded when they are asked for; those that the last question did not name are let go."""
-
-    def __init__(self, job: "Job", zoo: Zoo) -> None:
-        self._job = job
-        self._zoo = zoo
-        self._loaded: dict[tuple[str, int], Loaded] = {}
-
-    def load(self, *models: tuple[str, int]) -> list[Loaded]:
-        """``models`` (name and training seed), in that order."""
-        self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
-        for model in models:
-            if model not in self._loaded:
-                self._loaded[model] = _load(self._job, self._zoo, model)
-        return [self._loaded[model] for model in models]
 
 
 class Local:
@@ -190,21 +165,6 @@ class _Worker:
         for key in self.store.missing(unit.keys):
             self.store.write_error(key, reason)
         self.store.save("running")
-
-
-def _load(job: "Job", zoo: Zoo, model: tuple[str, int]) -> Loaded:
-    import numpy as np
-
-    from bench.prepare import prepare
-    from bench.runner import AttackError
-
-    suite = job.suite
-    classifier = zoo.load(job.recipes[model])
-    target = prepare(classifier, job.samples, suite.batch_size, suite.precision)
-    broken = int((~np.isfinite(target.clean.prob)).sum())
-    if broken:
-        raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
-    return Loaded(classifier, target)
 
 
 def _reason(error: BaseException, limit: float | None) -> str:

@@ -7,25 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
 from adapters.zoo import Card, Recipe, Zoo
 from bench import interrupt, provenance
 from bench.errors import LostWorkerError, SuiteError, UserError
-from bench.executors.local import Local, Models, run_units
+from bench.executors.local import Local, run_units
 from bench.interrupt import Interrupted
 from bench.job import Job, make_job
+from bench.models import Models
+from bench.options import Options
 from bench.output import quiet
 from bench.plan import Unit, make_units
 from bench.progress import Progress
 from bench.store import join_run
 from bench.suite import Suite
 from bench.trust.gather import Checks
-
-if TYPE_CHECKING:
-    from bench.pipeline import Options
 
 SHARE = "--results, $BENCH_CACHE and --data-root must be folders that all nodes of the cluster share"
 SILENT = Progress(Console(quiet=True))
@@ -36,7 +35,7 @@ class Order:
     """What every task has to know: the suite (JSON), the options with absolute folders and a device, threads for each task."""
 
     suite: str
-    options: "Options"
+    options: Options
     threads: int
 
 

@@ -9,8 +9,8 @@ from bench.store import CellEntry, OpenRun
 from bench.trust.effort import BACKWARD, plan_effort
 
 if TYPE_CHECKING:
-    from bench.executors.local import Models
     from bench.job import Job
+    from bench.models import Models
 
 log = logging.getLogger(__name__)
 

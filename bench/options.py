@@ -1,0 +1,36 @@
+"""How a suite is run: what changes no answer."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench import data
+from bench.job import default_cache, default_places
+from bench.plan import Unit
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1."""
+
+    results: Path
+    device: str = "cpu"
+    only: str = "*"
+    shard: tuple[int, int] = (1, 1)
+    fresh: bool = False
+    save_adversarials: bool = False
+    cache: Path = field(default_factory=default_cache)
+    data_root: Path | None = None
+    executor: Literal["local", "ray"] = "local"
+
+    def chosen(self, units: Sequence[Unit]) -> list[Unit]:
+        """Those of ``units`` that are to be run here."""
+        part, of = self.shard
+        return [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)][part - 1 :: of]
+
+    @property
+    def places(self) -> data.Places:
+        """Where data sets lie, and decoded images are kept."""
+        return default_places(self.data_root, self.cache)
