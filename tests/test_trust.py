@@ -114,6 +114,21 @@ def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
     assert {e.check: e.value for e in probe_model(model, target, 16)}["adapter"] == 0.0
 
 
+def test_a_step_that_passes_through_the_wrong_class_counts_where_it_is_shorter(samples: ImageSet) -> None:
+    class Band(nn.Module):
+        """Class 1 for a mean between 0.55 and 0.8, where the gradient leads; class 0 on both sides."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean = x.flatten(1).mean(1)
+            return torch.stack([torch.zeros_like(mean), torch.minimum(mean - 0.55, 10 * (0.8 - mean))], dim=1)
+
+    images = np.full((8, 3, 2, 2), 120, np.uint8)
+    band = Classifier(Band(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    target = make_target(band, ImageSet(images, np.zeros(8, np.int64), samples.ids[:8], samples.classes), 8)
+    found = {e.check: e.value for e in attack_controls(FGSM, target, band, Fraction(8, 255))}
+    assert found["unconstrained"] == 0
+
+
 @pytest.mark.parametrize(("norm", "eps"), [("linf", Fraction(12, 255)), ("l2", Fraction(1, 2)), ("l1", Fraction(5))])
 def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that_does_not_move(
     norm: Literal["linf", "l2", "l1"], eps: Fraction
