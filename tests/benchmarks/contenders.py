@@ -1,7 +1,7 @@
 """The ways in which people carry out the same grid, each as its own documentation shows it, and the floors under all of them.
 
-A contender does the work that is timed, and returns which samples it breaks by its own means, or how to judge that, which is
-not timed: plain ART and torchattacks give images and no verdict. The floors and ``bench`` pay for theirs, one pass per eps.
+A contender gives the numbers that are wanted, which samples it breaks at each eps, and pays for them: Foolbox says so itself,
+the examples of ART and torchattacks end with a prediction of their images, the floors and ``bench`` predict them again.
 """
 
 import copy
@@ -64,12 +64,8 @@ class Question:
         """The classifier itself, its parameters frozen."""
         return copy.deepcopy(self.classifier).requires_grad_(False)
 
-    def judged(self, adversarial: list[Tensor]) -> "Outcomes":
-        """Which samples each of the adversarial batches, one per eps, breaks; in float32, by the plain classifier."""
-        return lambda: [broken(self.classifier, batch.to(self.x), self.y) for batch in adversarial]
 
-
-Outcomes = Callable[[], list[Tensor]]
+Outcomes = list[Tensor]
 """Per eps, which samples are broken (bool, N)."""
 Contender = Callable[[Question], Outcomes]
 
@@ -91,13 +87,13 @@ def plain_foolbox(question: Question) -> Outcomes:
         attack = foolbox.attacks.LinfFastGradientAttack()
     parts = []
     for x, y in question.batches:
-        _, clipped, _ = attack(model, x, y, epsilons=[float(e) for e in question.eps])
-        parts.append(clipped)
-    return question.judged([torch.cat(list(batches)) for batches in zip(*parts, strict=True)])
+        _, _, success = attack(model, x, y, epsilons=[float(e) for e in question.eps])
+        parts.append(success)
+    return list(torch.cat(parts, dim=1))
 
 
 def plain_art(question: Question) -> Outcomes:
-    """ART as in its examples: a classifier with loss and optimiser, ``generate`` for each eps, no labels, batches of 32."""
+    """ART as in its examples: a classifier with loss and optimiser, ``generate`` for each eps, no labels, then ``predict``."""
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
 
@@ -111,7 +107,7 @@ def plain_art(question: Question) -> Outcomes:
         nb_classes=model.num_classes,
         device_type="gpu" if question.classifier.device.type == "cuda" else "cpu",
     )
-    adversarial = []
+    found = []
     for eps in map(float, question.eps):
         if question.steps:
             attack = ProjectedGradientDescent(
@@ -119,23 +115,24 @@ def plain_art(question: Question) -> Outcomes:
             )
         else:
             attack = FastGradientMethod(estimator, eps=eps)
-        adversarial.append(torch.from_numpy(attack.generate(x=question.samples.x)))
-    return question.judged(adversarial)
+        predictions = estimator.predict(attack.generate(x=question.samples.x))
+        found.append(torch.from_numpy(predictions.argmax(axis=1) != question.samples.labels))
+    return found
 
 
 def torchattacks(question: Question) -> Outcomes:
-    """torchattacks as in its README: one attack object for each eps."""
+    """torchattacks as in its README: one attack object for each eps, then the model's prediction of its images."""
     import torchattacks
 
     model = question.classifier.eval()
-    adversarial = []
+    found = []
     for eps in map(float, question.eps):
         if question.steps:
             attack = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=question.steps, random_start=False)
         else:
             attack = torchattacks.FGSM(model, eps=eps)
-        adversarial.append(torch.cat([attack(x, y) for x, y in question.batches]))
-    return question.judged(adversarial)
+        found.append(broken(model, torch.cat([attack(x, y) for x, y in question.batches]), question.y))
+    return found
 
 
 def floor_under(form: Callable[[Question], nn.Module]) -> Contender:
@@ -144,8 +141,7 @@ def floor_under(form: Callable[[Question], nn.Module]) -> Contender:
     def contender(question: Question) -> Outcomes:
         model = form(question)
         parts = [_bare(model, x, y, question) for x, y in question.batches]
-        found = [broken(model, torch.cat(list(batches)), question.y) for batches in zip(*parts, strict=True)]
-        return lambda: found
+        return [broken(model, torch.cat(list(batches)), question.y) for batches in zip(*parts, strict=True)]
 
     return contender
 
@@ -177,7 +173,7 @@ def bench_through(library: Library, precision: Precision = "fp32") -> Contender:
         attack = Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25) if question.steps else Fgsm(attack="fgsm")
         unit = Unit("model", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
         records = run_unit(unit, question.targets[precision]).records
-        return lambda: [torch.from_numpy(r.success) for r in records]
+        return [torch.from_numpy(r.success) for r in records]
 
     return contender
 

@@ -70,9 +70,9 @@ def measure(question: Question, rounds: int) -> tuple[dict[str, list[float]], di
         contender(short)
     _ = question.targets, question.frozen
     for _, name in itertools.product(range(rounds), CONTENDERS):  # interleaved: drift hits all alike
-        taken, judge = _timed(name, question)
+        taken, found = _timed(name, question)
         seconds[name].append(taken)
-        outcomes[name] = torch.stack(judge()).cpu()
+        outcomes[name] = torch.stack(found).cpu()
     return seconds, outcomes
 
 
@@ -82,10 +82,10 @@ def _timed(name: str, question: Question) -> tuple[float, Outcomes]:
     on_gpu = question.classifier.device.type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     started = clock()
-    judge = CONTENDERS[name](question)
+    found = CONTENDERS[name](question)
     if on_gpu:
         torch.cuda.synchronize()
-    return clock() - started, judge
+    return clock() - started, found
 
 
 def table(seconds: dict[str, list[float]], outcomes: dict[str, Tensor]) -> Iterator[str]:
