@@ -1,0 +1,99 @@
+"""Backbones: torchvision's and timm's, their published weights, and files of weights."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapters.backbones import build_backbone, find_head, input_size, normalisation, replace_head
+from adapters.errors import ModelError
+from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec
+from tests.test_models import X, backbone, recipe, zoo
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The weights of a ResNet18 with three classes."""
+    file = tmp_path / "backbone.safetensors"
+    save_file(backbone().state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize("architecture", ["googlenet", "inception_v3"])
+def test_a_network_with_auxiliary_outputs_is_refused(architecture: str) -> None:
+    with pytest.raises(ModelError, match=rf"{architecture} has auxiliary outputs, which are not supported"):
+        build_backbone(BackboneSpec(architecture=architecture), 3, 0)
+
+
+def test_timm_backbones() -> None:
+    spec = BackboneSpec(architecture="timm/test_resnet")
+    network = build_backbone(spec, 7, 0).eval()
+    assert find_head(network)[1].out_features == 7
+    assert replace_head(network, 5)(X).shape == (6, 5)
+    with pytest.raises(ModelError, match="timm has no model 'resnet_18'"):
+        build_backbone(BackboneSpec(architecture="timm/resnet_18"), 2, 0)
+
+
+def test_published_weights_bring_their_own_preprocessing() -> None:
+    spec = BackboneSpec(architecture="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", weights="pretrained")
+    assert normalisation(spec).mean == (0.5, 0.5, 0.5)
+    assert input_size(spec) == 224
+    assert input_size(BackboneSpec(architecture="efficientnet_b3", weights="IMAGENET1K_V1")) == 300
+    with pytest.raises(ModelError, match="resnet18 has no weights 'V9'; known: IMAGENET1K_V1"):
+        normalisation(BackboneSpec(weights="V9"))
+    with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
+        build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
+
+
+def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
+    with pytest.raises(ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"):
+        zoo(tmp_path).load(recipe("IMAGENET1K_V1", HeadSpec(method="head")))
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refused(file: Path, spec: Adaptation | None = None) -> str:
+        with pytest.raises(ModelError) as caught:
+            zoo(tmp_path).load(recipe(file, spec or HeadSpec(method="head")))
+        return str(caught.value)
+
+    assert "no such file" in refused(tmp_path / "none.safetensors")
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:5000])
+    assert "not a whole safetensors file" in refused(torn)
+    evil = tmp_path / "evil.pt"
+    torch.save({"x": Malicious()}, evil)
+    assert "refused, since loading it could run code" in refused(evil)
+    older = tmp_path / "evil.pth"
+    older.write_bytes(pickle.dumps(Malicious()))
+    assert "refused" in refused(older)
+    assert not (tmp_path / "ran").exists()
+    odd = tmp_path / "odd.safetensors"
+    state = load_file(weights)
+    state["head.extra"] = state.pop("conv1.weight")
+    state["bn1.bias"] = torch.zeros(3)
+    save_file(state, odd)
+    message = refused(odd)
+    for part in ("missing: conv1.weight", "unknown: head.extra", "bn1.bias is 3, not 64"):
+        assert part in message
+
+
+def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
+    torch.save(load_file(weights), tmp_path / "plain.pt")
+    models = zoo(tmp_path)
+    a, b = (models.load(recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
+    assert torch.equal(a(X), b(X))
+    with torch.no_grad():
+        assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
