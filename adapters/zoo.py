@@ -42,11 +42,21 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``."""
+    """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``.
+
+    Raises ModelError where a timm name has a tag, which stands for weights, and the start would be random all the same.
+    """
 
     spec: BackboneSpec
     pretraining: Pretraining | None
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.pretraining is None and self.spec.weights is None and "." in (self.spec.timm_name or ""):
+            raise ModelError(
+                f"{self.spec.architecture} names weights, but would start at random; add 'weights: pretrained', or take "
+                f"'{self.spec.architecture.partition('.')[0]}' for a random start"
+            )
 
     @property
     def key(self) -> str:

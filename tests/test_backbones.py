@@ -7,10 +7,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from adapters.backbones import build_backbone, find_head, input_size, normalisation, replace_head
+from adapters.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Normalisation,
+    build_backbone,
+    find_head,
+    input_size,
+    normalisation,
+    replace_head,
+)
 from adapters.errors import ModelError
-from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec
-from tests.test_models import X, backbone, recipe, zoo
+from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, TrainingSpec
+from adapters.zoo import Backbone, Pretraining
+from tests.test_models import X, backbone, images, recipe, zoo
 
 
 @pytest.fixture
@@ -45,6 +55,39 @@ def test_published_weights_bring_their_own_preprocessing() -> None:
         normalisation(BackboneSpec(weights="V9"))
     with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
         build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
+
+
+VIT = "timm/vit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize("architecture", [VIT, f"{VIT}.augreg_in21k_ft_in1k"])
+def test_timm_weights_in_a_file_bring_timms_preprocessing(architecture: str) -> None:
+    spec = BackboneSpec(architecture=architecture, weights="vit.safetensors")
+    assert normalisation(spec) == Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert input_size(spec) == 224
+    own = spec.model_copy(update={"mean": (0.1, 0.2, 0.3)})
+    assert normalisation(own) == Normalisation((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
+    for unknown in (BackboneSpec(architecture=architecture), BackboneSpec(weights="resnet.safetensors")):
+        assert normalisation(unknown) == Normalisation(IMAGENET_MEAN, IMAGENET_STD)
+        assert input_size(unknown) is None
+
+
+def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random() -> None:
+    tagged = BackboneSpec(architecture="timm/resnet18.a1_in1k")
+    with pytest.raises(ModelError, match=r"a1_in1k names weights, but would start at random; add 'weights: pretrained', or take"):
+        Backbone(tagged, None, 0)
+    Backbone(tagged, Pretraining(TrainingSpec(), images()), 0)
+    for weights in ("pretrained", "file.pt"):
+        Backbone(tagged.model_copy(update={"weights": weights}), None, 0)
+    Backbone(BackboneSpec(architecture="timm/resnet18"), None, 0)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "file.pt"])
+def test_a_misspelt_timm_tag_is_named_with_the_known_ones(weights: str) -> None:
+    spec = BackboneSpec(architecture="timm/resnet18.a1_in1kk", weights=weights)
+    for do in (normalisation, input_size, lambda spec: build_backbone(spec, 3, 0)):
+        with pytest.raises(ModelError, match=r"timm has no weights 'a1_in1kk' of resnet18; known: a1_in1k, a2_in1k, "):
+            do(spec)
 
 
 def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
