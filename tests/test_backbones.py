@@ -3,9 +3,11 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from adapters.backbones import (
     IMAGENET_MEAN,
@@ -19,6 +21,7 @@ from adapters.backbones import (
 )
 from adapters.errors import ModelError
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, TrainingSpec
+from adapters.weights import read_weights
 from adapters.zoo import Backbone, Pretraining
 from tests.test_models import X, backbone, images, recipe, zoo
 
@@ -74,7 +77,7 @@ def test_timm_weights_in_a_file_bring_timms_preprocessing(architecture: str) -> 
 
 def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random() -> None:
     tagged = BackboneSpec(architecture="timm/resnet18.a1_in1k")
-    with pytest.raises(ModelError, match=r"a1_in1k names weights, but would start at random; add 'weights: pretrained', or take"):
+    with pytest.raises(ModelError, match=r"a1_in1k names weights, .* add 'weights: pretrained', or take 'timm/resnet18'"):
         Backbone(tagged, None, 0)
     Backbone(tagged, Pretraining(TrainingSpec(), images()), 0)
     for weights in ("pretrained", "file.pt"):
@@ -131,6 +134,42 @@ def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: P
     message = refused(odd)
     for part in ("missing: conv1.weight", "unknown: head.extra", "bn1.bias is 3, not 64"):
         assert part in message
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(nn.Linear(3, 2).state_dict(), file, _use_new_zipfile_serialization=zipped)
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    read_weights(file)
+    refusals = []
+    for _ in range(300):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, 500, rng.integers(1, 9))] = rng.integers(0, 256)
+        file.write_bytes(damaged[: rng.integers(len(whole)) if rng.random() < 0.2 else None].tobytes())
+        try:
+            read_weights(file)
+        except ModelError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 150
+    assert all(message.startswith(f"{file}: ") and message.endswith(("again", "alone")) for message in refusals)
+
+
+@pytest.mark.parametrize(
+    "text", ["<!DOCTYPE html>", "version https://git-lfs.github.com/spec/v1", '{"error": 404}', "Not found"]
+)
+def test_what_is_no_weights_file_is_not_called_dangerous(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_text(text)
+    with pytest.raises(ModelError, match=r"weights.pt: no weights file: it starts with .*an error page or a Git-LFS pointer"):
+        read_weights(file)
+
+
+def test_an_empty_pt_file_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(ModelError, match=r"not a whole weights file \(EOFError\); copy or download it again"):
+        read_weights(tmp_path / "weights.pt")
 
 
 def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
