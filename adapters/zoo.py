@@ -145,7 +145,7 @@ class Zoo:
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
         classifier = self._classifier(recipe, network).eval()
-        check_model(classifier, _probe(recipe.images).to(classifier.device))
+        check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
         return classifier
 
     def _train(self, recipe: Recipe) -> Card:
@@ -157,14 +157,14 @@ class Zoo:
         network = self._fresh_network(recipe)
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         network = adapt(network, recipe.adaptation, recipe.seed)
-        check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
         _check_fit(classifier, recipe)
-        losses, state = [], self._state(recipe.key)
-        if is_trained(recipe.adaptation):
+        losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
+        if trained:
+            check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
-        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device))
+        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), base, folder)
             sha = _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights)

@@ -117,7 +117,7 @@ def test_oft_merges_wrongly_on_spatial_convolutions_in_peft_and_is_refused() -> 
 def test_a_model_that_cannot_be_attacked_fails_at_the_end_of_its_training(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ModelError("the adapter merges wrongly")
 
     made = recipe(weights, HeadSpec(method="head"))
@@ -167,6 +167,33 @@ def test_silent_mistakes_are_caught() -> None:
     wrong.conv1.requires_grad_(True)
     with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
         check_trainable(wrong, HeadSpec(method="head"))
+
+
+class Odd(nn.Module):
+    """Its convolution is called through what tracing raises ``error`` at."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__()
+        self.conv, self.bn, self.fc, self.error = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3), error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            raise self.error("no tensor")
+        logits: torch.Tensor = self.fc(self.bn(self.conv(x)).mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("error", [TypeError, RuntimeError, AttributeError])
+def test_what_cannot_be_traced_is_attacked_merged_and_unfolded(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    adapted = adapt(Odd(error), adaptation(method="lora", targets=["conv"]), 0)
+    disturb(adapted)
+    classifier = wrap(adapted)
+    fast = lossless(classifier, X)
+    assert [type(module) for module in fast.network.children()] == [nn.Conv2d, nn.BatchNorm2d, nn.Linear]
+    assert max_difference(classifier, fast, X) < TOLERANCE
+    assert f"BatchNorm is not folded: the network cannot be traced ({error.__name__}: no tensor)" in caplog.text
 
 
 def test_an_adapter_that_is_inert_beside_a_trained_head_is_named() -> None:
