@@ -141,7 +141,7 @@ class Zoo:
         from adapters.checks import check_model
 
         card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
-        if card.sha256 != _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights_file(folder)):
+        if card.sha256 != _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights_file(folder)):
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
         classifier = self._classifier(recipe, network).eval()
@@ -167,7 +167,7 @@ class Zoo:
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), base, folder)
-            sha = _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights)
+            sha = _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
             _write_card(folder, card)
@@ -300,9 +300,16 @@ def _canonical(part: object) -> str:
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
-def _sha256(spec: BaseModel, *files: Path) -> str:
-    """Content hash of a model: how it is put together and the bytes of its weights."""
-    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode())
+def _sha256_of_model(recipe: Recipe, *files: Path) -> str:
+    """Content hash of a model. The architecture is part of it, since the weights do not tell two of the same shapes apart."""
+    architecture = recipe.backbone.spec.architecture
+    # The default is left out, as in keys: the models of references made before keep their names.
+    return _sha256(recipe.adaptation, *files, also="" if architecture == BackboneSpec().architecture else architecture)
+
+
+def _sha256(spec: BaseModel, *files: Path, also: str = "") -> str:
+    """Content hash of how something is put together and of the bytes of its weights."""
+    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode() + also.encode())
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

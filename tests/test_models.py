@@ -1,7 +1,9 @@
 """Backbones and adaptations: what trains, what is kept, and what is refused."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +276,20 @@ def plain_peft_adapter(folder: Path, network: nn.Module, **options: object) -> n
     disturb(adapted)
     adapted.save_pretrained(str(folder))  # type: ignore[operator]
     return adapted.eval()
+
+
+def test_the_architecture_is_part_of_what_names_a_model(weights: Path, tmp_path: Path) -> None:
+    """timm's ResNet18 has the same names and shapes as torchvision's."""
+    made = recipe(weights, NoneSpec(method="none"))
+    spec = made.backbone.spec.model_copy(update={"architecture": "timm/resnet18"})
+    other = replace(made, backbone=replace(made.backbone, spec=spec))
+    models = zoo(tmp_path)
+    assert models.ensure(made).sha256 != models.ensure(other).sha256
+    assert torch.isfinite(models.load(other)(X)).all()
+    files = [tmp_path / "cache" / "backbones" / made.backbone.key, tmp_path / "cache" / "models" / made.key]
+    sums = [hashlib.sha256((folder / "model.safetensors").read_bytes()).digest() for folder in files]
+    named = hashlib.sha256(b'{"method":"none"}' + b"".join(sums)).hexdigest()
+    assert models.ensure(made).sha256 == named, "the default architecture keeps the name that references have of it"
 
 
 def test_moving_files_changes_no_key(weights: Path, tmp_path: Path) -> None:
