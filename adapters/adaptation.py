@@ -1,5 +1,7 @@
 """Backbone -> adapted network: which parameters train, and how an adaptation is written and read."""
 
+import copy
+import logging
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -16,6 +18,8 @@ from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, P
 
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter"
+
+log = logging.getLogger(__name__)
 
 
 def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
@@ -78,6 +82,15 @@ def merged(network: nn.Module) -> nn.Module:
         return join_atoms(network)
     plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
     return plain
+
+
+def merged_copy(network: nn.Module) -> nn.Module | None:
+    """A merged copy of ``network``; None, and said so, where peft cannot merge its adapter."""
+    try:
+        return merged(copy.deepcopy(network))
+    except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse)
+        log.warning("the adapter stays unmerged: it cannot be merged (%s)", error)
+        return None
 
 
 def check_trainable(network: nn.Module, spec: Adaptation) -> None:

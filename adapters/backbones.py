@@ -20,7 +20,6 @@ from adapters.weights import load_strictly, read_weights
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
-TIMM = "timm/"
 AUXILIARY = {"googlenet", "inception_v3"}
 """torchvision's networks with further heads in training, and pixels transformed inside where their weights are published."""
 
@@ -62,18 +61,30 @@ def load_backbone(spec: BackboneSpec, file: Path) -> nn.Module:
 
 
 def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Module:
-    if spec.architecture.startswith(TIMM):
+    if spec.timm_name is not None:
         import timm
 
-        name = spec.architecture.removeprefix(TIMM)
-        if not timm.is_model(name):
-            raise ModelError(f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}")
-        network: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+        _timm_config(spec.timm_name)
+        network: nn.Module = timm.create_model(spec.timm_name, pretrained=pretrained, **options)
         return network
     _check_torchvision(spec.architecture)
     weights = _torchvision_weights(spec) if pretrained else None
     made: nn.Module = torchvision.models.get_model(spec.architecture, weights=weights, **options)
     return made
+
+
+def _timm_config(name: str) -> Any:
+    """What timm knows of the weights that ``name`` stands for, None if it has none; nothing is downloaded."""
+    import timm
+
+    if not timm.is_model(name):
+        raise ModelError(f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}")
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        architecture, _, tag = name.partition(".")
+        known = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        raise ModelError(f"timm has no weights '{tag}' of {architecture}; known: {', '.join(known) or 'none'}") from None
 
 
 def _check_torchvision(name: str) -> None:
@@ -94,7 +105,7 @@ def _torchvision_weights(spec: BackboneSpec) -> Any:
 @contextmanager
 def _fetching(spec: BackboneSpec) -> Iterator[None]:
     """A failed download becomes a ModelError that says how to go on without one."""
-    if spec.architecture.startswith(TIMM) and spec.weights != "pretrained":
+    if spec.timm_name is not None and spec.weights != "pretrained":
         raise ModelError(f"weights of {spec.architecture} are 'pretrained' or a file, not '{spec.weights}'")
     try:
         yield
@@ -107,14 +118,17 @@ def _fetching(spec: BackboneSpec) -> Iterator[None]:
 
 
 def published_config(spec: BackboneSpec) -> tuple[Normalisation, int] | None:
-    """Normalisation and input size in pixels that the published weights were trained with; None for files and from scratch."""
-    if spec.weights is None or spec.weights_file:
-        return None
-    if spec.architecture.startswith(TIMM):
-        import timm
+    """Normalisation and input size in pixels that the published weights were trained with; None if they are not known.
 
-        cfg = timm.get_pretrained_cfg(spec.architecture.removeprefix(TIMM))
+    timm's names tell them, also of weights in a file. Nothing is known of torchvision's files, nor of a start from scratch.
+    """
+    if spec.weights is None:
+        return None
+    if spec.timm_name is not None:
+        cfg = _timm_config(spec.timm_name)
         return None if cfg is None else (Normalisation(cfg.mean, cfg.std), int(cfg.input_size[-1]))
+    if spec.weights_file:
+        return None
     _check_torchvision(spec.architecture)
     preset = _torchvision_weights(spec).transforms()
     return Normalisation(tuple(preset.mean), tuple(preset.std)), int(preset.crop_size[0])
@@ -128,7 +142,7 @@ def normalisation(spec: BackboneSpec) -> Normalisation:
 
 
 def input_size(spec: BackboneSpec) -> int | None:
-    """The side in pixels that the published weights were trained with, if there are any."""
+    """The side in pixels that the published weights were trained with, if it is known."""
     published = published_config(spec)
     return published[1] if published else None
 

@@ -1,12 +1,10 @@
 """Checks on a built model, run every time one is built: the silent mistakes that make a robustness number meaningless."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from adapters.acting import acting, adapted_layers, has_effect, is_peft
-from adapters.adaptation import merged
+from adapters.adaptation import merged_copy
 from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.lossless import TOLERANCE, max_difference
@@ -44,10 +42,11 @@ def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_model(classifier: Classifier, probe: Tensor) -> None:
+def check_model(classifier: Classifier, probe: Tensor, *, trained: bool = True) -> None:
     """Raise ModelError unless ``classifier`` is what it claims to be, as seen on ``probe`` (N x 3 x H x W, N >= 2).
 
-    That is: in eval mode; finite; the same for any batch size; its adapter active; the same merged as unmerged.
+    That is: in eval mode; finite; the same for any batch size; its adapter active, on each of its layers where it was
+    ``trained`` here; the same merged as unmerged.
     """
     training = [name or "the model" for name, module in classifier.named_modules() if module.training]
     if training:
@@ -55,7 +54,7 @@ def check_model(classifier: Classifier, probe: Tensor) -> None:
     # TF32, a GPU's default for convolutions, rounds more coarsely than what these checks look for.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         _check_logits(classifier, probe)
-        _check_adapter(classifier, probe)
+        _check_adapter(classifier, probe, trained=trained)
 
 
 @torch.inference_mode()
@@ -69,24 +68,23 @@ def _check_logits(classifier: Classifier, probe: Tensor) -> None:
         raise ModelError(f"the model's answer depends on the batch size: logits differ by {off:.1e}, relative")
 
 
-def _check_adapter(classifier: Classifier, probe: Tensor) -> None:
-    if is_peft(classifier.network):
-        _check_acting(classifier.network, (probe - classifier.mean) / classifier.std)
-    off = max_difference(classifier, _merged_copy(classifier), probe)
+def _check_adapter(classifier: Classifier, probe: Tensor, *, trained: bool) -> None:
+    network, x = classifier.network, (probe - classifier.mean) / classifier.std
+    if is_peft(network):
+        if trained:
+            _check_layers(network, x)
+        if not has_effect(network, x):
+            raise ModelError("the adapter has no effect: switching it off changes no logit")
+    whole = merged_copy(network)
+    if whole is None:  # Then it is attacked unmerged too.
+        return
+    off = max_difference(network, whole.eval(), x)
     if off > TOLERANCE:
         raise ModelError(f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's")
 
 
-def _check_acting(network: nn.Module, x: Tensor) -> None:
+def _check_layers(network: nn.Module, x: Tensor) -> None:
     acts = acting(network, x)
     inert = [name for name in adapted_layers(network) if not acts.get(name)]
     if inert:
         raise ModelError(f"the adapter has no effect on {some(inert)}: switching it off changes nothing; drop these targets")
-    if not has_effect(network, x):
-        raise ModelError("the adapter has no effect: switching it off changes no logit")
-
-
-def _merged_copy(classifier: Classifier) -> nn.Module:
-    plain = copy.deepcopy(classifier)
-    plain.network = merged(plain.network)
-    return plain.eval()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from adapters.adaptation import merged
+from adapters.adaptation import merged_copy
 from adapters.classifier import Classifier
 from adapters.precision import multiplying
 from adapters.spec import Precision
@@ -46,12 +46,15 @@ def channels_last_pays(side: int, precision: Precision) -> bool:
 
 
 def _folded(network: nn.Module) -> nn.Module:
-    """A copy of ``network``, its adapter merged and its BatchNorm folded; as it is, and said so, if it cannot be traced."""
-    try:
-        folded: nn.Module = fuse(merged(copy.deepcopy(network)))
-    except torch.fx.proxy.TraceError as error:
-        log.warning("BatchNorm is not folded: the network cannot be traced (%s)", error)
+    """A copy of ``network``, its adapter merged and its BatchNorm folded; what cannot be done is left out, and said so."""
+    whole = merged_copy(network)
+    if whole is None:
         return copy.deepcopy(network)
+    try:
+        folded: nn.Module = fuse(whole)
+    except Exception as error:  # noqa: BLE001 (tracing runs the network's own code on what are no tensors)
+        log.warning("BatchNorm is not folded: the network cannot be traced (%s: %s)", type(error).__name__, error)
+        return whole
     return folded
 
 

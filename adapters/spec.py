@@ -52,6 +52,7 @@ class TrainingSpec(Strict):
 
 
 RGB = tuple[float, float, float]
+TIMM = "timm/"
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -73,6 +74,11 @@ class BackboneSpec(Strict):
     def weights_file(self) -> Path | None:
         """The file that ``weights`` names, where it is a file rather than a published set of weights."""
         return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
+
+    @property
+    def timm_name(self) -> str | None:
+        """The name of ``architecture`` in timm; None where it is torchvision's."""
+        return self.architecture.removeprefix(TIMM) if self.architecture.startswith(TIMM) else None
 
 
 class NoneSpec(Strict):

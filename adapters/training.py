@@ -71,6 +71,8 @@ class Training:
         steps = len(_batches(self.train, spec.batch_size))
         if not steps:
             raise ModelError(f"{len(images)} training images are too few: a batch needs two, and more where some are held out")
+        if share and not len(self.validation):
+            raise ModelError("no class has two training images, so that none can be held out; drop training.early_stopping")
         if spec.amp:
             classifier.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer([p for p in classifier.parameters() if p.requires_grad], spec)
@@ -161,12 +163,15 @@ class Training:
 
 
 def hold_out(labels: npt.NDArray[np.int64], share: float, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions of the training and the validation images: ``share`` of each class, at random by ``seed``, is held out."""
+    """Positions of the training and the validation images: ``share`` of each class, at random by ``seed``, is held out.
+
+    At least one image of each class, but never its only one, which would leave the class untrained.
+    """
     rng = np.random.default_rng(seed)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels) if share else ():
         members = rng.permutation(np.flatnonzero(labels == label))
-        held[members[: max(1, round(share * len(members)))]] = True
+        held[members[: min(len(members) - 1, max(1, round(share * len(members))))]] = True
     return torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held))
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from adapters.errors import ModelError
 
+PICKLED = (b"PK\x03\x04", b"\x80")
+"""How a file of torch.save starts: a zip, or a pickle before torch 1.6."""
 SHOWN = 6
 """Names that an error lists before it says how many more there are."""
 
@@ -21,19 +23,31 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise ModelError(f"{file}: no such weights file")
     try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        state = load_file(file) if file.suffix == ".safetensors" else _load_pickled(file)
     except SafetensorError as error:
         raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
     except UnpicklingError as error:
         raise ModelError(
             f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, "
-            "best with safetensors.torch.save_file(model.state_dict(), ...)"
+            "best with safetensors.torch.save_file(model.state_dict(), ...); if it is one, it is damaged: copy it again"
         ) from None
-    except (RuntimeError, EOFError, OSError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a damaged pickle fails in every way that its reader can)
         raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise ModelError(f"{file}: not a plain state dict (name -> tensor); save model.state_dict() alone")
     return state
+
+
+def _load_pickled(file: Path) -> object:
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start and not start.startswith(PICKLED):
+        raise ModelError(
+            f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer; download it again"
+        )
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def torch_reason(error: Exception) -> str:

@@ -42,11 +42,21 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``."""
+    """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``.
+
+    Raises ModelError where a timm name has a tag, which stands for weights, and the start would be random all the same.
+    """
 
     spec: BackboneSpec
     pretraining: Pretraining | None
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.pretraining is None and self.spec.weights is None and "." in (self.spec.timm_name or ""):
+            raise ModelError(
+                f"{self.spec.architecture} names weights, but would start at random; add 'weights: pretrained', or take "
+                f"'{self.spec.architecture.partition('.')[0]}' for a random start"
+            )
 
     @property
     def key(self) -> str:
@@ -131,11 +141,11 @@ class Zoo:
         from adapters.checks import check_model
 
         card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
-        if card.sha256 != _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights_file(folder)):
+        if card.sha256 != _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights_file(folder)):
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
         classifier = self._classifier(recipe, network).eval()
-        check_model(classifier, _probe(recipe.images).to(classifier.device))
+        check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
         return classifier
 
     def _train(self, recipe: Recipe) -> Card:
@@ -147,17 +157,17 @@ class Zoo:
         network = self._fresh_network(recipe)
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         network = adapt(network, recipe.adaptation, recipe.seed)
-        check_trainable(network, recipe.adaptation)
         classifier = self._classifier(recipe, network)
         _check_fit(classifier, recipe)
-        losses, state = [], self._state(recipe.key)
-        if is_trained(recipe.adaptation):
+        losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
+        if trained:
+            check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
-        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device))
+        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(self.cache / "models" / recipe.key) as folder:
             weights = save_adapted(network.cpu(), base, folder)
-            sha = _sha256(recipe.adaptation, self.ensure_backbone(recipe.backbone), weights)
+            sha = _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
             _write_card(folder, card)
@@ -290,9 +300,16 @@ def _canonical(part: object) -> str:
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
-def _sha256(spec: BaseModel, *files: Path) -> str:
-    """Content hash of a model: how it is put together and the bytes of its weights."""
-    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode())
+def _sha256_of_model(recipe: Recipe, *files: Path) -> str:
+    """Content hash of a model. The architecture is part of it, since the weights do not tell two of the same shapes apart."""
+    architecture = recipe.backbone.spec.architecture
+    # The default is left out, as in keys: the models of references made before keep their names.
+    return _sha256(recipe.adaptation, *files, also="" if architecture == BackboneSpec().architecture else architecture)
+
+
+def _sha256(spec: BaseModel, *files: Path, also: str = "") -> str:
+    """Content hash of how something is put together and of the bytes of its weights."""
+    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode() + also.encode())
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -102,7 +102,8 @@ def _backbones(suite: Suite, places: data.Places, size: int | None, samples: Ima
     """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
     pretrain = suite.backbone.pretrain
     if pretrain is None:
-        return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}
+        with asked_at("backbone"):
+            return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}
     with asked_at("backbone", "pretrain", "data"):
         source = data.load(pretrain.data, "all", places, size=size)
         _check_disjoint(source, samples)

@@ -10,6 +10,7 @@ from torch import nn
 
 from adapters.backbones import build_backbone, replace_head
 from adapters.errors import ModelError
+from adapters.lossless import lossless
 from adapters.spec import BackboneSpec, LoraSpec, PeftSpec
 from adapters.zoo import Recipe
 from tests.test_models import HEAD, X, backbone, plain_peft_adapter, recipe, zoo
@@ -42,6 +43,46 @@ def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None
     with torch.no_grad():
         torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
     assert models.ensure(made).trainable_parameters == 4 * (64 * 9 + 64) + HEAD
+
+
+@pytest.mark.parametrize(("bias", "count"), [("lora_only", 3), ("all", 4800 + 3)])
+def test_biases_that_plain_peft_trained_are_loaded(bias: str, count: int, weights: Path, tmp_path: Path) -> None:
+    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["fc"], bias=bias)
+    made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
+    models = zoo(tmp_path)
+    for ours in (models.load(made), models.load(made)):
+        with torch.no_grad():
+            torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
+    assert models.ensure(made).trainable_parameters == 4 * (512 + 3) + count
+
+
+def test_an_adapter_that_peft_cannot_merge_is_attacked_unmerged(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["conv1"], lora_bias=True)
+    ours = zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a"))))
+    with torch.no_grad():
+        expected = theirs((X - 0.5) / 0.5)
+        torch.testing.assert_close(ours(X), expected, rtol=0, atol=0)
+        torch.testing.assert_close(lossless(ours, X)(X), expected, rtol=0, atol=0)
+    assert "the adapter stays unmerged: it cannot be merged (Impossible to merge LoRA with `lora_bias=True`" in caplog.text
+
+
+def test_a_loaded_adapter_may_be_idle_on_a_layer_but_not_on_all(weights: Path, tmp_path: Path) -> None:
+    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1", "layer2.0.conv1"])
+
+    def silence(layer: str, folder: str) -> PeftSpec:
+        for name, parameter in theirs.named_parameters():
+            if f"{layer}.lora_B" in name:
+                parameter.data.zero_()
+        theirs.save_pretrained(str(tmp_path / folder))  # type: ignore[operator]
+        return PeftSpec(method="peft", path=str(tmp_path / folder))
+
+    ours = zoo(tmp_path).load(recipe(weights, silence("layer1.0.conv1", "one")))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
+    with pytest.raises(ModelError, match="the adapter has no effect: switching it off changes no logit"):
+        zoo(tmp_path).load(recipe(weights, silence("layer2.0.conv1", "both")))
 
 
 def test_an_adapter_for_another_backbone_is_refused(weights: Path, tmp_path: Path) -> None:

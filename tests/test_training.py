@@ -12,7 +12,7 @@ from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.optimisation import lr_factor
-from adapters.spec import TrainingSpec
+from adapters.spec import EarlyStopping, TrainingSpec
 from adapters.training import fit, hold_out
 
 
@@ -115,6 +115,18 @@ def test_held_out_images_are_a_share_of_each_class() -> None:
     train, held = hold_out(labels, 0.2, seed=0)
     np.testing.assert_array_equal(np.bincount(labels[held.numpy()]), [2, 4, 1])
     assert sorted([*train.tolist(), *held.tolist()]) == list(range(35))
+
+
+def test_the_only_image_of_a_class_is_trained_on() -> None:
+    labels = np.repeat([0, 1, 2], [1, 2, 10])
+    for share in (0.1, 0.5):
+        train, held = hold_out(labels, share, seed=0)
+        assert np.bincount(labels[train.numpy()])[:2].tolist() == [1, 1]
+        assert np.bincount(labels[held.numpy()])[:2].tolist() == [0, 1]
+    few = images().take(np.arange(2))
+    spec = TrainingSpec(early_stopping=EarlyStopping())
+    with pytest.raises(ModelError, match=r"no class has two training images, .* drop training\.early_stopping"):
+        fit(small(), few, spec, seed=0, progress=lambda *_: None)
 
 
 def test_learning_rates_are_those_of_the_formulas() -> None:

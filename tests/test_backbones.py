@@ -1,0 +1,181 @@
+"""Backbones: torchvision's and timm's, their published weights, and files of weights."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from adapters.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Normalisation,
+    build_backbone,
+    find_head,
+    input_size,
+    normalisation,
+    replace_head,
+)
+from adapters.errors import ModelError
+from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, TrainingSpec
+from adapters.weights import read_weights
+from adapters.zoo import Backbone, Pretraining
+from tests.test_models import X, backbone, images, recipe, zoo
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The weights of a ResNet18 with three classes."""
+    file = tmp_path / "backbone.safetensors"
+    save_file(backbone().state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize("architecture", ["googlenet", "inception_v3"])
+def test_a_network_with_auxiliary_outputs_is_refused(architecture: str) -> None:
+    with pytest.raises(ModelError, match=rf"{architecture} has auxiliary outputs, which are not supported"):
+        build_backbone(BackboneSpec(architecture=architecture), 3, 0)
+
+
+def test_timm_backbones() -> None:
+    spec = BackboneSpec(architecture="timm/test_resnet")
+    network = build_backbone(spec, 7, 0).eval()
+    assert find_head(network)[1].out_features == 7
+    assert replace_head(network, 5)(X).shape == (6, 5)
+    with pytest.raises(ModelError, match="timm has no model 'resnet_18'"):
+        build_backbone(BackboneSpec(architecture="timm/resnet_18"), 2, 0)
+
+
+def test_published_weights_bring_their_own_preprocessing() -> None:
+    spec = BackboneSpec(architecture="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", weights="pretrained")
+    assert normalisation(spec).mean == (0.5, 0.5, 0.5)
+    assert input_size(spec) == 224
+    assert input_size(BackboneSpec(architecture="efficientnet_b3", weights="IMAGENET1K_V1")) == 300
+    with pytest.raises(ModelError, match="resnet18 has no weights 'V9'; known: IMAGENET1K_V1"):
+        normalisation(BackboneSpec(weights="V9"))
+    with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
+        build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
+
+
+VIT = "timm/vit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize("architecture", [VIT, f"{VIT}.augreg_in21k_ft_in1k"])
+def test_timm_weights_in_a_file_bring_timms_preprocessing(architecture: str) -> None:
+    spec = BackboneSpec(architecture=architecture, weights="vit.safetensors")
+    assert normalisation(spec) == Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert input_size(spec) == 224
+    own = spec.model_copy(update={"mean": (0.1, 0.2, 0.3)})
+    assert normalisation(own) == Normalisation((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
+    for unknown in (BackboneSpec(architecture=architecture), BackboneSpec(weights="resnet.safetensors")):
+        assert normalisation(unknown) == Normalisation(IMAGENET_MEAN, IMAGENET_STD)
+        assert input_size(unknown) is None
+
+
+def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random() -> None:
+    tagged = BackboneSpec(architecture="timm/resnet18.a1_in1k")
+    with pytest.raises(ModelError, match=r"a1_in1k names weights, .* add 'weights: pretrained', or take 'timm/resnet18'"):
+        Backbone(tagged, None, 0)
+    Backbone(tagged, Pretraining(TrainingSpec(), images()), 0)
+    for weights in ("pretrained", "file.pt"):
+        Backbone(tagged.model_copy(update={"weights": weights}), None, 0)
+    Backbone(BackboneSpec(architecture="timm/resnet18"), None, 0)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "file.pt"])
+def test_a_misspelt_timm_tag_is_named_with_the_known_ones(weights: str) -> None:
+    spec = BackboneSpec(architecture="timm/resnet18.a1_in1kk", weights=weights)
+    for do in (normalisation, input_size, lambda spec: build_backbone(spec, 3, 0)):
+        with pytest.raises(ModelError, match=r"timm has no weights 'a1_in1kk' of resnet18; known: a1_in1k, a2_in1k, "):
+            do(spec)
+
+
+def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
+    with pytest.raises(ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"):
+        zoo(tmp_path).load(recipe("IMAGENET1K_V1", HeadSpec(method="head")))
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refused(file: Path, spec: Adaptation | None = None) -> str:
+        with pytest.raises(ModelError) as caught:
+            zoo(tmp_path).load(recipe(file, spec or HeadSpec(method="head")))
+        return str(caught.value)
+
+    assert "no such file" in refused(tmp_path / "none.safetensors")
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:5000])
+    assert "not a whole safetensors file" in refused(torn)
+    evil = tmp_path / "evil.pt"
+    torch.save({"x": Malicious()}, evil)
+    assert "refused, since loading it could run code" in refused(evil)
+    older = tmp_path / "evil.pth"
+    older.write_bytes(pickle.dumps(Malicious()))
+    assert "refused" in refused(older)
+    assert not (tmp_path / "ran").exists()
+    odd = tmp_path / "odd.safetensors"
+    state = load_file(weights)
+    state["head.extra"] = state.pop("conv1.weight")
+    state["bn1.bias"] = torch.zeros(3)
+    save_file(state, odd)
+    message = refused(odd)
+    for part in ("missing: conv1.weight", "unknown: head.extra", "bn1.bias is 3, not 64"):
+        assert part in message
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(nn.Linear(3, 2).state_dict(), file, _use_new_zipfile_serialization=zipped)
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    read_weights(file)
+    refusals = []
+    for _ in range(300):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, 500, rng.integers(1, 9))] = rng.integers(0, 256)
+        file.write_bytes(damaged[: rng.integers(len(whole)) if rng.random() < 0.2 else None].tobytes())
+        try:
+            read_weights(file)
+        except ModelError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 150
+    assert all(message.startswith(f"{file}: ") and message.endswith(("again", "alone")) for message in refusals)
+
+
+@pytest.mark.parametrize(
+    "text", ["<!DOCTYPE html>", "version https://git-lfs.github.com/spec/v1", '{"error": 404}', "Not found"]
+)
+def test_what_is_no_weights_file_is_not_called_dangerous(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_text(text)
+    with pytest.raises(ModelError, match=r"weights.pt: no weights file: it starts with .*an error page or a Git-LFS pointer"):
+        read_weights(file)
+
+
+def test_an_empty_pt_file_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(ModelError, match=r"not a whole weights file \(EOFError\); copy or download it again"):
+        read_weights(tmp_path / "weights.pt")
+
+
+def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
+    torch.save(load_file(weights), tmp_path / "plain.pt")
+    models = zoo(tmp_path)
+    a, b = (models.load(recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
+    assert torch.equal(a(X), b(X))
+    with torch.no_grad():
+        assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
