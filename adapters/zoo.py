@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adapters.classifier import Classifier
     from adapters.training import Progress
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives. A new option changes no key."""
 CARD = "card.json"
 PROBE = 8
