@@ -11,7 +11,7 @@ import torch
 import torchvision
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from adapters.errors import ModelError
 from adapters.spec import RGB, BackboneSpec
@@ -20,6 +20,7 @@ from adapters.weights import load_strictly, read_weights
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+KEEP_HEAD = "take another backbone, or method 'none' with as many classes as this one has"
 AUXILIARY = {"googlenet", "inception_v3"}
 """torchvision's networks with further heads in training, and pixels transformed inside where their weights are published."""
 
@@ -44,20 +45,33 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
     if spec.weights is None:
         return build_backbone(spec, 1000, seed)
     if spec.weights_file:
-        return load_backbone(spec, spec.weights_file)
+        return load_backbone(spec, spec.weights_file)[0]
     with _fetching(spec):
         return _create(spec, pretrained=True)
 
 
-def load_backbone(spec: BackboneSpec, file: Path) -> nn.Module:
-    """``spec.architecture`` with the weights in ``file``, and as many outputs as they have."""
+def load_backbone(spec: BackboneSpec, file: Path) -> tuple[nn.Module, int]:
+    """``spec.architecture`` with the weights in ``file``, and the number of their classes."""
     state = read_weights(file)
-    head, _ = find_head(build_backbone(spec, 2, 0))
-    if f"{head}.weight" not in state:
-        raise ModelError(f"{file}: has no {head}.weight, so these are not the weights of a {spec.architecture}")
-    network = build_backbone(spec, len(state[f"{head}.weight"]), 0)
+    network = build_backbone(spec, 2, 0)
+    classes = _classes(network, state)
+    if classes != 2:
+        network = build_backbone(spec, classes, 0)
     load_strictly(network, state, str(file))
-    return network
+    return network, classes
+
+
+def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
+    """How many classes ``state`` has: as many rows as it has where ``network``, which has two classes, has two.
+
+    Whatever the last layer is, and however many there are: nothing is replaced by looking.
+    """
+    two = {name: tensor for name, tensor in network.state_dict().items() if tensor.shape[:1] == (2,) and name in state}
+    found = {
+        len(state[name]) for name, tensor in two.items() if state[name].dim() and state[name].shape[1:] == tensor.shape[1:]
+    }
+    other = found - {0, 2}
+    return other.pop() if len(other) == 1 else 2
 
 
 def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Module:
@@ -161,11 +175,25 @@ def saved_normalisation(file: Path) -> Normalisation | None:
 
 
 def find_head(network: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer. Raises ModelError if there is none."""
-    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    """Name and module of the linear layer that gives the logits. Raises ModelError if there is none, or more than one."""
+    within = _classifier(network)
+    linear = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear) and (within is None or m in within)]
     if not linear:
-        raise ModelError("this backbone has no linear last layer; its head cannot be replaced")
-    return linear[-1]
+        raise ModelError(f"the last layer of this backbone is not linear: its head cannot be replaced; {KEEP_HEAD}")
+    last = linear[-1]
+    beside = [name for name, module in linear if within is not None and module.out_features == last[1].out_features]
+    if len(beside) > 1:
+        raise ModelError(f"this backbone has {len(beside)} heads ({', '.join(beside)}), which cannot be replaced; {KEEP_HEAD}")
+    return last
+
+
+def _classifier(network: nn.Module) -> set[nn.Module] | None:
+    """The modules that timm calls the classifier of ``network``; None where it is none of timm's."""
+    get = getattr(network, "get_classifier", None)
+    if get is None:
+        return None
+    found = get()
+    return {module for part in (found if isinstance(found, tuple | list) else [found]) for module in part.modules()}
 
 
 def replace_head(network: nn.Module, num_classes: int) -> nn.Module:

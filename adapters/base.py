@@ -22,14 +22,22 @@ class Base:
 
 def base_of(network: nn.Module) -> Base:
     """What is noted of ``network``."""
-    name, head = find_head(network)
-    new = not any(p.detach().any() for p in head.parameters())
+    name, new = _new_head(network)
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):
         if not (new and key.startswith(f"{name}.")):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return Base(digest.hexdigest(), new)
+
+
+def _new_head(network: nn.Module) -> tuple[str, bool]:
+    """The name of the head, and whether it is a new one of zeros; a head that cannot be replaced is not."""
+    try:
+        name, head = find_head(network)
+    except ModelError:
+        return "", False
+    return name, not any(p.detach().any() for p in head.parameters())
 
 
 def write_base(base: Base, folder: Path) -> None:
@@ -48,14 +56,13 @@ def read_base(folder: Path) -> Base | None:
         raise ModelError(f"{file}: not a note of ours ({error}); copy the adapter's folder again") from None
 
 
-def fit_base(network: nn.Module, path: str, num_classes: int) -> nn.Module:
-    """``network`` (a backbone with its own head) as the adapter in ``path`` needs it, for ``num_classes`` classes.
+def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Module:
+    """``network`` (a backbone with its own head of ``has`` classes) as the adapter in ``path`` needs it, for ``num_classes``.
 
     Raises ModelError if the adapter was made on other weights, or on a head that neither it nor the backbone has.
     """
     folder = resolve_folder(path)
     base = read_base(folder)
-    has = find_head(network)[1].out_features
     if base is None and has != num_classes:
         _check_carries_head(folder, network, has, num_classes)
     if has != num_classes or (base is not None and base.new_head):

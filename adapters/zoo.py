@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adapters.classifier import Classifier
     from adapters.training import Progress
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives. A new option changes no key."""
 CARD = "card.json"
 PROBE = 8
@@ -122,7 +122,10 @@ class Zoo:
         waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
         if waits and self.card(recipe) is None:
             spec, classes = recipe.backbone.spec, len(recipe.images.classes)
-            network = adapt(replace_head(build_backbone(spec, classes, recipe.seed), classes), recipe.adaptation, recipe.seed)
+            network = build_backbone(spec, classes, recipe.seed)
+            if is_trained(recipe.adaptation):
+                network = replace_head(network, classes)
+            network = adapt(network, recipe.adaptation, recipe.seed)
             _check_fit(self._wrap(network, normalisation(spec), classes), recipe)
 
     def ensure(self, recipe: Recipe) -> Card:
@@ -176,13 +179,13 @@ class Zoo:
 
     def _fresh_network(self, recipe: Recipe) -> "nn.Module":
         """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
-        from adapters.backbones import find_head, load_backbone, replace_head
+        from adapters.backbones import load_backbone, replace_head
         from adapters.base import fit_base
 
-        network = load_backbone(recipe.backbone.spec, self.ensure_backbone(recipe.backbone))
-        has, wanted = find_head(network)[1].out_features, len(recipe.images.classes)
+        network, has = load_backbone(recipe.backbone.spec, self.ensure_backbone(recipe.backbone))
+        wanted = len(recipe.images.classes)
         if isinstance(recipe.adaptation, PeftSpec):
-            return fit_base(network, recipe.adaptation.path, wanted)
+            return fit_base(network, has, recipe.adaptation.path, wanted)
         if not isinstance(recipe.adaptation, NoneSpec):
             return replace_head(network, wanted)
         if has != wanted:

@@ -1,6 +1,7 @@
 """Backbones: torchvision's and timm's, their published weights, and files of weights."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ from adapters.backbones import (
     replace_head,
 )
 from adapters.errors import ModelError
-from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, TrainingSpec
+from adapters.images import ImageSet
+from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
 from adapters.weights import read_weights
-from adapters.zoo import Backbone, Pretraining
-from tests.test_models import X, backbone, images, recipe, zoo
+from adapters.zoo import Backbone, Pretraining, Recipe
+from tests.test_models import X, backbone, images, plain_peft_adapter, recipe, zoo
 
 
 @pytest.fixture
@@ -58,6 +60,69 @@ def test_published_weights_bring_their_own_preprocessing() -> None:
         normalisation(BackboneSpec(weights="V9"))
     with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
         build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head"),
+    [
+        ("timm/test_vit", "head"),
+        ("timm/caformer_s18", "head.fc.fc2"),
+        ("timm/sequencer2d_s", "head.fc"),
+        ("vit_b_32", "heads.head"),
+        ("maxvit_t", "classifier.5"),
+    ],
+)
+def test_the_head_is_the_layer_that_gives_the_logits(architecture: str, head: str) -> None:
+    with torch.device("meta"):
+        network = build_backbone(BackboneSpec(architecture=architecture), 7, 0)
+        name, layer = find_head(replace_head(network, 5))
+    assert (name, layer.out_features) == (head, 5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reason"),
+    [
+        ("timm/levit_128s", r"has 2 heads \(head\.linear, head_dist\.linear\), which cannot be replaced"),
+        ("timm/efficientformer_l1", r"has 2 heads \(head, head_dist\), which cannot be replaced"),
+        ("timm/resnetv2_50x1_bit", "the last layer of this backbone is not linear: its head cannot be replaced"),
+        ("squeezenet1_1", "the last layer of this backbone is not linear: its head cannot be replaced"),
+    ],
+)
+def test_a_head_that_cannot_be_replaced_is_refused(architecture: str, reason: str) -> None:
+    with torch.device("meta"):
+        network = build_backbone(BackboneSpec(architecture=architecture), 7, 0)
+    with pytest.raises(ModelError, match=rf"{reason}; take another backbone, or method 'none' with as many classes"):
+        replace_head(network, 5)
+
+
+def headless(architecture: str, side: int, file: Path) -> tuple[nn.Module, Recipe]:
+    """A network whose head cannot be replaced, with three classes, and as a model that is not adapted."""
+    network = build_backbone(BackboneSpec(architecture=architecture), 3, 0).eval()
+    save_file(network.state_dict(), file)
+    spec = BackboneSpec(architecture=architecture, weights=str(file), mean=(0.5,) * 3, std=(0.5,) * 3)
+    pictures = ImageSet(np.zeros((0, 3, side, side), np.uint8), np.zeros(0, np.int64), (), ("a", "b", "c"))
+    return network, Recipe("m", Backbone(spec, None, 0), NoneSpec(method="none"), TrainingSpec(), pictures, 0)
+
+
+@pytest.mark.parametrize(("architecture", "side"), [("squeezenet1_1", 64), ("timm/levit_128s", 224)])
+def test_a_network_with_such_a_head_is_taken_as_it_is(architecture: str, side: int, tmp_path: Path) -> None:
+    network, made = headless(architecture, side, tmp_path / "weights.safetensors")
+    x = torch.rand(2, 3, side, side)
+    with torch.no_grad():
+        assert torch.equal(zoo(tmp_path).load(made)(x), network((x - 0.5) / 0.5))
+    pretrained = Backbone(BackboneSpec(architecture=architecture), Pretraining(TrainingSpec(), made.images), 0)
+    zoo(tmp_path).check(replace(made, backbone=pretrained))
+    with pytest.raises(ModelError, match="cannot be replaced"):
+        zoo(tmp_path).load(replace(made, adaptation=HeadSpec(method="head")))
+
+
+def test_an_adapter_of_peft_on_a_network_with_such_a_head_is_loaded(tmp_path: Path) -> None:
+    network, made = headless("squeezenet1_1", 64, tmp_path / "weights.safetensors")
+    theirs = plain_peft_adapter(tmp_path / "a", network, target_modules=["features.3.expand1x1"])
+    ours = zoo(tmp_path).load(replace(made, adaptation=PeftSpec(method="peft", path=str(tmp_path / "a"))))
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs((x - 0.5) / 0.5))
 
 
 VIT = "timm/vit_tiny_patch16_224"
