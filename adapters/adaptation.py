@@ -15,6 +15,7 @@ from adapters.errors import ModelError
 from adapters.peft_folder import ADAPTER_FILE, load_adapter
 from adapters.peft_methods import with_adapter
 from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
+from adapters.weights import put
 
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter"
@@ -72,7 +73,7 @@ def load_adapted(network: nn.Module, spec: Adaptation, folder: Path) -> nn.Modul
         return load_adapter(network, str(folder / ADAPTER))
     if isinstance(spec, AtomsSpec):
         split_into_atoms(network)
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    put(network, load_file(folder / WEIGHTS))
     return network
 
 

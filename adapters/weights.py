@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import OrderedDict
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -79,7 +80,14 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], what: str) -> No
     listed = [f"{kind}: {some(names)}" for kind, names in problems.items() if names]
     if listed:
         raise ModelError(f"{what} does not fit this network; {'; '.join(listed)}")
-    network.load_state_dict(state)
+    put(network, state)
+
+
+def put(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load ``state`` as of the layers' present versions: files hold none, and mnasnet's layers insist on theirs."""
+    whole = OrderedDict(state)
+    whole._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    network.load_state_dict(whole)
 
 
 def _shape(tensor: Tensor) -> str:

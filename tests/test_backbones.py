@@ -23,7 +23,7 @@ from adapters.backbones import (
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
-from adapters.weights import read_weights
+from adapters.weights import load_strictly, read_weights
 from adapters.zoo import Backbone, Pretraining, Recipe
 from tests.test_models import X, backbone, images, plain_peft_adapter, recipe, zoo
 
@@ -244,3 +244,10 @@ def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> No
     assert torch.equal(a(X), b(X))
     with torch.no_grad():
         assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
+
+
+def test_layers_that_insist_on_the_version_of_their_weights_take_them_from_a_file(tmp_path: Path) -> None:
+    made, empty = (build_backbone(BackboneSpec(architecture="mnasnet0_5"), num_classes=3, seed=seed) for seed in (0, 1))
+    save_file(made.state_dict(), tmp_path / "weights.safetensors")
+    load_strictly(empty, read_weights(tmp_path / "weights.safetensors"), "the file")
+    torch.testing.assert_close(made.eval()(X), empty.eval()(X), rtol=0, atol=0)
