@@ -104,14 +104,18 @@ class Zoo:
         self.announce = announce
         self.device = device
 
+    def folder(self, recipe: Recipe) -> Path:
+        """Where the trained model of ``recipe`` is, or will be; an adapter in it is in peft's format."""
+        return self.cache / "models" / recipe.key
+
     def card(self, recipe: Recipe) -> Card | None:
         """The card of ``recipe``'s model if it is trained already."""
-        return _read_card(self.cache / "models" / recipe.key)
+        return _read_card(self.folder(recipe))
 
     def files(self, recipe: Recipe) -> dict[str, str]:
         """sha256 of each file of the trained model of ``recipe``, by name."""
         backbone = read_sums(self.cache / "backbones" / recipe.backbone.key)
-        own = read_sums(self.cache / "models" / recipe.key)
+        own = read_sums(self.folder(recipe))
         return {**{f"backbone/{name}": digest for name, digest in backbone.items()}, **own}
 
     def check(self, recipe: Recipe) -> None:
@@ -132,7 +136,7 @@ class Zoo:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
         if (card := self.card(recipe)) is not None:
             return card
-        with alone(self.cache / "models" / recipe.key, recipe.name):
+        with alone(self.folder(recipe), recipe.name):
             return self.card(recipe) or self._train(recipe)
 
     def load(self, recipe: Recipe) -> "Classifier":
@@ -143,7 +147,7 @@ class Zoo:
         from adapters.adaptation import load_adapted, weights_file
         from adapters.checks import check_model
 
-        card, folder = self.ensure(recipe), self.cache / "models" / recipe.key
+        card, folder = self.ensure(recipe), self.folder(recipe)
         if card.sha256 != _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights_file(folder)):
             raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
         network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
@@ -168,7 +172,7 @@ class Zoo:
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
-        with new_folder(self.cache / "models" / recipe.key) as folder:
+        with new_folder(self.folder(recipe)) as folder:
             weights = save_adapted(network.cpu(), base, folder)
             sha = _sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights)
             trainable = count_parameters(network, trainable=True)

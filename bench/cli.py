@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
+    train = _command(commands, "train", _train, "train a suite's models, and say where their weights are")
+    train.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    train.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
     again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
     again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
@@ -131,13 +135,36 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    return _with_suite(options, _run_suite)
+
+
+def _train(options: argparse.Namespace) -> int:
+    return _with_suite(options, _train_suite)
+
+
+def _with_suite(options: argparse.Namespace, work: "Callable[[Suite, argparse.Namespace], int]") -> int:
+    """``work`` on the suite that is asked for; what it finds wrong in it is named by file and line."""
     from bench.suite import find_suite, load_suite, place_of
 
     path = find_suite(options.suite)
     try:
-        return _run_suite(load_suite(path), options)
+        return work(load_suite(path), options)
     except SuiteError as error:
         raise UserError(f"{place_of(path, error)}: {error}") from None
+
+
+def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.options import Options
+    from bench.pipeline import train_suite
+    from bench.progress import Progress
+    from bench.render.listing import trained_table
+
+    how = Options(Path("results"), options.device, data_root=options.data_root)
+    models = train_suite(suite, how, Progress(Console(stderr=True)))
+    _print(lambda _: trained_table(models))
+    return Exit.OK
 
 
 def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench import data
+from bench.errors import UserError
 from bench.job import default_cache, default_places
 from bench.plan import Unit
 
@@ -26,9 +27,12 @@ class Options:
     executor: Literal["local", "ray"] = "local"
 
     def chosen(self, units: Sequence[Unit]) -> list[Unit]:
-        """Those of ``units`` that are to be run here."""
+        """Those of ``units`` that are to be run here. Raises UserError if ``only`` matches none."""
         part, of = self.shard
-        return [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)][part - 1 :: of]
+        matching = [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)]
+        if units and not matching:
+            raise UserError(f"--only {self.only}: matches no unit of this suite; its first is {units[0].label}")
+        return matching[part - 1 :: of]
 
     @property
     def places(self) -> data.Places:

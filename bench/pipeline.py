@@ -1,6 +1,8 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from adapters.zoo import Card, Zoo
@@ -11,7 +13,7 @@ from bench.executors.executor import Executor
 from bench.executors.local import Local
 from bench.job import Job, make_job
 from bench.options import Options
-from bench.plan import Unit, content_key, make_units
+from bench.plan import UNTRAINED, Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
 from bench.suite import Suite
@@ -43,6 +45,25 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
             return _run(make_job(suite, options.places), options, executor)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A model that is ready to be attacked: its name, training seed, card, and the folder that its weights are in."""
+
+    model: str
+    seed: int
+    card: Card
+    folder: Path
+
+
+def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trained]:
+    """Train every model of ``suite`` that is not trained yet, as ``run_suite`` does first; all of them. Raises as it does."""
+    with interrupt.deferred(), _executor(suite, options, progress) as executor:
+        job = make_job(suite, options.places)
+        job.for_each(executor.zoo.check)
+        cards = executor.train(job)
+        return [Trained(*model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]
+
+
 def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
     if options.executor == "local":
         zoo = Zoo(options.cache, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
@@ -58,6 +79,7 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
 
 def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
     job.for_each(executor.zoo.check)
+    options.chosen(make_units(job.suite, dict.fromkeys(job.recipes, UNTRAINED), ""))  # nothing is trained if none is
     surroundings = executor.surroundings(job)
     cards = executor.train(job)
     units = make_units(job.suite, cards, job.samples.content_hash)

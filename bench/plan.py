@@ -15,6 +15,10 @@ KEY_VERSION = 4
 """Raised when our own code changes what a cell's records hold."""
 
 
+UNTRAINED = Card("untrained", "", 0, 0, ())
+"""The card of a model that is still to be trained, where units are only to be named."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One unit at one eps. ``key`` names its records."""

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.zoo import Card, Zoo
+from adapters.zoo import Zoo
 from bench.job import Job, make_job
 from bench.options import Options
-from bench.plan import Unit, make_units
+from bench.plan import UNTRAINED, Unit, make_units
 from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite import Suite
-
-UNTRAINED = Card("untrained", "", 0, 0, ())
 
 
 @dataclass(frozen=True)

@@ -176,5 +176,6 @@ def _only_suite(results: Path) -> str:
     """The suite of two references where neither name tells it: the only one that there is."""
     found = sorted(file.stem for file in (results / "reference").glob("*.json"))
     if len(found) != 1:
-        raise UserError(f"which suite? {results}/reference has {', '.join(found) or 'none'}; give the path of one file")
+        there = f"{results}/reference holds {', '.join(found) or 'none'}"
+        raise UserError(f"neither name is a run, and as references they need a suite ({there}); give {FORMS}")
     return found[0]

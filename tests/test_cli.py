@@ -123,6 +123,25 @@ def test_compare_lists_runs(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("first_run")
+def test_only_that_matches_nothing_is_a_mistake(home: Path) -> None:
+    done = bench(home, "run", "tiny.yaml", "--only", "zzz*", "--results", "none")
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert "--only zzz*: matches no unit of this suite; its first is baseline/0/fgsm/foolbox" in done.stderr
+    assert not list((home / "none").glob("*/*"))
+
+
+@pytest.mark.usefixtures("first_run")
+def test_train_says_where_the_weights_are(home: Path) -> None:
+    before = sorted((home / "cache" / "models").iterdir())
+    done = bench(home, "train", "tiny.yaml", COLUMNS="200")
+    assert done.returncode == Exit.OK, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("baseline", "lora-fc"))]
+    assert [row[:3] for row in rows] == [["baseline", "0", "full"], ["lora-fc", "0", "lora"]]
+    assert {Path(row[-1]) for row in rows} <= set(before)
+    assert sorted((home / "cache" / "models").iterdir()) == before, "nothing is trained twice"
+    assert (Path(rows[-1][-1]) / "adapter" / "adapter_config.json").is_file()
+
+
 def test_only_runs_what_matches_and_says_it_is_incomplete(home: Path) -> None:
     done = bench(home, "run", "tiny.yaml", "--only", "baseline/*/art", "--results", "part", "--format", "json")
     assert done.returncode == Exit.INCOMPLETE

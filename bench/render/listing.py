@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bench.catalogue import Listing
 from bench.doctor import Finding
+from bench.pipeline import Trained
 from bench.preview import UnitPreview
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
@@ -48,6 +49,20 @@ def preview_table(units: Sequence[UnitPreview]) -> RenderableType:
         time = "unknown" if u.seconds is None else f"{u.seconds:.0f} s"
         table.add_row(escape(u.label), str(u.cells), str(u.cached), "trained" if u.trained else "to train", time)
     return Group(table, Text(_total(units)))
+
+
+def trained_table(models: Sequence[Trained]) -> Table:
+    """The trained models, and where their weights are."""
+    table = _table("trained models")
+    for column in ("model", "seed", "method", "trained params", "epochs", "loss"):
+        table.add_column(column, justify="left" if column in ("model", "method") else "right")
+    table.add_column("folder", overflow="fold")
+    for m in models:
+        losses = m.card.losses
+        loss = f"{losses[-1]:.3f}" if losses else "none"
+        trained = f"{m.card.trainable_parameters:,}"
+        table.add_row(escape(m.model), str(m.seed), m.card.method, trained, str(len(losses)), loss, escape(str(m.folder)))
+    return table
 
 
 def _total(units: Sequence[UnitPreview]) -> str:
