@@ -4,13 +4,14 @@ import copy
 import logging
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from adapters.adaptation import merged_copy
 from adapters.classifier import Classifier
-from adapters.precision import multiplying
+from adapters.precision import multiplying, round_once
 from adapters.spec import Precision
+from adapters.stem import quicken_stem
 
 TOLERANCE = 1e-4
 """Largest logit difference, relative to the largest logit, at which the form counts as lossless (rounding gives about 1e-6)."""
@@ -29,8 +30,12 @@ def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32
     """
     plain = copy.deepcopy(classifier).eval().requires_grad_(False)
     network = _folded(plain.network)
-    if channels_last_pays(probe.shape[-1], precision):
-        network = network.to(memory_format=torch.channels_last)
+    order = torch.channels_last if channels_last_pays(probe.shape[-1], precision) else torch.contiguous_format
+    network = network.to(memory_format=order)
+    if probe.device.type == "cpu" and isinstance(network, fx.GraphModule):
+        quicken_stem(network, order)
+    if precision == "bf16":
+        round_once(network)
     fast = copy.copy(plain)
     fast._modules = {**plain._modules, "network": network.eval().requires_grad_(False)}
     difference = max_difference(plain, fast, probe)

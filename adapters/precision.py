@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from adapters.spec import Precision
 
@@ -11,6 +13,25 @@ from adapters.spec import Precision
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """The context of a forward pass: bfloat16 where ``precision`` is bf16, else as it is."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+class TwoPrecisions(nn.Module):
+    """Parametrization of a frozen weight: in bfloat16 under autocast, which would round it to the same values at each pass."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", weight.to(torch.bfloat16), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight, as the pass needs it."""
+        return self.get_buffer("low") if torch.is_autocast_enabled(weight.device.type) else weight
+
+
+def round_once(network: nn.Module) -> None:
+    """Let the convolutions and linear layers of ``network`` (frozen) keep their weights in bfloat16 too."""
+    for module in list(network.modules()):
+        if type(module) is nn.Conv2d or type(module) is nn.Linear:  # what is derived from them may reckon its own weights
+            register_parametrization(module, "weight", TwoPrecisions(module.weight.detach()))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ModelError
 from bench import __version__, cli_compare, cli_report
@@ -72,8 +72,15 @@ class _Formatter(logging.Formatter):
         return harmless(super().format(record))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options in full only: ``--out DIR`` is not ``--output DIR``, nor what a later option would make of it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="bench",
         description="Did adapting this model with LoRA change how robust it is, and can I trust that number?",
     )

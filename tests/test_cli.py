@@ -167,6 +167,13 @@ def test_a_shard_that_is_none_is_refused(home: Path, shard: str) -> None:
     assert f"'{shard}' is not I/N" in done.stderr
 
 
+def test_an_option_is_taken_in_full_only(home: Path) -> None:
+    done = bench(home, "run", "tiny.yaml", "--out", "elsewhere")
+    assert done.returncode == Exit.USAGE
+    assert "unrecognized arguments: --out elsewhere" in done.stderr
+    assert not (home / "elsewhere").exists()
+
+
 @pytest.mark.parametrize("what", ["suites", "models", "attacks", "data", "libraries"])
 def test_list(home: Path, what: str) -> None:
     done = bench(home, "list", what)

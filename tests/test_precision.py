@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from adapters.classifier import Classifier, predict
 from adapters.lossless import channels_last_pays, lossless, max_difference
@@ -201,3 +202,27 @@ def test_a_form_that_changes_logits_is_not_used(monkeypatch: pytest.MonkeyPatch,
     form = lossless(small_classifier(), x)
     torch.testing.assert_close(form(x), small_classifier()(x), rtol=0, atol=0)
     assert "the plain form is used" in caplog.text
+
+
+def test_weights_are_rounded_once_and_to_what_autocast_makes_of_them() -> None:
+    x = torch.from_numpy(few(8).x).requires_grad_()
+    forms = [lossless(small_classifier(), x.detach(), "bf16") for _ in range(2)]
+    for module in forms[1].modules():
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    assert type(forms[0].get_submodule("network.3")) is not type(forms[1].get_submodule("network.3")) is nn.Conv2d
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            logits = [form(x) for form in forms]
+        torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=0)
+        gradients = [torch.autograd.grad(each.sum(), x)[0] for each in logits]
+        torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
+
+
+def test_rounded_weights_are_used_in_bf16_passes_only() -> None:
+    form = lossless(small_classifier(), torch.from_numpy(few(8).x), "bf16")
+    convolution = form.get_submodule("network.3")
+    assert convolution.weight.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert convolution.weight.dtype == torch.bfloat16
+    assert not any(p.requires_grad for p in form.parameters())
