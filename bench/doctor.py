@@ -80,13 +80,12 @@ def _forms() -> Iterator[Finding]:
     """In which form and in what batches models are attacked."""
     import torch
 
-    from adapters.lossless import CHANNELS_LAST_SIDE
     from bench.prepare import batch_on_cpu
 
     yield Finding(
         "lossless form",
-        "frozen, adapter merged, BatchNorm folded; channels_last in bf16, and in fp32 from "
-        f"{CHANNELS_LAST_SIDE} px; the plain form where that changes logits",
+        "frozen, adapter merged, BatchNorm folded; on a CPU channels_last but for large convolutions, and the first one's "
+        "gradient by sub-pixels; on a GPU channels_last in tf32 and bf16; the plain form where that changes logits",
     )
     chosen = ", ".join(f"{batch_on_cpu(side * side)} at {side} px" for side in SIDES)
     found = "the most that fit, found once per model by trying" if torch.cuda.is_available() else chosen

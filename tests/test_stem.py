@@ -11,7 +11,6 @@ from torch import Tensor, fx, nn
 
 from adapters.classifier import Classifier
 from adapters.lossless import lossless
-from adapters.spec import Precision
 from adapters.stem import StemConv2d, is_stem, quicken_stem
 
 
@@ -95,21 +94,33 @@ def test_a_convolution_whose_weights_the_network_reads_itself_is_left() -> None:
             return y
 
     traced = fx.symbolic_trace(Reads())
-    quicken_stem(traced, torch.contiguous_format)
+    quicken_stem(traced)
     assert type(traced.first) is nn.Conv2d
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_form_of_a_resnet_has_one_and_its_gradient(precision: Precision) -> None:
+def test_the_form_of_a_resnet_has_one_and_its_gradient() -> None:
     torch.manual_seed(0)
     network = torchvision.models.resnet18(num_classes=10).eval()
     plain = Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, num_classes=10).double().requires_grad_(False)
     x = torch.rand(2, 3, 33, 47, dtype=torch.float64)
-    form = lossless(plain, x, precision)
+    form = lossless(plain, x)
     assert isinstance(form.get_submodule("network.conv1"), StemConv2d)
     assert isinstance(plain.get_submodule("network.conv1"), nn.Conv2d), "the plain model is left as it was"
     torch.testing.assert_close(gradients(form, x, torch.eye(2, 10)), gradients(plain, x, torch.eye(2, 10)))
-    inside: list[bool] = []
-    form.get_submodule("network.layer4.1.conv2").register_forward_hook(lambda *a: inside.append(a[2].is_contiguous()))
-    form(torch.rand(2, 3, 64, 64, dtype=torch.float64))
-    assert inside == [precision == "fp32"], "only the stem is in channels_last at small sizes in float32"
+
+
+def test_convolutions_of_many_weights_take_the_plain_order_and_the_others_channels_last() -> None:
+    network = torchvision.models.resnet18(num_classes=10).eval()
+    form = lossless(Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, num_classes=10), torch.rand(2, 3, 64, 64))
+    plain: dict[str, bool] = {}
+    for name, module in form.network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda *seen, name=name: plain.update({name: seen[2].is_contiguous()}))
+    form(torch.rand(2, 3, 64, 64))
+    assert len(plain) == 20
+    assert {name for name, found in plain.items() if found} == {
+        "layer4.0.conv1",
+        "layer4.0.conv2",
+        "layer4.1.conv1",
+        "layer4.1.conv2",
+    }
