@@ -11,6 +11,7 @@ from torch import nn
 
 from bench.attacks import via_art, via_foolbox
 from bench.attacks.contract import CONTRACTS, Library
+from bench.attacks.memory import GradientMemory
 from bench.attacks.question import Question
 from bench.attacks.spec import Attack, parameters
 from tests.attacking import spec
@@ -67,7 +68,7 @@ def test_basis_dct_has_parameters_of_its_own() -> None:
 def given(attack: Attack, library: Library) -> tuple[str, dict[str, str]]:
     """The library's attack for ``attack``, and all that it was told."""
     if library == "foolbox":
-        made = via_foolbox.translate(attack, QUESTION, via_foolbox.GradientMemory())
+        made = via_foolbox.translate(attack, QUESTION, GradientMemory())
     else:
         made = via_art.translate(attack, estimator(), QUESTION)
     plain = {name: str(value) for name, value in vars(made).items() if not callable(value) and name not in {"_estimator"}}

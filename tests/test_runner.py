@@ -1,7 +1,7 @@
 """Attacks through both libraries on a model whose answer is known in closed form."""
 
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,11 +13,14 @@ from bench.attacks.spec import Attack, Fgsm, Pgd
 from bench.plan import Cell, Unit
 from bench.records import Records
 from bench.runner import AttackError, check_box, check_budget, make_target, measure, run_unit
+from tests.attacking import make_unit, spec
 from tests.linear import WEIGHT, margins
+from tests.small import few, small_classifier
 
 GRID = [Fraction(n, 255) for n in (1, 2, 4, 8, 16, 32)]
 ATTACKS: list[Attack] = [Fgsm(attack="fgsm"), Pgd(attack="pgd", steps=10, rel_step_size=0.25)]
 Library = Literal["foolbox", "art"]
+EPS = [0.02, 0.04, 0.08]
 
 
 def run(attack: Attack, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
@@ -81,11 +84,32 @@ def test_fgsm_needs_one_gradient_for_the_whole_grid(
     assert (result.forwards, result.backwards) == (forwards, 48)
 
 
+SHARING: list[dict[str, Any]] = [
+    *({"attack": "pgd", "norm": norm, "rel_step_size": 0.25} for norm in ("linf", "l2", "l1")),
+    {"attack": "bim", "rel_step_size": 0.25},
+]
+APART: list[dict[str, Any]] = [
+    {"attack": "pgd", "random_start": True, "rel_step_size": 0.25},
+    {"attack": "pgd", "targeted": True, "rel_step_size": 0.25},
+    {"attack": "mi-fgsm", "rel_step_size": 0.25},
+]
+
+
 @pytest.mark.parametrize("library", ["foolbox", "art"])
-def test_pgd_spends_one_pass_a_step(library: Library, linear: Classifier, samples: ImageSet) -> None:
-    unit = Unit("linear", 0, ATTACKS[1], library, tuple(Cell(eps, str(eps)) for eps in GRID))
-    result = run_unit(unit, make_target(linear, samples, 64))
-    assert (result.forwards, result.backwards) == (48 * 10 * len(GRID), 48 * 10 * len(GRID))
+@pytest.mark.parametrize("declared", SHARING + APART, ids=lambda d: "-".join(map(str, d.values())))
+def test_a_descent_spends_one_pass_a_step_and_its_first_once_for_the_grid(library: Library, declared: dict[str, Any]) -> None:
+    samples, attack = few(48), spec(**declared, steps=4)
+    target = make_target(small_classifier(), samples, 20)
+    n = len(target.correct)
+    whole = run_unit(make_unit(attack, library, EPS), target, keep_images=True)
+    spent = n * (4 * len(EPS) - (len(EPS) - 1)) if declared in SHARING else n * 4 * len(EPS)
+    aiming = n * len(EPS) * bool(declared.get("targeted"))
+    assert (whole.forwards, whole.backwards) == (spent + aiming, spent)
+    for i, eps in enumerate(EPS):
+        alone = run_unit(make_unit(attack, library, [eps]), target, keep_images=True)
+        assert whole.images is not None
+        assert alone.images is not None
+        np.testing.assert_array_equal(whole.images[i], alone.images[0])
 
 
 def _check(x: torch.Tensor, adversarial: torch.Tensor, eps: float) -> None:

@@ -10,6 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from bench.attacks.losses import DlrLoss, TowardsTarget
+from bench.attacks.memory import GradientMemory
 from bench.attacks.question import Craft, Question
 from bench.attacks.spec import (
     Apgd,
@@ -50,10 +51,14 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
 
     kind = _estimator_kind(spec)
     usual = estimator(kind, Probabilities(model) if isinstance(spec, SimBa) else model, _loss(None, None))
+    memory = GradientMemory()
 
     def craft(question: Question) -> Tensor:
+        memory.about(question.x)
         target = usual if not isinstance(spec, Apgd) else estimator(kind, model, _loss(spec, question))
         attack = translate(spec, target, question)
+        if isinstance(attack, StartingPgd):
+            attack.memory = memory
         aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
         given = {}
         if isinstance(spec, Boundary | HopSkipJump) and question.others is not None:

@@ -11,6 +11,7 @@ from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
 from bench.attacks.contract import CONTRACTS
+from bench.attacks.memory import GradientMemory
 from bench.attacks.question import Craft, Question
 from bench.attacks.spec import (
     Attack,
@@ -47,20 +48,8 @@ HOPSKIPJUMP_THRESHOLD = 0.01
 """ART's, where its binary search ends: times 1/sqrt(d) in l2 and 1/d in linf. Foolbox's gamma is d times as large."""
 
 
-class GradientMemory:
-    """The gradient at the last image: one-step attacks ask for the same one at every eps."""
-
-    last: tuple[Any, Any] | None = None
-
-    def value_and_grad(self, compute: Callable[..., Any], loss_fn: Callable[..., Any], x: eagerpy.Tensor) -> Any:
-        """What ``compute`` gives for ``loss_fn`` at ``x``, once for the same ``x``."""
-        if self.last is None or self.last[0] is not x.raw:
-            self.last = x.raw, compute(loss_fn, x)
-        return self.last[1]
-
-
 class _Ours:
-    """Foolbox's gradient descent with our start and, for one step, our memory: both are its documented overrides."""
+    """Foolbox's gradient descent with our start, or with our memory of its first step: both are its documented overrides."""
 
     start: Tensor | None = None
     memory: GradientMemory | None = None
@@ -70,7 +59,9 @@ class _Ours:
 
     def value_and_grad(self, loss_fn: Callable[..., Any], x: eagerpy.Tensor) -> Any:
         compute = super().value_and_grad  # type: ignore[misc]
-        return compute(loss_fn, x) if self.memory is None else self.memory.value_and_grad(compute, loss_fn, x)
+        if self.memory is None or self.memory.images is not x.raw:
+            return compute(loss_fn, x)
+        return self.memory.recall(lambda: compute(loss_fn, x))
 
 
 class _LinfDescent(_Ours, fb.LinfProjectedGradientDescentAttack):  # type: ignore[misc]
@@ -125,6 +116,7 @@ def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
     fixed = CONTRACTS[f"{spec.attack}/{spec.norm}"].budget == "fixed" and not isinstance(spec, Spatial)
 
     def craft(question: Question) -> Tensor:
+        memory.about(question.x)
         attack = translate(spec, question, memory)
         aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
@@ -148,22 +140,24 @@ def translate(spec: Attack, question: Question, memory: GradientMemory) -> Any:
 def _(spec: Fgsm, question: Question, memory: GradientMemory) -> Any:
     # Foolbox's FGM classes are this descent with one step of size eps, but refuse a target.
     attack = _DESCENT[spec.norm](rel_stepsize=1.0, abs_stepsize=None, steps=1, random_start=spec.random_start)
+    return _begun(attack, spec, question, memory)
+
+
+def _begun(attack: Any, spec: Fgsm | Pgd | Bim, question: Question, memory: GradientMemory) -> Any:
     if spec.random_start:
         attack.start = random_start(question, spec.norm)
-    elif not spec.targeted:  # each restart has its own target, and so its own gradient
+    elif question.target is None:  # each restart has its own target, and so its own gradient
         attack.memory = memory
     return attack
 
 
 @translate.register(Pgd)
 @translate.register(Bim)
-def _(spec: Pgd | Bim, question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Pgd | Bim, question: Question, memory: GradientMemory) -> Any:
     attack = _DESCENT[spec.norm](
         rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps, random_start=spec.random_start
     )
-    if spec.random_start:
-        attack.start = random_start(question, spec.norm)
-    return attack
+    return _begun(attack, spec, question, memory)
 
 
 @translate.register

@@ -12,6 +12,8 @@ from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_p
 )
 from torch import Tensor, nn
 
+from bench.attacks.memory import GradientMemory
+
 
 def rebound(function: Callable[..., Any], **names: Any) -> Any:
     """``function`` itself, seeing ``names`` in place of its module's globals."""
@@ -34,15 +36,25 @@ class Instead:
 
 
 class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
-    """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch."""
+    """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch.
+
+    Without a start, the direction of the first step is the same at every eps: it is in ``memory``.
+    """
 
     start: Tensor
+    memory: GradientMemory | None = None
 
     def _compute_pytorch(
         self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any
     ) -> Any:
         """One step; the first is taken from ``start``."""
         return super()._compute_pytorch(self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest)
+
+    def _compute_perturbation_pytorch(self, *step: Any) -> Any:
+        """The direction of a step. Momentum changes with every call, and a target with every restart."""
+        compute = super()._compute_perturbation_pytorch
+        again = self._i_max_iter == 0 and not self.num_random_init and self.decay is None and not self.targeted
+        return self.memory.recall(lambda: compute(*step)) if again and self.memory else compute(*step)
 
 
 class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
