@@ -6,15 +6,15 @@ from typing import Literal
 from bench.attacks.spec import contract_of
 from bench.plan import Unit
 
-PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.04, 0.02
+PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.017, 0.03, 0.015
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on noise and on
-planted twins. Small batches take longer than their passes tell: on the default suite it all took 17 % of the attacks' time, on
+planted twins. Small batches take longer than their passes tell: on the default suite it all takes 14 % of the attacks' time, on
 larger ones 7 %. The leaderboard prints it."""
 PRECISION_SHARE = 0.05
 """Share that goes to crafting again in float32 where a suite crafts in less, which a suite gains more by than it costs."""
 BACKWARD = 2
 """A backward pass counts as this many forward passes."""
-DRAWS = 1000
+DRAWS = 500
 """Random perturbations a sample (Carlini et al. 2019 ask for brute force where gradients may fail)."""
 INNER = 127
 """Points around each sample that a planted twin must call harmless."""
