@@ -6,7 +6,7 @@ from typing import Literal
 from bench.attacks.spec import contract_of
 from bench.plan import Unit
 
-PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.017, 0.03, 0.015
+PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.03, 0.019
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on noise and on
 planted twins. Small batches take longer than their passes tell: on the default suite it all takes 14 % of the attacks' time, on
 larger ones 7 %. The leaderboard prints it."""
