@@ -8,8 +8,8 @@ from bench.plan import Unit
 
 PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.03, 0.019, 0.03, 0.019
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on noise and on
-planted twins. Small batches take longer than their passes tell: on the default suite it all takes 14 % of the attacks' time, on
-larger ones 7 %. The leaderboard prints it."""
+planted twins. Small batches take longer than their passes tell: on the default suite it all takes 14 to 15 % of the attacks'
+time, on larger ones 7 to 12 %. The leaderboard prints it."""
 PRECISION_SHARE = 0.05
 """Share that goes to crafting again in float32 where a suite crafts in less, which a suite gains more by than it costs."""
 BACKWARD = 2

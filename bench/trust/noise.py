@@ -32,8 +32,7 @@ def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator
     device = target.classifier.device
     x = torch.from_numpy(target.samples.take(np.array([i])).x).to(device)
     for _ in range(0, draws, CHUNK):
-        # One forward pass of a large batch is faster in this order, where gradients of small images are not.
-        moved = perturbed(x.expand(CHUNK, -1, -1, -1), norm, eps, generator).contiguous(memory_format=torch.channels_last)
+        moved = perturbed(x.expand(CHUNK, -1, -1, -1), norm, eps, generator)
         if bool((target.classifier(moved).argmax(1) != int(target.samples.labels[i])).any()):
             return True
     return False
