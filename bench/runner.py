@@ -86,7 +86,8 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     for index in _batches(target.correct, target.batch_size):
         question = _question(unit, target, index)
         for row, cell in zip(rows, unit.cells, strict=True):
-            _write_rows(row, index, _cascade(stages, replace(question, eps=float(cell.eps)), target.classifier))
+            asked = replace(question, eps=float(cell.eps))
+            _write_rows(row, index, _cascade(stages, asked, target.classifier, keep_images=keep_images))
     images = [row.pop("images") for row in rows] if keep_images else None
     records = [_records(target, row) for row in rows]
     forwards, backwards = (sum(getattr(s.access, passes) for s in stages) for passes in ("forwards", "backwards"))
@@ -119,14 +120,14 @@ def _question(unit: Unit, target: Target, index: Ints) -> Question:
     return replace(question, others=torch.from_numpy(attacked.samples.take(np.array(chosen)).x).to(device))
 
 
-def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier) -> Rows:
+def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Rows:
     """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
     y = question.y.cpu().numpy()
     best: Rows = {}
     alive = np.arange(len(question))
     for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
         asked = replace(question.take(alive.tolist()), restart=restart)
-        found = _judge(stage, asked, stage(asked), classifier)
+        found = _judge(stage, asked, stage(asked), classifier, keep_images=keep_images)
         if not best:
             best = found
         else:
@@ -146,7 +147,7 @@ def _keep_better(best: Rows, found: Rows, index: Ints, y: Ints) -> None:
         best["queries"][index] += found["queries"]
 
 
-def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier) -> Rows:
+def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier, *, keep_images: bool) -> Rows:
     """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
     x, y, eps = question.x, question.y, question.eps
     adversarial, extra = answer.adversarial, {}
@@ -163,7 +164,9 @@ def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classif
     check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
     said = predict(classifier, adversarial, y)
     rows: Rows = {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true}
-    return rows | distances | extra | {"images": adversarial.cpu().numpy()}
+    if keep_images:  # only then: a GPU waits while they are copied
+        extra["images"] = adversarial.cpu().numpy()
+    return rows | distances | extra
 
 
 def measure(x: Tensor, adversarial: Tensor) -> dict[str, Floats]:

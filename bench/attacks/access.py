@@ -104,5 +104,5 @@ def size(change: Tensor, norm: str) -> Tensor:
     if norm == "l1":
         return flat.sum(1)
     if norm == "l0":
-        return (change > 0).any(1).flatten(1).sum(1).float()
+        return (change.amax(1) > 0).flatten(1).sum(1).float()
     return torch.zeros(len(flat), device=flat.device)

@@ -5,6 +5,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,16 @@ def random_start(question: Question, norm: str) -> Tensor:
 
     The directions do not depend on eps, nor on the model: its seed is the suite's, the restart's and the sample's.
     """
-    shape = question.x.shape[1:]
-    generators = [np.random.default_rng(seed_of(question, i, "start")) for i in range(len(question))]
-    drawn = [_in_unit_ball(generator, shape.numel(), norm) for generator in generators]
-    ball = torch.from_numpy(np.stack(drawn).astype(np.float32)).reshape(question.x.shape).to(question.x)
+    seeds = tuple(seed_of(question, i, "start") for i in range(len(question)))
+    ball = _in_unit_balls(seeds, question.x.shape[1:], norm, question.x.device)
     return (question.x + question.eps * ball).clamp(0, 1)
+
+
+@lru_cache(maxsize=1)
+def _in_unit_balls(seeds: tuple[int, ...], shape: torch.Size, norm: str, device: torch.device) -> Tensor:
+    """A point for each of ``seeds``. The last are kept: a batch meets one eps after another, and a GPU would wait for each."""
+    drawn = [_in_unit_ball(np.random.default_rng(seed), shape.numel(), norm).astype(np.float32) for seed in seeds]
+    return torch.from_numpy(np.stack(drawn)).reshape(-1, *shape).to(device)
 
 
 def _in_unit_ball(generator: np.random.Generator, n: int, norm: str) -> Doubles:
@@ -48,13 +54,18 @@ def _in_unit_ball(generator: np.random.Generator, n: int, norm: str) -> Doubles:
 @contextmanager
 def global_streams(seed: int) -> Iterator[None]:
     """Seed the global generators that the libraries draw from; afterwards they, and the warning filters, are as before."""
+    generators = (torch.default_generator, *torch.cuda.default_generators)
+    states = [generator.get_state() for generator in generators]
     kept = np.random.get_state(), random.getstate()  # noqa: NPY002 (the libraries draw from the legacy generator)
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
-        torch.manual_seed(seed % 2**63)
+        for generator in generators:
+            generator.manual_seed(seed % 2**63)
         try:
             yield
         finally:
             np.random.set_state(kept[0])  # noqa: NPY002
             random.setstate(kept[1])
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)

@@ -44,8 +44,9 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
     """``spec`` against ``model`` (images in [0, 1] -> logits) by ART."""
 
     def estimator(kind: type[PyTorchClassifier], model: nn.Module, loss: nn.Module) -> PyTorchClassifier:
+        # Without `preprocessing=None` ART subtracts 0 and divides by 1 at each pass, and fetches both from the host.
         return kind(
-            model, loss=loss, input_shape=input_shape, nb_classes=num_classes, clip_values=(0.0, 1.0),
+            model, loss=loss, input_shape=input_shape, nb_classes=num_classes, clip_values=(0.0, 1.0), preprocessing=None,
             device_type="gpu" if device.startswith("cuda") else "cpu",
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ the examples of ART and torchattacks end with a prediction of their images, the 
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -24,45 +24,46 @@ from bench.prepare import prepare
 from bench.runner import Target, run_unit
 
 BATCH = 64
+ART_ATTACKS, ART_PREDICTS = 32, 128
+"""ART's own batches, where nobody sets them."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One grid against one model. ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random.
+class Subject:
+    """What is attacked: a classifier and ``samples`` that it predicts correctly, so that everybody attacks the same ones.
 
-    All ``samples`` are predicted correctly, so that everybody attacks the same ones.
+    ``batch``: images at once; None: as is usual.
     """
 
     classifier: Classifier
     samples: ImageSet
-    eps: tuple[Fraction, ...]
-    steps: int
+    batch: int | None = None
 
-    @property
-    def x(self) -> Tensor:
-        """The images on the classifier's device."""
-        return torch.from_numpy(self.samples.x).to(self.classifier.device)
-
-    @property
-    def y(self) -> Tensor:
-        """The labels on the classifier's device."""
-        return torch.from_numpy(self.samples.labels).to(self.classifier.device)
-
-    @property
+    @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Images and labels in batches."""
-        return list(zip(torch.split(self.x, BATCH), torch.split(self.y, BATCH), strict=True))
+        """Images and labels in batches, on the classifier's device."""
+        whole = (torch.from_numpy(part).to(self.classifier.device) for part in (self.samples.x, self.samples.labels))
+        return list(zip(*(torch.split(part, self.batch or BATCH) for part in whole), strict=True))
 
     @cached_property
     def targets(self) -> dict[Precision, Target]:
         """The classifier made ready to be attacked: once per model, so no part of a grid's time."""
         names: tuple[Precision, ...] = ("fp32", "bf16")
-        return {precision: prepare(self.classifier, self.samples, BATCH, precision) for precision in names}
+        return {precision: prepare(self.classifier, self.samples, self.batch or BATCH, precision) for precision in names}
 
     @cached_property
     def frozen(self) -> Classifier:
         """The classifier itself, its parameters frozen."""
         return copy.deepcopy(self.classifier).requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One grid against one model. ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random."""
+
+    subject: Subject
+    eps: tuple[Fraction, ...]
+    steps: int
 
 
 Outcomes = list[Tensor]
@@ -71,22 +72,22 @@ Contender = Callable[[Question], Outcomes]
 
 
 @torch.inference_mode()
-def broken(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Which of the images ``x`` are not taken for ``y``."""
-    return torch.cat([model(a).argmax(1) != b for a, b in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)])
+def broken(model: nn.Module, adversarials: Iterable[Tensor], question: Question) -> Tensor:
+    """Which of the ``adversarials`` (in the batches of ``question``) are not taken for what they are."""
+    return torch.cat([model(x).argmax(1) != y for x, (_, y) in zip(adversarials, question.subject.batches, strict=True)])
 
 
 def plain_foolbox(question: Question) -> Outcomes:
     """Foolbox as in its README: wrap, call the attack with all epsilons."""
     import foolbox
 
-    model = foolbox.PyTorchModel(question.classifier.eval(), bounds=(0, 1))
+    model = foolbox.PyTorchModel(question.subject.classifier.eval(), bounds=(0, 1))
     if question.steps:
         attack = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=question.steps, random_start=False)
     else:
         attack = foolbox.attacks.LinfFastGradientAttack()
     parts = []
-    for x, y in question.batches:
+    for x, y in question.subject.batches:
         _, _, success = attack(model, x, y, epsilons=[float(e) for e in question.eps])
         parts.append(success)
     return list(torch.cat(parts, dim=1))
@@ -97,26 +98,26 @@ def plain_art(question: Question) -> Outcomes:
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
 
-    model = question.classifier.eval()
+    subject = question.subject
+    model, size = subject.classifier.eval(), subject.batch or ART_ATTACKS
     estimator = PyTorchClassifier(
         model=model,
         clip_values=(0.0, 1.0),
         loss=nn.CrossEntropyLoss(),
         optimizer=torch.optim.Adam(model.parameters(), lr=0.01),
-        input_shape=question.samples.input_shape,
+        input_shape=subject.samples.input_shape,
         nb_classes=model.num_classes,
-        device_type="gpu" if question.classifier.device.type == "cuda" else "cpu",
+        device_type="gpu" if subject.classifier.device.type == "cuda" else "cpu",
     )
     found = []
     for eps in map(float, question.eps):
+        attack = FastGradientMethod(estimator, eps=eps, batch_size=size)
         if question.steps:
             attack = ProjectedGradientDescent(
-                estimator, eps=eps, eps_step=eps / 4, max_iter=question.steps, batch_size=32, verbose=False
+                estimator, eps=eps, eps_step=eps / 4, max_iter=question.steps, batch_size=size, verbose=False
             )
-        else:
-            attack = FastGradientMethod(estimator, eps=eps)
-        predictions = estimator.predict(attack.generate(x=question.samples.x))
-        found.append(torch.from_numpy(predictions.argmax(axis=1) != question.samples.labels))
+        predictions = estimator.predict(attack.generate(x=subject.samples.x), batch_size=subject.batch or ART_PREDICTS)
+        found.append(torch.from_numpy(predictions.argmax(axis=1) != subject.samples.labels))
     return found
 
 
@@ -124,24 +125,24 @@ def torchattacks(question: Question) -> Outcomes:
     """torchattacks as in its README: one attack object for each eps, then the model's prediction of its images."""
     import torchattacks
 
-    model = question.classifier.eval()
+    model = question.subject.classifier.eval()
     found = []
     for eps in map(float, question.eps):
         if question.steps:
             attack = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=question.steps, random_start=False)
         else:
             attack = torchattacks.FGSM(model, eps=eps)
-        found.append(broken(model, torch.cat([attack(x, y) for x, y in question.batches]), question.y))
+        found.append(broken(model, [attack(x, y) for x, y in question.subject.batches], question))
     return found
 
 
-def floor_under(form: Callable[[Question], nn.Module]) -> Contender:
+def floor_under(form: Callable[[Subject], nn.Module]) -> Contender:
     """The bare loop: forward, backward to the input, step, and one forward pass to judge. What no library can undercut."""
 
     def contender(question: Question) -> Outcomes:
-        model = form(question)
-        parts = [_bare(model, x, y, question) for x, y in question.batches]
-        return [broken(model, torch.cat(list(batches)), question.y) for batches in zip(*parts, strict=True)]
+        model = form(question.subject)
+        parts = [_bare(model, x, y, question) for x, y in question.subject.batches]
+        return [broken(model, batches, question) for batches in zip(*parts, strict=True)]
 
     return contender
 
@@ -172,7 +173,7 @@ def bench_through(library: Library, precision: Precision = "fp32") -> Contender:
     def contender(question: Question) -> Outcomes:
         attack = Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25) if question.steps else Fgsm(attack="fgsm")
         unit = Unit("model", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
-        records = run_unit(unit, question.targets[precision]).records
+        records = run_unit(unit, question.subject.targets[precision]).records
         return [torch.from_numpy(r.success) for r in records]
 
     return contender
@@ -183,8 +184,8 @@ CONTENDERS: dict[str, Contender] = {
     "plain Foolbox": plain_foolbox,
     "plain ART": plain_art,
     "torchattacks": torchattacks,
-    "floor: bare loop, frozen": floor_under(lambda question: question.frozen),
-    FLOOR: floor_under(lambda question: question.targets["fp32"].classifier),
+    "floor: bare loop, frozen": floor_under(lambda subject: subject.frozen),
+    FLOOR: floor_under(lambda subject: subject.targets["fp32"].classifier),
     "bench, Foolbox": bench_through("foolbox"),
     "bench, ART": bench_through("art"),
     "bench, Foolbox, bf16": bench_through("foolbox", "bf16"),

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from adapters.classifier import Classifier
-from adapters.images import ImageSet
-from tests.benchmarks.contenders import CONTENDERS, FLOOR, Outcomes, Question
+from tests.benchmarks.contenders import CONTENDERS, FLOOR, Outcomes, Question, Subject
 from tests.benchmarks.models import known, make_classifier
 
 UNIT = Fraction(64 * 64, 2550)
@@ -25,6 +24,10 @@ GRIDS: dict[str, tuple[int, tuple[int, ...]]] = {
     "PGD-40, 1 eps": (40, (2,)),
 }
 """Name -> (steps, eps in units)."""
+BATCHES = (16, 32, 64, 128, 256)
+"""Tried for each contender where batches are tuned."""
+ON_GPU = 256
+"""Images there: fewer would leave it idle."""
 MOST_GAP = 0.2
 """Points of ASR by which float32 results may differ; one sample always may, through rounding."""
 HEADER = ("", "median s", "× plain Foolbox", "× plain ART", "× torchattacks", "over the floor", "ASR %", "other outcomes")
@@ -54,32 +57,45 @@ SETTINGS = (
 """About 15 minutes on one core; the timings of one round are of one call."""
 
 
-def ask(classifier: Classifier, samples: ImageSet, grid: str) -> Question:
-    """``grid`` against ``classifier``."""
+def ask(subject: Subject, grid: str) -> Question:
+    """``grid`` against ``subject``."""
     steps, units = GRIDS[grid]
-    _, height, width = samples.input_shape
-    return Question(classifier, samples, tuple(u * UNIT / (height * width) for u in units), steps)
+    _, height, width = subject.samples.input_shape
+    return Question(subject, tuple(u * UNIT / (height * width) for u in units), steps)
 
 
-def measure(question: Question, rounds: int) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
-    """(seconds of each round, which samples are broken at each eps) per contender, after one short call that warms up."""
-    short = replace(question, eps=question.eps[:1], steps=min(question.steps, 1))
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+def measure(questions: dict[str, Question], rounds: int) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
+    """(seconds of each round, which samples are broken at each eps) per contender, which has its own of ``questions``."""
+    seconds: dict[str, list[float]] = {name: [] for name in questions}
     outcomes: dict[str, Tensor] = {}
-    for contender in CONTENDERS.values():
-        contender(short)
-    _ = question.targets, question.frozen
-    for _, name in itertools.product(range(rounds), CONTENDERS):  # interleaved: drift hits all alike
+    for name, question in questions.items():
+        _warm(name, question)
+    for _, (name, question) in itertools.product(range(rounds), questions.items()):  # interleaved: drift hits all alike
         taken, found = _timed(name, question)
         seconds[name].append(taken)
         outcomes[name] = torch.stack(found).cpu()
     return seconds, outcomes
 
 
+def _warm(name: str, question: Question) -> float:
+    """Make ready what is made once for a model, and make a short call; the seconds of a second one."""
+    _ = question.subject.batches, question.subject.targets, question.subject.frozen
+    short = replace(question, eps=question.eps[:1], steps=min(question.steps, 2))
+    _timed(name, short)
+    return _timed(name, short)[0]
+
+
+def tuned(name: str, question: Question) -> Question:
+    """``question`` in the batches in which ``name`` is fastest."""
+    sizes = sorted({min(size, len(question.subject.samples)) for size in BATCHES})
+    asked = [replace(question, subject=replace(question.subject, batch=size)) for size in sizes]
+    return min(asked, key=partial(_warm, name))
+
+
 def _timed(name: str, question: Question) -> tuple[float, Outcomes]:
     """CPU time, which other work on the machine hardly changes; on a GPU the clock's."""
     gc.collect()
-    on_gpu = question.classifier.device.type == "cuda"
+    on_gpu = question.subject.classifier.device.type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     started = clock()
     found = CONTENDERS[name](question)
@@ -116,22 +132,28 @@ def main() -> int:
     parser.add_argument("--size", type=int, help="only settings with images of this many pixels")
     parser.add_argument("--rounds", type=int, help="calls of each contender")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tune", action="store_true", help="each contender in the batches that suit it; always so on a GPU")
     options = parser.parse_args()
     wrong = []
     for setting in SETTINGS:
         if options.size in (None, setting.size):
-            wrong += _run(replace(setting, rounds=options.rounds or setting.rounds), options.device)
+            wrong += _run(replace(setting, rounds=options.rounds or setting.rounds), options.device, tune=options.tune)
     return bool(wrong)
 
 
-def _run(setting: Setting, device: str) -> list[str]:
+def _run(setting: Setting, device: str, *, tune: bool) -> list[str]:
+    count, tune = (ON_GPU, True) if device.startswith("cuda") else (setting.count, tune)
     classifier = make_classifier(setting.size, lora=setting.lora, device=device)
-    samples = known(classifier, setting.size, setting.count)
+    subject = Subject(classifier, known(classifier, setting.size, count))
     wrong = []
     for grid in setting.grids:
         kind = "ResNet18 with LoRA" if setting.lora else "ResNet18"
-        print(f"\n{grid}: {kind}, {setting.count} images of {setting.size} px, {device}, median of {setting.rounds}\n")
-        seconds, outcomes = measure(ask(classifier, samples, grid), setting.rounds)
+        print(f"\n{grid}: {kind}, {count} images of {setting.size} px, {device}, median of {setting.rounds}\n")
+        question = ask(subject, grid)
+        questions = {name: tuned(name, question) if tune else question for name in CONTENDERS}
+        seconds, outcomes = measure(questions, setting.rounds)
+        if tune:
+            print("batches:", {name: asked.subject.batch for name, asked in questions.items()}, "\n")
         different = list(gaps(outcomes))
         print("\n".join([*table(seconds, outcomes), *different]), flush=True)
         wrong += different
