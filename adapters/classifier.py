@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from adapters.images import ImageSet
 from adapters.precision import multiplying
 
 
@@ -46,6 +47,12 @@ class Classifier(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.buffers()).device
+
+
+def tensors(samples: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images (float32 in [0, 1], N x 3 x H x W) and labels (N) of ``samples`` on ``device``, where they go as bytes."""
+    white = torch.tensor(255.0, device=device)  # by a tensor a GPU divides; by a number it would multiply with its reciprocal
+    return torch.from_numpy(samples.images).to(device) / white, torch.from_numpy(samples.labels).to(device)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from adapters.images import ImageSet
 from adapters.lossless import lossless
 from adapters.precision import autocast
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def prepare(classifier: Classifier, samples: ImageSet, batch_size: int | None, precision: Precision) -> Target:
     """``classifier`` ready to be attacked in ``precision`` on ``samples``; None for the batch size leaves it to the machine."""
-    probe = torch.from_numpy(samples.take(np.arange(min(PROBED, len(samples)))).x).to(classifier.device)
+    probe, _ = tensors(samples.take(np.arange(min(PROBED, len(samples)))), classifier.device)
     fast = halving(max(len(probe), 1), lambda size: lossless(classifier, probe[:size], precision))
     size = batch_size or best_batch(fast, samples, precision)
     target = halving(size, lambda fits: make_target(fast, samples, fits, precision))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.classifier import Classifier, Predictions, predict
+from adapters.classifier import Classifier, Predictions, predict, tensors
 from adapters.images import ImageSet
 from adapters.spec import Precision
 from bench.attacks.access import distance, size
@@ -70,7 +70,7 @@ class UnitResult:
 def make_target(classifier: Classifier, samples: ImageSet, batch_size: int, precision: Precision = "fp32") -> Target:
     """``classifier`` and its clean predictions of ``samples``, made once for all attacks."""
     batches = [samples.take(index) for index in _batches(np.arange(len(samples)), batch_size)]
-    parts = [predict(classifier, *_tensors(batch, classifier.device)) for batch in batches]
+    parts = [predict(classifier, *tensors(batch, classifier.device)) for batch in batches]
     return Target(classifier, samples, _join(parts), batch_size, precision)
 
 
@@ -98,14 +98,9 @@ def _batches(index: Ints, size: int) -> list[Ints]:
     return [index[i : i + size] for i in range(0, len(index), size)]
 
 
-def _tensors(samples: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images and labels of one batch, on ``device``."""
-    return torch.from_numpy(samples.x).to(device), torch.from_numpy(samples.labels).to(device)
-
-
 def _question(unit: Unit, target: Target, index: Ints) -> Question:
     samples, device, attacked = target.samples, target.classifier.device, target.attacked
-    x, y = _tensors(samples.take(index), device)
+    x, y = tensors(samples.take(index), device)
     question = Question(
         x=x,
         y=y,

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from adapters.classifier import tensors
 from adapters.images import ImageSet
 from bench.executors.parts import run_in_parts
 from bench.prepare import batch_on_cpu, largest_fitting, prepare
@@ -62,13 +62,13 @@ def test_parts_of_another_batch_size_are_not_taken_for_ones_of_this(tmp_path: Pa
 def test_never_more_than_one_batch_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples are kept as bytes; as floats, which take four times that, there is one batch of them."""
     unpacked: list[int] = []
-    whole = ImageSet.x.fget  # type: ignore[attr-defined]
 
-    def watched(images: ImageSet) -> np.ndarray:
+    def watched(images: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         unpacked.append(len(images))
-        return np.asarray(whole(images))
+        return tensors(images, device)
 
-    monkeypatch.setattr(ImageSet, "x", property(watched))
+    for module in ("bench.prepare", "bench.runner"):
+        monkeypatch.setattr(f"{module}.tensors", watched)
     target = prepare(linear_classifier(), linear_samples(1000), 64, "fp32")
     run_in_parts(UNITS[0], target, open_linear(tmp_path))
     assert max(unpacked) == 64

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from adapters.images import ImageSet
 from bench.evidence import Evidence
 from bench.plan import Cell, Unit
@@ -82,7 +82,7 @@ def make_twins(target: Target, norm: str, eps: float) -> Target | None:
     Samples are left out whose planted point cannot be told apart, or whose ball meets that of one before.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.from_numpy(target.samples.x).to(target.classifier.device)
+    x, _ = tensors(target.samples, target.classifier.device)
     heads = {i: _head(target.classifier, x[i : i + 1], norm, eps, generator) for i in _apart(x, norm, eps)}
     kept = np.array([i for i, head in heads.items() if head is not None], np.int64)
     if not len(kept):

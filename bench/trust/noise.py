@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapters.classifier import tensors
 from bench.evidence import Evidence
 from bench.runner import Target
 
@@ -29,11 +30,10 @@ def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int) -> l
 
 
 def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:
-    device = target.classifier.device
-    x = torch.from_numpy(target.samples.take(np.array([i])).x).to(device)
+    x, y = tensors(target.samples.take(np.array([i])), target.classifier.device)
     for _ in range(0, draws, CHUNK):
         moved = perturbed(x.expand(CHUNK, -1, -1, -1), norm, eps, generator)
-        if bool((target.classifier(moved).argmax(1) != int(target.samples.labels[i])).any()):
+        if bool((target.classifier(moved).argmax(1) != y).any()):
             return True
     return False
 

@@ -10,7 +10,7 @@ from foolbox import PyTorchModel
 from torch import Tensor, nn
 
 from adapters.acting import adapted_layers, is_peft, switched_off
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from adapters.lossless import max_difference
 from bench.evidence import Evidence
 from bench.runner import Target
@@ -25,7 +25,7 @@ than draws do, so of the published 100 draws a quarter is spent on each of four 
 def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
     """Every probe of the model, on ``count`` samples: ``raw`` as trained, ``target`` as attacked."""
     few = subset(target, count)
-    x, y = _tensors(few)
+    x, y = tensors(few.samples, few.classifier.device)
     found = [
         _deterministic(few.classifier, x),
         _logits(few.classifier, x),
@@ -36,11 +36,6 @@ def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
         _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
     ]
     return [*found, _adapter(raw, x)] if is_peft(raw.network) else found
-
-
-def _tensors(target: Target) -> tuple[Tensor, Tensor]:
-    device = target.classifier.device
-    return torch.from_numpy(target.samples.x).to(device), torch.from_numpy(target.samples.labels).to(device)
 
 
 def _evidence(check: str, value: float, n: int, detail: str = "") -> Evidence:
