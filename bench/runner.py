@@ -84,7 +84,7 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
     rows = [_clean_rows(target, stages, keep_images=keep_images) for _ in unit.cells]
     for index in _batches(target.correct, target.batch_size):
-        question = _question(unit, target, index)
+        question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
         for row, cell in zip(rows, unit.cells, strict=True):
             asked = replace(question, eps=float(cell.eps))
             _write_rows(row, index, _cascade(stages, asked, target.classifier, keep_images=keep_images))
@@ -98,21 +98,21 @@ def _batches(index: Ints, size: int) -> list[Ints]:
     return [index[i : i + size] for i in range(0, len(index), size)]
 
 
-def _question(unit: Unit, target: Target, index: Ints) -> Question:
-    samples, device, attacked = target.samples, target.classifier.device, target.attacked
-    x, y = tensors(samples.take(index), device)
-    question = Question(
-        x=x,
-        y=y,
-        ids=tuple(samples.ids[i] for i in index),
-        eps=0.0,
-        seed=unit.stream,
-    )
-    others = [np.flatnonzero(attacked.clean.pred != label) for label in samples.labels[index]]
+def _question(target: Target, index: Ints, stream: int, *, others: bool) -> Question:
+    samples = target.samples.take(index)
+    x, y = tensors(samples, target.classifier.device)
+    question = Question(x=x, y=y, ids=samples.ids, eps=0.0, seed=stream)
+    return replace(question, others=_others(question, target.attacked)) if others else question
+
+
+def _others(question: Question, attacked: Target) -> Tensor | None:
+    """For each sample an image that is taken for another class; None if any has none."""
+    others = [np.flatnonzero(attacked.clean.pred != label) for label in question.y.tolist()]
     if not all(len(candidates) for candidates in others):
-        return question
+        return None
     chosen = [int(candidates[seed_of(question, i, "other") % len(candidates)]) for i, candidates in enumerate(others)]
-    return replace(question, others=torch.from_numpy(attacked.samples.take(np.array(chosen)).x).to(device))
+    images, _ = tensors(attacked.samples.take(np.array(chosen)), question.x.device)
+    return images
 
 
 def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Rows:

@@ -28,6 +28,8 @@ class Attack(Strict):
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] | None = None
     attack: str
     norm: Norm
+    starts_elsewhere: ClassVar[bool] = False
+    """Whether it needs an image of another class to start from."""
 
     @property
     def label(self) -> str:

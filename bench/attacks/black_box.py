@@ -1,6 +1,6 @@
 """Attacks that see only scores or labels, and controls: noise and geometry. Their queries are counted per sample."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,6 +11,7 @@ from bench.attacks.attack import Attack, Count, NonNegative, Positive, Repeats, 
 class Boundary(Attack):
     """A random walk along the decision boundary (Brendel et al. 2018). Sees labels."""
 
+    starts_elsewhere: ClassVar[bool] = True
     attack: Literal["boundary"]
     norm: Literal["l2"] = "l2"
     steps: Count = 500
@@ -22,6 +23,7 @@ class Boundary(Attack):
 class HopSkipJump(Attack):
     """Gradients at the boundary estimated from labels (Chen et al. 2020). Sees labels."""
 
+    starts_elsewhere: ClassVar[bool] = True
     attack: Literal["hopskipjump"]
     norm: Literal["l2", "linf"] = "l2"
     steps: Count = 10
@@ -32,6 +34,7 @@ class HopSkipJump(Attack):
 class GeoDa(Attack):
     """Normal vectors of the boundary estimated in a low-frequency space (Rahmati et al. 2020). Sees labels."""
 
+    starts_elsewhere: ClassVar[bool] = True
     attack: Literal["geoda"]
     norm: Literal["l2", "linf"] = "l2"
     queries: Annotated[int, Field(ge=250)] = 1000

@@ -1,6 +1,6 @@
 """White-box attacks that look for the nearest adversarial: one attack gives the whole security curve."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -100,6 +100,7 @@ class NewtonFool(Attack):
 class BrendelBethge(Attack):
     """Walks along the boundary from an adversarial start towards the image (Brendel et al. 2019)."""
 
+    starts_elsewhere: ClassVar[bool] = True
     attack: Literal["brendel-bethge"]
     norm: Literal["linf", "l2", "l1", "l0"] = "l2"
     steps: Count = 100

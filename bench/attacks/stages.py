@@ -40,6 +40,7 @@ class Stage:
         contract = contract_of(spec)
         self.norm = spec.norm
         self.once_for_all_eps = contract.budget == "minimum-norm"
+        self.starts_elsewhere = spec.starts_elsewhere
         self.targeted = bool(getattr(spec, "targeted", False))
         self.restarts = int(getattr(spec, "restarts", 1))
         self.precision: Precision = precision

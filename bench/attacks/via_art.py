@@ -33,7 +33,7 @@ from bench.attacks.spec import (
 )
 from bench.attacks.starts import random_start
 from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
-from bench.attacks.workarounds.art_estimators import RememberingClassifier, SilentClassifier, ToldClassifier, WideClassifier
+from bench.attacks.workarounds.art_estimators import RememberingClassifier, ToldClassifier, WideClassifier
 
 NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
 BOUNDARY_QUERIES = 20
@@ -58,9 +58,10 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
         memory.about(question.x)
         target = usual if not isinstance(spec, Apgd) else estimator(kind, model, _loss(spec, question))
         attack = translate(spec, target, question)
+        aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
         if isinstance(attack, StartingPgd):
             attack.memory = memory
-        aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
+            return attack.descend(question.x, aim)
         given = {}
         if isinstance(spec, Boundary | HopSkipJump) and question.others is not None:
             given["x_adv_init"] = question.others.cpu().numpy()
@@ -75,9 +76,7 @@ def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
         return RememberingClassifier
     if isinstance(spec, Square):
         return ToldClassifier
-    if isinstance(spec, Zoo):
-        return WideClassifier
-    return SilentClassifier if isinstance(spec, Fgsm | Bim | MiFgsm | Pgd) else PyTorchClassifier
+    return WideClassifier if isinstance(spec, Zoo) else PyTorchClassifier
 
 
 def _loss(spec: Apgd | None, question: Question | None) -> nn.Module:

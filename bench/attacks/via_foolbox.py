@@ -121,7 +121,7 @@ def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
         aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
         given: dict[str, Any] = {"epsilon": question.eps} if fixed else {}
-        if question.others is not None and isinstance(spec, Boundary | HopSkipJump | BrendelBethge):
+        if question.others is not None:
             given["starting_points"] = question.others
         with quiet_root_logger():
             adversarial: Tensor = attack.run(wrapped, question.x, aim, **given)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, GeoDA, HopSkipJump
 from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_pytorch import (
     ProjectedGradientDescentPyTorch,
@@ -38,11 +39,22 @@ class Instead:
 class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
     """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch.
 
-    Without a start, the direction of the first step is the same at every eps: it is in ``memory``.
+    Without a start, the direction of the first step is the same at every eps: it is in ``memory``. The images stay where they
+    are; ART's ``generate`` brings each batch through numpy, and predicts it twice to log a rate.
     """
 
     start: Tensor
     memory: GradientMemory | None = None
+
+    def descend(self, x: Tensor, y: Tensor) -> Tensor:
+        """ART's steps from ``x`` (N x C x H x W), away from ``y`` (N), or towards it if targeted."""
+        labels = nn.functional.one_hot(y, self.estimator.nb_classes).float()
+        adversarial, momentum = x, torch.zeros_like(x)
+        for step in range(self.max_iter):
+            self._i_max_iter = step
+            start = step == 0 and self.num_random_init > 0
+            adversarial = self._compute_pytorch(adversarial, x, labels, None, self.eps, self.eps_step, start, momentum)
+        return adversarial
 
     def _compute_pytorch(
         self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any

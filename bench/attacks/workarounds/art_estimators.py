@@ -20,14 +20,6 @@ class RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return self._last[1].copy()
 
 
-class SilentClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier for PGD, which asks for predictions only to log a success rate: 2 forward passes saved."""
-
-    def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
-        """Zeros: nobody reads them."""
-        return np.zeros((len(x), self.nb_classes), dtype=np.float32)
-
-
 class ToldClassifier(PyTorchClassifier):  # type: ignore[misc]
     """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
 
