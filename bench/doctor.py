@@ -42,7 +42,9 @@ def examine() -> list[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    # Only Linux says which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
     advice = "" if threads <= cores else "; set OMP_NUM_THREADS: more threads than cores are several times slower"
     yield Finding("cpu", f"{cores} cores free to use, torch uses {threads} threads{advice}", "note" if advice else "ok")
     if not torch.cuda.is_available():

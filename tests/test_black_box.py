@@ -74,6 +74,12 @@ def test_results_and_queries_are_the_samples_own(
         assert a.queries.min() > 0
 
 
+def test_geoda_says_what_it_starts_from(linear: Classifier, samples: ImageSet) -> None:
+    alike = samples.take(np.flatnonzero(margins(samples.images) > 0))
+    with pytest.raises(ValueError, match="geoda starts from an image of another class, and the model takes all samples"):
+        run(spec(attack="geoda", queries=250), "art", linear, alike, [1.0])
+
+
 def test_all_queries_are_counted(linear: Classifier, samples: ImageSet) -> None:
     attack = spec(attack="noise", repeats=7)
     sturdy = samples.take(np.argsort(-np.abs(margins(samples.images[:48])))[:5])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.errors import Exit
 from tests.tiny import CELLS, TINY
 
@@ -188,6 +189,12 @@ def test_doctor_finds_this_machine_ready(home: Path) -> None:
     assert "torch" in done.stdout
     assert {"precision bf16", "lossless form", "batch size"} <= {line[8:40].strip() for line in done.stdout.splitlines()}
     assert str(home / "cache")[:20] in done.stdout
+
+
+def test_doctor_needs_nothing_that_only_linux_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert main(["doctor"]) == 0
+    assert f"{os.cpu_count()} cores free to use" in " ".join(capsys.readouterr().out.split())
 
 
 def test_unknown_device(home: Path) -> None:

@@ -20,7 +20,7 @@ BAD_EPS = 16 / 255
 
 
 def broken(_: Question, __: Tensor) -> Tensor:
-    raise RuntimeError("the library broke")
+    raise RuntimeError("the library broke\nand says so at length")
 
 
 def undefined(_: Question, adversarial: Tensor) -> Tensor:
@@ -76,4 +76,7 @@ def test_only_the_cell_that_fails_is_an_error_cell(
     assert len(cells) - len(failed) == 14
     assert len(list(tmp_path.glob("results/tiny/*/cells/*.parquet"))) == 14
     assert main(arguments) == Exit.INCOMPLETE
-    assert reason in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert reason in shown
+    assert "at length" not in shown, "the JSON has it all, the table the first line"
+    assert ("at length" in failed[0]["error"]) == (spoil is broken)

@@ -208,8 +208,7 @@ def _(spec: GeoDa, estimator: PyTorchClassifier, question: Question) -> Any:
         estimator, batch_size=64, norm=NORMS[spec.norm], sub_dim=spec.sub_dim, max_iter=spec.queries,
         bin_search_tol=spec.tolerance, lambda_param=spec.query_decay, sigma=spec.sigma, verbose=False,
     )  # fmt: skip
-    if question.others is not None:
-        attack.start = question.others.cpu().numpy()
+    attack.start = None if question.others is None else question.others.cpu().numpy()
     return attack
 
 

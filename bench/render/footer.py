@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench.render.cells import MARKS, p_value, percent, points, signed
 from bench.render.rates import title
+from bench.render.words import first_line
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
@@ -129,7 +130,8 @@ def failures(card: Scorecard) -> Iterator[str]:
     """Every cell without a number, and why it has none."""
     for e in (cell.entry for cell in card.cells):
         if e.status != "ok":
-            yield f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}: {e.status}{f': {e.error}' if e.error else ''}"
+            why = f": {first_line(e.error)}" if e.error else ""
+            yield f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}: {e.status}{why}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.render.words import first_line
 from bench.reproduce import Reproduction
 
 STYLE = {"bitwise equal": "green", "equal within noise": "yellow", "different": "bold red", "not comparable": "red"}
@@ -22,7 +23,7 @@ def reproduction_table(found: Reproduction) -> RenderableType:
         table.add_column(column, overflow="fold", justify="left" if column in {"cell", "verdict"} else "right")
     for o in found.outcomes:
         if o.verdict != "bitwise equal":
-            verdict = Text(o.verdict + (f": {o.reason}" if o.reason else ""), style=STYLE[o.verdict])
+            verdict = Text(o.verdict + (f": {first_line(o.reason)}" if o.reason else ""), style=STYLE[o.verdict])
             table.add_row(escape(o.cell), verdict, f"+{o.gained}", f"-{o.lost}", f"{o.p_value:.3f}", f"{o.drift:.1e}")
     changes = [Text(f"changed: {change}", style="yellow") for change in found.changes]
     return Group(*([table] if table.row_count else []), *changes, Text(_summary(found)))

@@ -22,6 +22,12 @@ def short_p(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
+def first_line(said: str) -> str:
+    """The first line of ``said``; torch's errors have dozens, which the JSON keeps."""
+    line, _, more = said.strip().partition("\n")
+    return f"{line} […]" if more else line
+
+
 def headline(verdict: Verdict) -> str:
     """The verdict, and the counts that it rests on."""
     counts = f"{len(verdict.rows)} rows compared, {len(verdict.changes)} changed"
@@ -95,7 +101,7 @@ def _power(rows: Sequence[Row]) -> str:
 def _listing(word: str, problems: Sequence[Problem]) -> Iterator[str]:
     """Problems with the same reason on one line."""
     for reason in dict.fromkeys(p.reason for p in problems):
-        yield f"{word}: {_some([str(p.cell) for p in problems if p.reason == reason])}: {reason}"
+        yield f"{word}: {_some([str(p.cell) for p in problems if p.reason == reason])}: {first_line(reason)}"
 
 
 def _some(names: Sequence[str]) -> str:

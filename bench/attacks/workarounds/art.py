@@ -101,7 +101,7 @@ FIRST_QUERIES = (50, 80)
 class CleanGeoDa(GeoDA):  # type: ignore[misc]
     """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2), leaves files behind, and for some parameters never starts."""
 
-    start: npt.NDArray[np.float32]
+    start: npt.NDArray[np.float32] | None = None
 
     _generate_2d_dct_basis = staticmethod(rebound(GeoDA._generate_2d_dct_basis, np=Instead(np, mat=np.asmatrix)))
 
@@ -113,6 +113,8 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
 
     def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002
         """The given start; ART's own search for one may never end."""
+        if self.start is None:
+            raise ValueError("geoda starts from an image of another class, and the model takes all samples for the same one")
         return self.start
 
     def _opt_query_iteration(self, var_nq: int, var_t: int, lambda_param: float) -> tuple[list[int], int]:
