@@ -38,6 +38,9 @@ class Pretended(Tensor):
         wrapped.held = real
         return wrapped
 
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"{NAME} {self.held!r}"
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.held.__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
