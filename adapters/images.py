@@ -9,6 +9,21 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
+class ImageFacts:
+    """How a set came about. It is said beside the numbers, and is no part of the set's content.
+
+    ``native`` is the smallest and the largest shorter side in pixels that the images had before they were brought to one size,
+    None where nobody knows; ``cropped`` says whether parts were cut off. ``available`` is how many images of the chosen classes
+    the split has, of which the set may be a choice; ``notes`` are sentences for the reader.
+    """
+
+    native: tuple[int, int] | None = None
+    cropped: bool = False
+    available: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Labelled images with stable ids.
 
@@ -19,6 +34,7 @@ class ImageSet:
     labels: npt.NDArray[np.int64]
     ids: tuple[str, ...]
     classes: tuple[str, ...]
+    facts: ImageFacts = ImageFacts()
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.ids):
@@ -48,7 +64,7 @@ class ImageSet:
 
     def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
         """The samples at ``index``, in that order."""
-        return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes)
+        return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes, self.facts)
 
     def none_of_them(self) -> "ImageSet":
         """No samples of the same classes and shape."""

@@ -10,8 +10,8 @@ from typing import TypeVar
 import platformdirs
 
 from adapters.images import ImageSet
+from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import is_trained
-from adapters.zoo import Backbone, Pretraining, Recipe
 from bench import data
 from bench.attacks.spec import classes_needed
 from bench.errors import UserError, asked_at

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.zoo import Card, Zoo
+from adapters.card import Card
+from adapters.zoo import Zoo
 from bench import interrupt
 from bench.attacks.spec import contract_of
 from bench.errors import UserError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 
-from adapters.zoo import Card
+from adapters.card import Card
 from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
 from bench.attacks.spec import Attack, parameters
 from bench.suite import Suite

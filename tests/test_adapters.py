@@ -14,8 +14,9 @@ from adapters.backbones import build_backbone, replace_head
 from adapters.classifier import predict
 from adapters.errors import ModelError
 from adapters.lossless import lossless, max_difference
+from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import BackboneSpec, FullSpec, LoraSpec, TrainingSpec
-from adapters.zoo import Backbone, Pretraining, Recipe, Zoo
+from adapters.zoo import Zoo
 from bench import data
 from bench.data import DataSpec
 

@@ -22,9 +22,9 @@ from adapters.backbones import (
 )
 from adapters.errors import ModelError
 from adapters.images import ImageSet
+from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
 from adapters.weights import load_strictly, read_weights
-from adapters.zoo import Backbone, Pretraining, Recipe
 from tests.test_models import X, backbone, images, plain_peft_adapter, recipe, zoo
 
 

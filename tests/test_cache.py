@@ -19,17 +19,18 @@ from safetensors.torch import save_file
 
 from adapters import resume
 from adapters.cache import TEMPORARY, is_sound, new_folder
+from adapters.card import CARD, Card
 from adapters.disk import writing
 from adapters.errors import ModelError
 from adapters.peft_folder import CONFIG_FILE, load_adapter
 from adapters.resume import read_state, write_state
 from adapters.weights import read_weights
-from adapters.zoo import CARD, Card, Zoo
+from adapters.zoo import Zoo
 from bench.cli import main
 from bench.errors import Exit
 
 if TYPE_CHECKING:
-    from adapters.zoo import Recipe
+    from adapters.recipe import Recipe
 
 STATE = {"tuned": {"w": torch.arange(4.0)}, "losses": [0.5, 0.25]}
 CARD_FIELDS = {"sha256": "s", "method": "full", "trainable_parameters": 1, "parameters": 2, "losses": [0.5]}

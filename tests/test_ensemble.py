@@ -84,7 +84,7 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
 
 
 def test_transfer_plans_every_pair_of_models_once() -> None:
-    from adapters.zoo import Card
+    from adapters.card import Card
 
     suite = load_suite(next(p for p in shipped_suites() if p.stem == "transfer"))
     cards = {(m.name, 0): Card(m.name, m.name, 0, 0, ()) for m in suite.models}

@@ -21,6 +21,7 @@ from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.lossless import TOLERANCE, lossless, max_difference
+from adapters.recipe import Backbone, Recipe
 from adapters.spec import (
     Adaptation,
     BackboneSpec,
@@ -32,7 +33,7 @@ from adapters.spec import (
     TrainingSpec,
 )
 from adapters.training import fit
-from adapters.zoo import Backbone, Recipe, Zoo
+from adapters.zoo import Zoo
 
 X = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 CLASSES = ("a", "b", "c")

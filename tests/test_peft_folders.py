@@ -11,8 +11,8 @@ from torch import nn
 from adapters.backbones import build_backbone, replace_head
 from adapters.errors import ModelError
 from adapters.lossless import lossless
+from adapters.recipe import Recipe
 from adapters.spec import BackboneSpec, LoraSpec, PeftSpec
-from adapters.zoo import Recipe
 from tests.test_models import HEAD, X, backbone, plain_peft_adapter, recipe, zoo
 
 

@@ -22,7 +22,8 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 
-from adapters.zoo import Card, Zoo
+from adapters.card import Card
+from adapters.zoo import Zoo
 from bench import interrupt
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from adapters.zoo import Card, Zoo
+    from adapters.card import Card
+    from adapters.zoo import Zoo
     from bench.job import Job
     from bench.plan import Unit
     from bench.store import OpenRun

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from adapters.zoo import Card, Zoo
+from adapters.card import Card
+from adapters.zoo import Zoo
 from bench import interrupt, provenance
 from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from adapters.zoo import Card, Recipe, Zoo
+from adapters.card import Card
+from adapters.recipe import Recipe
+from adapters.zoo import Zoo
 from bench import interrupt, provenance
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, run_units

@@ -52,7 +52,11 @@ class CellEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files."""
+    """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.
+
+    ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are sentences on what was
+    chosen when its files were read; empty in runs of before they were kept.
+    """
 
     model: str
     seed: int
@@ -61,13 +65,32 @@ class ModelEntry:
     parameters: int
     sha256: str
     files: dict[str, str] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """The attacked samples in run.json: ``n`` of ``available``, ``size`` x ``size`` pixels, of ``classes`` in label order.
+
+    ``native`` is the smallest and the largest shorter side in pixels before scaling; ``cropped``: whether parts were cut off.
+    """
+
+    n: int
+    available: int | None
+    classes: tuple[str, ...]
+    size: int
+    native: tuple[int, int] | None = None
+    cropped: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunHeader:
     """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked.
 
-    ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by its name.
+    ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by its name. ``data``
+    is None in runs of before it was kept.
     """
 
     schema_version: int
@@ -83,6 +106,7 @@ class RunHeader:
     models: tuple[ModelEntry, ...]
     cells: tuple[CellEntry, ...]
     origins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    data: DataEntry | None = None
 
     def origin(self, name: str) -> Origin | None:
         """Where and by what the cells of the origin ``name`` were computed; None where nobody knows.
@@ -126,12 +150,20 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
             raise NotComparableError(
                 f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
             )
-        models = tuple(ModelEntry(**m) for m in fields["models"])
+        models = tuple(ModelEntry(**{**m, "notes": tuple(m.get("notes", ()))}) for m in fields["models"])
         cells = tuple(CellEntry(**c) for c in fields["cells"])
         _check_names([fields["suite_name"], *(cell.key for cell in cells)])
-        return RunHeader(**{**fields, "models": models, "cells": cells})
+        return RunHeader(**{**fields, "models": models, "cells": cells, "data": _data_entry(fields.get("data"))})
     except (KeyError, TypeError, ValueError) as error:
         raise NotComparableError(f"{file}: is broken ({error}); {MEND}") from None
+
+
+def _data_entry(fields: dict[str, Any] | None) -> DataEntry | None:
+    """The entry in ``fields``, with JSON's lists as tuples."""
+    if fields is None:
+        return None
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return DataEntry(**plain)
 
 
 def _check_names(names: Sequence[str]) -> None:

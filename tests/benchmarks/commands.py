@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.zoo import Card
+from adapters.card import Card
 from bench.evidence import Evidence
 from bench.pipeline import entry_of
 from bench.plan import content_key, make_units
