@@ -18,6 +18,7 @@ from bench.output import show as _print
 from bench.output import write as _write
 
 if TYPE_CHECKING:
+    from bench.options import Options
     from bench.suite import Suite
 
 FORMATS = ("table", "json", "csv", "md")
@@ -199,11 +200,12 @@ def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
         _print(lambda _: preview_table(units))
         return Exit.OK
     run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
-    return _show_run(run.path, options)
+    return _show_run(run.path, how, options)
 
 
-def _show_run(path: Path, options: argparse.Namespace) -> int:
+def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
     from bench import render
+    from bench.owed import owed
     from bench.scoring.scorecard import score
     from bench.store import StoredRun
 
@@ -215,8 +217,10 @@ def _show_run(path: Path, options: argparse.Namespace) -> int:
             {"json": render.to_json, "csv": render.to_csv, "md": render.to_markdown}[options.format](card),
             options.output,
         )
-    print(f"stored: {path}", file=sys.stderr)  # noqa: T201
-    return Exit.OK if card.status == "complete" else Exit.INCOMPLETE
+    left = owed([cell.entry for cell in card.cells], how)
+    for line in (f"stored: {path}", *left.lines):
+        print(line, file=sys.stderr)  # noqa: T201
+    return left.exit_code
 
 
 def _reproduce(options: argparse.Namespace) -> int:

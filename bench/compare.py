@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from fractions import Fraction
 from functools import cache, reduce
 
 import numpy as np
 from pydantic import ValidationError
 
 from bench.cause import KINDS, Cause, Made, Subject, code, drifts, gates
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.errors import UserError
 from bench.gate import Gate, Limits
 from bench.records import Bools, Ints
@@ -262,9 +261,7 @@ def _take(outcomes: Outcomes, index: Ints) -> Outcomes:
 
 
 def _by_identity(snapshot: Snapshot) -> dict[Identity, CellEntry]:
-    return {
-        Identity(c.model, c.seed, c.attack, c.library, c.norm, format_eps(Fraction(c.eps))): c for c in snapshot.header.cells
-    }
+    return {Identity(c.model, c.seed, c.attack, c.library, c.norm, shown_eps(c.eps)): c for c in snapshot.header.cells}
 
 
 def _models(snapshot: Snapshot) -> list[Identity]:

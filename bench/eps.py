@@ -37,10 +37,16 @@ def _error(message: str, value: object) -> PydanticCustomError:
 
 
 def format_eps(eps: Fraction) -> str:
-    """``eps`` as people write it: in 255ths if it is a whole number of them, else as a decimal."""
-    if 255 % eps.denominator == 0 and eps < 1:
-        return f"{eps.numerator * 255 // eps.denominator}/255"
-    return f"{float(eps):g}"
+    """``eps`` as people write it: as a short decimal or in 255ths where it is one, else as the fraction that it is."""
+    decimal = f"{float(eps):.12g}"
+    if Fraction(decimal) == eps:
+        return decimal
+    return f"{eps * 255}/255" if 255 % eps.denominator == 0 else str(eps)
+
+
+def shown_eps(stored: str) -> str:
+    """The eps of a cell, which is ``stored`` as a fraction in lowest terms ("4/85"), as people write it ("12/255")."""
+    return format_eps(Fraction(stored))
 
 
 Eps = Annotated[

@@ -28,10 +28,15 @@ class Options:
 
     def chosen(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that are to be run here. Raises UserError if ``only`` matches none."""
+        asked = set(self.asked([unit.label for unit in units]))
+        return [unit for unit in units if unit.label in asked]
+
+    def asked(self, labels: Sequence[str]) -> list[str]:
+        """As ``chosen``, of the labels of all units of a suite, in their order."""
         part, of = self.shard
-        matching = [unit for unit in units if fnmatch.fnmatch(unit.label, self.only)]
-        if units and not matching:
-            raise UserError(f"--only {self.only}: matches no unit of this suite; its first is {units[0].label}")
+        matching = [label for label in labels if fnmatch.fnmatch(label, self.only)]
+        if labels and not matching:
+            raise UserError(f"--only {self.only}: matches no unit of this suite; its first is {labels[0]}")
         return matching[part - 1 :: of]
 
     @property

@@ -2,14 +2,13 @@
 
 import tempfile
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.errors import Exit, UserError
 from bench.options import Options
 from bench.pipeline import run_suite
@@ -83,7 +82,7 @@ def compare(old: StoredRun, new: StoredRun) -> Reproduction:
 
 
 def _identity(cell: CellEntry) -> str:
-    return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library} at {format_eps(Fraction(cell.eps))}"
+    return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library} at {shown_eps(cell.eps)}"
 
 
 def _outcome(old: StoredRun, then: CellEntry, new: StoredRun, now: CellEntry | None) -> CellOutcome:

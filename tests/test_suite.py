@@ -122,6 +122,12 @@ def test_a_model_overrides_the_suites_training_key_by_key(tmp_path: Path) -> Non
         ("1e-3", Fraction(1, 1000), "0.001"),
         (0.5, Fraction(1, 2), "0.5"),
         (1, Fraction(1), "1"),
+        ("12/255", Fraction(4, 85), "12/255"),
+        ("1/1020", Fraction(1, 1020), "1/1020"),
+        ("0.2", Fraction(1, 5), "0.2"),
+        ("256/255", Fraction(256, 255), "256/255"),
+        ("3.5e-5", Fraction(7, 200_000), "3.5e-05"),
+        ("2/3", Fraction(2, 3), "170/255"),
     ],
 )
 def test_eps_is_read_exactly(written: object, eps: Fraction, shown: str) -> None:

@@ -1,14 +1,13 @@
 """Scorecard -> figures: security curves, attack success, certainty, and success over queries."""
 
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from math import ceil
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.render import lines
 from bench.render.lines import Line
 from bench.scoring.queries import QueryScore
@@ -111,7 +110,7 @@ def _queries(card: Scorecard) -> Figure:
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
         for q in scores:
             _steps(axis, card, q)
-        axis.set_title(f"{attack}, eps {format_eps(Fraction(scores[0].entry.eps))}")
+        axis.set_title(f"{attack}, eps {shown_eps(scores[0].entry.eps)}")
         axis.set_xscale("log")
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")

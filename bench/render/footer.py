@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.eps import shown_eps
 from bench.render.cells import MARKS, p_value, percent, points, signed
 from bench.render.rates import title
 from bench.render.words import first_line
@@ -18,9 +19,12 @@ from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.trust import ORDER, Grade, worst
+from bench.store import CellEntry
 
 LISTED = 16
 """Comparisons that are all printed; of more, only those that tell a model from the baseline."""
+NAMED = 4
+"""Units that a line names at most."""
 STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yellow", "fail": "bold red"}
 
 
@@ -127,11 +131,32 @@ def method(card: Scorecard) -> str:
 
 
 def failures(card: Scorecard) -> Iterator[str]:
-    """Every cell without a number, and why it has none."""
+    """Every cell that failed, and why."""
     for e in (cell.entry for cell in card.cells):
-        if e.status != "ok":
+        if e.status == "error":
             why = f": {first_line(e.error)}" if e.error else ""
-            yield f"{e.model}/{e.seed}/{e.attack}/{e.library} eps {e.eps}: {e.status}{why}"
+            yield f"{_unit(e)} eps {shown_eps(e.eps)}: error{why}"
+
+
+def not_run(card: Scorecard) -> str | None:
+    """Which cells no command has asked for yet; None where there are none."""
+    cells = [cell.entry for cell in card.cells if cell.entry.status == "missing"]
+    if not cells:
+        return None
+    units = list(dict.fromkeys(map(_unit, cells)))
+    more = f" and {len(units) - NAMED} more" if len(units) > NAMED else ""
+    alone = "; what was run through one library only stands for itself" if _alone(card) else ""
+    return f"not run: {len(cells)} of {len(card.cells)} cells ({', '.join(units[:NAMED])}{more}){alone}"
+
+
+def _alone(card: Scorecard) -> bool:
+    """Whether a rate is through one library where the suite asks for two."""
+    units = {(e.model, e.seed, e.attack, e.eps) for e in (c.entry for c in card.cells) if e.status == "ok"}
+    return any((e.model, e.seed, e.attack, e.eps) in units for e in (c.entry for c in card.cells) if e.status == "missing")
+
+
+def _unit(e: CellEntry) -> str:
+    return f"{e.model}/{e.seed}/{e.attack}/{e.library}"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Success over queries, as a table."""
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.render.cells import NONE, chunks, percent
 from bench.render.rates import title
 from bench.scoring.scorecard import ModelScore, Scorecard
@@ -34,7 +33,7 @@ def _table(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
         scores = [q for q in card.queries if (q.entry.attack, q.entry.library) == (attack, library)]
         found = {(q.entry.model, q.entry.seed): q for q in scores}
         first = scores[0]
-        names = (escape(attack), f"  {library}, {format_eps(Fraction(first.entry.eps))}")
+        names = (escape(attack), f"  {library}, {shown_eps(first.entry.eps)}")
         for i, budget in enumerate(first.budgets):
             own = [found.get((m.model, m.seed)) for m in models]
             shown = [NONE if q is None else percent(q.asr[i]) for q in own]

@@ -1,5 +1,6 @@
 """Attack success rates in words, for every table that shows them."""
 
+from bench.eps import shown_eps
 from bench.render.cells import NONE, across, interval, percent, points
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import CurveScore, ModelScore, Scorecard
@@ -7,6 +8,8 @@ from bench.store import CellEntry
 
 ERROR = "error"
 """Stands for a rate that was asked for and is not there."""
+NOT_RUN = "not run"
+"""Stands for what no command has asked for yet."""
 Rates = dict[str, dict[tuple[str, str], str]]
 """By model, the attack success rate in words of each (attack, eps) that was asked."""
 
@@ -20,8 +23,8 @@ def _alone(card: Scorecard) -> Rates:
     seeds = len({m.seed for m in card.models}) > 1
     own = {(m.model, m.seed): title(m, seeds) for m in card.models}
     found: Rates = {name: {} for name in own.values()}
-    for c in card.crosschecks:
-        found[own[c.model, c.seed]][c.attack, c.eps] = ERROR
+    for c in card.cells:
+        _mark(found[own[c.entry.model, c.entry.seed]], c.entry)
     for a in card.attacks:
         found[own[a.model, a.seed]][a.attack, a.eps] = percent(a.asr, a.trust)
     return found
@@ -29,11 +32,23 @@ def _alone(card: Scorecard) -> Rates:
 
 def _over_seeds(card: Scorecard) -> Rates:
     found: Rates = {s.model: {} for s in card.seeds}
-    for c in card.crosschecks:
-        found.setdefault(c.model, {})[c.attack, c.eps] = ERROR
+    for c in card.cells:
+        _mark(found.setdefault(c.entry.model, {}), c.entry)
     for r in card.seed_rates:
         found[r.model][r.attack, r.eps] = " ".join(across(r.asr, r.trust))
     return found
+
+
+def _mark(rates: dict[tuple[str, str], str], cell: CellEntry) -> None:
+    """What stands for the rate that ``cell`` belongs to where it has none."""
+    where = cell.attack, shown_eps(cell.eps)
+    if cell.status == "error" or where not in rates:
+        rates[where] = ERROR if cell.status == "error" else NOT_RUN
+
+
+def status(cell: CellEntry) -> str:
+    """How ``cell`` stands: "ok", "error" or "not run"."""
+    return NOT_RUN if cell.status == "missing" else cell.status
 
 
 def asr_gap(c: CrossCheck) -> str:

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from fractions import Fraction
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,10 +10,10 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
-from bench.render.footer import flags, method, precision_line, sentences, trust_summary, unranked
+from bench.render.footer import flags, method, not_run, precision_line, sentences, trust_summary, unranked
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
@@ -56,8 +55,10 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         trust=trust_summary(card)[0],
         flags=flags(card),
         unranked=unranked(card),
-        headline=[c for c in card.cells if c.metrics and format_eps(Fraction(c.entry.eps)) == card.headline_eps],
-        problems=[cell.entry for cell in card.cells if cell.entry.status != "ok"],
+        headline=[c for c in card.cells if c.metrics and shown_eps(c.entry.eps) == card.headline_eps],
+        problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
+        not_run=not_run(card),
+        shown_eps=shown_eps,
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import NONE, across, chunks, number, percent, spread
-from bench.render.footer import differences, failures, precision_line, trust_lines
+from bench.render.footer import differences, failures, not_run, precision_line, trust_lines
 from bench.render.queries import queries
-from bench.render.rates import ERROR, UNDECIDED, Rates, asr_gap, success_rates, title
+from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, success_rates, title
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
 
@@ -124,7 +124,7 @@ def _one_attack(title: str, attack: str, grid: Sequence[str], rates: Rates) -> T
 
 def _rate(own: Mapping[tuple[str, str], str], attack: str, eps: str) -> Text:
     found = own.get((attack, eps), NONE)
-    return Text(found, style="red" if found == ERROR else "")
+    return Text(found, style={ERROR: "red", NOT_RUN: "dim"}.get(found, ""))
 
 
 def _distances(card: Scorecard) -> Iterator[Table]:
@@ -174,3 +174,5 @@ def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:
 
 def _errors(card: Scorecard) -> Iterator[Text]:
     yield from (Text(line, style="red") for line in failures(card))
+    if line := not_run(card):
+        yield Text(line, style="yellow")

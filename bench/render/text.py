@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-from fractions import Fraction
 from typing import Any
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.render.cells import JSON_VERSION, NONE, across, csv_row, markdown, percent, plain, rounded, spread
-from bench.render.footer import failures, flags, precision_line, sentences, trust_summary, unranked
-from bench.render.rates import success_rates
+from bench.render.footer import failures, flags, not_run, precision_line, sentences, trust_summary, unranked
+from bench.render.rates import status, success_rates
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
@@ -62,7 +61,7 @@ def _queries(q: QueryScore) -> dict[str, Any]:
         {"queries": budget, "asr": plain(p.value), "asr_low": p.low, "asr_high": p.high}
         for budget, p in zip(q.budgets, q.asr, strict=True)
     ]
-    eps = format_eps(Fraction(q.entry.eps))
+    eps = shown_eps(q.entry.eps)
     return {**identity, "eps": eps, "spent": q.spent, "median": q.median, "after": after, "curve": q.steps}
 
 
@@ -109,7 +108,8 @@ def to_markdown(card: Scorecard) -> str:
     models = _over_seeds(card) if card.seeds else _models(card)
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
     differences = (sentence.text for sentence in sentences(card))
-    said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failures(card)]
+    failed = [*failures(card), not_run(card)]
+    said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failed]
     words = "\n".join(f"- {markdown(line)}" for line in said if line)
     return f"{models}\n\n{_rates(card)}\n\n{words}".rstrip()
 
@@ -171,8 +171,7 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
     e, m = cell.entry, cell.metrics
     trust = None if cell.trust is None else cell.trust.grade
     identity = {
-        k: getattr(e, k)
-        for k in ("model", "seed", "attack", "norm", "library", "seconds", "forwards", "backwards", "status", "error")
+        k: getattr(e, k) for k in ("model", "seed", "attack", "norm", "library", "seconds", "forwards", "backwards", "error")
     }
     numbers = {} if m is None else {
         "n": m.accuracy.n,
@@ -185,5 +184,5 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
         **{name: getattr(m, name) for name in SAME_NAME},
         **{f"{norm}_{what}": getattr(d, what) for norm, d in m.distances.items() for what in ("mean", "median")},
     }  # fmt: skip
-    row = {**identity, **numbers, "eps": format_eps(Fraction(e.eps)), "trust": trust}
+    row = {**identity, **numbers, "eps": shown_eps(e.eps), "status": status(e), "trust": trust}
     return {name: row.get(name) for name in CELL_FIELDS}

@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import chain, combinations
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.scoring.comparison import ALPHA, WORST_CASE, Model, Outcome, paired
 from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
 from bench.store import CellEntry, StoredRun
@@ -66,7 +65,7 @@ def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple
 
     Over several seeds also the ASR of each attack, and first of all the worst case, of every pair of models.
     """
-    eps = format_eps(Fraction(run.header.headline_eps))
+    eps = shown_eps(run.header.headline_eps)
     tables = _tables(run, worst_cases, outcomes, eps)
     names = list(dict.fromkeys(m.model for m in run.header.models))
     asked = [

@@ -19,7 +19,7 @@ BUDGET_GAP = 0.02
 LISTED = 20
 """Samples with different outcomes that a verdict lists at most."""
 
-Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library", "incomplete"]
+Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library", "incomplete", "not run"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class CrossCheck:
     lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the likely
     ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large is
     shown: the samples are too few to tell. "not comparable": the two are not the same algorithm, or nothing was attacked.
+    "one library": the other is not asked for, or has not been run. "incomplete": a cell of it failed.
     """
 
     model: str

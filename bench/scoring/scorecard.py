@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.records import Records
 from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Model, Outcome, compare_models
@@ -122,7 +121,7 @@ def score(run: StoredRun) -> Scorecard:
     done, grades = standing.done, standing.grades
     groups = _by_attack(header.cells)
     numbers, crosschecks = _read(run, groups)
-    attacks = tuple(_attack_score(group, done, grades) for group in groups if all(c.key in done for c in group))
+    attacks = tuple(_attack_score([c for c in group if c.key in done], done, grades) for group in groups if _has_rate(group))
     outcomes = _outcomes(header.models, groups, done)
     trusted = _trusted(outcomes, groups, done, grades)
     said = claims(run, standing.sound, trusted)
@@ -170,21 +169,28 @@ def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
     return list(groups.values())
 
 
+def _has_rate(group: list[CellEntry]) -> bool:
+    """Something of ``group`` was run, and all that was run has numbers."""
+    return {c.status for c in group} - {"missing"} == {"ok"}
+
+
 def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]) -> AttackScore:
     first = group[0]
     broken = broken_by_any([done[cell.key] for cell in group])
     asr = proportion(int(broken.sum()), int(done[first.key].correct.sum()))
     trust = worst([grades[cell.key].grade for cell in group])
-    return AttackScore(first.model, first.seed, first.attack, format_eps(Fraction(first.eps)), asr, trust)
+    return AttackScore(first.model, first.seed, first.attack, shown_eps(first.eps), asr, trust)
 
 
 def _crosscheck(group: list[CellEntry], records: Mapping[str, Records]) -> CrossCheck:
     cell = group[0]
-    identity = (cell.model, cell.seed, cell.attack, format_eps(Fraction(cell.eps)))
-    if len(group) == 1:
-        return CrossCheck(*identity, "one library")
-    if len(records) < len(group):
+    identity = (cell.model, cell.seed, cell.attack, shown_eps(cell.eps))
+    if all(c.status == "missing" for c in group):
+        return CrossCheck(*identity, "not run")
+    if len(group) > 1 and any(c.status == "error" for c in group):
         return CrossCheck(*identity, "incomplete")
+    if len(records) < 2:
+        return CrossCheck(*identity, "one library")
     return judge(identity, cell.pairing, cell.norm, records["foolbox"], records["art"])
 
 
@@ -196,7 +202,7 @@ def _outcomes(
     for group in groups:
         if all(c.key in done for c in group):
             cell = group[0]
-            where = (cell.attack, format_eps(Fraction(cell.eps)))
+            where = (cell.attack, shown_eps(cell.eps))
             found[cell.model, cell.seed][where] = outcome_of([done[c.key] for c in group])
     return found
 
@@ -223,8 +229,7 @@ def _trusted(
 ) -> dict[Model, dict[tuple[str, str], Outcome]]:
     """Those of ``outcomes`` that can be compared: a failed attack says nothing of which model is more robust."""
     cells = {
-        ((g[0].model, g[0].seed), (g[0].attack, format_eps(Fraction(g[0].eps)))): [done[c.key] for c in g if c.key in done]
-        for g in groups
+        ((g[0].model, g[0].seed), (g[0].attack, shown_eps(g[0].eps))): [done[c.key] for c in g if c.key in done] for g in groups
     }
     return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
 

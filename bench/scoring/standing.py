@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import reduce
 
 import numpy as np
 
-from bench.eps import format_eps
+from bench.eps import shown_eps
 from bench.evidence import Evidence
 from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
@@ -66,7 +65,7 @@ def stand(run: StoredRun) -> Standing:
     attacked = _attacked(header.models, header.cells, done, header.headline_eps)
     worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
     sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
-    where = (WORST_CASE, format_eps(Fraction(header.headline_eps)))
+    where = (WORST_CASE, shown_eps(header.headline_eps))
     headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
     places = [_place(m, finished_of(m, run), done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
     return Standing(
@@ -166,7 +165,7 @@ def _place(
 
 def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -> str | None:
     if not attacked:
-        return "not every attack at the headline eps has finished"
+        return "not every attack at the headline eps has numbers"
     return None if is_sound(attacked, grades) else why_unsound(attacked, grades)
 
 
