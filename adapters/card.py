@@ -14,13 +14,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a trained model without loading it."""
+    """What is known of a trained model without loading it; ``notes`` say what was chosen when its files were read."""
 
     sha256: str
     method: str
     trainable_parameters: int
     parameters: int
     losses: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_card(folder: Path) -> Card | None:
@@ -29,7 +30,7 @@ def read_card(folder: Path) -> Card | None:
         return None
     try:
         fields = json.loads((folder / CARD).read_text())
-        return Card(**{**fields, "losses": tuple(fields["losses"])})
+        return Card(**{**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s: of another version (%s); made anew", folder, error)
         return None

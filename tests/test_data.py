@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from bench import data
-from bench.data import DataSpec, Places, tiny_imagenet
+from bench.data import DataSpec, Fit, Places, tiny_imagenet
 from bench.data import decoded as decoding
 from bench.data.folder import read_image
 from bench.errors import UserError
@@ -105,7 +105,7 @@ def test_the_seed_draws_the_test_samples_too(places: Places) -> None:
 def test_images_are_scaled_on_the_short_side_and_cropped() -> None:
     picture = Image.new("RGB", (40, 20))
     picture.paste((255, 0, 0), (10, 0, 30, 20))
-    pixels = np.asarray(decoding.fit(picture, 20))
+    pixels = np.asarray(decoding.fit(picture, Fit(20, 20)))
     assert pixels.shape == (20, 20, 3)
     assert (pixels == (255, 0, 0)).all()
 

@@ -92,10 +92,10 @@ def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
         "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
         "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 4.6)",
         "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
-        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 5.1)",
-        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: no difference shown (could have shown 5.1)",
-        "twin vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
-        "weak vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: no difference shown (could have shown 0.000)",
+        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 5.1)",
+        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 5.1)",
+        "twin vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: equal on every sample",
+        "weak vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: equal on every sample",
         "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown (could have shown 0.011)",
         "weak vs base, pgd-10 8/255: certainty -0.105 [-0.127, -0.083], p < 0.001: lower",
     ]
@@ -362,7 +362,7 @@ def test_an_adversarial_outside_its_budget_fails(tmp_path: Path) -> None:
 def test_the_leaderboard_keeps_to_its_width(tmp_path: Path, width: int) -> None:
     text = shown(three_models(tmp_path, [seen("gradients", 1.0)]), width)
     assert max(map(len, text.splitlines())) <= width
-    assert "no difference shown" in " ".join(text.split())
+    assert "equal on every sample" in " ".join(text.split())
 
 
 def shown(card: Scorecard, width: int) -> str:

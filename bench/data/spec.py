@@ -9,6 +9,7 @@ from adapters.strict import Strict
 
 Split = Literal["train", "test", "all"]
 Source = Literal["digits", "tiny-imagenet", "cifar10", "cifar100", "imagefolder", "imagenet-samples"]
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 ClassNames = tuple[int | str, ...]
 
 
@@ -20,6 +21,8 @@ class DataSpec(Strict):
     ``imagefolder`` needs ``path``, the folder's place there.
     ``classes`` names classes, or says how many of the first to take; all by default. Those in ``exclude`` are never taken.
     ``size`` is the images' side in pixels: by default what the backbone's weights were trained on, else the source's own.
+    ``interpolation`` scales them to it, after which the central square is kept; of a shorter side that was brought to
+    ``size / crop_pct``, as timm has it. Both are by default those of the weights, where these are published with some.
     ``samples`` limits how many test samples are attacked, an equal number of each class as far as there are enough, or
     ``samples_per_class`` how many of each: the first ones for ``seed`` 0, for another one drawn by it. ``train_per_class``
     limits the training images of each class, drawn by ``seed``, which also halves a set that has no test split of its own.
@@ -30,6 +33,8 @@ class DataSpec(Strict):
     classes: Annotated[int, Field(ge=2)] | Annotated[ClassNames, Field(min_length=2)] | None = None
     exclude: ClassNames = ()
     size: Annotated[int, Field(ge=8, le=512)] | None = None
+    interpolation: Interpolation | None = None
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     samples: Annotated[int, Field(ge=1)] | None = None
     samples_per_class: Annotated[int, Field(ge=1)] | None = None
     train_per_class: Annotated[int, Field(ge=1)] | None = None

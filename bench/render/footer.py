@@ -58,7 +58,7 @@ def _claim(c: Claim) -> str:
     """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
     where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
     text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
-    verdict = _not_shown(c.low, c.high, _detectable(c.detectable, text))
+    verdict = _not_shown(c, _detectable(c.detectable, text))
     if c.shown:
         verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
     number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
@@ -75,15 +75,17 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     """-1.2 points [-3.9, +1.5], p = 0.41: no difference shown (could have shown 3.1)."""
     if not d.n:
         return "cannot be compared: no sample that both get right"
-    verdict = _not_shown(d.low, d.high, _detectable(d.detectable, points))
+    verdict = _not_shown(d, _detectable(d.detectable, points))
     if d.shown:
         verdict = positive if d.difference > 0 else negative
     return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
 
 
-def _not_shown(low: float, high: float, detectable: str) -> str:
+def _not_shown(d: PairedDifference | Claim, detectable: str) -> str:
     """An interval is of one difference alone: where it leaves out zero, it is the correction that takes the difference back."""
-    alone = low > 0 or high < 0
+    if d.equal:
+        return "equal on every sample" + ("" if math.isnan(d.detectable) else f" (could have shown {detectable})")
+    alone = d.low > 0 or d.high < 0
     return f"no difference shown{' after correction' if alone else ''} (could have shown {detectable})"
 
 

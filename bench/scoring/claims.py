@@ -1,5 +1,6 @@
 """Whole methods against each other: what holds for a model over its training seeds, and besides robustness."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ class Claim:
     ``attack`` is None before the attack. Of one training seed, accuracy is compared by the exact McNemar test and certainty by
     the paired t test; of several, everything by a t test in which the training varies too. ``p_adjusted`` is Holm's over the
     claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none would.
+    ``equal``: no sample tells the two apart, so that nothing is known of what varies.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Claim:
     p_value: float
     p_adjusted: float
     detectable: float
+    equal: bool
 
     @property
     def shown(self) -> bool:
@@ -142,8 +145,11 @@ def _claim(model: str, baseline: str, question: Question, eps: str, first: Table
     quantity, attack = question
     seeds, n = len(first), int((~np.isnan(first - second)).any(axis=0).sum())
     exact = quantity == "accuracy" and seeds == 1
+    equal = bool((np.nan_to_num(first - second) == 0).all())
     found = _mcnemar(first[0], second[0], level) if exact else mean_difference(first, second, level)
-    return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value)
+    if equal and not exact:
+        found = replace(found, detectable=math.nan)
+    return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value, equal=equal)
 
 
 def _mcnemar(first: Row, second: Row, level: float) -> MeanDifference:

@@ -43,6 +43,11 @@ class PairedDifference:
         """Whether the difference stands after correction over the family."""
         return self.p_adjusted <= ALPHA
 
+    @property
+    def equal(self) -> bool:
+        """Whether no sample tells the two models apart."""
+        return self.only_first == self.only_second == 0
+
 
 @dataclass(frozen=True)
 class Comparison:

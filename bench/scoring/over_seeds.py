@@ -80,8 +80,8 @@ def seed_rates(
 ) -> Iterator[SeedRate]:
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
     cells: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for key, scored in standing.done.items():
-        cells[scored.entry.model, scored.entry.attack, format_eps(scored.eps)].append(key)
+    for scored in standing.cells:
+        cells[scored.entry.model, scored.entry.attack, format_eps(scored.eps)].append(scored.entry.key)
     for name, own in _by_name(outcomes).items():
         for attack, eps in outcomes[own[0]] if len(own) > 1 else ():
             found = [outcomes[model][attack, eps] for model in own if (attack, eps) in outcomes[model]]

@@ -145,7 +145,7 @@ def score(run: StoredRun) -> Scorecard:
         baseline=header.models[0].model if header.models else "",
         trust_level=str(header.suite.get("trust", "")),
         trust_cost=standing.trust_cost,
-        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(done, header.headline_eps))),
+        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(standing.cells, header.headline_eps))),
         precision=_precision(run),
     )
 
@@ -258,14 +258,14 @@ def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics
     return fixed_budget_curve(found[-1].accuracy.value, eps, [m.robust_accuracy.value for m in found])
 
 
-def _black_box(done: Mapping[str, Scored], headline: str) -> list[CellEntry]:
+def _black_box(cells: Sequence[Scored], headline: str) -> list[CellEntry]:
     """One finished cell of each black-box unit: that at the headline eps, else that at the largest."""
     chosen: dict[tuple[str, int, str, str], CellEntry] = {}
-    for cell in sorted(done.values(), key=lambda c: (c.entry.eps == headline, c.eps)):
+    for cell in sorted(cells, key=lambda c: (c.entry.eps == headline, c.eps)):
         e = cell.entry
         if e.access in ("score", "decision"):
             chosen[e.model, e.seed, e.attack, e.library] = e
-    return [e for e in (c.entry for c in done.values()) if e in chosen.values()]
+    return [c.entry for c in cells if c.entry in chosen.values()]
 
 
 def _precision(run: StoredRun) -> PrecisionScore | None:

@@ -39,7 +39,8 @@ class Place:
 class Standing:
     """The models of a run, ranked, best first, and what their ranks rest on.
 
-    ``done`` are the finished cells and ``grades`` their trust, by key; ``graded`` has a grade for each cell. ``worst_cases``
+    ``cells`` are the finished ones; ``done`` has what came out of them and ``grades`` their trust, by key, which the cells of
+    equal models share; ``graded`` has a grade for each cell. ``worst_cases``
     are the outcomes at the headline eps, of which ``sound`` are those that can rank and ``headline`` compares every pair.
     ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
     """
@@ -48,6 +49,7 @@ class Standing:
     status: str
     headline_eps: str
     places: tuple[Place, ...]
+    cells: tuple[Scored, ...]
     done: dict[str, Scored]
     grades: dict[str, CellTrust]
     graded: tuple[Grade, ...]
@@ -60,8 +62,9 @@ class Standing:
 def stand(run: StoredRun) -> Standing:
     """The standing of the stored ``run``."""
     header = run.header
-    done = {c.key: Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok"}
-    grades = _trust(run, done)
+    cells = tuple(Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok")
+    done = {cell.entry.key: cell for cell in cells}
+    grades = _trust(run, cells)
     attacked = _attacked(header.models, header.cells, done, header.headline_eps)
     worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
     sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
@@ -73,6 +76,7 @@ def stand(run: StoredRun) -> Standing:
         status="complete" if all(c.status == "ok" for c in header.cells) else "incomplete",
         headline_eps=where[1],
         places=_ranked(places, ranks(list(sound), headline)),
+        cells=cells,
         done=done,
         grades=grades,
         graded=tuple(grades[c.key].grade for c in header.cells if c.key in grades),
@@ -93,16 +97,16 @@ def _trust_cost(run: StoredRun) -> float | None:
     return checking / attacking if checking and attacking else None
 
 
-def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
+def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     """The trust of each finished cell, by key."""
     by_model: dict[Model, list[Scored]] = defaultdict(list)
-    for cell in done.values():
+    for cell in done:
         by_model[cell.entry.model, cell.entry.seed].append(cell)
-    evidence = run.evidence()
-    ids = run.outcomes(next(iter(done))).id if done else np.array([], dtype=np.str_)
+    evidence, sha256 = run.evidence(), {(m.model, m.seed): m.sha256 for m in run.header.models}
+    ids = done[0].outcomes.id if done else np.array([], dtype=np.str_)
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
-        own = [e for e in evidence if (e.model, e.seed) == model]
+        own = _evidence_on(model, evidence, sha256)
         around = Neighbours(cells, ids, own)
         for cell in cells:
             about = _about(cell.entry, own)
@@ -112,6 +116,13 @@ def _trust(run: StoredRun, done: dict[str, Scored]) -> dict[str, CellTrust]:
             measured = any(f.grade != "unchecked" for f in asked)
             found[cell.entry.key] = cell_trust([*stored, *of_model, *of_attack], measured=measured)
     return found
+
+
+def _evidence_on(model: Model, evidence: Sequence[Evidence], sha256: Mapping[Model, str]) -> list[Evidence]:
+    """The evidence on ``model``, or on the first that is equal to it: of equal models only one is examined."""
+    equal = [other for other in sha256 if sha256[other] == sha256[model]]
+    named = [[e for e in evidence if (e.model, e.seed) == other] for other in (model, *equal)]
+    return next((found for found in named if found), [])
 
 
 def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
