@@ -20,7 +20,7 @@ from tests.test_scoring import SAMPLE, N, records, shown
 def twice(folder: Path, seeds: tuple[int, ...], attack: str = "pgd") -> Scorecard:
     """Models a and b that share their records, and a weaker one; only a was examined. A warning is an error."""
     access = "score" if attack == "square" else "white-box"
-    facts = {"kind": attack, "access": access, "budget": "fixed"}
+    facts: dict[str, Any] = {"kind": attack, "access": access, "budget": "fixed"}
     entries = {
         CellEntry(model, seed, attack, "8/255", "linf", "art", "single", key, **facts): broken
         for model, key, broken in (("a", "equal", SAMPLE >= 150), ("b", "equal", SAMPLE >= 150), ("c", "other", SAMPLE >= 60))
