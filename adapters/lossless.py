@@ -21,6 +21,9 @@ pixels, and costs a reordering of the weights at each pass. Gradients of a folde
 the plain order, everything in channels_last, and as here: 107, 114, 102 for 16 images of 64 px, 410, 394, 386 for 64, and 635,
 595, 592 for 8 of 224 px; in bf16 62, 59, 57; 220, 206, 197; 365, 316, 317."""
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""What can be folded into the convolution before it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -69,7 +72,8 @@ def _folded(network: nn.Module) -> nn.Module:
     try:
         folded: nn.Module = fuse(whole)
     except Exception as error:  # noqa: BLE001 (tracing runs the network's own code on what are no tensors)
-        log.warning("BatchNorm is not folded: the network cannot be traced (%s: %s)", type(error).__name__, error)
+        if any(isinstance(module, NORMS) for module in whole.modules()):
+            log.warning("BatchNorm is not folded: the network cannot be traced (%s: %s)", type(error).__name__, error)
         return whole
     return folded
 

@@ -26,6 +26,11 @@ EXECUTOR = (
     "where to train and attack: in this process, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
     "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or $OMP_NUM_THREADS cores"
 )
+GOES_ON = "what is finished is stored, the same command goes on from there"
+FRESH_STARTS_OVER = (
+    "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs have); "
+    "with --fresh every cell is computed anew"
+)
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -37,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except UserError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error).replace(RESUME, _how_to_go_on(options, RESUME)), error.exit_code)
     except ModelError as error:
         return _fail(str(error), Exit.USAGE)
     except Interrupted as stop:
-        return _fail(f"interrupted ({stop}); what is finished is stored, the same command goes on from there", stop.exit_code)
+        return _fail(f"interrupted ({stop}); {_how_to_go_on(options, GOES_ON)}", stop.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", Exit.INTERRUPTED)
     except BrokenPipeError:
@@ -50,7 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        return _fail(f"{error.filename}: cannot be written: {error.strerror}; {RESUME}", Exit.INCOMPLETE)
+        resume = _how_to_go_on(options, RESUME)
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}; {resume}", Exit.INCOMPLETE)
+
+
+def _how_to_go_on(options: argparse.Namespace, usually: str) -> str:
+    """``usually``, but where the same command would not go on from what is stored."""
+    if options.command is _reproduce:
+        return "nothing of it is kept but trained models: the same command starts over"
+    return FRESH_STARTS_OVER if getattr(options, "fresh", False) else usually
 
 
 def _fail(message: str, code: int) -> int:
@@ -61,9 +74,16 @@ def _fail(message: str, code: int) -> int:
 
 def _log() -> logging.Handler:
     """Our log on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _OnStderr()
     handler.setFormatter(_Formatter("bench: %(message)s"))
     return handler
+
+
+class _OnStderr(logging.Handler):
+    """Writes to what stderr is at that moment: while bars are shown, that prints above them instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
 
 
 class _Formatter(logging.Formatter):

@@ -199,6 +199,14 @@ def test_what_cannot_be_traced_is_attacked_merged_and_unfolded(
     assert f"BatchNorm is not folded: the network cannot be traced ({error.__name__}: no tensor)" in caplog.text
 
 
+def test_of_a_network_without_batchnorm_that_cannot_be_traced_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    network = Odd(TypeError)
+    network.bn = nn.Identity()  # type: ignore[assignment]
+    classifier = wrap(network)
+    assert max_difference(classifier, lossless(classifier, X), X) < TOLERANCE
+    assert not caplog.text
+
+
 def test_an_adapter_that_is_inert_beside_a_trained_head_is_named() -> None:
     adapted = adapt(backbone(), adaptation(method="lora", r=2, targets=["layer1.0.conv1", "conv1"]), 0)
     disturb(adapted)
