@@ -149,7 +149,7 @@ def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classif
     check_box(adversarial)
     if stage.once_for_all_eps:
         found = distance(x, adversarial, stage.norm)
-        broken = torch.from_numpy(predict(classifier, adversarial, y).pred).to(y) != y
+        broken = torch.from_numpy(_said_of(classifier, adversarial, y).pred).to(y) != y
         inside = (broken & (found <= eps))[:, None, None, None]
         adversarial = torch.where(inside, adversarial, x)
         extra["distance"] = torch.where(broken, found, torch.inf).cpu().numpy()
@@ -157,11 +157,20 @@ def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classif
         extra["queries"] = np.array(answer.queries(eps), dtype=np.int64)
     distances = measure(x, adversarial)
     check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
-    said = predict(classifier, adversarial, y)
+    said = _said_of(classifier, adversarial, y)
     rows: Rows = {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true}
     if keep_images:  # only then: a GPU waits while they are copied
         extra["images"] = adversarial.cpu().numpy()
     return rows | distances | extra
+
+
+def _said_of(classifier: Classifier, adversarial: Tensor, y: Tensor) -> Predictions:
+    """What ``classifier`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is no class."""
+    said = predict(classifier, adversarial, y)
+    broken = int((~(np.isfinite(said.prob) & np.isfinite(said.prob_true))).sum())
+    if broken:
+        raise AttackError(f"the model's logits are not finite (NaN or infinite) on {broken} of {len(y)} attacked images")
+    return said
 
 
 def measure(x: Tensor, adversarial: Tensor) -> dict[str, Floats]:

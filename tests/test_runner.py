@@ -14,7 +14,7 @@ from bench.plan import Cell, Unit
 from bench.records import Records
 from bench.runner import AttackError, check_box, check_budget, make_target, measure, run_unit
 from tests.attacking import make_unit, spec
-from tests.linear import WEIGHT, margins
+from tests.linear import WEIGHT, Linear, margins
 from tests.small import few, small_classifier
 
 GRID = [Fraction(n, 255) for n in (1, 2, 4, 8, 16, 32)]
@@ -135,3 +135,25 @@ def test_distances_are_those_of_numpy() -> None:
     np.testing.assert_allclose(found["l2"], np.linalg.norm(change, axis=1), rtol=1e-6)
     np.testing.assert_allclose(found["l1"], np.abs(change).sum(1), rtol=1e-6)
     np.testing.assert_array_equal(found["l0"], [0, 16, 16, 16, 16])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "declared", [{"attack": "pgd", "steps": 2, "rel_step_size": 0.5}, {"attack": "fmn", "steps": 5}], ids=["pgd", "fmn"]
+)
+def test_logits_that_are_not_finite_under_attack_are_an_error_and_neither_broken_nor_robust(
+    declared: dict[str, Any], value: float, samples: ImageSet
+) -> None:
+    """Of what wins among NaN, argmax says the first. The model fails on images that are none of the samples when judged."""
+
+    class Fails(Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            bytewise = ((x * 255).round() / 255 - x).abs().flatten(1).amax(1) < 1e-6
+            bad = torch.is_inference_mode_enabled() & ~bytewise
+            return torch.where(bad[:, None], value, super().forward(x))
+
+    fails = Classifier(Fails(bias=float(-WEIGHT.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    unit = make_unit(spec(**declared), "foolbox", [0.0333])
+    reason = r"the model's logits are not finite \(NaN or infinite\) on \d+ of 48 attacked images"
+    with pytest.raises(AttackError, match=reason):
+        run_unit(unit, make_target(fails, samples, 64))

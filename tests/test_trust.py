@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.spec import Fgsm, Pgd
+from bench.attacks.spec import Fgsm, Pgd, Strong
 from bench.models import Models
 from bench.plan import Cell, Unit
 from bench.runner import SLACK, make_target, measure, run_unit
@@ -68,6 +68,20 @@ def test_a_linear_model_passes_every_control(linear: Classifier, samples: ImageS
     assert [e.check for e in attack_controls(FGSM, chosen, linear, Fraction(8, 255))] == [
         "rounding", "transfer-failure", "unconstrained"
     ]  # fmt: skip
+
+
+def test_a_cascade_is_judged_by_the_images_that_its_outcomes_are_of() -> None:
+    """A second descent is needed for some samples, whose first images fool neither form, and others end in the first."""
+    target = subset(make_target(classifier(trained(0)), shapes(), 128), 48)
+    restarts = Pgd(attack="pgd", steps=2, rel_step_size=0.5, random_start=True, restarts=6)
+    counts = []
+    for attack in (restarts.model_copy(update={"restarts": 1}), restarts, Strong(attack="strong", steps=4, queries=5)):
+        unit = replace(PGD, attack=attack, library="both" if attack.attack == "strong" else "art")
+        found = {e.check: e for e in attack_controls(unit, target, target.classifier, Fraction(6, 255))}
+        assert found["transfer-failure"].value == 0
+        assert ("silent-success" in found) == (attack.attack == "pgd" and attack.restarts == 1)  # type: ignore[attr-defined]
+        counts.append(found["transfer-failure"].n)
+    assert counts[0] < counts[1] < 48
 
 
 def test_too_few_steps_are_seen(linear: Classifier, samples: ImageSet) -> None:

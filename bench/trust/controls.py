@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adapters.classifier import Classifier
-from bench.attacks.spec import contract_of
+from bench.attacks.spec import Strong, contract_of
 from bench.evidence import Evidence
 from bench.plan import Cell, Unit
 from bench.records import Bools, Floats
@@ -55,6 +55,7 @@ def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fract
         yield _unconstrained(unit, few)
     if _iterates(unit):
         yield _more_steps(unit, few, headline, base.broken[third])
+    if _descends_once(unit):
         yield from _path_indicators(base, target)
 
 
@@ -62,7 +63,8 @@ def _asked(unit: Unit) -> Iterator[str]:
     """The controls of ``unit`` that need samples."""
     yield from ("rounding", "transfer-failure")
     yield from ("unconstrained",) if _has_ball(unit) else ()
-    yield from ("more-steps", "silent-success", "incomplete-optimisation") if _iterates(unit) else ()
+    yield from ("more-steps",) if _iterates(unit) else ()
+    yield from ("silent-success", "incomplete-optimisation") if _descends_once(unit) else ()
 
 
 def _has_ball(unit: Unit) -> bool:
@@ -78,15 +80,22 @@ def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[E
 
 
 def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
+    """A cascade keeps each sample's best images of all its stages, and so does this; its path is of no single descent."""
     recorder = Recorder(target.classifier)
     once = replace(unit, cells=(Cell(eps, "control"),))
-    records = run_unit(once, replace(target, classifier=recorder)).records[0]
-    judged, path = ([t for t in seen if len(t) == len(target.samples)] for seen in (recorder.judged, recorder.path))
-    return Trial(records.success, judged[-1], path)
+    result = run_unit(once, replace(target, classifier=recorder), keep_images=True)
+    assert result.images is not None  # noqa: S101 (asked for)
+    adversarial = torch.from_numpy(result.images[0]).to(target.classifier.device)
+    return Trial(result.records[0].success, adversarial, recorder.path if _descends_once(unit) else [])
 
 
 def _iterates(unit: Unit) -> bool:
     return _is_white_box(unit) and contract_of(unit.attack).budget == "fixed" and _steps(unit) > 1
+
+
+def _descends_once(unit: Unit) -> bool:
+    """Whether it is one descent: of a cascade's stages, each meets only what withstood those before."""
+    return _iterates(unit) and not isinstance(unit.attack, Strong) and getattr(unit.attack, "restarts", 1) == 1
 
 
 def _is_white_box(unit: Unit) -> bool:

@@ -12,24 +12,18 @@ from bench.runner import Target
 
 
 class Recorder(Classifier):
-    """Passes everything on to ``inner`` and keeps the logits an attack saw, and the images that were judged.
-
-    An attack asks with gradients on; the runner judges its result in inference mode.
-    """
+    """Passes everything on to ``inner`` and keeps the logits that an attack saw: the runner judges in inference mode."""
 
     def __init__(self, inner: Classifier) -> None:
         nn.Module.__init__(self)
         self.inner = inner
         self.num_classes = inner.num_classes
         self.path: list[Tensor] = []
-        self.judged: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``."""
         logits: Tensor = self.inner(x)
-        if torch.is_inference_mode_enabled():
-            self.judged.append(x.clone())
-        else:
+        if not torch.is_inference_mode_enabled():
             self.path.append(logits.detach().clone())
         return logits
 
