@@ -90,8 +90,8 @@ def _folded(network: nn.Module) -> nn.Module:
 def least_agreement(a: nn.Module, b: nn.Module, x: Tensor) -> tuple[float, float]:
     """How far the input gradients of ``b`` are those of ``a`` on ``x`` (N x 3 x H x W): their cosine, and the ratio of lengths.
 
-    Both of the worst but for a quarter, where a value at a kink may have been rounded to either side of it. What has no gradient
-    through either agrees. The gradients are those of the gap between the two largest logits, which never saturates.
+    Both of the worst but for a quarter, where a value at a kink may have been rounded to either side of it. What has no
+    gradient through either agrees. The gradients are of the gap between the two largest logits, which never saturates.
     """
     one, other = (_gradients(model, x) for model in (a, b))
     lengths = [g.norm(dim=1) for g in (one, other)]
