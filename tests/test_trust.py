@@ -79,7 +79,7 @@ def test_a_cascade_is_judged_by_the_images_that_its_outcomes_are_of() -> None:
         unit = replace(PGD, attack=attack, library="both" if attack.attack == "strong" else "art")
         found = {e.check: e for e in attack_controls(unit, target, target.classifier, Fraction(6, 255))}
         assert found["transfer-failure"].value == 0
-        assert ("silent-success" in found) == (attack.attack == "pgd" and attack.restarts == 1)  # type: ignore[attr-defined]
+        assert ("silent-success" in found) == (attack.attack == "pgd" and attack.restarts == 1)
         counts.append(found["transfer-failure"].n)
     assert counts[0] < counts[1] < 48
 
