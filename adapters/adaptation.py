@@ -2,23 +2,24 @@
 
 import copy
 import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import nn
 
 from adapters.acting import is_peft
 from adapters.atoms import ATOMS, join_atoms, split_into_atoms
 from adapters.backbones import find_head
 from adapters.base import Base, write_base
+from adapters.card import ADAPTER, ADAPTER_FILE, WEIGHTS, weights_name
 from adapters.errors import ModelError
-from adapters.peft_folder import ADAPTER_FILE, load_adapter
+from adapters.peft_folder import BASE_FILE, CONFIG_FILE, load_adapter
 from adapters.peft_methods import with_adapter
 from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
 from adapters.weights import put
-
-WEIGHTS = "model.safetensors"
-ADAPTER = "adapter"
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +53,33 @@ def _with_atoms(network: nn.Module) -> nn.Module:
 
 
 def save_adapted(network: nn.Module, base: Base, folder: Path) -> Path:
-    """Write what tuning changed into ``folder``, an adapter with its ``base``; returns the file that holds the weights."""
+    """Write what tuning changed into ``folder``, an adapter with its ``base``; the file in there that holds the weights."""
     if is_peft(network):
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
         write_base(base, folder / ADAPTER)
-    else:
-        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
-    return weights_file(folder)
+        return folder / ADAPTER / ADAPTER_FILE
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    return folder / WEIGHTS
 
 
-def weights_file(folder: Path) -> Path:
-    """The file in ``folder`` that holds the tuned weights."""
-    adapter = folder / ADAPTER / ADAPTER_FILE
-    return adapter if adapter.is_file() else folder / WEIGHTS
-
-
-def load_adapted(network: nn.Module, spec: Adaptation, folder: Path) -> nn.Module:
-    """Put the tuned weights in ``folder`` onto ``network`` (the backbone as ``adapt`` gets it)."""
-    if (folder / ADAPTER).is_dir():
-        return load_adapter(network, str(folder / ADAPTER))
+def load_adapted(network: nn.Module, spec: Adaptation, files: Mapping[str, bytes], adapter: Path) -> nn.Module:
+    """Put the tuned weights among ``files`` (by name), or in ``adapter``, onto ``network`` (as ``adapt`` gets it)."""
+    if weights_name(files) != WEIGHTS:
+        return load_adapter(network, str(adapter))
     if isinstance(spec, AtomsSpec):
         split_into_atoms(network)
-    put(network, load_file(folder / WEIGHTS))
+    put(network, load(files[WEIGHTS]))
     return network
+
+
+@contextmanager
+def unpacked_adapter(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A folder with the adapter among ``files``, for peft, which reads folders only."""
+    with tempfile.TemporaryDirectory(prefix="bench-adapter-") as folder:
+        for name in (CONFIG_FILE, ADAPTER_FILE, BASE_FILE):
+            if (data := files.get(f"{ADAPTER}/{name}")) is not None:
+                (Path(folder) / name).write_bytes(data)
+        yield Path(folder)
 
 
 def merged(network: nn.Module) -> nn.Module:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torchvision
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -45,19 +44,18 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
     if spec.weights is None:
         return build_backbone(spec, 1000, seed)
     if spec.weights_file:
-        return load_backbone(spec, spec.weights_file)[0]
+        return with_weights(spec, read_weights(spec.weights_file), str(spec.weights_file))[0]
     with _fetching(spec):
         return _create(spec, pretrained=True)
 
 
-def load_backbone(spec: BackboneSpec, file: Path) -> tuple[nn.Module, int]:
-    """``spec.architecture`` with the weights in ``file``, and the number of their classes."""
-    state = read_weights(file)
+def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
+    """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes."""
     network = build_backbone(spec, 2, 0)
     classes = _classes(network, state)
     if classes != 2:
         network = build_backbone(spec, classes, 0)
-    load_strictly(network, state, str(file))
+    load_strictly(network, state, what)
     return network, classes
 
 
@@ -167,10 +165,10 @@ def save_backbone(network: nn.Module, file: Path, norm: Normalisation | None = N
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, file, metadata)
 
 
-def saved_normalisation(file: Path) -> Normalisation | None:
-    """The normalisation written beside the weights in ``file``, if any."""
-    with safe_open(file, framework="pt") as opened:
-        written = (opened.metadata() or {}).get("normalisation")
+def saved_normalisation(data: bytes) -> Normalisation | None:
+    """The normalisation written beside the weights in ``data`` (a safetensors file), if any."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    written = header.get("__metadata__", {}).get("normalisation")
     return Normalisation(**{k: tuple(v) for k, v in json.loads(written).items()}) if written else None
 
 

@@ -74,6 +74,16 @@ def read_sums(folder: Path) -> dict[str, str]:
     return sums
 
 
+def read_whole(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file of ``folder`` by name, all as they were written. Raises OSError or ValueError otherwise."""
+    found = {}
+    for name, digest in read_sums(folder).items():
+        found[name] = (folder / name).read_bytes()
+        if hashlib.sha256(found[name]).hexdigest() != digest:
+            raise ValueError(f"{name} is damaged")
+    return found
+
+
 def sha256(file: Path) -> str:
     """The sha256 of ``file``, in hex."""
     with file.open("rb") as opened:

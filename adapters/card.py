@@ -2,12 +2,16 @@
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from adapters.cache import is_sound
 
 CARD = "card.json"
+WEIGHTS = "model.safetensors"
+ADAPTER = "adapter"
+ADAPTER_FILE = "adapter_model.safetensors"
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,12 @@ def read_card(folder: Path) -> Card | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s: of another version (%s); made anew", folder, error)
         return None
+
+
+def weights_name(names: Collection[str]) -> str:
+    """Which of the files ``names`` of a model's folder holds its weights."""
+    adapter = f"{ADAPTER}/{ADAPTER_FILE}"
+    return adapter if adapter in names else WEIGHTS
 
 
 def write_card(folder: Path, card: Card) -> None:

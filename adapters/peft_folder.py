@@ -7,9 +7,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from adapters.card import ADAPTER_FILE
 from adapters.errors import ModelError
 
-ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 BASE_FILE = "base_model.json"
 """Ours alone, see adapters.base: peft neither writes nor reads it."""

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -100,16 +99,19 @@ def _canonical(part: object) -> str:
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
-def sha256_of_model(recipe: Recipe, *files: Path) -> str:
-    """Content hash of a model. The architecture is part of it, since the weights do not tell two of the same shapes apart."""
+def sha256_of_model(recipe: Recipe, *digests: str) -> str:
+    """Content hash of a model whose weights have the sha256 ``digests``: the backbone's, then what was tuned.
+
+    The architecture is part of it, since the weights do not tell two of the same shapes apart.
+    """
     architecture = recipe.backbone.spec.architecture
     # The default is left out, as in keys: the models of references made before keep their names.
-    return sha256_of(recipe.adaptation, *files, also="" if architecture == BackboneSpec().architecture else architecture)
+    return sha256_of(recipe.adaptation, *digests, also="" if architecture == BackboneSpec().architecture else architecture)
 
 
-def sha256_of(spec: BaseModel, *files: Path, also: str = "") -> str:
-    """Content hash of how something is put together and of the bytes of its weights."""
+def sha256_of(spec: BaseModel, *digests: str, also: str = "") -> str:
+    """Content hash of how something is put together and of its weights, whose files have the sha256 ``digests``."""
     digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode() + also.encode())
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for own in digests:
+        digest.update(bytes.fromhex(own))
     return digest.hexdigest()

@@ -1,13 +1,17 @@
 """Recipe -> trained model, cached by content: the same recipe is never trained twice."""
 
-from collections.abc import Callable
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from adapters.cache import alone, new_folder, read_sums
-from adapters.card import Card, read_card, write_card
+from adapters.cache import alone, new_folder, read_sums, read_whole
+from adapters.cache import sha256 as sha256_of_file
+from adapters.card import WEIGHTS, Card, read_card, weights_name, write_card
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.recipe import Backbone, Recipe, sha256_of, sha256_of_model
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from adapters.backbones import Normalisation
     from adapters.classifier import Classifier
     from adapters.training import Progress
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 PROBE = 8
 """Images on which a loaded model is checked."""
@@ -37,14 +44,20 @@ class Zoo:
         return self.cache / "models" / recipe.key
 
     def card(self, recipe: Recipe) -> Card | None:
-        """The card of ``recipe``'s model if it is trained already."""
-        return read_card(self.folder(recipe))
+        """The card of ``recipe``'s model if it is trained already, on the backbone that is there."""
+        card = read_card(self.folder(recipe))
+        if card is None or read_card(self._backbone_folder(recipe.backbone)) is None:
+            return None
+        if card.sha256 != _sha256(recipe, self.files(recipe)):
+            log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
+            return None
+        return card
 
     def files(self, recipe: Recipe) -> dict[str, str]:
-        """sha256 of each file of the trained model of ``recipe``, by name."""
-        backbone = read_sums(self.cache / "backbones" / recipe.backbone.key)
-        own = read_sums(self.folder(recipe))
-        return {**{f"backbone/{name}": digest for name, digest in backbone.items()}, **own}
+        """sha256 of each file of the trained model of ``recipe``, by name. Raises ModelError if it is not there any more."""
+        with _still_there(recipe):
+            backbone = read_sums(self._backbone_folder(recipe.backbone))
+            return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
 
     def check(self, recipe: Recipe) -> None:
         """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
@@ -62,26 +75,36 @@ class Zoo:
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
+        self.ensure_backbone(recipe.backbone)
         if (card := self.card(recipe)) is not None:
             return card
         with alone(self.folder(recipe), recipe.name):
             return self.card(recipe) or self._train(recipe)
 
-    def load(self, recipe: Recipe) -> "Classifier":
-        """The trained classifier, on the zoo's device, in eval mode.
+    def load(self, recipe: Recipe, sha256: str) -> "Classifier":
+        """The trained classifier of the content ``sha256`` (as its card says), on the zoo's device, in eval mode.
 
-        Raises ModelError if its files are not those of its card, or if it is not what it claims to be.
+        Nothing is trained here, and what is hashed is what is loaded: a cache may change under a run. Raises ModelError if the
+        cache does not hold that content any more, or if the model is not what it claims to be.
         """
-        from adapters.adaptation import load_adapted, weights_file
+        from adapters.adaptation import load_adapted, unpacked_adapter
         from adapters.checks import check_model
 
-        card, folder = self.ensure(recipe), self.folder(recipe)
-        if card.sha256 != sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights_file(folder)):
-            raise ModelError(f"{folder}: was tuned on another backbone than the cached one; delete this folder and run again")
-        network = load_adapted(self._fresh_network(recipe), recipe.adaptation, folder)
-        classifier = self._classifier(recipe, network).eval()
+        backbone, own = self._read(recipe, sha256)
+        with unpacked_adapter(own) as adapter:
+            network = load_adapted(self._fresh_network(recipe, backbone, adapter), recipe.adaptation, own, adapter)
+        classifier = self._classifier(recipe, network, backbone).eval()
         check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
         return classifier
+
+    def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
+        """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
+        with _still_there(recipe, sha256):
+            backbone, own = read_whole(self._backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in {**_of_backbone(backbone), **own}.items()}
+        if _sha256(recipe, digests) != sha256:
+            raise _not_as_planned(recipe, sha256, "replaced")
+        return backbone[WEIGHTS], own
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
@@ -89,10 +112,11 @@ class Zoo:
         from adapters.checks import check_model
         from adapters.training import fit
 
-        network = self._fresh_network(recipe)
+        target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
+        network = self._fresh_network(recipe, backbone, getattr(recipe.adaptation, "path", None))
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         network = adapt(network, recipe.adaptation, recipe.seed)
-        classifier = self._classifier(recipe, network)
+        classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
         losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
         if trained:
@@ -100,24 +124,30 @@ class Zoo:
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
-        with new_folder(self.folder(recipe)) as folder:
+        with new_folder(target) as folder:
             weights = save_adapted(network.cpu(), base, folder)
-            sha = sha256_of_model(recipe, self.ensure_backbone(recipe.backbone), weights)
+            sha = sha256_of_model(recipe, hashlib.sha256(backbone).hexdigest(), sha256_of_file(weights))
             trainable = count_parameters(network, trainable=True)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
             write_card(folder, card)
+            _check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
         return card
 
-    def _fresh_network(self, recipe: Recipe) -> "nn.Module":
-        """The backbone before adaptation: with a new head, but where a model that is not trained can keep the old one."""
-        from adapters.backbones import load_backbone, replace_head
+    def _fresh_network(self, recipe: Recipe, backbone: bytes, adapter: "Path | str | None") -> "nn.Module":
+        """The network of the weights ``backbone`` before adaptation: with a new head, unless an untrained model keeps the old.
+
+        An ``adapter`` (a folder) that was made elsewhere is asked what it was made on.
+        """
+        from safetensors.torch import load
+
+        from adapters.backbones import replace_head, with_weights
         from adapters.base import fit_base
 
-        network, has = load_backbone(recipe.backbone.spec, self.ensure_backbone(recipe.backbone))
+        network, has = with_weights(recipe.backbone.spec, load(backbone), str(self._backbone_folder(recipe.backbone)))
         wanted = len(recipe.images.classes)
         if isinstance(recipe.adaptation, PeftSpec):
-            return fit_base(network, has, recipe.adaptation.path, wanted)
+            return fit_base(network, has, str(adapter), wanted)
         if not isinstance(recipe.adaptation, NoneSpec):
             return replace_head(network, wanted)
         if has != wanted:
@@ -127,16 +157,24 @@ class Zoo:
             )
         return network
 
-    def ensure_backbone(self, backbone: Backbone) -> Path:
-        """The file with the backbone's weights, which are trained or fetched first if need be."""
-        from adapters.adaptation import WEIGHTS
-
-        folder = self.cache / "backbones" / backbone.key
+    def ensure_backbone(self, backbone: Backbone) -> None:
+        """Train or fetch the backbone's weights if they are not there yet."""
+        folder = self._backbone_folder(backbone)
         if read_card(folder) is None:
             with alone(folder, "the backbone"):
                 if read_card(folder) is None:
                     (self._pretrain if backbone.pretraining else self._fetch)(backbone, folder)
-        return folder / WEIGHTS
+
+    def _backbone_folder(self, backbone: Backbone) -> Path:
+        return self.cache / "backbones" / backbone.key
+
+    def _read_backbone(self, backbone: Backbone) -> bytes:
+        """The weights of ``backbone``, which has been ensured."""
+        folder = self._backbone_folder(backbone)
+        try:
+            return read_whole(folder)[WEIGHTS]
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
 
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones import build_backbone, normalisation
@@ -160,7 +198,7 @@ class Zoo:
         self._keep(backbone, folder, network, "pretrained" if backbone.spec.weights else "random", [])
 
     def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", method: str, losses: list[float]) -> None:
-        from adapters.adaptation import WEIGHTS, count_parameters
+        from adapters.adaptation import count_parameters
         from adapters.backbones import normalisation, save_backbone
 
         with new_folder(folder) as temporary:
@@ -168,22 +206,58 @@ class Zoo:
             norm = None if backbone.pretraining else normalisation(backbone.spec)
             save_backbone(network, temporary / WEIGHTS, norm)
             count = count_parameters(network, trainable=False)
-            write_card(temporary, Card(sha256_of(backbone.spec, temporary / WEIGHTS), method, count, count, tuple(losses)))
+            sha = sha256_of(backbone.spec, sha256_of_file(temporary / WEIGHTS))
+            write_card(temporary, Card(sha, method, count, count, tuple(losses)))
+            _check_unchanged("the backbone", self._backbone_folder(backbone), folder)
 
     def _state(self, key: str) -> Path:
         """Where an unfinished training of ``key`` is kept."""
         return self.cache / "unfinished" / f"{key}.pt"
 
-    def _classifier(self, recipe: Recipe, network: "nn.Module") -> "Classifier":
+    def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes) -> "Classifier":
         from adapters.backbones import normalisation, saved_normalisation
 
-        saved = saved_normalisation(self.ensure_backbone(recipe.backbone))
-        return self._wrap(network, saved or normalisation(recipe.backbone.spec), len(recipe.images.classes))
+        return self._wrap(
+            network, saved_normalisation(backbone) or normalisation(recipe.backbone.spec), len(recipe.images.classes)
+        )
 
     def _wrap(self, network: "nn.Module", norm: "Normalisation", num_classes: int) -> "Classifier":
         from adapters.classifier import Classifier
 
         return Classifier(network, mean=norm.mean, std=norm.std, num_classes=num_classes).to(self.device)
+
+
+def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:
+    """The backbone's ``files`` as they are called beside the model's own."""
+    return {f"backbone/{name}": value for name, value in files.items()}
+
+
+def _sha256(recipe: Recipe, digests: Mapping[str, str]) -> str:
+    """What names the model of ``recipe`` whose files have the ``digests``."""
+    return sha256_of_model(recipe, digests.get(f"backbone/{WEIGHTS}", ""), digests.get(weights_name(digests), ""))
+
+
+@contextmanager
+def _still_there(recipe: Recipe, sha256: str | None = None) -> Iterator[None]:
+    """What cannot be read in here was removed or damaged after the run had been planned with it (as ``sha256``)."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _not_as_planned(recipe, sha256, f"removed or damaged ({error})") from None
+
+
+def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ModelError:
+    named = f" (sha256 {sha256[:12]})" if sha256 else ""
+    return ModelError(
+        f"the model {recipe.name} in the cache is not the one that this run was planned with{named}: "
+        f"it was {what} during the run; run again"
+    )
+
+
+def _check_unchanged(what: str, now: Path, then: Path) -> None:
+    """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
+    if now != then:
+        raise ModelError(f"{what}: the files that it is made of changed while they were read; run again")
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

@@ -1,5 +1,6 @@
 """The models of a job, made ready to be attacked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,15 @@ class Loaded:
 
 
 class Models:
-    """The models of a job, loaded when they are asked for; those that the last question did not name are let go."""
+    """The models of a job, loaded when they are asked for; those that the last question did not name are let go.
 
-    def __init__(self, job: "Job", zoo: Zoo) -> None:
+    ``planned`` has the sha256 of each, by name and training seed: a model of another content raises ModelError.
+    """
+
+    def __init__(self, job: "Job", zoo: Zoo, planned: Mapping[tuple[str, int], str]) -> None:
         self._job = job
         self._zoo = zoo
+        self._planned = planned
         self._loaded: dict[tuple[str, int], Loaded] = {}
 
     def load(self, *models: tuple[str, int]) -> list[Loaded]:
@@ -32,18 +37,17 @@ class Models:
         self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
         for model in models:
             if model not in self._loaded:
-                self._loaded[model] = _load(self._job, self._zoo, model)
+                self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
         return [self._loaded[model] for model in models]
 
 
-def _load(job: "Job", zoo: Zoo, model: tuple[str, int]) -> Loaded:
+def _prepare(job: "Job", classifier: "Classifier") -> Loaded:
     import numpy as np
 
     from bench.prepare import prepare
     from bench.runner import AttackError
 
     suite = job.suite
-    classifier = zoo.load(job.recipes[model])
     target = prepare(classifier, job.samples, suite.batch_size, suite.precision)
     broken = int((~np.isfinite(target.clean.prob)).sum())
     if broken:

@@ -19,6 +19,7 @@ from adapters.spec import BackboneSpec, FullSpec, LoraSpec, TrainingSpec
 from adapters.zoo import Zoo
 from bench import data
 from bench.data import DataSpec
+from tests.loaded import loaded
 
 LORA_FC = LoraSpec(method="lora", r=8, alpha=16, targets=("fc",))
 LORA_FC_CONV1 = LoraSpec(method="lora", r=8, alpha=16, targets=("fc", "conv1"))
@@ -90,13 +91,13 @@ def test_a_reloaded_model_gives_the_logits_of_the_trained_one(spec: FullSpec | L
         patch.setattr(training, "fit", watch)
         zoo.ensure(model)
     with torch.inference_mode():
-        torch.testing.assert_close(zoo.load(model)(x), trained["last"](x), rtol=0, atol=0)
+        torch.testing.assert_close(loaded(zoo, model)(x), trained["last"](x), rtol=0, atol=0)
 
 
 def test_batchnorm_does_not_move_while_an_adapter_is_tuned(zoo: Zoo) -> None:
     model = recipe(LORA_FC_CONV1)
-    before = zoo.load(replace(model, adaptation=LORA_FC)).network.state_dict()
-    after = zoo.load(model).network.state_dict()
+    before = loaded(zoo, replace(model, adaptation=LORA_FC)).network.state_dict()
+    after = loaded(zoo, model).network.state_dict()
     means = [name for name in after if name.endswith(("running_mean", "running_var"))]
     assert len(means) == 40
     for name in means:
@@ -128,9 +129,9 @@ def test_an_adapter_is_kept_in_pefts_own_format(zoo: Zoo, tmp_path: Path) -> Non
     from peft import PeftModel
 
     model = recipe(LORA_FC_CONV1)
-    ours = zoo.load(model)
+    ours = loaded(zoo, model)
     folder = tmp_path / "models" / model.key / "adapter"
-    base = zoo.load(replace(model, adaptation=LORA_FC)).network.unload()  # type: ignore[operator]
+    base = loaded(zoo, replace(model, adaptation=LORA_FC)).network.unload()  # type: ignore[operator]
     theirs = PeftModel.from_pretrained(base, str(folder)).eval()
     x = torch.from_numpy(model.images.x)
     with torch.inference_mode():
@@ -140,7 +141,7 @@ def test_an_adapter_is_kept_in_pefts_own_format(zoo: Zoo, tmp_path: Path) -> Non
 @pytest.mark.parametrize("spec", [FullSpec(), LORA_FC_CONV1], ids=["full", "lora-fc-conv1"])
 def test_the_lossless_form_is_the_same_function(spec: FullSpec | LoraSpec, zoo: Zoo) -> None:
     model = recipe(spec)
-    plain, x = zoo.load(model), torch.from_numpy(model.images.x)
+    plain, x = loaded(zoo, model), torch.from_numpy(model.images.x)
     fast = lossless(plain, x)
     assert not any(p.requires_grad for p in fast.parameters())
     assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.modules()), "BatchNorm is folded away"

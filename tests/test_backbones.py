@@ -25,6 +25,7 @@ from adapters.images import ImageSet
 from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
 from adapters.weights import load_strictly, read_weights
+from tests.loaded import loaded
 from tests.test_models import X, backbone, images, plain_peft_adapter, recipe, zoo
 
 
@@ -109,17 +110,17 @@ def test_a_network_with_such_a_head_is_taken_as_it_is(architecture: str, side: i
     network, made = headless(architecture, side, tmp_path / "weights.safetensors")
     x = torch.rand(2, 3, side, side)
     with torch.no_grad():
-        assert torch.equal(zoo(tmp_path).load(made)(x), network((x - 0.5) / 0.5))
+        assert torch.equal(loaded(zoo(tmp_path), made)(x), network((x - 0.5) / 0.5))
     pretrained = Backbone(BackboneSpec(architecture=architecture), Pretraining(TrainingSpec(), made.images), 0)
     zoo(tmp_path).check(replace(made, backbone=pretrained))
     with pytest.raises(ModelError, match="cannot be replaced"):
-        zoo(tmp_path).load(replace(made, adaptation=HeadSpec(method="head")))
+        loaded(zoo(tmp_path), replace(made, adaptation=HeadSpec(method="head")))
 
 
 def test_an_adapter_of_peft_on_a_network_with_such_a_head_is_loaded(tmp_path: Path) -> None:
     network, made = headless("squeezenet1_1", 64, tmp_path / "weights.safetensors")
     theirs = plain_peft_adapter(tmp_path / "a", network, target_modules=["features.3.expand1x1"])
-    ours = zoo(tmp_path).load(replace(made, adaptation=PeftSpec(method="peft", path=str(tmp_path / "a"))))
+    ours = loaded(zoo(tmp_path), replace(made, adaptation=PeftSpec(method="peft", path=str(tmp_path / "a"))))
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(ours(x), theirs((x - 0.5) / 0.5))
@@ -164,7 +165,7 @@ def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
     with pytest.raises(ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"):
-        zoo(tmp_path).load(recipe("IMAGENET1K_V1", HeadSpec(method="head")))
+        loaded(zoo(tmp_path), recipe("IMAGENET1K_V1", HeadSpec(method="head")))
 
 
 class Malicious:
@@ -177,7 +178,7 @@ def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: P
 
     def refused(file: Path, spec: Adaptation | None = None) -> str:
         with pytest.raises(ModelError) as caught:
-            zoo(tmp_path).load(recipe(file, spec or HeadSpec(method="head")))
+            loaded(zoo(tmp_path), recipe(file, spec or HeadSpec(method="head")))
         return str(caught.value)
 
     assert "no such file" in refused(tmp_path / "none.safetensors")
@@ -240,7 +241,7 @@ def test_an_empty_pt_file_is_damaged(tmp_path: Path) -> None:
 def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
     torch.save(load_file(weights), tmp_path / "plain.pt")
     models = zoo(tmp_path)
-    a, b = (models.load(recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
+    a, b = (loaded(models, recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
     assert torch.equal(a(X), b(X))
     with torch.no_grad():
         assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))

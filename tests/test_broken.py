@@ -22,6 +22,7 @@ from bench.suite import find_suite, load_suite
 from bench.trust.effort import Effort
 from bench.trust.examine import Subject, examine
 from tests.broken.zoo import DEFENCES, FLAGGED_BY, Network, Unruly, classifier, shapes, trained
+from tests.loaded import loaded
 
 HEADLINE = Fraction(12, 255)
 GRID = tuple(Cell(Fraction(n, 255), str(n)) for n in (4, 12))
@@ -97,7 +98,7 @@ def default() -> tuple[Job, Classifier]:
     zoo = Zoo(default_cache(), lambda _: lambda *_: None, "cpu")
     recipe = job.recipes["baseline", 0]
     zoo.ensure(recipe)
-    return job, zoo.load(recipe)
+    return job, loaded(zoo, recipe)
 
 
 @pytest.mark.slow

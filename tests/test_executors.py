@@ -72,14 +72,14 @@ class LinearZoo:
     def __init__(self, classifier: Classifier | None = None) -> None:
         self.classifier = classifier or linear_classifier()
 
-    def load(self, _: object) -> Classifier:
+    def load(self, *_: object) -> Classifier:
         return self.classifier
 
 
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
     suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit)
     job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={("linear", 0): None}))
-    models = Models(job, cast("Zoo", zoo or LinearZoo()))
+    models = Models(job, cast("Zoo", zoo or LinearZoo()), {("linear", 0): "sha256"})
     run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
 
 
@@ -251,7 +251,7 @@ def test_a_nan_model_is_an_error_cell(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_loaded_is_an_error_cell(tmp_path: Path) -> None:
     class Broken(LinearZoo):
-        def load(self, _: object) -> Classifier:
+        def load(self, *_: object) -> Classifier:
             raise OSError("the weights are gone")
 
     run = open_linear(tmp_path)

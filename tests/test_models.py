@@ -34,6 +34,7 @@ from adapters.spec import (
 )
 from adapters.training import fit
 from adapters.zoo import Zoo
+from tests.loaded import loaded
 
 X = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 CLASSES = ("a", "b", "c")
@@ -251,8 +252,8 @@ def test_a_reloaded_model_is_the_trained_one(method: str, weights: Path, tmp_pat
     targets = {"targets": ["fc", "conv1"]} if method == "lora" else {}
     made = recipe(weights, adaptation(method=method, **targets))
     models = zoo(tmp_path)
-    first = models.load(made)
-    again = zoo(tmp_path).load(made)
+    first = loaded(models, made)
+    again = loaded(zoo(tmp_path), made)
     assert torch.equal(first(X), again(X))
     assert models.card(made) == zoo(tmp_path).ensure(made)
     assert not list((tmp_path / "cache" / "unfinished").glob("*"))
@@ -294,7 +295,7 @@ def test_the_architecture_is_part_of_what_names_a_model(weights: Path, tmp_path:
     other = replace(made, backbone=replace(made.backbone, spec=spec))
     models = zoo(tmp_path)
     assert models.ensure(made).sha256 != models.ensure(other).sha256
-    assert torch.isfinite(models.load(other)(X)).all()
+    assert torch.isfinite(loaded(models, other)(X)).all()
     files = [tmp_path / "cache" / "backbones" / made.backbone.key, tmp_path / "cache" / "models" / made.key]
     sums = [hashlib.sha256((folder / "model.safetensors").read_bytes()).digest() for folder in files]
     named = hashlib.sha256(b'{"method":"none"}' + b"".join(sums)).hexdigest()
@@ -318,7 +319,7 @@ def test_moving_files_changes_no_key(weights: Path, tmp_path: Path) -> None:
 def test_the_wrong_number_of_classes_is_an_error(weights: Path, tmp_path: Path) -> None:
     two = ImageSet(images().images, images().labels % 2, images().ids, ("a", "b"))
     with pytest.raises(ModelError, match="the backbone has 3 classes, the data have 2"):
-        zoo(tmp_path).load(recipe(weights, NoneSpec(method="none"), two))
+        loaded(zoo(tmp_path), recipe(weights, NoneSpec(method="none"), two))
 
 
 def test_the_wrong_input_size_is_an_error(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from adapters.errors import ModelError
 from adapters.lossless import lossless
 from adapters.recipe import Recipe
 from adapters.spec import BackboneSpec, LoraSpec, PeftSpec
+from tests.loaded import loaded
 from tests.test_models import HEAD, X, backbone, plain_peft_adapter, recipe, zoo
 
 
@@ -28,7 +29,7 @@ def test_plain_peft_reads_ours(weights: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
     made = recipe(weights, LoraSpec(method="lora", targets=("fc", "conv1")))
-    ours = zoo(tmp_path).load(made)
+    ours = loaded(zoo(tmp_path), made)
     network = replace_head(backbone(), 3)
     theirs = PeftModel.from_pretrained(network, str(tmp_path / "cache" / "models" / made.key / "adapter")).eval()
     with torch.no_grad():
@@ -39,7 +40,7 @@ def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None
     theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
     made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
     models = zoo(tmp_path)
-    ours = models.load(made)
+    ours = loaded(models, made)
     with torch.no_grad():
         torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
     assert models.ensure(made).trainable_parameters == 4 * (64 * 9 + 64) + HEAD
@@ -50,7 +51,7 @@ def test_biases_that_plain_peft_trained_are_loaded(bias: str, count: int, weight
     theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["fc"], bias=bias)
     made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
     models = zoo(tmp_path)
-    for ours in (models.load(made), models.load(made)):
+    for ours in (loaded(models, made), loaded(models, made)):
         with torch.no_grad():
             torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
     assert models.ensure(made).trainable_parameters == 4 * (512 + 3) + count
@@ -60,7 +61,7 @@ def test_an_adapter_that_peft_cannot_merge_is_attacked_unmerged(
     weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["conv1"], lora_bias=True)
-    ours = zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a"))))
+    ours = loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a"))))
     with torch.no_grad():
         expected = theirs((X - 0.5) / 0.5)
         torch.testing.assert_close(ours(X), expected, rtol=0, atol=0)
@@ -78,30 +79,30 @@ def test_a_loaded_adapter_may_be_idle_on_a_layer_but_not_on_all(weights: Path, t
         theirs.save_pretrained(str(tmp_path / folder))  # type: ignore[operator]
         return PeftSpec(method="peft", path=str(tmp_path / folder))
 
-    ours = zoo(tmp_path).load(recipe(weights, silence("layer1.0.conv1", "one")))
+    ours = loaded(zoo(tmp_path), recipe(weights, silence("layer1.0.conv1", "one")))
     with torch.no_grad():
         torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
     with pytest.raises(ModelError, match="the adapter has no effect: switching it off changes no logit"):
-        zoo(tmp_path).load(recipe(weights, silence("layer2.0.conv1", "both")))
+        loaded(zoo(tmp_path), recipe(weights, silence("layer2.0.conv1", "both")))
 
 
 def test_an_adapter_for_another_backbone_is_refused(weights: Path, tmp_path: Path) -> None:
     wide = build_backbone(BackboneSpec(architecture="resnet34"), 3, 0)
     plain_peft_adapter(tmp_path / "deep", wide, target_modules=["layer1.2.conv1", "layer1.0.conv1"])
     with pytest.raises(ModelError, match=r"belongs to another backbone: 'base_model.model.layer1.2.conv1.*has no place"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "deep"))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "deep"))))
     plain_peft_adapter(tmp_path / "vit", nn.ModuleDict({"query": nn.Linear(4, 4)}), target_modules=["query"])
     with pytest.raises(ModelError, match=r"does not fit the backbone: .*not found"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "vit"))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "vit"))))
     plain_peft_adapter(tmp_path / "big", build_backbone(BackboneSpec(architecture="resnet50"), 3, 0), target_modules=["fc"])
     with pytest.raises(ModelError, match=r"does not fit the backbone: .*size mismatch"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
     with pytest.raises(ModelError, match=r"no adapter_config.json here"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path))))
     torn = tmp_path / "big" / "adapter_model.safetensors"
     torn.write_bytes(torn.read_bytes()[:99])
     with pytest.raises(ModelError, match="not a whole safetensors file"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
 
 
 def own_adapter(tmp_path: Path, made: Recipe) -> Path:
@@ -120,9 +121,9 @@ def test_our_own_adapter_folder_loads_as_one_of_peft(classes: int, targets: tupl
     folder = shutil.copytree(own_adapter(tmp_path, made), tmp_path / "moved")
     spec = PeftSpec(method="peft", path=str(folder))
     models = zoo(tmp_path)
-    assert torch.equal(models.load(recipe(file, spec))(X), models.load(made)(X))
+    assert torch.equal(loaded(models, recipe(file, spec))(X), loaded(models, made)(X))
     again = PeftSpec(method="peft", path=str(own_adapter(tmp_path, recipe(file, spec))))
-    assert torch.equal(models.load(recipe(file, again))(X), models.load(made)(X))
+    assert torch.equal(loaded(models, recipe(file, again))(X), loaded(models, made)(X))
 
 
 def test_our_own_adapter_on_other_weights_is_refused(weights: Path, tmp_path: Path) -> None:
@@ -130,10 +131,10 @@ def test_our_own_adapter_on_other_weights_is_refused(weights: Path, tmp_path: Pa
     other = tmp_path / "other.safetensors"
     save_file(build_backbone(BackboneSpec(), 3, 1).state_dict(), other)
     with pytest.raises(ModelError, match="made on other weights than this backbone's"):
-        zoo(tmp_path).load(recipe(other, PeftSpec(method="peft", path=str(folder))))
+        loaded(zoo(tmp_path), recipe(other, PeftSpec(method="peft", path=str(folder))))
     (folder / "base_model.json").write_text("[]")
     with pytest.raises(ModelError, match=r"base_model.json: not a note of ours .*copy the adapter's folder again"):
-        zoo(tmp_path).load(recipe(weights, PeftSpec(method="peft", path=str(folder))))
+        loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(folder))))
 
 
 @pytest.mark.parametrize("target", ["fc", "layer1.0.conv1"])
@@ -145,10 +146,10 @@ def test_an_adapter_made_on_a_new_head_that_it_does_not_hold_is_refused(target: 
     network.fc = nn.Linear(512, 3)
     plain_peft_adapter(tmp_path / "a", network, target_modules=[target])
     with pytest.raises(ModelError, match=r"has 10 classes, the data have 3, .*head 'fc' .*modules_to_save=\['fc'\]"):
-        zoo(tmp_path).load(recipe(file, PeftSpec(method="peft", path=str(tmp_path / "a"))))
+        loaded(zoo(tmp_path), recipe(file, PeftSpec(method="peft", path=str(tmp_path / "a"))))
     network = backbone(10)
     network.fc = nn.Linear(512, 3)
     theirs = plain_peft_adapter(tmp_path / "b", network, target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
-    ours = zoo(tmp_path).load(recipe(file, PeftSpec(method="peft", path=str(tmp_path / "b"))))
+    ours = loaded(zoo(tmp_path), recipe(file, PeftSpec(method="peft", path=str(tmp_path / "b"))))
     with torch.no_grad():
         torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)

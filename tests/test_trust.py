@@ -309,14 +309,14 @@ def evidence_of(
     )  # fmt: skip
     loaded: list[str] = []
 
-    def load(recipe: str) -> Classifier:
+    def load(recipe: str, _: str) -> Classifier:
         loaded.append(recipe)
         return linear
 
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
     zoo: Any = SimpleNamespace(load=load)
     run = open_run(tmp_path, header, fresh=False)
-    checks = Checks(job, Models(job, zoo), run, [PGD], fresh=False)
+    checks = Checks(job, Models(job, zoo, {("model", 0): "sha256"}), run, [PGD], fresh=False)
     checks.after(PGD)
     checks.finish()
     run.save("complete")

@@ -98,7 +98,7 @@ class OnRay:
                 for unit, task in self._finished({self._task(node.attack, path, unit): unit for unit in pending}):
                     _settle(run, unit, task)
                     finished(unit.label)
-        due = Checks(job, Models(job, self.zoo), run, units, fresh=self._order.options.fresh).due()
+        due = Checks(job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh).due()
         for unit, task in self._finished({self._task(node.examine, path, unit): unit for unit in due}):
             try:
                 _result(task, f"the checks of {unit.model}/{unit.seed}")

@@ -48,7 +48,7 @@ class Local:
 
     def attack(self, job: "Job", run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
-        models = Models(job, self.zoo)
+        models = Models(job, self.zoo, run.planned)
         checks = Checks(job, models, run, units, fresh=self._fresh)
         run_units(job, models, run, chosen, self._progress, checks.after)
         checks.finish()

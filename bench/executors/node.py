@@ -149,7 +149,7 @@ class _Desk:
         if not path.is_dir():
             raise UserError(f"{socket.gethostname()}: {path} is not there; {SHARE}")
         self.run = join_run(path, provenance.collect(zoo.device), images=order.options.save_adversarials)
-        self.models = Models(self.job, zoo)
+        self.models = Models(self.job, zoo, self.run.planned)
         self.checks = Checks(self.job, self.models, self.run, self.units, fresh=order.options.fresh)
 
     def check(self, unit: Unit) -> None:

@@ -46,6 +46,11 @@ class OpenRun:
         """The cells by key."""
         return self._entries
 
+    @property
+    def planned(self) -> dict[tuple[str, int], str]:
+        """The sha256 of each model whose cells are stored here, by name and training seed."""
+        return {(m.model, m.seed): m.sha256 for m in self.header.models}
+
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of ``keys`` that have no records yet, or no images where these are asked for."""
         return [key for key in keys if not self._is_finished(self._entries[key])]

@@ -4,6 +4,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from adapters.errors import ModelError
 from bench.plan import Unit, content_key
 from bench.store import CellEntry, OpenRun
 from bench.trust.effort import BACKWARD, plan_effort
@@ -37,7 +38,10 @@ class Checks:
             if not self._has_evidence(own):
                 log.info("checking %s/%d", unit.model, unit.seed)
                 done = [u for u in own if not self._run.missing(u.keys)]
-                self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
+                try:
+                    self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
+                except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
+                    log.warning("%s/%d stays unchecked: %s", unit.model, unit.seed, error)
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""

@@ -23,6 +23,7 @@ from bench.prepare import prepare
 from bench.progress import Progress
 from bench.runner import Target, run_unit
 from bench.suite import find_suite, load_suite
+from tests.loaded import loaded
 
 Outcomes = npt.NDArray[np.bool_]
 BAR = 0.01
@@ -51,7 +52,7 @@ def rows(job: Job, zoo: Zoo) -> Iterator[tuple[str, str, int, int, int]]:
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     for (name, seed), recipe in job.recipes.items():
         zoo.ensure(recipe)
-        classifier = zoo.load(recipe)
+        classifier = loaded(zoo, recipe)
         targets = {p: prepare(classifier, job.samples, job.suite.batch_size, p) for p in precisions}
         for attack in job.suite.attacks:
             if isinstance(attack, RandomStart):
