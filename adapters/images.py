@@ -1,7 +1,7 @@
 """Labelled images as plain arrays: what training consumes and what samples are made of."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,10 @@ class ImageSet:
     def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
         """The samples at ``index``, in that order."""
         return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes, self.facts)
+
+    def noting(self, *notes: str) -> "ImageSet":
+        """The same samples, with further ``notes`` for the reader."""
+        return replace(self, facts=replace(self.facts, notes=(*self.facts.notes, *notes)))
 
     def none_of_them(self) -> "ImageSet":
         """No samples of the same classes and shape."""

@@ -14,6 +14,7 @@ from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import is_trained
 from bench import data
 from bench.attacks.spec import classes_needed
+from bench.data.leaks import about_duplicates, about_training
 from bench.errors import UserError, asked_at
 from bench.suite import Suite
 
@@ -58,13 +59,19 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     places = places or default_places()
     size = _image_size(suite)
     with asked_at("data"):
-        samples = data.load(suite.data, "test", places, size=size)
+        trained = any(is_trained(model.adaptation) for model in suite.models)
+        samples = data.load(suite.data, "test", places, size=size, trained=trained)
+        samples = samples.noting(*about_duplicates(samples))
         train = samples.none_of_them()
-        if any(is_trained(model.adaptation) for model in suite.models):
-            train = data.load(suite.data, "train", places, size=size)
+        if trained:
+            train = data.load(suite.data, "train", places, size=samples.input_shape[1])
+            samples = samples.noting(*about_training(samples, train))
     _check_classes(suite, len(samples.classes))
     assert train.classes == samples.classes  # noqa: S101 (a source names its classes the same in both parts)
-    backbones = _backbones(suite, places, size, samples)
+    pretraining = _pretraining(suite, places, size)
+    if pretraining is not None:
+        samples = samples.noting(*_about_pretraining(suite, places, pretraining.images, samples))
+    backbones = _backbones(suite, pretraining)
     recipes = {
         (model.name, seed): Recipe(
             name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
@@ -98,24 +105,28 @@ def _image_size(suite: Suite) -> int | None:
         return input_size(suite.backbone)
 
 
-def _backbones(suite: Suite, places: data.Places, size: int | None, samples: ImageSet) -> dict[int, Backbone]:
-    """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
+def _pretraining(suite: Suite, places: data.Places, size: int | None) -> Pretraining | None:
+    """What the backbone is trained on here first, if it is."""
     pretrain = suite.backbone.pretrain
     if pretrain is None:
-        with asked_at("backbone"):
-            return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}
+        return None
     with asked_at("backbone", "pretrain", "data"):
-        source = data.load(pretrain.data, "all", places, size=size)
-        _check_disjoint(source, samples)
-    backbone = Backbone(suite.backbone, Pretraining(pretrain.training, source), pretrain.seed)
-    return dict.fromkeys(suite.seeds, backbone)
+        return Pretraining(pretrain.training, data.load(pretrain.data, "all", places, size=size))
 
 
-def _check_disjoint(source: ImageSet, samples: ImageSet) -> None:
-    """Raise UserError if the backbone would be trained on what is attacked: a source without a test split gives all it has."""
-    shared = set(source.ids) & set(samples.ids)
-    if shared:
-        raise UserError(
-            f"data: {len(shared)} of the {len(samples)} test samples would be pretrained on, for example {min(shared)}; "
-            "take other classes here than in the suite's data (classes, exclude)"
-        )
+def _about_pretraining(suite: Suite, places: data.Places, source: ImageSet, samples: ImageSet) -> tuple[str, ...]:
+    """What to say of attacked images that the backbone is pretrained on. Raises SuiteError where that must not be."""
+    assert suite.backbone.pretrain is not None  # noqa: S101 (it has a source)
+    with asked_at("backbone", "pretrain", "data"):
+        if source.input_shape != samples.input_shape:  # pixels are compared at the size that is attacked
+            same_size = suite.backbone.pretrain.data.model_copy(update={"size": samples.input_shape[1]})
+            source = data.load(same_size, "all", places)
+        return about_training(samples, source, before=True)
+
+
+def _backbones(suite: Suite, pretraining: Pretraining | None) -> dict[int, Backbone]:
+    """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
+    if suite.backbone.pretrain and pretraining:
+        return dict.fromkeys(suite.seeds, Backbone(suite.backbone, pretraining, suite.backbone.pretrain.seed))
+    with asked_at("backbone"):
+        return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}

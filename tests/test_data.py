@@ -17,7 +17,7 @@ from PIL import Image
 from bench import data
 from bench.data import DataSpec, Fit, Places, tiny_imagenet
 from bench.data import decoded as decoding
-from bench.data.folder import read_image
+from bench.data.pictures import read_image
 from bench.errors import UserError
 
 WNIDS = ("n03", "n01", "n02")
@@ -283,8 +283,7 @@ def test_cifar10_as_torchvision_unpacks_it_is_decoded_once(tmp_path: Path, monke
     monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
     assert data.load(spec, "test", places).content_hash == test.content_hash
     os.utime(tmp_path / "cifar-10-batches-py" / "test_batch", (1, 1))
-    with pytest.raises(pytest.fail.Exception, match="decoded twice"):
-        data.load(spec, "test", places)
+    assert data.load(spec, "test", places).content_hash == test.content_hash  # it is known by its content
 
 
 def test_an_undivided_folder_is_halved_without_overlap(tmp_path: Path) -> None:
@@ -310,7 +309,7 @@ def test_folders_whose_parts_hold_other_classes_are_refused_and_hidden_ones_skip
     spec, places = DataSpec(source="imagefolder", path="mine", size=16), Places(tmp_path)
     for place in ("train/a", "train/b", "train/c", "test/b", "test/c"):
         write_image(tmp_path / "mine" / place / "0.png", (0, 0, 0), (16, 16))
-    with pytest.raises(UserError, match=r"mine/test: has not the class folders of .*mine/train \(differing: a\)"):
+    with pytest.raises(UserError, match=r"mine/test: has no class folder a; labels would not mean the same"):
         data.load(spec, "test", places)
     write_image(tmp_path / "mine" / "test" / "a" / "0.png", (0, 0, 0), (16, 16))
     (tmp_path / "mine" / "test" / ".ipynb_checkpoints").mkdir()

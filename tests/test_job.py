@@ -18,7 +18,9 @@ def tiny(**options: object) -> Suite:
 def test_a_backbone_is_never_trained_on_what_is_attacked(tmp_path: Path) -> None:
     file = tmp_path / "suite.yaml"
     file.write_text(TINY.replace("classes: [6, 7]", "classes: [1, 7]"))
-    with pytest.raises(SuiteError, match=r"6 of the 12 test samples would be pretrained on, .*classes, exclude") as caught:
+    with pytest.raises(
+        SuiteError, match=r"6 of the 12 attacked images would be pretrained on too .*classes, exclude"
+    ) as caught:
         make_job(load_suite(file))
     assert place_of(file, caught.value) == f"{file}:6"
 

@@ -1,16 +1,18 @@
 """Data declarations -> ImageSet."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from adapters.images import ImageSet
+from adapters.images import ImageFacts, ImageSet
 from bench.data.choose import Index, at_most_per_class, balanced, each, halves, pick_classes
 from bench.data.cifar import open_cifar
 from bench.data.decoded import Fit, decode
 from bench.data.digits import open_digits
 from bench.data.folder import open_folder
 from bench.data.imagenet_samples import open_imagenet_samples
+from bench.data.notes import about_parts, about_samples, about_size
 from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.data.tiny_imagenet import open_tiny_imagenet
@@ -29,49 +31,65 @@ SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
 
 
 def load(
-    spec: DataSpec, split: Split, places: Places = NOWHERE, *, size: int | None = None, fit: Fit | None = None
+    spec: DataSpec,
+    split: Split,
+    places: Places = NOWHERE,
+    *,
+    size: int | None = None,
+    fit: Fit | None = None,
+    trained: bool = True,
 ) -> ImageSet:
     """The images that ``spec`` declares, labelled 0, 1, ... in the order of its classes.
 
     "all" is every image that may be trained on: a source with a test split of its own never gives it away. ``size`` is the
     side in pixels where ``spec`` has none. ``fit`` says how images are brought to it, in proportion, where ``spec`` does not:
-    by default bilinear, and cropped no more than to a square. Raises UserError, with the manual step, where the data are
-    missing or broken.
+    by default bilinear, and cropped no more than to a square. Where nothing is ``trained`` on the set, one without parts of its
+    own is attacked whole. Raises UserError, with the manual step, where the data are missing or broken.
     """
     raw = SOURCES[spec.source](spec, split, places)
     names = pick_classes(raw.classes, spec.classes, spec.exclude)
-    index = _choose(raw, names, spec, split)
     number = np.full(len(raw.classes), -1, dtype=np.int64)
     number[[raw.classes.index(name) for name in names]] = np.arange(len(names))
-    pixels = decode(raw, index, _fit(spec, spec.size or size or raw.native_size, fit), places.cache)
-    return ImageSet(pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names))
+    whole = np.flatnonzero(np.isin(raw.labels, np.flatnonzero(number >= 0)))
+    pool = _part(raw, whole, spec, split, trained=trained)
+    index = _choose(raw.labels, pool, spec, split)
+    how = partial(_fit, spec, fit)
+    found = decode(raw, index, spec.size or size or raw.native_size, how, places.cache)
+    notes = raw.notes
+    if split == "test":
+        notes += about_parts(raw, whole, pool, spec) + about_samples(number[raw.labels[pool]], names, spec)
+        notes += about_size(found, how(found.pixels.shape[-1]))
+    facts = ImageFacts(found.native, found.cropped, len(pool), notes)
+    return ImageSet(found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts)
 
 
-def _fit(spec: DataSpec, size: int, fit: Fit | None) -> Fit:
+def _fit(spec: DataSpec, fit: Fit | None, size: int) -> Fit:
+    """The way to ``size``: what ``spec`` says, else ``fit`` in proportion."""
     found = fit.at(size) if fit else Fit(size, size)
     resize = found.resize if spec.crop_pct is None else int(size / spec.crop_pct)
     return Fit(size, resize, spec.interpolation or found.interpolation)
 
 
-def _choose(raw: RawSet, names: list[str], spec: DataSpec, split: Split) -> Index:
-    """Positions of the samples of the classes ``names`` that belong to ``split``, within the limits of ``spec``."""
-    index = np.flatnonzero(np.isin(raw.labels, [raw.classes.index(name) for name in names]))
-    if not raw.divided and split != "all":
-        for name in names:
-            if np.count_nonzero(raw.labels[index] == raw.classes.index(name)) == 1:
-                raise UserError(
-                    f"data: class '{name}' has one image only, which cannot be both trained and tested on; add others"
-                )
-        train, test = halves(raw.labels[index], seed=spec.seed)
-        index = index[train if split == "train" else test]
+def _part(raw: RawSet, whole: Index, spec: DataSpec, split: Split, *, trained: bool) -> Index:
+    """Those of the positions ``whole`` that belong to ``split``."""
+    if not len(whole):
+        raise UserError("data: there is no image of these classes; take others (classes, exclude)")
+    if split == "all" or raw.division == "own" or (raw.division == "none" and not trained):
+        return whole
+    for label in np.unique(raw.labels[whole]):
+        if np.count_nonzero(raw.labels[whole] == label) == 1:
+            name = raw.classes[label]
+            raise UserError(f"data: class '{name}' has one image only, which cannot be both trained and tested on; add others")
+    train, test = halves(raw.labels[whole], seed=spec.seed)
+    return whole[train if split == "train" else test]
+
+
+def _choose(labels: Index, pool: Index, spec: DataSpec, split: Split) -> Index:
+    """Those of the positions ``pool`` that are taken, within the limits of ``spec``."""
+    if split == "test" and spec.samples:
+        return pool[balanced(labels[pool], spec.samples, seed=spec.seed)]
     if split == "test":
-        return index[_attacked(raw.labels[index], spec)]
+        return pool[each(labels[pool], spec.samples_per_class or len(pool), seed=spec.seed)]
     if spec.train_per_class:
-        return index[at_most_per_class(raw.labels[index], spec.train_per_class, seed=spec.seed)]
-    return index
-
-
-def _attacked(labels: Index, spec: DataSpec) -> Index:
-    if spec.samples:
-        return balanced(labels, spec.samples, seed=spec.seed)
-    return each(labels, spec.samples_per_class or len(labels), seed=spec.seed)
+        return pool[at_most_per_class(labels[pool], spec.train_per_class, seed=spec.seed)]
+    return pool

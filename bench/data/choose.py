@@ -55,7 +55,8 @@ def pick_classes(known: Sequence[str], asked: int | Sequence[int | str] | None, 
     """
     for name in (*exclude, *(() if asked is None or isinstance(asked, int) else asked)):
         if str(name) not in known:
-            raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}")
+            quote = "; a name with leading zeros needs quotes, like '007'" if isinstance(name, int) else ""
+            raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}{quote}")
     allowed = [name for name in known if name not in {str(e) for e in exclude}]
     if isinstance(asked, int):
         if asked > len(allowed):

@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images, 32 x 32."""
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.data.folder import class_folders, stamp
+from bench.data.folder import class_folders
+from bench.data.layout import find_parts
 from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
@@ -16,19 +18,17 @@ from bench.errors import UserError
 def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """``cifar10/`` (or ``cifar100/``) under the data root as folders of images, else torchvision's archive, downloaded."""
     folder = places.root / spec.source
-    if (folder / "train").is_dir():
-        return class_folders(folder, split, native_size=32)
+    if folder.is_dir() and find_parts(folder).of:
+        return class_folders(folder, split, spec, native_size=32)
     bundle = _torchvision(spec.source, split, places)
     pixels: np.ndarray = bundle.data
-    unpacked = places.root / bundle.base_folder
-    parts = bundle.test_list if split == "test" else bundle.train_list
     return RawSet(
         classes=tuple(bundle.classes),
         labels=np.asarray(bundle.targets, dtype=np.int64),
         ids=tuple(f"{spec.source}/{split}/{i:05d}" for i in range(len(pixels))),
         image=lambda i: Image.fromarray(pixels[i]),
         native_size=32,
-        stamp=stamp([(unpacked / name, split) for name, _ in parts]),
+        digest=lambda i: hashlib.sha256(pixels[i].tobytes()).digest(),
     )
 
 

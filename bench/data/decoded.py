@@ -1,6 +1,7 @@
-"""Decoding at the wanted size, once: the pixels are kept under the cache folder."""
+"""Decoding at the wanted size, once: the pixels are kept under the cache folder, by the content of their files."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,20 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from adapters.cache import alone, is_sound, new_folder
+from bench.data.pictures import MAX_PIXELS
 from bench.data.raw import RawSet
 from bench.data.spec import Interpolation
+from bench.errors import UserError
 
 PIXELS = "pixels.safetensors"
+VERSION = 2
+"""Raised when the same files would be decoded to other pixels, or kept in another form."""
+SMALLEST, LARGEST = 8, 512
+"""Sides in pixels that a set may have by itself, as in DataSpec.size."""
+USUAL_SIZE = 224
+"""The side in pixels of images that do not agree on one: ImageNet's."""
 Pixels = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,38 +42,90 @@ class Fit:
         """The same in proportion, for another ``size``."""
         return Fit(size, round(size * self.resize / self.size), self.interpolation)
 
+    def scaled(self, sides: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of a picture of these ``sides`` before the centre is cut out; torchvision's arithmetic."""
+        short = min(sides)
+        width, height = (self.resize if side == short else int(self.resize * side / short) for side in sides)
+        return width, height
 
-def decode(raw: RawSet, index: npt.NDArray[np.int64], how: Fit, cache: Path | None) -> Pixels:
-    """The images at ``index`` as uint8 N x 3 x size x size."""
-    if cache is None or not raw.stamp:
-        return _decode(raw, index, how)
-    folder = cache / _key(raw, index, how)
+
+@dataclass(frozen=True)
+class Decoded:
+    """Images as uint8 N x 3 x S x S, and what they were before.
+
+    ``native`` is the smallest and the largest shorter side in pixels; ``cropped``: whether parts of a picture were cut off.
+    """
+
+    pixels: Pixels
+    native: tuple[int, int]
+    cropped: bool
+
+
+def decode(raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fit], cache: Path | None) -> Decoded:
+    """The images at ``index``, ``size`` x ``size`` pixels: by default their own size where they agree on one.
+
+    ``how`` gives the way to a size. Raises UserError where an image cannot be read, or would not fit into memory.
+    """
+    if cache is None or raw.digest is None:
+        return _decode(raw, index, size, how)
+    digests = [raw.digest(int(i)) for i in index]
+    folder = cache / _key(digests, size, how)
     if not is_sound(folder):
         with alone(folder, "the decoded images"):
             if not is_sound(folder):
                 with new_folder(folder) as temporary:
-                    save_file({"x": _decode(raw, index, how)}, temporary / PIXELS)
-    pixels: Pixels = load_file(folder / PIXELS)["x"]
-    return pixels
+                    _write(temporary / PIXELS, _decode(raw, index, size, how))
+                    if digests != [raw.digest(int(i)) for i in index]:
+                        raise UserError("data: the images changed while they were read; give the same command again")
+    return _read(folder / PIXELS)
 
 
-def _decode(raw: RawSet, index: npt.NDArray[np.int64], how: Fit) -> Pixels:
-    pixels = np.empty((len(index), 3, how.size, how.size), dtype=np.uint8)
-    for row, position in zip(pixels, index, strict=True):
-        row[:] = np.asarray(fit(raw.image(int(position)), how)).transpose(2, 0, 1)
-    return pixels
+def _write(file: Path, found: Decoded) -> None:
+    save_file({"x": found.pixels, "native": np.array(found.native), "cropped": np.array([found.cropped])}, file)
+
+
+def _read(file: Path) -> Decoded:
+    kept = load_file(file)
+    smallest, largest = kept["native"].tolist()
+    return Decoded(kept["x"], (smallest, largest), bool(kept["cropped"][0]))
+
+
+def _decode(raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fit]) -> Decoded:
+    fitting = how(size or _own_size(raw.image(int(index[0]))))
+    side = fitting.size
+    pixels = np.empty((len(index), 3, side, side), dtype=np.uint8)
+    native, cropped = np.empty(len(index), dtype=np.int64), False
+    for row, position in enumerate(index):
+        image = raw.image(int(position))
+        if size is None and _own_size(image) != side:
+            return _decode(raw, index, USUAL_SIZE, how)
+        native[row] = min(image.size)
+        width, height = fitting.scaled(image.size)
+        if width * height > MAX_PIXELS:
+            raise UserError(
+                f"{raw.ids[position]}: its sides differ so much that it would have {width:,} x {height:,} pixels; crop it"
+            )
+        cropped |= (width, height) != (side, side)
+        pixels[row] = np.asarray(fit(image, fitting)).transpose(2, 0, 1)
+    return Decoded(pixels, (int(native.min()), int(native.max())), cropped)
+
+
+def _own_size(image: Image.Image) -> int:
+    """The side in pixels that suits ``image``; USUAL_SIZE where its own is out of bounds."""
+    side = min(image.size)
+    return side if SMALLEST <= side <= LARGEST else USUAL_SIZE
 
 
 def fit(image: Image.Image, how: Fit) -> Image.Image:
     """``image`` as RGB, scaled and cropped as ``how`` says, by the arithmetic of torchvision's Resize and CenterCrop."""
-    short, size = min(image.size), how.size
-    width, height = (how.resize if side == short else int(how.resize * side / short) for side in image.size)
-    left, top = round((width - size) / 2), round((height - size) / 2)
+    width, height = how.scaled(image.size)
+    left, top = round((width - how.size) / 2), round((height - how.size) / 2)
     scaled = image.convert("RGB").resize((width, height), Image.Resampling[how.interpolation.upper()])
-    return scaled.crop((left, top, left + size, top + size))
+    return scaled.crop((left, top, left + how.size, top + how.size))
 
 
-def _key(raw: RawSet, index: npt.NDArray[np.int64], how: Fit) -> str:
-    digest = hashlib.sha256(f"{raw.stamp}\0{how}\0".encode())
-    digest.update(index.tobytes())
+def _key(digests: Sequence[bytes], size: int | None, how: Callable[[int], Fit]) -> str:
+    ways = [how(side) for side in ((size,) if size else range(SMALLEST, LARGEST + 1))]
+    digest = hashlib.sha256(f"decoded {VERSION}\0{size}\0{ways}\0".encode())
+    digest.update(b"".join(digests))
     return digest.hexdigest()[:32]

@@ -19,5 +19,5 @@ def open_digits(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa
         ids=tuple(f"digits/{i:04d}" for i in range(len(grey))),
         image=lambda i: Image.fromarray(grey[i]),
         native_size=32,
-        divided=False,
+        division="halves",
     )

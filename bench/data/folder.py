@@ -1,18 +1,17 @@
-"""Images in folders: one folder per class, or the official layout of a data set."""
+"""Images in folders: one folder per class."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from bench.data.raw import Places, RawSet
+from bench.data.choose import pick_classes
+from bench.data.layout import Parts, find_parts, images_in, listing, part_named
+from bench.data.pictures import digest_of, read_image, shown
+from bench.data.raw import Division, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
-"""Those of torchvision's ImageFolder."""
 Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
@@ -20,86 +19,124 @@ Labelled = tuple[Path, str]
 def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """The folder ``spec.path`` under the data root: train/ and test/ (or val/) of class folders, or these alone."""
     assert spec.path is not None  # noqa: S101 (DataSpec checks it)
-    return class_folders(places.root / spec.path, split, native_size=224)
+    folder = places.root / spec.path
+    if (folder / "val" / "val_annotations.txt").is_file() and split == "test" and "val" not in find_parts(folder).of:
+        raise UserError(
+            f"{folder}: Tiny-ImageNet in its official layout, whose test labels are in val/val_annotations.txt; use "
+            "source: tiny-imagenet (without path), with this folder as tiny-imagenet-200 under the data root"
+        )
+    return class_folders(folder, split, spec, native_size=None)
 
 
-def class_folders(folder: Path, split: Split, *, native_size: int) -> RawSet:
-    """The images of ``folder``/train or ``folder``/test (or val), each class in its own folder, classes by name.
+def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: int | None) -> RawSet:
+    """The images of a part of ``folder``, or of ``folder`` itself where it has no parts, each class in its own folder.
 
-    A folder without train/ holds the classes itself and is not divided. Raises UserError where there is nothing to read, or
-    where the parts do not hold the same classes: their labels would not mean the same.
+    Only the folders of the classes that ``spec`` takes are read. Raises UserError where there is nothing to read, or where the
+    parts do not hold the same classes: their labels would not mean the same.
     """
-    divided = (folder / "train").is_dir()
-    part = _part(folder, split) if divided else folder
-    if not part.is_dir():
-        raise UserError(f"{part}: no such folder; put the images there, one folder per class, or mend --data-root")
-    classes = _class_names(part)
-    if divided and classes != (trained := _class_names(folder / "train")):
-        differing = ", ".join(sorted(set(classes) ^ set(trained)))
-        raise UserError(f"{part}: has not the class folders of {folder / 'train'} (differing: {differing}); make them the same")
-    files = [(file, name) for name in classes for file in images_in(part / name)]
-    return from_files(folder, files, classes, native_size=native_size, divided=divided)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; put the images there, one folder per class, or mend --data-root")
+    parts = find_parts(folder)
+    part, notes = _part(folder, parts, split)
+    classes = sorted({entry.name for place in (part, *parts.of.values()) for entry in _classes_in(place, parts)})
+    if len(classes) < 2:
+        what = f"one class folder only, {classes[0]}/" if classes else "no class folders"
+        raise UserError(f"{part}: holds {what}; put the images there, one folder per class, or mend path or --data-root")
+    chosen = pick_classes(classes, spec.classes, spec.exclude)
+    _check_same(part, parts, chosen, spec)
+    files = [(file, name) for name in chosen for file in images_in(part / name)]
+    division: Division = "own" if parts.of else "none"
+    notes += _about_numbers(chosen, spec) + _about_splits(part, files)
+    return from_files(folder, files, classes, native_size=native_size, division=division, notes=notes)
 
 
-def _class_names(part: Path) -> list[str]:
-    """The folders in ``part`` but hidden ones, which tools leave behind."""
-    return sorted(entry.name for entry in part.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _part(folder: Path, split: Split) -> Path:
+def _part(folder: Path, parts: Parts, split: Split) -> tuple[Path, tuple[str, ...]]:
+    """Where the images of ``split`` lie, and what there is to say of the choice."""
+    notes = tuple(f"{shown(place)} is left out: it holds no class folders" for place in parts.unlabelled)
+    if not parts.of:
+        return folder, notes
+    found = ", ".join(f"{place.name}/" for place in parts.of.values())
     if split != "test":
-        return folder / "train"
-    return folder / "test" if (folder / "test").is_dir() else folder / "val"
+        if "train" not in parts.of:
+            raise UserError(
+                f"{folder}: there is nothing to train on: looked for train/ or training/, found {found}; add it, "
+                "or name one of these in path, to train on a half of it"
+            )
+        return parts.of["train"], ()
+    part = parts.of.get("test") or parts.of.get("val")
+    if part is None:
+        raise UserError(
+            f"{folder}: there is nothing to attack: looked for test/, testing/, val/, valid/ or validation/ of class folders, "
+            f"found {found}; add it, or name one of these in path"
+        )
+    if "val" in parts.of and part != parts.of["val"]:
+        notes += (f"{folder.name} has both {part.name}/ and {parts.of['val'].name}/: {part.name}/ is attacked",)
+    return part, notes
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The image files in ``folder``, in the order of their numbers; raises UserError if there are none."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    files = [file for file in entries if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    if not files:
-        raise UserError(f"{folder}: no images here; the data set is incomplete: unpack it again")
-    return sorted(files, key=lambda file: (len(file.name), file.name))
+def _classes_in(place: Path, parts: Parts) -> list[Path]:
+    """The class folders in ``place``. Raises UserError for one that is a whole data set."""
+    found = [entry for entry in listing(place)[0] if entry not in parts.unlabelled]
+    if not parts.of:
+        for entry in found:
+            if inner := find_parts(entry).of:
+                names = " and ".join(f"{part.name}/" for part in inner.values())
+                raise UserError(f"{shown(entry)}: holds {names}, so that it is a data set and no class; name it in path")
+    return found
 
 
-def from_files(
-    folder: Path, files: Sequence[Labelled], classes: Sequence[str], *, native_size: int, divided: bool = True
-) -> RawSet:
-    """``files`` as a set; ids are their paths from the data set's ``folder``."""
-    number = {name: i for i, name in enumerate(classes)}
-    ids = tuple(f"{folder.name}/{file.relative_to(folder).as_posix()}" for file, _ in files)
-    return RawSet(
-        classes=tuple(classes),
-        labels=np.array([number[name] for _, name in files], dtype=np.int64),
-        ids=ids,
-        image=lambda i: read_image(files[i][0]),
-        native_size=native_size,
-        stamp=stamp(files),
-        divided=divided,
+def _check_same(part: Path, parts: Parts, chosen: Sequence[str], spec: DataSpec) -> None:
+    """Raise UserError if ``part`` or what is trained on lacks a class folder, unless the suite itself lists the classes."""
+    listed = isinstance(spec.classes, tuple)
+    for place in [part] if listed else dict.fromkeys([part, *(parts.of[p] for p in ("train",) if p in parts.of)]):
+        if lacking := [name for name in chosen if not (place / name).is_dir()]:
+            names = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+            raise UserError(
+                f"{place}: has no class folder {names}; labels would not mean the same in every part: add it, or leave it out "
+                "(classes, exclude)"
+            )
+
+
+def _about_numbers(chosen: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
+    """What to say where folders named by numbers stand in the order of text, and nobody asked for that order."""
+    if isinstance(spec.classes, tuple) or not all(name.isdecimal() for name in chosen):
+        return ()
+    first = next(
+        (i for i, (name, other) in enumerate(zip(chosen, sorted(chosen, key=int), strict=True)) if name != other), None
+    )
+    if first is None:
+        return ()
+    return (
+        f"class folders are numbers; label {first} is '{chosen[first]}': textual order, as ImageFolder has it; "
+        "give classes: [...] for number order",
     )
 
 
-def stamp(files: Sequence[Labelled]) -> str:
-    """A digest that changes when a file, its class, size or time of change does."""
-    digest = hashlib.sha256()
-    for file, name in files:
-        facts = file.stat()
-        digest.update(f"{file}\0{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def _about_splits(part: Path, files: Sequence[Labelled]) -> tuple[str, ...]:
+    """What to say where classes hold folders called train or test, whose images are read as one."""
+    below = {file.relative_to(part / name).parts[0] for file, name in files if file.parent != part / name}
+    named = sorted(name for name in below if part_named(name))
+    return (f"the class folders of {part.name} hold {', '.join(named)}: all of them are read, as one",) if named else ()
 
 
-def read_image(file: Path) -> Image.Image:
-    """The picture in ``file`` as RGB; raises UserError if it cannot be decoded."""
-    try:
-        with Image.open(file) as image:
-            if image.mode in {"I", "F"}:
-                raise UserError(f"{file}: its pixels (mode {image.mode}) have no fixed range; save it with 8 bits a channel")
-            return _eight_bits(image).convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{file}: not a readable image ({error}); restore the file or unpack the data set again") from None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """``image``, its 16 bits a pixel scaled to 8 where it has as many: Pillow itself would cut them off at 255."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
+def from_files(
+    folder: Path,
+    files: Sequence[Labelled],
+    classes: Sequence[str],
+    *,
+    native_size: int | None,
+    division: Division = "own",
+    notes: tuple[str, ...] = (),
+) -> RawSet:
+    """``files`` as a set; ids are their paths from the data set's ``folder``."""
+    number = {name: i for i, name in enumerate(classes)}
+    return RawSet(
+        classes=tuple(classes),
+        labels=np.array([number[name] for _, name in files], dtype=np.int64),
+        ids=tuple(f"{folder.name}/{file.relative_to(folder).as_posix()}" for file, _ in files),
+        image=lambda i: read_image(files[i][0]),
+        native_size=native_size,
+        digest=lambda i: digest_of(files[i][0]),
+        division=division,
+        notes=notes,
+    )

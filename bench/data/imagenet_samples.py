@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.data.folder import from_files, images_in
+from bench.data.folder import from_files
+from bench.data.layout import images_in
 from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError

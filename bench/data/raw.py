@@ -3,28 +3,33 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+Division = Literal["own", "halves", "none"]
+"""How a set is divided: by its source; in halves, whatever is done with it; or not at all, but in halves to train on one."""
 
 
 @dataclass(frozen=True)
 class RawSet:
     """One split of a source, in a stable order.
 
-    ``labels`` (int64, N) index ``classes``; ``image`` gives the picture at a position; ``native_size`` is the side in pixels
-    that fits the source. ``stamp`` changes when the underlying files do; it is empty where decoding is cheaper than a cache.
-    A set that is not ``divided`` has no split of its own: train and test are halves of it.
+    ``labels`` (int64, N) index ``classes``; ``image`` gives the picture at a position, and ``digest`` a digest of its content:
+    None where decoding is cheaper than a cache. ``native_size`` is the side in pixels that fits the source, None where that is
+    the images' own. ``notes`` are sentences on what was found and taken.
     """
 
     classes: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     ids: tuple[str, ...]
     image: Callable[[int], Image.Image]
-    native_size: int
-    stamp: str = ""
-    divided: bool = True
+    native_size: int | None
+    digest: Callable[[int], bytes] | None = None
+    division: Division = "own"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

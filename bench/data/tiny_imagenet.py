@@ -6,7 +6,8 @@ Its test labels were never published: the validation split is the test set here,
 import shutil
 from pathlib import Path
 
-from bench.data.folder import Labelled, from_files, images_in
+from bench.data.folder import Labelled, from_files
+from bench.data.layout import images_in, listing
 from bench.data.raw import Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
@@ -24,12 +25,22 @@ def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet: 
     classes = _read(folder / "wnids.txt").split()
     if not classes:
         raise UserError(f"{folder / 'wnids.txt'}: names no class; {_by_hand(places.root)}")
-    files = _validation(folder, classes) if split == "test" else _training(folder, classes)
-    return from_files(folder, files, classes, native_size=64)
+    if split != "test":
+        return from_files(folder, _by_class(folder / "train", classes), classes, native_size=64)
+    if _is_sorted(folder / "val"):
+        notes = (f"{FOLDER}/val is sorted into class folders, which are taken as its labels",)
+        return from_files(folder, _by_class(folder / "val", classes), classes, native_size=64, notes=notes)
+    return from_files(folder, _validation(folder, classes), classes, native_size=64)
 
 
-def _training(folder: Path, classes: list[str]) -> list[Labelled]:
-    return [(file, name) for name in classes for file in images_in(folder / "train" / name / "images")]
+def _by_class(part: Path, classes: list[str]) -> list[Labelled]:
+    return [(file, name) for name in classes for file in images_in(part / name)]
+
+
+def _is_sorted(val: Path) -> bool:
+    """Whether the validation images were moved to folders of their classes, as many scripts do, whatever else remains."""
+    folders = {entry.name for entry in listing(val)[0]} if val.is_dir() else set()
+    return bool(folders - {"images"}) and ("images" not in folders or not listing(val / "images")[1])
 
 
 def _validation(folder: Path, classes: list[str]) -> list[Labelled]:
