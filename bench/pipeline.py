@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.card import Card
+from adapters.images import ImageSet
 from adapters.zoo import Zoo
 from bench import interrupt
 from bench.attacks.spec import contract_of
@@ -16,7 +17,17 @@ from bench.job import Job, make_job
 from bench.options import Options
 from bench.plan import UNTRAINED, Unit, content_key, make_units
 from bench.progress import Progress
-from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, OpenRun, RunHeader, check_writable, new_run_id, open_run
+from bench.store import (
+    SCHEMA_VERSION,
+    CellEntry,
+    DataEntry,
+    ModelEntry,
+    OpenRun,
+    RunHeader,
+    check_writable,
+    new_run_id,
+    open_run,
+)
 from bench.suite import Suite
 
 
@@ -116,7 +127,15 @@ def _header(
             for model, card in cards.items()
         ),
         cells=cells,
+        data=_data_entry(job.samples),
     )
+
+
+def _data_entry(samples: ImageSet) -> DataEntry:
+    """What is attacked, as the reader of the numbers has to know it."""
+    facts = samples.facts
+    size = samples.input_shape[-1]
+    return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
 
 
 def entry_of(unit: Unit, i: int) -> CellEntry:

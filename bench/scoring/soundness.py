@@ -36,4 +36,6 @@ def why_unsound(cells: Sequence[Scored], grades: Grades) -> str:
     """The attack on which the worst case rests and the checks that it fails, in words."""
     cell = support(cells, grades).entry
     checks = dict.fromkeys(f.check for f in grades[cell.key].findings if f.grade == "fail")
+    if "labels" in checks:
+        return "its labels, or the order of its classes, are not those of the network"
     return f"its strongest attack, {cell.attack}, fails {', '.join(checks)}"

@@ -11,10 +11,11 @@ from bench.eps import shown_eps
 from bench.evidence import Evidence
 from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
+from bench.scoring.labels import check_labels
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
-from bench.scoring.trust import CellTrust, Grade, cell_trust, judge_evidence
+from bench.scoring.trust import CellTrust, Finding, Grade, cell_trust, judge_evidence
 from bench.store import CellEntry, ModelEntry, StoredRun
 
 
@@ -107,14 +108,14 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
         own = _evidence_on(model, evidence, sha256)
-        around = Neighbours(cells, ids, own)
+        around, labelled = Neighbours(cells, ids, own), _labels(run, cells[0].entry)
         for cell in cells:
             about = _about(cell.entry, own)
             stored, of_model = check_records(cell, around), judge_evidence([e for e in about if e.attack is None])
             of_attack = judge_evidence([e for e in about if e.attack is not None])
             asked = [*of_attack, *(f for f in stored if f.check == "noise")]
             measured = any(f.grade != "unchecked" for f in asked)
-            found[cell.entry.key] = cell_trust([*stored, *of_model, *of_attack], measured=measured)
+            found[cell.entry.key] = cell_trust([labelled, *stored, *of_model, *of_attack], measured=measured)
     return found
 
 
@@ -123,6 +124,13 @@ def _evidence_on(model: Model, evidence: Sequence[Evidence], sha256: Mapping[Mod
     equal = [other for other in sha256 if sha256[other] == sha256[model]]
     named = [[e for e in evidence if (e.model, e.seed) == other] for other in (model, *equal)]
     return next((found for found in named if found), [])
+
+
+def _labels(run: StoredRun, cell: CellEntry) -> Finding:
+    """Whether the labels are those of the network of ``cell``: its clean predictions are those of all the model's cells."""
+    records, data = run.records(cell.key), run.header.data
+    certainty = float(records.clean_prob.mean()) if len(records) else 0.0
+    return check_labels(records.label, records.clean_pred, certainty, data.classes if data else ())
 
 
 def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
