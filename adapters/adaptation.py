@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import nn
 
 from adapters.acting import is_peft
@@ -19,7 +19,7 @@ from adapters.errors import ModelError
 from adapters.peft_folder import BASE_FILE, CONFIG_FILE, load_adapter
 from adapters.peft_methods import with_adapter
 from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
-from adapters.weights import put
+from adapters.weights import put, save_weights
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def save_adapted(network: nn.Module, base: Base, folder: Path) -> Path:
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
         write_base(base, folder / ADAPTER)
         return folder / ADAPTER / ADAPTER_FILE
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    save_weights(network, folder / WEIGHTS)
     return folder / WEIGHTS
 
 

@@ -39,16 +39,22 @@ class AtomConv2d(nn.Module):
 
 def split_into_atoms(network: nn.Module) -> nn.Module:
     """Replace every spatial, zero-padded convolution of ``network`` by its atoms: the same function, to rounding."""
-    for name, module in list(network.named_modules()):
-        if isinstance(module, nn.Conv2d) and module.weight[0, 0].numel() > 1 and module.padding_mode == "zeros":
-            network.set_submodule(name, AtomConv2d(module))
+    split: dict[nn.Module, AtomConv2d] = {}
+    for name, module in list(network.named_modules(remove_duplicate=False)):  # one layer may stand in several places
+        if isinstance(module, nn.Conv2d) and (module in split or _is_spatial(module)):
+            network.set_submodule(name, split.get(module) or split.setdefault(module, AtomConv2d(module)))
     return network
+
+
+def _is_spatial(layer: nn.Conv2d) -> bool:
+    return layer.weight[0, 0].numel() > 1 and layer.padding_mode == "zeros"
 
 
 def join_atoms(network: nn.Module) -> nn.Module:
     """``network`` with its atoms multiplied out into plain convolutions."""
-    for name, module in list(network.named_modules()):
+    for name, module in list(network.named_modules(remove_duplicate=False)):
         if isinstance(module, AtomConv2d):
-            module.layer.weight = nn.Parameter(module.weight().detach())
+            if not hasattr(module.layer, "weight"):
+                module.layer.weight = nn.Parameter(module.weight().detach())
             network.set_submodule(name, module.layer)
     return network

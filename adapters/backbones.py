@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 import torchvision
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from adapters.checkpoints import read_checkpoint
 from adapters.errors import ModelError
 from adapters.spec import RGB, BackboneSpec
 from adapters.strict import did_you_mean
-from adapters.weights import load_strictly, read_weights
+from adapters.weights import load_strictly, save_weights
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
@@ -39,24 +39,35 @@ def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module
         return _create(spec, pretrained=False, num_classes=num_classes)
 
 
-def fetch_backbone(spec: BackboneSpec, seed: int) -> nn.Module:
-    """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``."""
+def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``.
+
+    With it come sentences on how a file was read.
+    """
     if spec.weights is None:
-        return build_backbone(spec, 1000, seed)
-    if spec.weights_file:
-        return with_weights(spec, read_weights(spec.weights_file), str(spec.weights_file))[0]
+        return build_backbone(spec, 1000, seed), ()
+    if (file := spec.weights_file) is not None:
+        network = build_backbone(spec, 2, 0)
+        weights = read_checkpoint(file, network, spec.key, spec.prefix)
+        network, _, rounded = _filled(spec, network, weights.state, str(file))
+        return network, (*weights.notes, *rounded)
     with _fetching(spec):
-        return _create(spec, pretrained=True)
+        return _create(spec, pretrained=True), ()
 
 
 def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
     """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes."""
-    network = build_backbone(spec, 2, 0)
+    return _filled(spec, build_backbone(spec, 2, 0), state, what)[:2]
+
+
+def _filled(
+    spec: BackboneSpec, network: nn.Module, state: dict[str, Tensor], what: str
+) -> tuple[nn.Module, int, tuple[str, ...]]:
+    """``network``, of two classes, or one of as many classes as ``state`` has, with these weights; and what was rounded."""
     classes = _classes(network, state)
     if classes != 2:
         network = build_backbone(spec, classes, 0)
-    load_strictly(network, state, what)
-    return network, classes
+    return network, classes, load_strictly(network, state, what)
 
 
 def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
@@ -162,7 +173,7 @@ def input_size(spec: BackboneSpec) -> int | None:
 def save_backbone(network: nn.Module, file: Path, norm: Normalisation | None = None) -> None:
     """Write the state dict as safetensors, with the normalisation that belongs to the weights where there is one."""
     metadata = {"normalisation": json.dumps(asdict(norm))} if norm else None
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, file, metadata)
+    save_weights(network, file, metadata)
 
 
 def saved_normalisation(data: bytes) -> Normalisation | None:

@@ -53,22 +53,32 @@ class TrainingSpec(Strict):
 
 RGB = tuple[float, float, float]
 TIMM = "timm/"
-WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
 class BackboneSpec(Strict):
     """The network that is adapted.
 
     ``architecture`` is a torchvision name ("resnet18") or timm's ("timm/resnet18.a1_in1k"). ``weights`` is torchvision's name
-    of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file with a plain state dict (.safetensors, or .pt that torch loads
-    with weights_only); without it the network starts at random. ``mean`` and ``std`` are the normalisation inside the
+    of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file (.safetensors, or a checkpoint that torch loads with
+    weights_only: .pt, .pth, .ckpt, .bin, .pth.tar); without it the network starts at random. Where a file holds more than one
+    set of weights, ``key`` says under which of its keys they lie ("state_dict_ema"), and ``prefix`` how their names begin
+    ("module."); either is found by itself where only one reading fits. ``mean`` and ``std`` are the normalisation inside the
     Classifier, per RGB channel: by default what the weights were trained with, else ImageNet's.
     """
 
     architecture: str = "resnet18"
     weights: str | None = None
+    key: str | None = None
+    prefix: str | None = None
     mean: RGB | None = None
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _chosen_from_a_file(self) -> "BackboneSpec":
+        if (self.key is not None or self.prefix is not None) and self.weights_file is None:
+            raise PydanticCustomError("choice", "key and prefix choose within a file; name it as weights")
+        return self
 
     @property
     def weights_file(self) -> Path | None:

@@ -128,7 +128,8 @@ class Zoo:
             weights = save_adapted(network.cpu(), base, folder)
             sha = sha256_of_model(recipe, hashlib.sha256(backbone).hexdigest(), sha256_of_file(weights))
             trainable = count_parameters(network, trainable=True)
-            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses))
+            notes = self._notes_of_backbone(recipe.backbone)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), notes)
             write_card(folder, card)
             _check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
@@ -176,6 +177,10 @@ class Zoo:
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
 
+    def _notes_of_backbone(self, backbone: Backbone) -> tuple[str, ...]:
+        card = read_card(self._backbone_folder(backbone))
+        return card.notes if card else ()
+
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones import build_backbone, normalisation
         from adapters.training import fit
@@ -194,10 +199,18 @@ class Zoo:
     def _fetch(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones import fetch_backbone
 
-        network = fetch_backbone(backbone.spec, backbone.seed)
-        self._keep(backbone, folder, network, "pretrained" if backbone.spec.weights else "random", [])
+        network, notes = fetch_backbone(backbone.spec, backbone.seed)
+        self._keep(backbone, folder, network, "pretrained" if backbone.spec.weights else "random", [], notes)
 
-    def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", method: str, losses: list[float]) -> None:
+    def _keep(
+        self,
+        backbone: Backbone,
+        folder: Path,
+        network: "nn.Module",
+        method: str,
+        losses: list[float],
+        notes: tuple[str, ...] = (),
+    ) -> None:
         from adapters.adaptation import count_parameters
         from adapters.backbones import normalisation, save_backbone
 
@@ -207,7 +220,7 @@ class Zoo:
             save_backbone(network, temporary / WEIGHTS, norm)
             count = count_parameters(network, trainable=False)
             sha = sha256_of(backbone.spec, sha256_of_file(temporary / WEIGHTS))
-            write_card(temporary, Card(sha, method, count, count, tuple(losses)))
+            write_card(temporary, Card(sha, method, count, count, tuple(losses), notes))
             _check_unchanged("the backbone", self._backbone_folder(backbone), folder)
 
     def _state(self, key: str) -> Path:

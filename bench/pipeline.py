@@ -122,7 +122,13 @@ def _header(
         provenance=surroundings,
         models=tuple(
             ModelEntry(
-                *model, card.method, card.trainable_parameters, card.parameters, card.sha256, zoo.files(job.recipes[model])
+                *model,
+                card.method,
+                card.trainable_parameters,
+                card.parameters,
+                card.sha256,
+                zoo.files(job.recipes[model]),
+                notes=card.notes,
             )
             for model, card in cards.items()
         ),

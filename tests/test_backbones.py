@@ -24,7 +24,7 @@ from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
-from adapters.weights import load_strictly, read_weights
+from adapters.weights import load_strictly, read_saved
 from tests.loaded import loaded
 from tests.test_models import X, backbone, images, plain_peft_adapter, recipe, zoo
 
@@ -208,14 +208,14 @@ def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_p
     file = tmp_path / "weights.pt"
     torch.save(nn.Linear(3, 2).state_dict(), file, _use_new_zipfile_serialization=zipped)
     whole, rng = file.read_bytes(), np.random.default_rng(0)
-    read_weights(file)
+    read_saved(file)
     refusals = []
     for _ in range(300):
         damaged = np.frombuffer(whole, np.uint8).copy()
         damaged[rng.integers(0, 500, rng.integers(1, 9))] = rng.integers(0, 256)
         file.write_bytes(damaged[: rng.integers(len(whole)) if rng.random() < 0.2 else None].tobytes())
         try:
-            read_weights(file)
+            read_saved(file)
         except ModelError as error:
             refusals.append(str(error))
     assert len(refusals) > 150
@@ -229,13 +229,13 @@ def test_what_is_no_weights_file_is_not_called_dangerous(text: str, tmp_path: Pa
     file = tmp_path / "weights.pt"
     file.write_text(text)
     with pytest.raises(ModelError, match=r"weights.pt: no weights file: it starts with .*an error page or a Git-LFS pointer"):
-        read_weights(file)
+        read_saved(file)
 
 
 def test_an_empty_pt_file_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").touch()
     with pytest.raises(ModelError, match=r"not a whole weights file \(EOFError\); copy or download it again"):
-        read_weights(tmp_path / "weights.pt")
+        read_saved(tmp_path / "weights.pt")
 
 
 def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
@@ -250,5 +250,5 @@ def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> No
 def test_layers_that_insist_on_the_version_of_their_weights_take_them_from_a_file(tmp_path: Path) -> None:
     made, empty = (build_backbone(BackboneSpec(architecture="mnasnet0_5"), num_classes=3, seed=seed) for seed in (0, 1))
     save_file(made.state_dict(), tmp_path / "weights.safetensors")
-    load_strictly(empty, read_weights(tmp_path / "weights.safetensors"), "the file")
+    load_strictly(empty, read_saved(tmp_path / "weights.safetensors"), "the file")
     torch.testing.assert_close(made.eval()(X), empty.eval()(X), rtol=0, atol=0)

@@ -22,7 +22,7 @@ from adapters.disk import writing
 from adapters.errors import ModelError
 from adapters.peft_folder import CONFIG_FILE, load_adapter
 from adapters.resume import read_state, write_state
-from adapters.weights import read_weights
+from adapters.weights import read_saved
 from bench.cli import main
 from bench.errors import Exit
 
@@ -62,7 +62,7 @@ def test_a_malicious_checkpoint_is_refused_without_being_run(name: str, how: str
         "pickle": r"Unsupported operand \d+",
     }[how]
     with pytest.raises(ModelError, match=rf"{name}: refused, since loading it could run code \({reason}\); save") as caught:
-        read_weights(file)
+        read_saved(file)
     assert "weights_only" not in str(caught.value)
     assert not payload.target.exists()
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from adapters.adaptation import adapt, check_trainable, count_parameters, merged
-from adapters.atoms import AtomConv2d
+from adapters.atoms import AtomConv2d, join_atoms, split_into_atoms
 from adapters.backbones import build_backbone
 from adapters.checks import check_model
 from adapters.classifier import Classifier
@@ -344,3 +344,16 @@ def test_atoms_multiply_out_to_the_tuned_filters() -> None:
     assert isinstance(layer, AtomConv2d)
     by_hand = torch.einsum("fa,axy->fxy", layer.coefficients, layer.atoms.view(-1, 7, 7)).view(64, 3, 7, 7)
     torch.testing.assert_close(merged(adapted).conv1.weight, by_hand)  # type: ignore[union-attr]
+
+
+def test_atoms_of_a_layer_that_stands_in_two_places_are_tuned_once() -> None:
+    layer = nn.Conv2d(3, 3, 3, padding=1)
+    network = nn.Sequential(layer, nn.ReLU(), layer)
+    with torch.no_grad():
+        before = network(X)
+    split_into_atoms(network)
+    assert network[0] is network[2]
+    with torch.no_grad():
+        torch.testing.assert_close(network(X), before, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(join_atoms(network)(X), before, rtol=1e-4, atol=1e-5)
+    assert network[0] is network[2] is layer
