@@ -5,6 +5,7 @@ import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from bench.output import write as _write
 
 if TYPE_CHECKING:
     from bench.options import Options
+    from bench.store import Attempted
     from bench.suite import Suite
 
 FORMATS = ("table", "json", "csv", "md")
@@ -36,7 +38,7 @@ UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``bench`` and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     quiet(_log())
     try:
@@ -57,6 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         resume = _how_to_go_on(options, RESUME)
         return _fail(f"{error.filename}: cannot be written: {error.strerror}; {resume}", Exit.INCOMPLETE)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options in ``arguments``. Exits as argparse does; a ``bench run`` that it refuses is noted, for the gate to know."""
+    try:
+        return _parser().parse_args(arguments)
+    except SystemExit as stop:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        if stop.code == Exit.USAGE and given[:1] == ["run"]:
+            from bench.store import refused
+
+            refused(_results_in(given), "the command line", "its options were refused")
+        raise
+
+
+def _results_in(given: Sequence[str]) -> Path:
+    """The folder of --results in options that cannot be read as a whole."""
+    found = "results"
+    for option, value in zip(given, [*given[1:], found], strict=True):
+        found = value if option == "--results" else option.removeprefix("--results=") if "--results=" in option else found
+    return Path(found)
 
 
 def _how_to_go_on(options: argparse.Namespace, usually: str) -> str:
@@ -139,6 +162,9 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    run.add_argument(
+        "--gate", action="store_true", help="then compare with the suite's reference: exit 3 or 4 as bench compare does"
+    )
     run.add_argument("--format", choices=FORMATS, default="table")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
 
@@ -163,7 +189,14 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return _with_suite(options, _run_suite)
+    if options.dry_run:
+        if options.gate:
+            raise UserError("--gate: a dry run has nothing to judge; drop one of the two")
+        return _with_suite(options, _preview_suite)
+    from bench.store import attempted
+
+    with attempted(options.results, str(Path(options.suite).absolute())) as attempt:
+        return _with_suite(options, partial(_run_suite, attempt))
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -195,14 +228,32 @@ def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
+def _preview_suite(suite: "Suite", options: argparse.Namespace) -> int:
+    from bench.preview import preview
+    from bench.render.listing import preview_table
+
+    units = preview(suite, _how(options))
+    _print(lambda _: preview_table(units))
+    return Exit.OK
+
+
+def _run_suite(attempt: "Attempted", suite: "Suite", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from bench import pipeline
-    from bench.options import Options
     from bench.progress import Progress
 
-    how = Options(
+    attempt.of_suite(suite.name)
+    how = _how(options)
+    run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
+    attempt.made(run.path.name)
+    return _show_run(run.path, how, options)
+
+
+def _how(options: argparse.Namespace) -> "Options":
+    from bench.options import Options
+
+    return Options(
         options.results,
         options.device,
         options.only,
@@ -212,15 +263,6 @@ def _run_suite(suite: "Suite", options: argparse.Namespace) -> int:
         data_root=options.data_root,
         executor=options.executor,
     )
-    if options.dry_run:
-        from bench.preview import preview
-        from bench.render.listing import preview_table
-
-        units = preview(suite, how)
-        _print(lambda _: preview_table(units))
-        return Exit.OK
-    run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
-    return _show_run(run.path, how, options)
 
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
@@ -240,7 +282,7 @@ def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
     left = owed([cell.entry for cell in card.cells], how)
     for line in (f"stored: {path}", *left.lines):
         print(line, file=sys.stderr)  # noqa: T201
-    return left.exit_code
+    return cli_compare.gate(path, options.results, options.format) if options.gate else left.exit_code
 
 
 def _reproduce(options: argparse.Namespace) -> int:

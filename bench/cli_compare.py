@@ -50,18 +50,43 @@ def _compare(options: argparse.Namespace) -> int:
     if options.after is None and not options.gate:
         return _rank(options)
     from bench.compare import compare
-    from bench.github import annotations, write_summary
     from bench.runs import find_pair
 
     first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
-    before, after = find_pair(first, second, options.results)
+    before, after = find_pair(first, second, options.results, gated=options.gate)
     verdict = compare(before, after, gated=options.gate)
     _show(verdict, str(after.header.provenance["started"])[:19], options)
+    _tell_github(verdict)
+    return verdict.exit_code
+
+
+def gate(run: Path, results: Path, form: str) -> int:
+    """Judge ``run`` by its suite's reference; returns the exit code.
+
+    In a format that programs read, standard output holds the run's numbers alone, and the verdict goes to stderr.
+    """
+    from bench.compare import compare
+    from bench.render.verdict import verdict_table
+    from bench.render.words import details, headline
+    from bench.runs import find_pair
+
+    verdict = compare(*find_pair("reference", str(run), results), gated=True)
+    if form == "table":
+        show(lambda _: verdict_table(verdict, every_row=False))
+    else:
+        for line in (*details(verdict), headline(verdict)):
+            print(harmless(line), file=sys.stderr)  # noqa: T201
+    _tell_github(verdict)
+    return verdict.exit_code
+
+
+def _tell_github(verdict: "Verdict") -> None:
+    from bench.github import annotations, write_summary
+
     write_summary(verdict)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in annotations(verdict):
             print(harmless(line), file=sys.stderr)  # noqa: T201
-    return verdict.exit_code
 
 
 def _rank(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.render.verdict_text import verdict_markdown
-from bench.render.words import explain, headline
+from bench.render.words import NOT_IN_REFERENCE, explain, headline
 from bench.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def annotations(verdict: Verdict) -> Iterator[str]:
         return
     yield _command(f"{verdict.suite}", headline(verdict))
     problems = [(p.cell, p.reason) for p in (*verdict.errors, *verdict.missing, *verdict.not_comparable)]
+    problems += [(cell, NOT_IN_REFERENCE) for cell in verdict.new if verdict.gated]
     worst = sorted(verdict.failures, key=lambda row: -abs(row.difference))
     found = [(row.cell, explain(row)) for row in worst] + problems
     for cell, text in found[: ANNOTATIONS - 1]:

@@ -56,14 +56,17 @@ class RunFile(pytest.File):
     def _verdict(self) -> "Verdict":
         from bench.compare import compare
         from bench.runs import find_pair
+        from bench.store import check_newest
 
         folder = self.path.parent
+        if not self.session.isinitpath(self.path):
+            check_newest(folder, of_all=False)
         return compare(*find_pair("reference", str(folder), folder.parent.parent), gated=True)
 
 
 def _outcomes(verdict: "Verdict") -> Iterator[tuple[str, str | None]]:
     """(cell, why it fails or None)."""
-    from bench.render.words import explain
+    from bench.render.words import NOT_IN_REFERENCE, explain
 
     for row in verdict.judged:
         yield str(row.cell), explain(row) if row.fails else None
@@ -71,6 +74,8 @@ def _outcomes(verdict: "Verdict") -> Iterator[tuple[str, str | None]]:
     for word, found in problems.items():
         for problem in found:
             yield str(problem.cell), f"{word}: {problem.reason}"
+    for cell in verdict.new:
+        yield str(cell), f"new: {NOT_IN_REFERENCE}"
 
 
 class CellItem(pytest.Item):

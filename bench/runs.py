@@ -11,7 +11,17 @@ from bench.compare import compare
 from bench.errors import NotComparableError, UserError
 from bench.scoring.standing import Standing, stand
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
-from bench.store import RUN_FILE, Origin, RunHeader, StoredRun, list_runs, read_header, reference_file, some_runs
+from bench.store import (
+    RUN_FILE,
+    Origin,
+    RunHeader,
+    StoredRun,
+    check_newest,
+    list_runs,
+    read_header,
+    reference_file,
+    some_runs,
+)
 from bench.verdict import Verdict
 
 FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git revision of the reference"
@@ -85,12 +95,13 @@ def _against_reference(run: StoredRun, standing: Standing, read_reference: Calla
     return compare(read_reference(file), snapshot_of(run, standing), gated=True) if file.is_file() else None
 
 
-def find_pair(before: str, after: str, results: Path) -> tuple[Snapshot, Snapshot]:
+def find_pair(before: str, after: str, results: Path, *, gated: bool = False) -> tuple[Snapshot, Snapshot]:
     """The runs that two names mean; a reference is that of the other's suite.
 
-    Raises UserError if one means nothing, NotComparableError if it is missing, broken or of a newer version.
+    Raises UserError if one means nothing, NotComparableError if it is missing, broken or of a newer version, or, where they are
+    ``gated``, if a name means the newest run and a newer ``bench run`` failed.
     """
-    first, second = _find_run(before, results), _find_run(after, results)
+    first, second = (_find_run(name, results, gated=gated) for name in (before, after))
     suite = next((s.header.suite_name for s in (second, first) if s), None) or _only_suite(results)
     return first or _find_reference(before, results, suite), second or _find_reference(after, results, suite)
 
@@ -128,12 +139,18 @@ def _stamp(started: str) -> str:
     return started[:19].replace("-", "").replace(":", "")
 
 
-def _find_run(name: str, results: Path) -> Snapshot | None:
+def _find_run(name: str, results: Path, *, gated: bool) -> Snapshot | None:
     """The snapshot of a stored run or a reference's file; None if ``name`` is neither."""
     if Path(name).is_file():
         return from_file(Path(name))
     path = latest(results) if name == "latest" else _stored(name, results)
+    if gated and path is not None and name != path.name and not _is_same(Path(name), path):
+        check_newest(path, of_all=name == "latest" or _is_same(Path(name), path.parent.parent))
     return snapshot_of(StoredRun(path)) if path else None
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.resolve() == b.resolve()
 
 
 def _stored(name: str, results: Path) -> Path | None:

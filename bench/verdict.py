@@ -121,7 +121,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A whole comparison. ``word`` is what is printed; ``exit_code`` follows from it and from nothing else."""
+    """A whole comparison. ``word`` is what is printed; ``exit_code`` follows from it and from nothing else.
+
+    ``new`` are cells that only the second run has: a gate knows nothing of them until its reference has them.
+    """
 
     suite: str
     before: str
@@ -140,7 +143,7 @@ class Verdict:
         """The verdict. A failed gate stays failed whatever else is missing; a gate that could not fail does not pass."""
         if self.gated and self.failures:
             return "fail"
-        if not self.rows or self.missing or self.errors or self.not_comparable:
+        if not self.rows or self.missing or self.errors or self.not_comparable or (self.gated and self.new):
             return "incomplete"
         if self.gated:
             return "pass"

@@ -73,7 +73,7 @@ def test_junit_is_valid(verdict: Verdict, exact: Verdict, schema: str) -> None:
 
 def test_junit_counts_failures_and_errors(verdict: Verdict) -> None:
     suite = ET.fromstring(verdict_junit(verdict, STARTED))[0]  # noqa: S314 (our own output)
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("6", "1", "2")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("7", "1", "3")
     failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
     assert failed == ["0/pgd/foolbox/8/255"]
 

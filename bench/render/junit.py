@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET  # only written here, never parsed
 from collections.abc import Iterable
 
-from bench.render.words import details, explain, headline
+from bench.render.words import NOT_IN_REFERENCE, details, explain, headline
 from bench.verdict import Identity, Problem, Row, Verdict
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,6 +18,7 @@ def verdict_junit(verdict: Verdict, timestamp: str) -> str:
     """One test case per row and per cell without a comparison. ``timestamp`` is the run's start, ISO 8601 without a zone."""
     problems = [("missing", p) for p in verdict.missing] + [("error", p) for p in verdict.errors]
     problems += [("not comparable", p) for p in verdict.not_comparable]
+    problems += [("new", Problem(cell, NOT_IN_REFERENCE)) for cell in verdict.new if verdict.gated]
     cases = [_case(row, verdict) for row in verdict.judged] + [_problem(kind, p) for kind, p in problems]
     if not cases:
         cases = [_nothing(verdict)]

@@ -8,6 +8,7 @@ from bench.verdict import Outcome, Problem, Row, Verdict
 GLYPHS: dict[Outcome, tuple[str, str]] = {
     "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
 }  # fmt: skip
+NOT_IN_REFERENCE = "the reference lacks it, so that no gate watches it; `bench reference update RUN` takes it in"
 LISTED = 10
 """Cells named where a list could have hundreds; the JSON has all."""
 
@@ -59,7 +60,7 @@ def details(verdict: Verdict) -> Iterator[str]:
     yield from _listing("error", verdict.errors)
     yield from _listing("not comparable", verdict.not_comparable)
     if verdict.new:
-        yield f"new: {_some([str(cell) for cell in verdict.new])}"
+        yield f"new: {_some([str(cell) for cell in verdict.new])}{f': {NOT_IN_REFERENCE}' if verdict.gated else ''}"
 
 
 def explain(row: Row) -> str:

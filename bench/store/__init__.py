@@ -8,6 +8,7 @@ what is done of a unit that is not finished.
 Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
 """
 
+from bench.store.attempts import Attempted, attempted, check_newest, refused
 from bench.store.header import (
     RUN_FILE,
     SCHEMA_VERSION,
@@ -29,6 +30,7 @@ __all__ = [
     "PRIVATE",
     "RUN_FILE",
     "SCHEMA_VERSION",
+    "Attempted",
     "CellEntry",
     "DataEntry",
     "ModelEntry",
@@ -36,6 +38,8 @@ __all__ = [
     "Origin",
     "RunHeader",
     "StoredRun",
+    "attempted",
+    "check_newest",
     "check_writable",
     "join_run",
     "list_runs",
@@ -46,6 +50,7 @@ __all__ = [
     "read_records",
     "readable_header",
     "reference_file",
+    "refused",
     "software",
     "some_runs",
     "write_reference",
