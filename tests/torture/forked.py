@@ -42,14 +42,20 @@ class Child:
 
     def kill_after(self, seconds: float, number: int = signal.SIGKILL) -> int:
         """Its exit code after ``number`` was sent to it, unless it ended before."""
+        if (code := self.ends_within(seconds)) is not None:
+            return code
+        os.kill(self.pid, number)
+        return self.wait()
+
+    def ends_within(self, seconds: float) -> int | None:
+        """Its exit code if it ends within so many ``seconds``."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.002)
-        os.kill(self.pid, number)
-        return self.wait()
+        return None
 
 
 def start(place: Place, *options: str, before: Callable[[], None] = lambda: None) -> Child:
