@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.disk import writing
+from adapters.errors import ChangedError
 from adapters.lock import held
 
 SUMS = "SHA256SUMS"
@@ -23,9 +24,18 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def alone(folder: Path, what: str) -> Iterator[None]:
-    """Let only this process make ``folder``; look again whether it is there once inside."""
-    with held(folder.with_name(f"{folder.name}.lock"), what):
-        yield
+    """Let only this process make ``folder``; look again whether it is there once inside.
+
+    Raises ChangedError if the cache that ``folder`` is in is removed meanwhile.
+    """
+    try:
+        with held(folder.with_name(f"{folder.name}.lock"), what):
+            yield
+    except FileNotFoundError as error:
+        cache = folder.parent.parent
+        if str(cache) not in str(error):
+            raise
+        raise ChangedError(f"{cache}: was removed, or part of it, while {what} was made there ({error}); run again") from None
 
 
 @contextmanager

@@ -3,3 +3,7 @@
 
 class ModelError(Exception):
     """A model cannot be built, trained or loaded as asked. The message names what is wrong and the fix."""
+
+
+class ChangedError(ModelError):
+    """What was trained is gone, or another, since this run read or planned it: the same command starts from what is there."""

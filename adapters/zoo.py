@@ -12,7 +12,7 @@ import numpy as np
 from adapters.cache import alone, new_folder, read_sums, read_whole
 from adapters.cache import sha256 as sha256_of_file
 from adapters.card import WEIGHTS, Card, read_card, weights_name, write_card
-from adapters.errors import ModelError
+from adapters.errors import ChangedError, ModelError
 from adapters.images import ImageSet
 from adapters.recipe import Backbone, Recipe, sha256_of, sha256_of_model
 from adapters.spec import NoneSpec, PeftSpec, is_trained
@@ -54,7 +54,7 @@ class Zoo:
         return card
 
     def files(self, recipe: Recipe) -> dict[str, str]:
-        """sha256 of each file of the trained model of ``recipe``, by name. Raises ModelError if it is not there any more."""
+        """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
         with _still_there(recipe):
             backbone = read_sums(self._backbone_folder(recipe.backbone))
             return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
@@ -175,7 +175,7 @@ class Zoo:
         try:
             return read_whole(folder)[WEIGHTS]
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
+            raise ChangedError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
 
     def _notes_of_backbone(self, backbone: Backbone) -> tuple[str, ...]:
         card = read_card(self._backbone_folder(backbone))
@@ -259,9 +259,9 @@ def _still_there(recipe: Recipe, sha256: str | None = None) -> Iterator[None]:
         raise _not_as_planned(recipe, sha256, f"removed or damaged ({error})") from None
 
 
-def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ModelError:
+def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ChangedError:
     named = f" (sha256 {sha256[:12]})" if sha256 else ""
-    return ModelError(
+    return ChangedError(
         f"the model {recipe.name} in the cache is not the one that this run was planned with{named}: "
         f"it was {what} during the run; run again"
     )
@@ -270,7 +270,7 @@ def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ModelError
 def _check_unchanged(what: str, now: Path, then: Path) -> None:
     """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
     if now != then:
-        raise ModelError(f"{what}: the files that it is made of changed while they were read; run again")
+        raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.errors import ModelError
+from adapters.errors import ChangedError, ModelError
 from bench import __version__, cli_compare, cli_report
 from bench.atomic import RESUME
 from bench.errors import Exit, SuiteError, UserError
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except UserError as error:
         return _fail(str(error).replace(RESUME, _how_to_go_on(options, RESUME)), error.exit_code)
+    except ChangedError as error:
+        return _fail(str(error), Exit.INCOMPLETE)
     except ModelError as error:
         return _fail(str(error), Exit.USAGE)
     except Interrupted as stop:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from adapters.errors import ModelError
+from adapters.errors import ChangedError, ModelError
 
 
 class Exit(IntEnum):
@@ -55,7 +55,7 @@ def asked_at(*where: str | int) -> Iterator[None]:
     """What cannot be had in here was asked for at that place of the suite."""
     try:
         yield
-    except (SuiteError, StorageError, LostWorkerError):
+    except (SuiteError, StorageError, LostWorkerError, ChangedError):
         raise
     except (UserError, ModelError) as error:
         raise SuiteError(str(error), where) from None

@@ -166,7 +166,7 @@ def test_a_model_that_is_not_the_planned_one_is_an_error_and_runs_right_again(
     sha = {cell["error"] for cell in cells if cell["status"] == "error"}
     (said,) = sha
     assert re.fullmatch(
-        r"ModelError: the model lora-fc in the cache is not the one that this run was planned with \(sha256 [0-9a-f]{12}\): "
+        r"ChangedError: the model lora-fc in the cache is not the one that this run was planned with \(sha256 [0-9a-f]{12}\): "
         rf"it was {reason}.* during the run; run again",
         said,
     )
