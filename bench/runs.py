@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.compare import compare
 from bench.errors import NotComparableError, UserError
+from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.standing import Standing, stand
 from bench.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.store import (
@@ -31,7 +32,7 @@ FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git
 class RunSummary:
     """A run of a results folder: its place, when it started, what commits computed it, and how it and its models stand.
 
-    ``verdict`` is against the reference of its suite; None where there is none.
+    ``verdict`` is against the reference of its suite; None where there is none. ``seen`` says what its models see.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class RunSummary:
     commit: str
     standing: Standing
     verdict: Verdict | None
+    seen: tuple[Seen, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -72,7 +74,7 @@ def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> R
     started = str(run.header.provenance["started"])
     standing = stand(run)
     verdict = _against_reference(run, standing, read_reference)
-    return RunSummary(run.path, started, _commits(run.header), standing, verdict)
+    return RunSummary(run.path, started, _commits(run.header), standing, verdict, what_is_seen(run.header))
 
 
 def _commits(header: RunHeader) -> str:

@@ -1,16 +1,23 @@
 """Runs made by hand, stored and scored, that show what a leaderboard can show. Nothing is attacked."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.evidence import Evidence
 from bench.records import Bools, Floats, Records
 from bench.scoring.scorecard import Scorecard, score
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
+from bench.store import CellEntry, DataEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 
 N = 160
 SAMPLE = np.arange(N)
+SEES: dict[str, dict[str, Any]] = {
+    "base": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "origin": "suite", "size": None},
+    "lora|r=8": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "origin": "assumed", "size": 224},
+}
+NOTES = {"lora|r=8": ("the prefix 'module.' was taken off <planted>",)}
 ORIGIN = {"commit": "", "dirty": False, "started": ""}
 
 
@@ -38,12 +45,13 @@ def entry(model: str, seed: int, attack: str, eps: str, library: str) -> CellEnt
     return CellEntry(model, seed, attack, eps, "linf", library, pairing, key, kind=attack, access=access, budget=budget)
 
 
-def open_board(folder: Path, cells: list[CellEntry]) -> OpenRun:
-    """The run of ``cells``, none of which is finished."""
+def open_board(folder: Path, cells: list[CellEntry], data: DataEntry | None = None) -> OpenRun:
+    """The run of ``cells``, none of which is finished; with ``data`` it says what its models see, as older ones do not."""
     own = dict.fromkeys((c.model, c.seed) for c in cells)
     models = tuple(ModelEntry(model, seed, "lora", 4136, 11_000_000, f"{model}{seed}") for model, seed in own)
+    models = tuple(replace(m, preprocessing=SEES[m.model], notes=NOTES.get(m.model, ())) for m in models) if data else models
     name = "20260101T000000Z-ffffffff"
-    header = RunHeader(1, name, "f" * 32, "running", "board", "8/255", {}, "data", N, ORIGIN, models, tuple(cells))
+    header = RunHeader(1, name, "f" * 32, "running", "board", "8/255", {}, "data", N, ORIGIN, models, tuple(cells), data=data)
     return open_run(folder, header, fresh=True)
 
 
@@ -57,7 +65,7 @@ def one_seed(folder: Path) -> Scorecard:
         for library in libraries
         for eps in ("8/255", "16/255")
     ]
-    run = open_board(folder, cells)
+    run = open_board(folder, cells, DataEntry(N, 446, ("healthy", "ill"), 32, (8, 8), notes=("3 samples are <planted>",)))
     for cell in cells:
         if (cell.model, cell.attack, cell.library, cell.eps) == ("lora|r=8", "pgd", "art", "16/255"):
             run.write_error(cell.key, "RuntimeError: <planted>")

@@ -12,7 +12,7 @@ from bench.data.decoded import Fit, decode
 from bench.data.digits import open_digits
 from bench.data.folder import open_folder
 from bench.data.imagenet_samples import open_imagenet_samples
-from bench.data.notes import about_parts, about_samples, about_size
+from bench.data.notes import about_parts, about_samples
 from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.data.tiny_imagenet import open_tiny_imagenet
@@ -58,7 +58,6 @@ def load(
     notes = raw.notes
     if split == "test":
         notes += about_parts(raw, whole, pool, spec) + about_samples(number[raw.labels[pool]], names, spec)
-        notes += about_size(found, how(found.pixels.shape[-1]))
     facts = ImageFacts(found.native, found.cropped, len(pool), notes)
     return ImageSet(found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts)
 

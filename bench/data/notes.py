@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.data.choose import Index
-from bench.data.decoded import Decoded, Fit
 from bench.data.raw import RawSet
 from bench.data.spec import DataSpec
 
@@ -37,13 +36,3 @@ def _per_class(counts: Index, names: Sequence[str]) -> str:
     few = sorted(zip(counts.tolist(), names, strict=True))[:10]
     more = f", more of the {len(names) - len(few)} others" if len(names) > len(few) else ""
     return ", ".join(f"{count} of {name}" for count, name in few) + more
-
-
-def about_size(found: Decoded, how: Fit) -> tuple[str, ...]:
-    """What was scaled up: it shows no more than it did before."""
-    smallest, largest = found.native
-    if smallest >= how.resize:
-        return ()
-    native = f"{smallest}-px images" if smallest == largest else f"images of {smallest} to {largest} px"
-    cut = "" if how.size == how.resize else f", of which the central {how.size} px are kept"
-    return (f"{native} scaled {'up' if largest <= how.resize else 'up or down'} to {how.resize} px{cut}",)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench.render.cells import NONE, percent, rounded
 from bench.render.footer import trust_in_short
+from bench.render.seen import seen_lines
 from bench.render.words import in_short
 from bench.runs import RunSummary, UnusableRun
 from bench.store import SCHEMA_VERSION
@@ -40,6 +41,7 @@ def _run_row(run: RunSummary) -> dict[str, Any]:
         "started": run.started,
         "commit": run.commit,
         "headline_eps": standing.headline_eps,
+        "seen": [vars(line) for line in run.seen],
         "models": [asdict(place) for place in standing.places],
         "reference": verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)},
     }
@@ -67,4 +69,5 @@ def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
         name = f"{m.model} #{m.seed}" if len({one.seed for one in standing.places}) > 1 else m.model
         table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
     trust, _ = trust_in_short(standing.graded, standing.trust_cost)
-    return title, facts, table, Text(trust, style="dim")
+    seen = seen_lines([*run.seen[:1], *(line for line in run.seen[1:] if line.assumed)])
+    return title, facts, *seen, table, Text(trust, style="dim")

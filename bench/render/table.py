@@ -12,6 +12,7 @@ from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.footer import differences, failures, not_run, precision_line, trust_lines
 from bench.render.queries import queries
 from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, success_rates, title
+from bench.render.seen import seen_lines
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
 
@@ -22,7 +23,8 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
-    tables: list[RenderableType] = [models, *attacks, *queries(card, width), *_distances(card)]
+    above = [*seen_lines(card.seen), Text()] if card.seen else []
+    tables: list[RenderableType] = [*above, models, *attacks, *queries(card, width), *_distances(card)]
     tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*(_titled(part) for part in parts))

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from bench.eps import shown_eps
 from bench.render.cells import JSON_VERSION, NONE, across, csv_row, markdown, percent, plain, rounded, spread
 from bench.render.footer import failures, flags, not_run, precision_line, sentences, trust_summary, unranked
 from bench.render.rates import status, success_rates
+from bench.render.seen import data_row
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
@@ -38,6 +40,8 @@ def to_json(card: Scorecard) -> str:
         "status": card.status,
         "trust_cost": card.trust_cost,
         "headline_eps": card.headline_eps,
+        "data": data_row(card.data),
+        "seen": [vars(line) for line in card.seen],
         "models": [_model(m) for m in card.models],
         "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],
         "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
@@ -104,14 +108,18 @@ def to_csv(card: Scorecard) -> str:
 
 
 def to_markdown(card: Scorecard) -> str:
-    """The models and the attack success rates as two tables, then in words the differences, the trust and what failed."""
+    """What is seen, the models and the attack success rates as two tables, then in words differences, trust and what failed."""
     models = _over_seeds(card) if card.seeds else _models(card)
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
     differences = (sentence.text for sentence in sentences(card))
     failed = [*failures(card), not_run(card)]
     said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failed]
-    words = "\n".join(f"- {markdown(line)}" for line in said if line)
-    return f"{models}\n\n{_rates(card)}\n\n{words}".rstrip()
+    seen, words = _items(line.text for line in card.seen), _items(line for line in said if line)
+    return "\n\n".join(part for part in (seen, models, _rates(card), words) if part)
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
 def _models(card: Scorecard) -> str:
@@ -163,6 +171,8 @@ def _model(m: ModelScore) -> dict[str, Any]:
         "rank": m.rank,
         "trust": m.trust,
         "unranked": m.unranked,
+        "preprocessing": m.preprocessing,
+        "notes": m.notes,
     }
 
 

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
+from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.soundness import is_sound
 from bench.scoring.standing import Place, Standing, broken_by_any, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
-from bench.store import CellEntry, ModelEntry, StoredRun
+from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ModelScore(Place):
     parameters: int
     certainty: float | None
     certainty_adv: float | None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class Scorecard:
     where ``seeds`` and ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
     ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
-    ``precision`` is None where all is float32.
+    ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
+    empty and None in runs of before it was kept.
     """
 
     suite: str
@@ -113,6 +118,8 @@ class Scorecard:
     trust_cost: float | None = None
     queries: tuple[QueryScore, ...] = ()
     precision: PrecisionScore | None = None
+    data: DataEntry | None = None
+    seen: tuple[Seen, ...] = ()
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -147,6 +154,8 @@ def score(run: StoredRun) -> Scorecard:
         trust_cost=standing.trust_cost,
         queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(standing.cells, header.headline_eps))),
         precision=_precision(run),
+        data=header.data,
+        seen=what_is_seen(header),
     )
 
 
@@ -221,6 +230,8 @@ def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metr
             parameters=entry.parameters,
             certainty=numbers[own[0].key].certainty if own else None,
             certainty_adv=None if place.worst_case is None else float(np.mean(attacked)),
+            preprocessing=entry.preprocessing,
+            notes=entry.notes,
         )
 
 
