@@ -81,7 +81,7 @@ def data() -> Listing:
         ("tiny-imagenet", "100,000 + 10,000", "200", "tiny-imagenet-200/ in the official layout; downloaded if missing"),
         ("cifar10", "50,000 + 10,000", "10", "cifar10/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
         ("cifar100", "50,000 + 10,000", "100", "cifar100/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
-        ("imagefolder", "yours", "yours", "PATH/{train,test}/CLASS/, or PATH/CLASS/, which is halved"),
+        ("imagefolder", "yours", "yours", "PATH/{train,test,val}/CLASS/, or PATH/CLASS/ (halved to train on)"),
     ]
     return Listing("data", ("source", "images", "classes", "where, under the data root"), rows)
 

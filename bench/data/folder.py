@@ -52,10 +52,13 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
 
 def _part(folder: Path, parts: Parts, split: Split) -> tuple[Path, tuple[str, ...]]:
     """Where the images of ``split`` lie, and what there is to say of the choice."""
-    notes = tuple(f"{shown(place)} is left out: it holds no class folders" for place in parts.unlabelled)
+    notes = tuple(
+        f"{folder.name}/{place.name} is left out: it holds fewer than two class folders" for place in parts.unlabelled
+    )
     if not parts.of:
         return folder, notes
-    found = ", ".join(f"{place.name}/" for place in parts.of.values())
+    labelled = [f"{place.name}/" for place in parts.of.values()]
+    found = ", ".join([*labelled, *(f"{place.name}/ with {few}" for place in parts.unlabelled)])
     if split != "test":
         if "train" not in parts.of:
             raise UserError(

@@ -1,0 +1,178 @@
+"""Attacked images that a model is trained on too: found by their pixels, whatever their files are called."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from adapters.images import ImageSet
+from bench.cli import main
+from bench.data import Places
+from bench.data.leaks import about_duplicates, about_training
+from bench.errors import SuiteError, UserError
+from bench.job import Job, make_job
+from bench.suite import Suite
+from tests.tiny import TINY
+
+CLASSES = ("a", "b")
+
+
+def images(first: int, count: int, *, name: str = "x", classes: tuple[str, ...] = CLASSES, size: int = 8) -> ImageSet:
+    """Images number ``first`` and on, each of pixels of its own, labelled 0, 1, 0, 1 ..."""
+    numbers = np.arange(first, first + count)
+    pixels = np.zeros((count, 3, size, size), dtype=np.uint8)
+    pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = numbers % 256, numbers // 256
+    return ImageSet(pixels, numbers % len(classes), tuple(f"{name}/{i}" for i in numbers), classes)
+
+
+def test_images_that_are_trained_on_too_are_counted_or_refused() -> None:
+    """Up to a tenth may be, as in real data sets; of 1,000 images 100 are said and 101 are too many."""
+    attacked = images(0, 1000, name="test")
+    assert about_training(attacked, images(1000, 5000, name="train")) == ()
+    assert about_training(attacked, images(900, 500, name="train")) == (
+        "100 of 1000 attacked images are also trained on (same pixels), for example test/900 (a) and train/900 (a)",
+    )
+    with pytest.raises(UserError, match=r"101 of the 1000 attacked images would be trained on too \(same pixels\), .*/899 "):
+        about_training(attacked, images(899, 500, name="train"))
+    with pytest.raises(UserError, match=r"101 of .* would be pretrained on too .*take other classes here .*\(classes, "):
+        about_training(attacked, images(899, 500, name="source"), before=True)
+
+
+def test_one_common_file_is_refused_whatever_its_share() -> None:
+    with pytest.raises(UserError, match=r"1 of the 1000 attacked images would be pretrained on too"):
+        about_training(images(0, 1000), images(999, 10), before=True)
+
+
+def test_another_label_for_the_same_pixels_is_said() -> None:
+    trained = images(98, 90, name="train", classes=("b", "a"))
+    assert about_training(images(0, 100, name="test"), trained) == (
+        "2 of 100 attacked images are also trained on (same pixels), for example test/98 (a) and train/98 (b); 2 of them under "
+        "another label",
+    )
+
+
+def test_images_that_are_attacked_twice_are_said() -> None:
+    once = images(0, 10)
+    assert about_duplicates(once) == ()
+    twice = once.take(np.array([0, 1, 2, 3, 0, 2]))
+    assert about_duplicates(twice) == (
+        "2 of 6 attacked images repeat another one (same pixels), for example x/0 (a) and x/0 (a)",
+    )
+    odd = ImageSet(twice.images, np.array([0, 1, 0, 1, 0, 1]), twice.ids, CLASSES)
+    assert about_duplicates(odd) == (
+        "2 of 6 attacked images repeat another one (same pixels), for example x/2 (b) and x/2 (a); 1 of them under another "
+        "label, of which one must be wrong",
+    )
+
+
+# Through a suite -------------------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, first: int, count: int, suffix: str = "png", side: int = 16) -> None:
+    """``count`` images of each class in ``folder``, number ``first`` and on."""
+    for c, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(first, first + count):
+            pixels = np.random.default_rng([c, i]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST).save(folder / name / f"{i - first}.{suffix}")
+
+
+def suite(**options: Any) -> Suite:
+    mine = {"source": "imagefolder", "path": "mine"}
+    return Suite.model_validate({**yaml.safe_load(TINY), "backbone": {}, "data": mine, **options})
+
+
+def job(root: Path, **options: Any) -> Job:
+    return make_job(suite(**options), Places(root))
+
+
+NONE = [{"name": "m", "adaptation": {"method": "none"}}]
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_a_test_set_that_is_trained_on_is_refused_at_its_line(suffix: str, tmp_path: Path) -> None:
+    """Under other names, in another format: the pixels are the same."""
+    write(tmp_path / "mine" / "train", 0, 6)
+    write(tmp_path / "mine" / "test", 3, 6, suffix)
+    with pytest.raises(SuiteError, match=r"6 of the 12 attacked images would be trained on too") as caught:
+        job(tmp_path)
+    assert caught.value.where == ("data",)
+    assert len(job(tmp_path, models=NONE).samples) == 12  # nothing is trained
+
+
+def test_a_few_duplicates_are_said_beside_the_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "train", 0, 20)
+    write(tmp_path / "mine" / "test", 19, 20)
+    made = job(tmp_path)
+    assert len(made.samples) == 40
+    assert made.samples.facts.notes == (
+        "2 of 40 attacked images are also trained on (same pixels), for example mine/test/a/0.png (a) "
+        "and mine/train/a/19.png (a)",
+    )
+
+
+@pytest.mark.parametrize("size", [None, 8, 24], ids=["the same size", "smaller", "larger"])
+def test_a_backbone_pretrained_on_a_copy_is_refused_at_its_line(size: int | None, tmp_path: Path) -> None:
+    """Whatever the size that it is pretrained at."""
+    write(tmp_path / "mine", 0, 6)
+    write(tmp_path / "backup" / "Training", 0, 6, "bmp")
+    source = {"source": "imagefolder", "path": "backup", "size": size}
+    backbone = {"pretrain": {"data": source, "training": {"epochs": 1, "augmentation": "none"}}}
+    with pytest.raises(SuiteError, match=r"12 of the 12 attacked images would be pretrained on too .* backup/Tr") as caught:
+        job(tmp_path, models=NONE, backbone=backbone)
+    assert caught.value.where == ("backbone", "pretrain", "data")
+    shutil.rmtree(tmp_path / "backup")
+    write(tmp_path / "backup" / "Training", 6, 6)
+    assert len(job(tmp_path, models=NONE, backbone=backbone).samples) == 12
+
+
+def test_training_images_come_at_the_size_of_the_attacked_ones(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "train", 0, 3, side=48)
+    write(tmp_path / "mine" / "test", 3, 3, side=32)
+    made = job(tmp_path)
+    assert {recipe.images.input_shape for recipe in made.recipes.values()} == {made.samples.input_shape} == {(3, 32, 32)}
+
+
+def test_a_folder_is_attacked_whole_unless_a_model_is_trained(tmp_path: Path) -> None:
+    write(tmp_path / "mine", 0, 6)
+    assert len(job(tmp_path, models=NONE).samples) == 12
+    assert [len(recipe.images) for recipe in job(tmp_path).recipes.values()] == [6, 6]
+    assert len(job(tmp_path).samples) == 6
+
+
+def test_the_default_suite_has_no_duplicates() -> None:
+    from bench.suite import find_suite, load_suite
+
+    made = make_job(load_suite(find_suite("fgsm_pgd")))
+    assert made.samples.facts.notes == ("8-px images scaled up to 32 px",)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda folder: (folder / "a" / "odd.png").symlink_to("gone.png"), "mine/test/a/odd.png: a link to gone.png"),
+        (
+            lambda folder: (folder / "a" / "odd.png").write_bytes(b"\x89PNG\r\n\x1a\n"),
+            "mine/test/a/odd.png: not a readable image",
+        ),
+        (lambda folder: shutil.rmtree(folder / "b"), "found train/, test/ with fewer than two class folders; add it"),
+        (lambda folder: (folder / "c").mkdir(), "mine/train: has no class folder c"),
+    ],
+)
+def test_the_command_line_names_the_file_and_the_line(
+    spoil: Any, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "mine" / "train", 0, 2)
+    write(tmp_path / "mine" / "test", 2, 2)
+    spoil(tmp_path / "mine" / "test")
+    file = tmp_path / "suite.yaml"
+    file.write_text(yaml.safe_dump(suite(models=NONE).model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    assert main(["run", str(file), "--data-root", str(tmp_path), "--results", str(tmp_path / "results")]) == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert f"{file}:" in err
+    assert "Traceback" not in err
