@@ -52,9 +52,8 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
 
 def _part(folder: Path, parts: Parts, split: Split) -> tuple[Path, tuple[str, ...]]:
     """Where the images of ``split`` lie, and what there is to say of the choice."""
-    notes = tuple(
-        f"{folder.name}/{place.name} is left out: it holds fewer than two class folders" for place in parts.unlabelled
-    )
+    few = "fewer than two class folders"
+    notes = tuple(f"{folder.name}/{place.name} is left out: it holds {few}" for place in parts.unlabelled)
     if not parts.of:
         return folder, notes
     labelled = [f"{place.name}/" for place in parts.of.values()]
