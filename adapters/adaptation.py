@@ -12,14 +12,15 @@ from torch import nn
 
 from adapters.acting import is_peft
 from adapters.atoms import ATOMS, join_atoms, split_into_atoms
-from adapters.backbones import find_head
+from adapters.backbones import find_head, save_backbone
 from adapters.base import Base, write_base
-from adapters.card import ADAPTER, ADAPTER_FILE, WEIGHTS, weights_name
+from adapters.card import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
 from adapters.errors import ModelError
-from adapters.peft_folder import BASE_FILE, CONFIG_FILE, load_adapter
+from adapters.peft_folder import load_adapter
 from adapters.peft_methods import with_adapter
+from adapters.preprocessing import Preprocessing
 from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
-from adapters.weights import put, save_weights
+from adapters.weights import put
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,13 @@ def _with_atoms(network: nn.Module) -> nn.Module:
     return network
 
 
-def save_adapted(network: nn.Module, base: Base, folder: Path) -> Path:
-    """Write what tuning changed into ``folder``, an adapter with its ``base``; the file in there that holds the weights."""
+def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preprocessing) -> None:
+    """Write what tuning changed into ``folder``: an adapter with its ``base``, or whole weights with what they expect."""
     if is_peft(network):
         network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
         write_base(base, folder / ADAPTER)
-        return folder / ADAPTER / ADAPTER_FILE
-    save_weights(network, folder / WEIGHTS)
-    return folder / WEIGHTS
+    else:
+        save_backbone(network, folder / WEIGHTS, expects)
 
 
 def load_adapted(network: nn.Module, spec: Adaptation, files: Mapping[str, bytes], adapter: Path) -> nn.Module:

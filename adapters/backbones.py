@@ -3,40 +3,33 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from adapters.checkpoints import read_checkpoint
+from adapters.constructors import check_arguments, make_network
 from adapters.errors import ModelError
-from adapters.spec import RGB, BackboneSpec
-from adapters.strict import did_you_mean
+from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_metadata, to_metadata
+from adapters.published import of_architecture, published, timm_config, torchvision_weights
+from adapters.spec import BackboneSpec
 from adapters.weights import load_strictly, save_weights
 
-IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
-IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 KEEP_HEAD = "take another backbone, or method 'none' with as many classes as this one has"
-AUXILIARY = {"googlenet", "inception_v3"}
-"""torchvision's networks with further heads in training, and pixels transformed inside where their weights are published."""
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """What is subtracted from each RGB channel of images in [0, 1], and what they are divided by."""
-
-    mean: RGB
-    std: RGB
+SIZES = ("img_size", "image_size")
+"""How constructors call the side of the images that they are made for."""
+LONGEST_HEADER = 2**27
+"""Bytes of a safetensors header; the format allows no more."""
 
 
 def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
     """A randomly initialised ``spec.architecture`` with ``num_classes`` outputs. Raises ModelError for an unknown name."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _create(spec, pretrained=False, num_classes=num_classes)
+        return make_network(spec, num_classes)
 
 
 def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
@@ -52,7 +45,7 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
         network, _, rounded = _filled(spec, network, weights.state, str(file))
         return network, (*weights.notes, *rounded)
     with _fetching(spec):
-        return _create(spec, pretrained=True), ()
+        return _pretrained(spec), ()
 
 
 def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
@@ -83,46 +76,16 @@ def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
     return other.pop() if len(other) == 1 else 2
 
 
-def _create(spec: BackboneSpec, *, pretrained: bool, **options: Any) -> nn.Module:
+def _pretrained(spec: BackboneSpec) -> nn.Module:
+    check_arguments(spec)
     if spec.timm_name is not None:
         import timm
 
-        _timm_config(spec.timm_name)
-        network: nn.Module = timm.create_model(spec.timm_name, pretrained=pretrained, **options)
+        timm_config(spec.timm_name)
+        network: nn.Module = timm.create_model(spec.timm_name, pretrained=True, **spec.kwargs)
         return network
-    _check_torchvision(spec.architecture)
-    weights = _torchvision_weights(spec) if pretrained else None
-    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=weights, **options)
+    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=torchvision_weights(spec), **spec.kwargs)
     return made
-
-
-def _timm_config(name: str) -> Any:
-    """What timm knows of the weights that ``name`` stands for, None if it has none; nothing is downloaded."""
-    import timm
-
-    if not timm.is_model(name):
-        raise ModelError(f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}")
-    try:
-        return timm.get_pretrained_cfg(name)
-    except RuntimeError:
-        architecture, _, tag = name.partition(".")
-        known = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
-        raise ModelError(f"timm has no weights '{tag}' of {architecture}; known: {', '.join(known) or 'none'}") from None
-
-
-def _check_torchvision(name: str) -> None:
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise ModelError(f"torchvision has no model '{name}'; {did_you_mean(name, known)}; timm's are written timm/NAME")
-    if name in AUXILIARY:
-        raise ModelError(f"{name} has auxiliary outputs, which are not supported here; take another, like timm/inception_v3")
-
-
-def _torchvision_weights(spec: BackboneSpec) -> Any:
-    known = torchvision.models.get_model_weights(spec.architecture).__members__
-    if spec.weights not in known:
-        raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name a file")
-    return known[spec.weights]
 
 
 @contextmanager
@@ -132,7 +95,9 @@ def _fetching(spec: BackboneSpec) -> Iterator[None]:
         raise ModelError(f"weights of {spec.architecture} are 'pretrained' or a file, not '{spec.weights}'")
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        if spec.kwargs and ("size mismatch" in str(error) or isinstance(error, ValueError)):
+            raise ModelError(f"the weights {spec.weights} of {spec.architecture} do not fit its kwargs: {error}") from None
         raise ModelError(
             f"the weights {spec.weights} of {spec.architecture} are not on this machine and cannot be downloaded "
             f"({type(error).__name__}: {error}); download them elsewhere and name the file as backbone.weights, "
@@ -140,47 +105,56 @@ def _fetching(spec: BackboneSpec) -> Iterator[None]:
         ) from None
 
 
-def published_config(spec: BackboneSpec) -> tuple[Normalisation, int] | None:
-    """Normalisation and input size in pixels that the published weights were trained with; None if they are not known.
+def preprocessing_of(spec: BackboneSpec) -> Preprocessing:
+    """What the network of ``spec`` expects of an image, where nothing is trained here first.
 
-    timm's names tell them, also of weights in a file. Nothing is known of torchvision's files, nor of a start from scratch.
+    It is what ``spec`` says; else what belongs to its weights; else ImageNet's. A random start learns with it whatever it is.
     """
+    known = _of_weights(spec) or Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed" if spec.weights else "training")
+    mean, std = spec.mean or known.mean, spec.std or known.std
+    said = (spec.mean and spec.std) or ((spec.mean or spec.std) and known.origin in ("weights", "training"))
+    return replace(known, mean=mean, std=std, origin="suite" if said else known.origin).at(given_size(spec))
+
+
+def _of_weights(spec: BackboneSpec) -> Preprocessing | None:
     if spec.weights is None:
         return None
-    if spec.timm_name is not None:
-        cfg = _timm_config(spec.timm_name)
-        return None if cfg is None else (Normalisation(cfg.mean, cfg.std), int(cfg.input_size[-1]))
-    if spec.weights_file:
+    if spec.weights_file is not None:
+        return saved_preprocessing(_header(spec.weights_file)) or of_architecture(spec)
+    return published(spec)
+
+
+def given_size(spec: BackboneSpec) -> int | None:
+    """The side in pixels of the square images that the network of ``spec`` is made for by its constructor's arguments."""
+    for name in SIZES:
+        given = spec.kwargs.get(name)
+        sides = set(given) if isinstance(given, list) else {given}
+        if len(sides) == 1 and isinstance(side := sides.pop(), int):
+            return side
+    return None
+
+
+def save_backbone(network: nn.Module, file: Path, expects: Preprocessing) -> None:
+    """Write the state dict as safetensors, with what it expects of an image."""
+    save_weights(network, file, to_metadata(expects))
+
+
+def saved_preprocessing(data: bytes) -> Preprocessing | None:
+    """What is written beside the weights in ``data`` (a safetensors file, or its beginning), None where nothing is."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return from_metadata(header.get("__metadata__", {}))
+    except (ValueError, AttributeError):
         return None
-    _check_torchvision(spec.architecture)
-    preset = _torchvision_weights(spec).transforms()
-    return Normalisation(tuple(preset.mean), tuple(preset.std)), int(preset.crop_size[0])
 
 
-def normalisation(spec: BackboneSpec) -> Normalisation:
-    """What ``spec`` says; else what its weights were trained with; else ImageNet's."""
-    published = published_config(spec)
-    base = published[0] if published else Normalisation(IMAGENET_MEAN, IMAGENET_STD)
-    return Normalisation(spec.mean or base.mean, spec.std or base.std)
-
-
-def input_size(spec: BackboneSpec) -> int | None:
-    """The side in pixels that the published weights were trained with, if it is known."""
-    published = published_config(spec)
-    return published[1] if published else None
-
-
-def save_backbone(network: nn.Module, file: Path, norm: Normalisation | None = None) -> None:
-    """Write the state dict as safetensors, with the normalisation that belongs to the weights where there is one."""
-    metadata = {"normalisation": json.dumps(asdict(norm))} if norm else None
-    save_weights(network, file, metadata)
-
-
-def saved_normalisation(data: bytes) -> Normalisation | None:
-    """The normalisation written beside the weights in ``data`` (a safetensors file), if any."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    written = header.get("__metadata__", {}).get("normalisation")
-    return Normalisation(**{k: tuple(v) for k, v in json.loads(written).items()}) if written else None
+def _header(file: Path) -> bytes:
+    """The beginning of ``file``, if it is a safetensors file: as much as its header is said to be long."""
+    if file.suffix != ".safetensors" or not file.is_file():
+        return b""
+    with file.open("rb") as stream:
+        length = stream.read(8)
+        return length + stream.read(min(int.from_bytes(length, "little"), LONGEST_HEADER))
 
 
 def find_head(network: nn.Module) -> tuple[str, nn.Linear]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from adapters.backbones import find_head, replace_head
-from adapters.card import ADAPTER_FILE
+from adapters.card import ADAPTER_FILE, BASE_FILE
 from adapters.errors import ModelError
-from adapters.peft_folder import BASE_FILE, adapter_keys, resolve_folder
+from adapters.peft_folder import adapter_keys, resolve_folder
 
 
 @dataclass(frozen=True)

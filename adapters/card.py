@@ -5,20 +5,28 @@ import logging
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from adapters.cache import is_sound
+from adapters.preprocessing import Preprocessing
 
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter"
 ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+BASE_FILE = "base_model.json"
+"""Ours alone, see adapters.base: peft neither writes nor reads it."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a trained model without loading it; ``notes`` say what was chosen when its files were read."""
+    """What is known of a trained model without loading it.
+
+    ``notes`` say what was chosen when its files were read; ``preprocessing`` is what happens to an image inside it.
+    """
 
     sha256: str
     method: str
@@ -26,6 +34,7 @@ class Card:
     parameters: int
     losses: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
 
 def read_card(folder: Path) -> Card | None:
@@ -33,11 +42,18 @@ def read_card(folder: Path) -> Card | None:
     if not is_sound(folder):
         return None
     try:
-        fields = json.loads((folder / CARD).read_text())
-        return Card(**{**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _parsed(json.loads((folder / CARD).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s: of another version (%s); made anew", folder, error)
         return None
+
+
+def _parsed(fields: dict[str, Any]) -> Card:
+    """The card with these ``fields``, with JSON's lists as tuples."""
+    expects = fields.get("preprocessing")
+    preprocessing = expects and Preprocessing(**{**expects, "mean": tuple(expects["mean"]), "std": tuple(expects["std"])})
+    plain = {**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))}
+    return Card(**{**plain, "preprocessing": preprocessing})
 
 
 def weights_name(names: Collection[str]) -> str:

@@ -7,12 +7,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from adapters.card import ADAPTER_FILE
+from adapters.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.errors import ModelError
-
-CONFIG_FILE = "adapter_config.json"
-BASE_FILE = "base_model.json"
-"""Ours alone, see adapters.base: peft neither writes nor reads it."""
+from adapters.peft_config import canonical_config
 
 
 def resolve_folder(path: str) -> Path:
@@ -42,9 +39,10 @@ def _from_hub(name: str) -> Path:
 
 
 def content_hash(path: str) -> str:
-    """sha256 over an adapter's configuration and weights, and what is noted of its base."""
+    """sha256 over what an adapter's configuration says, its weights, and what is noted of its base."""
     folder = resolve_folder(path)
-    digest = hashlib.sha256((folder / CONFIG_FILE).read_bytes())
+    config = canonical_config((folder / CONFIG_FILE).read_bytes(), folder / CONFIG_FILE)
+    digest = hashlib.sha256(config.encode())
     digest.update((folder / ADAPTER_FILE).read_bytes())
     if (folder / BASE_FILE).is_file():
         digest.update((folder / BASE_FILE).read_bytes())

@@ -1,6 +1,7 @@
 """What determines a model: its backbone, adaptation, training and data, and the content keys of all of it."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -9,8 +10,9 @@ from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, PeftSpec, TrainingSpec, is_trained
 
-RECIPE_VERSION = 2
-"""Raised when training code, or a default in adapters.spec, changes what a recipe gives. A new option changes no key."""
+RECIPE_VERSION = 3
+"""Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
+A new option changes no key."""
 
 
 @dataclass(frozen=True)
@@ -87,31 +89,34 @@ def _whereabouts(spec: BaseModel) -> set[str]:
 
 
 def _key(*parts: object) -> str:
+    return _digest(*parts)[:32]
+
+
+def _digest(*parts: object) -> str:
     digest = hashlib.sha256(f"recipe {RECIPE_VERSION}".encode())
     for part in parts:
         digest.update(b"\0" + _canonical(part).encode())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
 def _canonical(part: object) -> str:
     if isinstance(part, BaseModel):
-        return part.model_dump_json(exclude_defaults=True, exclude=_whereabouts(part))
+        plain = part.model_dump(mode="json", exclude_defaults=True, exclude=_whereabouts(part))
+        return json.dumps(plain, sort_keys=True)  # arguments in another order are the same
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
 
 def sha256_of_model(recipe: Recipe, *digests: str) -> str:
-    """Content hash of a model whose weights have the sha256 ``digests``: the backbone's, then what was tuned.
+    """Content hash of a model whose files have the ``digests``: the backbone's weights, then what was tuned, and how.
 
-    The architecture is part of it, since the weights do not tell two of the same shapes apart.
+    The architecture is part of it, with its arguments, since the weights do not tell two of the same shapes apart.
+    Normalisation is in the file of the backbone.
     """
-    architecture = recipe.backbone.spec.architecture
-    # The default is left out, as in keys: the models of references made before keep their names.
-    return sha256_of(recipe.adaptation, *digests, also="" if architecture == BackboneSpec().architecture else architecture)
+    spec = recipe.backbone.spec
+    network = BackboneSpec(architecture=spec.architecture, kwargs=spec.kwargs)
+    return _digest("model", network, recipe.adaptation, *digests)
 
 
-def sha256_of(spec: BaseModel, *digests: str, also: str = "") -> str:
-    """Content hash of how something is put together and of its weights, whose files have the sha256 ``digests``."""
-    digest = hashlib.sha256(spec.model_dump_json(exclude=_whereabouts(spec)).encode() + also.encode())
-    for own in digests:
-        digest.update(bytes.fromhex(own))
-    return digest.hexdigest()
+def sha256_of_backbone(backbone: Backbone, weights: str) -> str:
+    """Content hash of a backbone whose weights have the sha256 ``weights``."""
+    return _digest("backbone", backbone.spec, weights)

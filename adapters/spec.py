@@ -1,11 +1,12 @@
 """What a model is, as declared in a suite: backbone, adaptation and training. No torch here."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from adapters.preprocessing import RGB
 from adapters.strict import Strict
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -51,7 +52,9 @@ class TrainingSpec(Strict):
         return self
 
 
-RGB = tuple[float, float, float]
+Deviation = Annotated[float, Field(gt=0)]
+BYTES = 255
+"""White, on the scale that images have in files."""
 TIMM = "timm/"
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
@@ -63,16 +66,39 @@ class BackboneSpec(Strict):
     of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file (.safetensors, or a checkpoint that torch loads with
     weights_only: .pt, .pth, .ckpt, .bin, .pth.tar); without it the network starts at random. Where a file holds more than one
     set of weights, ``key`` says under which of its keys they lie ("state_dict_ema"), and ``prefix`` how their names begin
-    ("module."); either is found by itself where only one reading fits. ``mean`` and ``std`` are the normalisation inside the
-    Classifier, per RGB channel: by default what the weights were trained with, else ImageNet's.
+    ("module."); either is found by itself where only one reading fits. ``kwargs`` are arguments of the network's constructor,
+    by name. ``mean`` and ``std`` are the normalisation inside the Classifier, per RGB channel of images in [0, 1]: by default
+    what the weights were trained with, else ImageNet's.
     """
 
     architecture: str = "resnet18"
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     weights: str | None = None
     key: str | None = None
     prefix: str | None = None
     mean: RGB | None = None
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_beside_the_size(cls, data: Any) -> Any:
+        for key in ("size", "interpolation", "crop_pct"):
+            if isinstance(data, dict) and key in data:
+                message = f"{key} stands under data: the models of a suite are all shown the same images"
+                raise PydanticCustomError("elsewhere", "{message}", {"key": key, "message": message})
+        return data
+
+    @model_validator(mode="after")
+    def _on_the_scale_of_images(self) -> "BackboneSpec":
+        """Statistics of images in [0, 1] are no larger than 1, those of bytes are."""
+        large = [name for name in ("mean", "std") if max(getattr(self, name) or (0,)) > 1]
+        if large:
+            mean, std = ([round(v / BYTES, 6) for v in values or ()] for values in (self.mean, self.std))
+            fix = f"mean: {mean if 'mean' in large else list(self.mean or ())}, std: {std}"
+            message = f"{' and '.join(large)}: on the scale from 0 to 255, but images are in [0, 1]: divide by 255"
+            message += f", {fix}" if self.mean and self.std else ""
+            raise PydanticCustomError("scale", "{message}", {"key": large[0], "message": message})
+        return self
 
     @model_validator(mode="after")
     def _chosen_from_a_file(self) -> "BackboneSpec":

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,22 +12,24 @@ import numpy as np
 
 from adapters.cache import alone, new_folder, read_sums, read_whole
 from adapters.cache import sha256 as sha256_of_file
-from adapters.card import WEIGHTS, Card, read_card, weights_name, write_card
+from adapters.card import ADAPTER, BASE_FILE, CONFIG_FILE, WEIGHTS, Card, read_card, weights_name, write_card
 from adapters.errors import ChangedError, ModelError
 from adapters.images import ImageSet
-from adapters.recipe import Backbone, Recipe, sha256_of, sha256_of_model
+from adapters.peft_config import canonical_config
+from adapters.preprocessing import Preprocessing
+from adapters.recipe import Backbone, Recipe, sha256_of_backbone, sha256_of_model
 from adapters.spec import NoneSpec, PeftSpec, is_trained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from adapters.backbones import Normalisation
     from adapters.classifier import Classifier
     from adapters.training import Progress
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
 PROBE = 8
 """Images on which a loaded model is checked."""
 
@@ -48,7 +51,7 @@ class Zoo:
         card = read_card(self.folder(recipe))
         if card is None or read_card(self._backbone_folder(recipe.backbone)) is None:
             return None
-        if card.sha256 != _sha256(recipe, self.files(recipe)):
+        if card.sha256 != _sha256(recipe, self.files(recipe), self._config(recipe)):
             log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
             return None
         return card
@@ -59,10 +62,15 @@ class Zoo:
             backbone = read_sums(self._backbone_folder(recipe.backbone))
             return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
 
+    def _config(self, recipe: Recipe) -> bytes | None:
+        """The configuration of the adapter that ``recipe``'s trained model holds, if it does."""
+        file = self.folder(recipe) / CONFIG
+        return file.read_bytes() if file.is_file() else None
+
     def check(self, recipe: Recipe) -> None:
         """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
         from adapters.adaptation import adapt
-        from adapters.backbones import build_backbone, normalisation, replace_head
+        from adapters.backbones import build_backbone, preprocessing_of, replace_head
 
         waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
         if waits and self.card(recipe) is None:
@@ -71,7 +79,7 @@ class Zoo:
             if is_trained(recipe.adaptation):
                 network = replace_head(network, classes)
             network = adapt(network, recipe.adaptation, recipe.seed)
-            _check_fit(self._wrap(network, normalisation(spec), classes), recipe)
+            _check_fit(self._wrap(network, preprocessing_of(spec), classes), recipe)
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
@@ -101,8 +109,7 @@ class Zoo:
         """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
         with _still_there(recipe, sha256):
             backbone, own = read_whole(self._backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in {**_of_backbone(backbone), **own}.items()}
-        if _sha256(recipe, digests) != sha256:
+        if _sha256(recipe, _digests({**_of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
             raise _not_as_planned(recipe, sha256, "replaced")
         return backbone[WEIGHTS], own
 
@@ -119,17 +126,19 @@ class Zoo:
         classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
         losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
+        known = self._backbone_card(recipe.backbone)
+        expects = _expected(known).at(recipe.images.input_shape[-1] if trained else None)
         if trained:
             check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
             losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(target) as folder:
-            weights = save_adapted(network.cpu(), base, folder)
-            sha = sha256_of_model(recipe, hashlib.sha256(backbone).hexdigest(), sha256_of_file(weights))
+            save_adapted(network.cpu(), base, folder, expects)
+            own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+            sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
             trainable = count_parameters(network, trainable=True)
-            notes = self._notes_of_backbone(recipe.backbone)
-            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), notes)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), known.notes, expects)
             write_card(folder, card)
             _check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
@@ -169,6 +178,13 @@ class Zoo:
     def _backbone_folder(self, backbone: Backbone) -> Path:
         return self.cache / "backbones" / backbone.key
 
+    def _backbone_card(self, backbone: Backbone) -> Card:
+        """The card of ``backbone``, which has been ensured."""
+        card = read_card(self._backbone_folder(backbone))
+        if card is None:
+            raise ChangedError(f"{self._backbone_folder(backbone)}: the backbone was removed during the run; run again")
+        return card
+
     def _read_backbone(self, backbone: Backbone) -> bytes:
         """The weights of ``backbone``, which has been ensured."""
         folder = self._backbone_folder(backbone)
@@ -177,50 +193,43 @@ class Zoo:
         except (OSError, ValueError, KeyError) as error:
             raise ChangedError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
 
-    def _notes_of_backbone(self, backbone: Backbone) -> tuple[str, ...]:
-        card = read_card(self._backbone_folder(backbone))
-        return card.notes if card else ()
-
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
-        from adapters.backbones import build_backbone, normalisation
+        from adapters.backbones import build_backbone, preprocessing_of
         from adapters.training import fit
 
         assert backbone.pretraining is not None  # noqa: S101 (the caller has looked)
         images = backbone.pretraining.images
         classes = len(images.classes)
         network = build_backbone(backbone.spec, classes, backbone.seed)
-        classifier = self._wrap(network, normalisation(backbone.spec), classes)
+        expects = preprocessing_of(backbone.spec).at(images.input_shape[-1])
+        classifier = self._wrap(network, expects, classes)
         announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
         training = backbone.pretraining.training
         losses = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
-        self._keep(backbone, folder, network.cpu(), "scratch", losses)
+        self._keep(backbone, folder, network.cpu(), Card("", "scratch", 0, 0, tuple(losses), preprocessing=expects))
         state.unlink(missing_ok=True)
 
     def _fetch(self, backbone: Backbone, folder: Path) -> None:
-        from adapters.backbones import fetch_backbone
+        from adapters.backbones import fetch_backbone, preprocessing_of
 
+        expects = preprocessing_of(backbone.spec)
         network, notes = fetch_backbone(backbone.spec, backbone.seed)
-        self._keep(backbone, folder, network, "pretrained" if backbone.spec.weights else "random", [], notes)
+        method = "pretrained" if backbone.spec.weights else "random"
+        self._keep(backbone, folder, network, Card("", method, 0, 0, (), notes, expects))
 
-    def _keep(
-        self,
-        backbone: Backbone,
-        folder: Path,
-        network: "nn.Module",
-        method: str,
-        losses: list[float],
-        notes: tuple[str, ...] = (),
-    ) -> None:
+    def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", known: Card) -> None:
+        """Write ``network`` with its card: what is ``known``, its parameters, and the hash of what was written.
+
+        The weights carry what they expect of an image, which is thus part of the content of every model built on them.
+        """
         from adapters.adaptation import count_parameters
-        from adapters.backbones import normalisation, save_backbone
+        from adapters.backbones import save_backbone
 
         with new_folder(folder) as temporary:
-            # Fetched weights carry their normalisation, which is thus part of the content of every model built on them.
-            norm = None if backbone.pretraining else normalisation(backbone.spec)
-            save_backbone(network, temporary / WEIGHTS, norm)
+            save_backbone(network, temporary / WEIGHTS, _expected(known))
             count = count_parameters(network, trainable=False)
-            sha = sha256_of(backbone.spec, sha256_of_file(temporary / WEIGHTS))
-            write_card(temporary, Card(sha, method, count, count, tuple(losses), notes))
+            sha = sha256_of_backbone(backbone, sha256_of_file(temporary / WEIGHTS))
+            write_card(temporary, replace(known, sha256=sha, trainable_parameters=count, parameters=count))
             _check_unchanged("the backbone", self._backbone_folder(backbone), folder)
 
     def _state(self, key: str) -> Path:
@@ -228,16 +237,22 @@ class Zoo:
         return self.cache / "unfinished" / f"{key}.pt"
 
     def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes) -> "Classifier":
-        from adapters.backbones import normalisation, saved_normalisation
+        from adapters.backbones import saved_preprocessing
 
-        return self._wrap(
-            network, saved_normalisation(backbone) or normalisation(recipe.backbone.spec), len(recipe.images.classes)
-        )
+        expects = saved_preprocessing(backbone)
+        assert expects is not None  # noqa: S101 (every backbone is written with it)
+        return self._wrap(network, expects, len(recipe.images.classes))
 
-    def _wrap(self, network: "nn.Module", norm: "Normalisation", num_classes: int) -> "Classifier":
+    def _wrap(self, network: "nn.Module", expects: Preprocessing, num_classes: int) -> "Classifier":
         from adapters.classifier import Classifier
 
-        return Classifier(network, mean=norm.mean, std=norm.std, num_classes=num_classes).to(self.device)
+        return Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes).to(self.device)
+
+
+def _expected(card: Card) -> Preprocessing:
+    """What is noted on ``card``."""
+    assert card.preprocessing is not None  # noqa: S101 (every card has one since RECIPE_VERSION 3)
+    return card.preprocessing
 
 
 def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:
@@ -245,9 +260,15 @@ def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:
     return {f"backbone/{name}": value for name, value in files.items()}
 
 
-def _sha256(recipe: Recipe, digests: Mapping[str, str]) -> str:
-    """What names the model of ``recipe`` whose files have the ``digests``."""
-    return sha256_of_model(recipe, digests.get(f"backbone/{WEIGHTS}", ""), digests.get(weights_name(digests), ""))
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+
+
+def _sha256(recipe: Recipe, digests: Mapping[str, str], config: bytes | None) -> str:
+    """What names the model of ``recipe`` whose files have the ``digests``, and whose adapter, if any, has this ``config``."""
+    names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}")
+    said = () if config is None else (canonical_config(config, CONFIG),)
+    return sha256_of_model(recipe, *(digests[name] for name in names if name in digests), *said)
 
 
 @contextmanager

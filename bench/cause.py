@@ -81,8 +81,11 @@ def gates(before: Gate, after: Gate) -> Iterator[Cause]:
 
 def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
     a, b = _entry(before, subject), _entry(after, subject)
-    if a is not None and b is not None and a.sha256 != b.sha256:
-        name = f"{subject.model}/{subject.seed}"
+    same = a is None or b is None or a.same_as(b)
+    name = f"{subject.model}/{subject.seed}"
+    if same is None:
+        yield Cause("model", f"whether {name} is the same model cannot be told: it was named by another rule")
+    elif a is not None and b is not None and not same:
         declared = _changes(_declared_model(before, subject), _declared_model(after, subject))
         why = "; ".join(declared) or "declared the same, trained again"
         yield Cause("model", f"the weights of {name} differ, {a.sha256[:8]} -> {b.sha256[:8]} ({why})")
@@ -136,7 +139,7 @@ def _entry(header: RunHeader, subject: Subject) -> ModelEntry | None:
 def _declared_model(header: RunHeader, subject: Subject) -> dict[str, Any]:
     """The model as the suite declares it, with the backbone that it adapts."""
     models = [m for m in header.suite.get("models", ()) if m.get("name") == subject.model]
-    return {**(models[0] if models else {}), "backbone": header.suite.get("backbone")}
+    return {"backbone": header.suite.get("backbone"), **{k: v for m in models[:1] for k, v in m.items() if v is not None}}
 
 
 def _declared_attack(header: RunHeader, label: str) -> dict[str, object] | None:

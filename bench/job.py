@@ -99,10 +99,10 @@ def _image_size(suite: Suite) -> int | None:
     """The side in pixels that the backbone's weights were made for, where the data do not say another."""
     if suite.data.size or not suite.backbone.weights:
         return suite.data.size
-    from adapters.backbones import input_size
+    from adapters.backbones import preprocessing_of
 
     with asked_at("backbone"):
-        return input_size(suite.backbone)
+        return preprocessing_of(suite.backbone).size
 
 
 def _pretraining(suite: Suite, places: data.Places, size: int | None) -> Pretraining | None:

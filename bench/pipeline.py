@@ -1,12 +1,13 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.card import Card
 from adapters.images import ImageSet
+from adapters.recipe import RECIPE_VERSION
 from adapters.zoo import Zoo
 from bench import interrupt
 from bench.attacks.spec import contract_of
@@ -120,18 +121,7 @@ def _header(
         data_hash=job.samples.content_hash,
         samples=len(job.samples),
         provenance=surroundings,
-        models=tuple(
-            ModelEntry(
-                *model,
-                card.method,
-                card.trainable_parameters,
-                card.parameters,
-                card.sha256,
-                zoo.files(job.recipes[model]),
-                notes=card.notes,
-            )
-            for model, card in cards.items()
-        ),
+        models=tuple(_model_entry(model, card, zoo.files(job.recipes[model])) for model, card in cards.items()),
         cells=cells,
         data=_data_entry(job.samples),
     )
@@ -142,6 +132,12 @@ def _data_entry(samples: ImageSet) -> DataEntry:
     facts = samples.facts
     size = samples.input_shape[-1]
     return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
+
+
+def _model_entry(model: tuple[str, int], card: Card, files: dict[str, str]) -> ModelEntry:
+    expects = asdict(card.preprocessing) if card.preprocessing else {}
+    counts = card.trainable_parameters, card.parameters
+    return ModelEntry(*model, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
 
 
 def entry_of(unit: Unit, i: int) -> CellEntry:

@@ -11,7 +11,7 @@ from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
 from bench.attacks.spec import Attack, parameters
 from bench.suite import Suite
 
-KEY_VERSION = 4
+KEY_VERSION = 5
 """Raised when our own code changes what a cell's records hold."""
 
 

@@ -116,8 +116,9 @@ def _changes(old: RunHeader, new: RunHeader) -> list[str]:
         for name, (then, now) in {**_surroundings(old, new), "data": (old.data_hash, new.data_hash)}.items()
         if then != now
     ]
-    weights = {(m.model, m.seed): m.sha256 for m in new.models}
-    drifted = [m for m in old.models if weights.get((m.model, m.seed)) != m.sha256]
+    now = {(m.model, m.seed): m for m in new.models}
+    pairs = [(m, now.get((m.model, m.seed))) for m in old.models]
+    drifted = [m for m, other in pairs if other is None or m.same_as(other) is False]
     return changes + [f"weights of {m.model} (seed {m.seed}) differ" for m in drifted]
 
 

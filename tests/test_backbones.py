@@ -10,18 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from adapters.backbones import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Normalisation,
-    build_backbone,
-    find_head,
-    input_size,
-    normalisation,
-    replace_head,
-)
+from adapters.backbones import build_backbone, find_head, preprocessing_of, replace_head
 from adapters.errors import ModelError
 from adapters.images import ImageSet
+from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from adapters.recipe import Backbone, Pretraining, Recipe
 from adapters.spec import Adaptation, BackboneSpec, HeadSpec, NoneSpec, PeftSpec, TrainingSpec
 from adapters.weights import load_strictly, read_saved
@@ -54,11 +46,12 @@ def test_timm_backbones() -> None:
 
 def test_published_weights_bring_their_own_preprocessing() -> None:
     spec = BackboneSpec(architecture="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", weights="pretrained")
-    assert normalisation(spec).mean == (0.5, 0.5, 0.5)
-    assert input_size(spec) == 224
-    assert input_size(BackboneSpec(architecture="efficientnet_b3", weights="IMAGENET1K_V1")) == 300
+    half = (0.5, 0.5, 0.5)
+    assert preprocessing_of(spec) == Preprocessing(half, half, "weights", 224, 248, "bicubic")
+    found = preprocessing_of(BackboneSpec(architecture="efficientnet_b3", weights="IMAGENET1K_V1"))
+    assert found == Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "weights", 300, 320, "bicubic")
     with pytest.raises(ModelError, match="resnet18 has no weights 'V9'; known: IMAGENET1K_V1"):
-        normalisation(BackboneSpec(weights="V9"))
+        preprocessing_of(BackboneSpec(weights="V9"))
     with pytest.raises(ModelError, match=r"torchvision has no model 'resnet19'; did you mean"):
         build_backbone(BackboneSpec(architecture="resnet19"), 2, 0)
 
@@ -129,16 +122,25 @@ def test_an_adapter_of_peft_on_a_network_with_such_a_head_is_loaded(tmp_path: Pa
 VIT = "timm/vit_tiny_patch16_224"
 
 
-@pytest.mark.parametrize("architecture", [VIT, f"{VIT}.augreg_in21k_ft_in1k"])
-def test_timm_weights_in_a_file_bring_timms_preprocessing(architecture: str) -> None:
-    spec = BackboneSpec(architecture=architecture, weights="vit.safetensors")
-    assert normalisation(spec) == Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert input_size(spec) == 224
+def test_a_file_under_a_name_of_timms_takes_its_settings_by_that_name() -> None:
+    spec = BackboneSpec(architecture=f"{VIT}.augreg_in21k_ft_in1k", weights="vit.safetensors")
+    half = (0.5, 0.5, 0.5)
+    assert preprocessing_of(spec) == Preprocessing(half, half, "architecture", 224, 248, "bicubic")
+    plain = spec.model_copy(update={"architecture": VIT})
+    assert preprocessing_of(plain) == Preprocessing(half, half, "architecture", 224)  # it takes images of no other size
+    assert preprocessing_of(BackboneSpec(architecture="timm/resnet18", weights="r.pt")).size is None
     own = spec.model_copy(update={"mean": (0.1, 0.2, 0.3)})
-    assert normalisation(own) == Normalisation((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
-    for unknown in (BackboneSpec(architecture=architecture), BackboneSpec(weights="resnet.safetensors")):
-        assert normalisation(unknown) == Normalisation(IMAGENET_MEAN, IMAGENET_STD)
-        assert input_size(unknown) is None
+    assert (preprocessing_of(own).mean, preprocessing_of(own).std) == ((0.1, 0.2, 0.3), half)
+    assert preprocessing_of(own).origin == "architecture"
+    assert preprocessing_of(own.model_copy(update={"std": half})).origin == "suite"
+
+
+def test_what_nobody_said_is_assumed_and_what_is_trained_here_is_not() -> None:
+    assumed = preprocessing_of(BackboneSpec(weights="resnet.safetensors"))
+    assert assumed == Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed")
+    assert preprocessing_of(BackboneSpec(weights="r.safetensors", mean=(0.5,) * 3)).origin == "assumed"
+    for random in (BackboneSpec(), BackboneSpec(architecture=VIT)):
+        assert preprocessing_of(random) == Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "training")
 
 
 def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random() -> None:
@@ -154,7 +156,7 @@ def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random()
 @pytest.mark.parametrize("weights", ["pretrained", "file.pt"])
 def test_a_misspelt_timm_tag_is_named_with_the_known_ones(weights: str) -> None:
     spec = BackboneSpec(architecture="timm/resnet18.a1_in1kk", weights=weights)
-    for do in (normalisation, input_size, lambda spec: build_backbone(spec, 3, 0)):
+    for do in (preprocessing_of, lambda spec: build_backbone(spec, 3, 0)):
         with pytest.raises(ModelError, match=r"timm has no weights 'a1_in1kk' of resnet18; known: a1_in1k, a2_in1k, "):
             do(spec)
 

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 
 from adapters import resume
 from adapters.cache import TEMPORARY, is_sound, new_folder
-from adapters.card import CARD, Card, read_card
+from adapters.card import CARD, CONFIG_FILE, Card, read_card
 from adapters.disk import writing
 from adapters.errors import ModelError
-from adapters.peft_folder import CONFIG_FILE, load_adapter
+from adapters.peft_folder import load_adapter
 from adapters.resume import read_state, write_state
 from adapters.weights import read_saved
 from bench.cli import main

@@ -16,6 +16,9 @@ SEALED_SINCE = 2
 RUN_FILE = "run.json"
 CELLS = "cells"
 MEND = "run the suite again, which takes over the sound cells, and delete this folder"
+FIRST_RULE = 2
+"""By which models were named in runs of before the rule was kept."""
+WEIGHTS_SUFFIX = ".safetensors"
 COSTS = ("seconds", "forwards", "backwards")
 
 log = logging.getLogger(__name__)
@@ -55,7 +58,8 @@ class ModelEntry:
     """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.
 
     ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are sentences on what was
-    chosen when its files were read; empty in runs of before they were kept.
+    chosen when its files were read; empty in runs of before they were kept. ``rule`` is the version of the rule by which
+    ``sha256`` is made: by another one, the same model has another name.
     """
 
     model: str
@@ -67,6 +71,14 @@ class ModelEntry:
     files: dict[str, str] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rule: int = FIRST_RULE
+
+    def same_as(self, other: "ModelEntry") -> bool | None:
+        """Whether the two are one model. None where nobody can tell: they are named by different rules, and files differ."""
+        if self.rule == other.rule:
+            return self.sha256 == other.sha256
+        mine, theirs = ({k: v for k, v in m.files.items() if k.endswith(WEIGHTS_SUFFIX)} for m in (self, other))
+        return True if mine and mine == theirs else None
 
 
 @dataclass(frozen=True)
