@@ -14,6 +14,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SAID_BY = {
     "suite": "as the suite says",
     "weights": "the weights' own",
+    "training": "trained with here",
     "architecture": "the architecture's default",
     "assumed": "assumed: give mean and std",
 }
