@@ -148,7 +148,7 @@ def test_the_default_suite_has_no_duplicates() -> None:
     from bench.suite import find_suite, load_suite
 
     made = make_job(load_suite(find_suite("fgsm_pgd")))
-    assert made.samples.facts.notes == ("8-px images scaled up to 32 px",)
+    assert made.samples.facts.notes == ()
 
 
 @pytest.mark.parametrize(
