@@ -101,14 +101,14 @@ def test_one_class_may_be_called_train(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.bincount(found.labels), [2, 2, 1, 3])
 
 
-@pytest.mark.parametrize("unlabelled", ["test__images", "test__unknown", "Testing__a__b"])
+@pytest.mark.parametrize("unlabelled", ["test__images", "test__unknown", "Testing__a__b", "test"])
 def test_a_part_without_class_folders_is_left_out_and_named(unlabelled: str, tmp_path: Path) -> None:
     fill(tmp_path / "mine" / "train", a=2, b=2)
     fill(tmp_path / "mine" / "val", a=3, b=3)
     fill(tmp_path / "mine", **{unlabelled: 4})
     found = load(tmp_path)
     assert {name.split("/")[1] for name in found.ids} == {"val"}
-    said = f"mine/{unlabelled.split('__')[0]} is left out: it holds fewer than two class folders"
+    said = f"mine/{unlabelled.split('__')[0]} is left out: it holds loose images, or fewer than two class folders"
     assert found.facts.notes == (said,)
 
 
@@ -381,6 +381,15 @@ def test_tiny_imagenet_with_val_sorted_by_class(within: str, leftover: str, tmp_
     assert found.classes == official.classes == WNIDS
     assert labels_by_name(found) == labels_by_name(official)
     assert found.facts.notes == ("tiny-imagenet-200/val is sorted into class folders, which are taken as its labels",)
+
+
+def test_of_tiny_imagenet_only_the_chosen_classes_are_read(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path / "tiny-imagenet-200")
+    shutil.rmtree(folder / "train" / "n01")
+    for options in ({"exclude": ["n01"]}, {"classes": ["n03", "n02"]}):
+        assert data.load(tiny(**options), "train", Places(tmp_path)).classes == ("n03", "n02")
+    with pytest.raises(UserError, match=r"train/n01: no images here or in folders below"):
+        data.load(tiny(), "train", Places(tmp_path))
 
 
 def labels_by_name(found: ImageSet) -> dict[str, int]:

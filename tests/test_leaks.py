@@ -159,7 +159,10 @@ def test_the_default_suite_has_no_duplicates() -> None:
             lambda folder: (folder / "a" / "odd.png").write_bytes(b"\x89PNG\r\n\x1a\n"),
             "mine/test/a/odd.png: not a readable image",
         ),
-        (lambda folder: shutil.rmtree(folder / "b"), "found train/, test/ with fewer than two class folders; add it"),
+        (
+            lambda folder: shutil.rmtree(folder / "b"),
+            "found train/, test/ with loose images",
+        ),
         (lambda folder: (folder / "c").mkdir(), "mine/train: has no class folder c"),
     ],
 )

@@ -44,7 +44,7 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
         raise UserError(f"{part}: holds {what}; put the images there, one folder per class, or mend path or --data-root")
     chosen = pick_classes(classes, spec.classes, spec.exclude)
     _check_same(part, parts, chosen, spec)
-    files = [(file, name) for name in chosen for file in images_in(part / name)]
+    files = [(file, name) for name in classes if name in chosen for file in images_in(part / name)]
     division: Division = "own" if parts.of else "none"
     notes += _about_numbers(chosen, spec) + _about_splits(part, files)
     return from_files(folder, files, classes, native_size=native_size, division=division, notes=notes)
@@ -52,7 +52,7 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
 
 def _part(folder: Path, parts: Parts, split: Split) -> tuple[Path, tuple[str, ...]]:
     """Where the images of ``split`` lie, and what there is to say of the choice."""
-    few = "fewer than two class folders"
+    few = "loose images, or fewer than two class folders"
     notes = tuple(f"{folder.name}/{place.name} is left out: it holds {few}" for place in parts.unlabelled)
     if not parts.of:
         return folder, notes

@@ -31,25 +31,25 @@ class Parts:
 def find_parts(folder: Path) -> Parts:
     """The parts in ``folder``. Raises UserError where one is there twice.
 
-    A folder with images right in it is no part but a class, whatever its name: "train" is a vehicle too. A part holds at least
-    two class folders: what data sets call test/images/ has no labels.
+    A part holds at least two class folders, and no images beside them: what data sets call test/images/ has no labels. Without
+    any part, a folder with images right in it is a class, whatever its name: "train" is a vehicle too.
     """
     of: dict[Part, Path] = {}
-    unlabelled = []
+    unlabelled, loose = [], []
     for entry in listing(folder)[0]:
         part = part_named(entry.name)
         if part is None:
             continue
         classes, images = listing(entry)
         if images:
-            continue
-        if len(classes) < 2:
+            loose.append(entry)
+        elif len(classes) < 2:
             unlabelled.append(entry)
         elif part in of:
             raise UserError(f"{shown(folder)}: holds both {of[part].name}/ and {entry.name}/; leave one of them there")
         else:
             of[part] = entry
-    return Parts(of, tuple(unlabelled))
+    return Parts(of, (*unlabelled, *(loose if of else ())))
 
 
 def part_named(name: str) -> Part | None:

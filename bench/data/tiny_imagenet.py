@@ -6,6 +6,7 @@ Its test labels were never published: the validation split is the test set here,
 import shutil
 from pathlib import Path
 
+from bench.data.choose import pick_classes
 from bench.data.folder import Labelled, from_files
 from bench.data.layout import images_in, listing
 from bench.data.raw import Places, RawSet
@@ -17,7 +18,7 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
-def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet:  # noqa: ARG001 (the interface of every source)
+def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """The training or the validation images; classes are WordNet ids in the order of wnids.txt."""
     folder = places.root / FOLDER
     if not folder.is_dir():
@@ -25,11 +26,13 @@ def open_tiny_imagenet(spec: DataSpec, split: Split, places: Places) -> RawSet: 
     classes = _read(folder / "wnids.txt").split()
     if not classes:
         raise UserError(f"{folder / 'wnids.txt'}: names no class; {_by_hand(places.root)}")
+    picked = pick_classes(classes, spec.classes, spec.exclude)
+    chosen = [name for name in classes if name in picked]
     if split != "test":
-        return from_files(folder, _by_class(folder / "train", classes), classes, native_size=64)
+        return from_files(folder, _by_class(folder / "train", chosen), classes, native_size=64)
     if _is_sorted(folder / "val"):
         notes = (f"{FOLDER}/val is sorted into class folders, which are taken as its labels",)
-        return from_files(folder, _by_class(folder / "val", classes), classes, native_size=64, notes=notes)
+        return from_files(folder, _by_class(folder / "val", chosen), classes, native_size=64, notes=notes)
     return from_files(folder, _validation(folder, classes), classes, native_size=64)
 
 
