@@ -15,7 +15,7 @@ from adapters.atoms import ATOMS, join_atoms, split_into_atoms
 from adapters.backbones import find_head, save_backbone
 from adapters.base import Base, write_base
 from adapters.card import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
-from adapters.errors import ModelError
+from adapters.errors import ModelError, within
 from adapters.peft_folder import load_adapter
 from adapters.peft_methods import with_adapter
 from adapters.preprocessing import Preprocessing
@@ -25,6 +25,7 @@ from adapters.weights import put
 log = logging.getLogger(__name__)
 
 
+@within("adaptation")
 def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
     """``network`` with the parameters of ``spec`` trainable and no others."""
     network.requires_grad_(False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from adapters.checkpoints import read_checkpoint
 from adapters.constructors import check_arguments, make_network
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about, within
 from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_metadata, to_metadata
 from adapters.published import of_architecture, published, timm_config, torchvision_weights
 from adapters.spec import BackboneSpec
@@ -32,6 +32,7 @@ def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module
         return make_network(spec, num_classes)
 
 
+@about("weights")
 def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
     """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``.
 
@@ -48,6 +49,7 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
         return _pretrained(spec), ()
 
 
+@about("weights")
 def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
     """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes."""
     return _filled(spec, build_backbone(spec, 2, 0), state, what)[:2]
@@ -179,6 +181,7 @@ def _classifier(network: nn.Module) -> set[nn.Module] | None:
     return {module for part in (found if isinstance(found, tuple | list) else [found]) for module in part.modules()}
 
 
+@within("backbone")
 def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
     """Give ``network`` a new last layer that starts at zero.
 

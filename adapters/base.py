@@ -9,7 +9,7 @@ from torch import nn
 
 from adapters.backbones import find_head, replace_head
 from adapters.card import ADAPTER_FILE, BASE_FILE
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about, within
 from adapters.peft_folder import adapter_keys, resolve_folder
 
 
@@ -57,6 +57,8 @@ def read_base(folder: Path) -> Base | None:
         raise ModelError(f"{file}: not a note of ours ({error}); copy the adapter's folder again") from None
 
 
+@within("adaptation")
+@about("path")
 def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Module:
     """``network`` (a backbone with its own head of ``has`` classes) as the adapter in ``path`` needs it, for ``num_classes``.
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from adapters.acting import acting, adapted_layers, has_effect, is_peft
 from adapters.adaptation import merged_copy
 from adapters.classifier import Classifier
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about, within
 from adapters.lossless import TOLERANCE, max_difference
 from adapters.weights import some
 
@@ -29,6 +29,8 @@ def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
         )
 
 
+@within("adaptation")
+@about("targets")
 def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     """Raise ModelError if the network never calls a layer that the adapter is on: it would learn nothing there."""
     if not is_peft(classifier.network):

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about
 from adapters.published import check_torchvision, timm_config
 from adapters.spec import BackboneSpec
 from adapters.strict import did_you_mean
@@ -29,6 +29,7 @@ def make_network(spec: BackboneSpec, num_classes: int) -> nn.Module:
     return _maker(spec.architecture)(num_classes=num_classes, **spec.kwargs)
 
 
+@about("kwargs")
 def check_arguments(spec: BackboneSpec) -> None:
     """Raise ModelError unless the constructor of ``spec.architecture`` takes ``spec.kwargs``."""
     if spec.kwargs:

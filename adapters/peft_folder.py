@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from adapters.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about
 from adapters.peft_config import canonical_config
 
 
@@ -30,11 +30,11 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, BASE_FILE]))
     except HFValidationError:
-        raise ModelError(f"{name}: no such adapter folder, and no name of a Hub repository either") from None
+        raise ModelError(f"{name}: no such adapter folder from here, and no name of a Hub repository either") from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{name}: no such adapter folder, and it cannot be fetched from the Hub ({type(error).__name__}); download it "
-            "elsewhere and name its folder"
+            f"{name}: no such adapter folder beside the suite or in the current folder, and it cannot be fetched from the Hub "
+            f"({type(error).__name__}); download it elsewhere and name its folder"
         ) from None
 
 
@@ -49,6 +49,7 @@ def content_hash(path: str) -> str:
     return digest.hexdigest()
 
 
+@about("path")
 def load_adapter(network: nn.Module, path: str) -> nn.Module:
     """``network`` as a PeftModel with the adapter in ``path``. Raises ModelError if the two do not belong together."""
     from peft import PeftModel

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adapters.backbones import find_head
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about
 from adapters.spec import BoftSpec, DoraSpec, HraSpec, LohaSpec, LokrSpec, LoraSpec, OftSpec, Targets, TunedSpec
 from adapters.strict import did_you_mean
 from adapters.weights import some
@@ -42,6 +42,7 @@ def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
     return adapted
 
 
+@about("blocks")
 def _check_oft(network: nn.Module, targets: list[str], blocks: int) -> None:
     """Raise ModelError for what peft gets wrong: OFT on spatial convolutions, and a number of blocks that does not divide.
 
@@ -82,6 +83,7 @@ def _config(spec: TunedSpec, common: dict[str, Any]) -> Any:
             return peft.HRAConfig(r=spec.r, **common)
 
 
+@about("targets")
 def resolve_targets(network: nn.Module, targets: Targets) -> list[str]:
     """The names of the linear and convolution layers meant; raises ModelError unless each target is one, exactly."""
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]

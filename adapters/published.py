@@ -5,7 +5,7 @@ from typing import Any
 
 import torchvision
 
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about
 from adapters.preprocessing import Preprocessing
 from adapters.spec import BackboneSpec
 from adapters.strict import did_you_mean
@@ -14,6 +14,7 @@ AUXILIARY = {"googlenet", "inception_v3"}
 """torchvision's networks with further heads in training, and pixels transformed inside where their weights are published."""
 
 
+@about("architecture")
 def timm_config(name: str) -> Any:
     """What timm knows of the weights that ``name`` stands for, None if it has none. Raises ModelError for an unknown name."""
     import timm
@@ -28,6 +29,7 @@ def timm_config(name: str) -> Any:
         raise ModelError(f"timm has no weights '{tag}' of {architecture}; known: {', '.join(known) or 'none'}") from None
 
 
+@about("architecture")
 def check_torchvision(name: str) -> None:
     """Raise ModelError unless ``name`` is one of torchvision's classifiers that can be used here."""
     known = torchvision.models.list_models(module=torchvision.models)
@@ -37,6 +39,7 @@ def check_torchvision(name: str) -> None:
         raise ModelError(f"{name} has auxiliary outputs, which are not supported here; take another, like timm/inception_v3")
 
 
+@about("weights")
 def torchvision_weights(spec: BackboneSpec) -> Any:
     """Torchvision's entry of the weights that ``spec`` names. Raises ModelError if there is none."""
     check_torchvision(spec.architecture)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about, within
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, PeftSpec, TrainingSpec, is_trained
 
@@ -63,9 +63,12 @@ class Recipe:
     @property
     def key(self) -> str:
         """Content key of the trained weights; the name is no part of it."""
+        with within("backbone"):
+            backbone = self.backbone.key
         if not is_trained(self.adaptation):
-            return _key(self.backbone.key, self.adaptation, _content(self.adaptation), self.images.classes)
-        return _key(self.backbone.key, self.adaptation, self.training, self.images, self.seed)
+            with within("adaptation"):
+                return _key(backbone, self.adaptation, _content(self.adaptation), self.images.classes)
+        return _key(backbone, self.adaptation, self.training, self.images, self.seed)
 
 
 def _content(spec: BackboneSpec | Adaptation) -> str | None:
@@ -73,11 +76,13 @@ def _content(spec: BackboneSpec | Adaptation) -> str | None:
     if isinstance(spec, PeftSpec):
         from adapters.peft_folder import content_hash
 
-        return content_hash(spec.path)
+        with about("path"):
+            return content_hash(spec.path)
     if isinstance(spec, BackboneSpec) and spec.weights_file:
         from adapters.weights import content_hash_of
 
-        return content_hash_of(spec.weights_file)
+        with about("weights"):
+            return content_hash_of(spec.weights_file)
     return None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from adapters.augment import AUGMENTATIONS
 from adapters.classifier import Classifier
-from adapters.errors import ModelError
+from adapters.errors import ModelError, about, within
 from adapters.images import ImageSet
 from adapters.optimisation import make_optimizer, make_schedule
 from adapters.resume import read_state, write_state
@@ -22,6 +22,7 @@ Progress = Callable[[int, int, float], None]
 """Called after each epoch with (epochs done, epochs in all, mean loss); the two are equal once training ends."""
 
 
+@within("training")
 def fit(
     classifier: Classifier,
     images: ImageSet,
@@ -72,7 +73,8 @@ class Training:
         if not steps:
             raise ModelError(f"{len(images)} training images are too few: a batch needs two, and more where some are held out")
         if share and not len(self.validation):
-            raise ModelError("no class has two training images, so that none can be held out; drop training.early_stopping")
+            with about("early_stopping"):
+                raise ModelError("no class has two training images, so that none can be held out; drop training.early_stopping")
         if spec.amp:
             classifier.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer([p for p in classifier.parameters() if p.requires_grad], spec)
@@ -94,7 +96,8 @@ class Training:
             self.schedule.step()
         self.losses.append(total / len(self.train))
         if not np.isfinite(self.losses[-1]):
-            raise ModelError(f"training diverged: the loss of epoch {len(self.losses)} is not finite; lower training.lr")
+            with about("lr"):
+                raise ModelError(f"training diverged: the loss of epoch {len(self.losses)} is not finite; lower training.lr")
         if self.spec.early_stopping:
             self._validate()
 

@@ -13,7 +13,7 @@ import numpy as np
 from adapters.cache import alone, new_folder, read_sums, read_whole
 from adapters.cache import sha256 as sha256_of_file
 from adapters.card import ADAPTER, BASE_FILE, CONFIG_FILE, WEIGHTS, Card, read_card, weights_name, write_card
-from adapters.errors import ChangedError, ModelError
+from adapters.errors import ChangedError, ModelError, within
 from adapters.images import ImageSet
 from adapters.peft_config import canonical_config
 from adapters.preprocessing import Preprocessing
@@ -75,7 +75,8 @@ class Zoo:
         waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
         if waits and self.card(recipe) is None:
             spec, classes = recipe.backbone.spec, len(recipe.images.classes)
-            network = build_backbone(spec, classes, recipe.seed)
+            with within("backbone"):
+                network = build_backbone(spec, classes, recipe.seed)
             if is_trained(recipe.adaptation):
                 network = replace_head(network, classes)
             network = adapt(network, recipe.adaptation, recipe.seed)
@@ -167,6 +168,7 @@ class Zoo:
             )
         return network
 
+    @within("backbone")
     def ensure_backbone(self, backbone: Backbone) -> None:
         """Train or fetch the backbone's weights if they are not there yet."""
         folder = self._backbone_folder(backbone)
@@ -193,6 +195,7 @@ class Zoo:
         except (OSError, ValueError, KeyError) as error:
             raise ChangedError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
 
+    @within("pretrain")
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones import build_backbone, preprocessing_of
         from adapters.training import fit

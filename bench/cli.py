@@ -224,7 +224,7 @@ def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from bench.progress import Progress
     from bench.render.listing import trained_table
 
-    how = Options(Path("results"), options.device, data_root=options.data_root)
+    how = Options(Path("results"), options.device, data_root=options.data_root, near=_near(options))
     models = train_suite(suite, how, Progress(Console(stderr=True)))
     _print(lambda _: trained_table(models))
     return Exit.OK
@@ -264,7 +264,15 @@ def _how(options: argparse.Namespace) -> "Options":
         options.save_adversarials,
         data_root=options.data_root,
         executor=options.executor,
+        near=_near(options),
     )
+
+
+def _near(options: argparse.Namespace) -> tuple[Path, ...]:
+    """From where the suite's paths count: its own folder, then the current one."""
+    from bench.suite import find_suite
+
+    return find_suite(options.suite).parent, Path()
 
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from adapters.errors import ChangedError, ModelError
+from adapters.errors import ChangedError, Mistake, ModelError
 
 
 class Exit(IntEnum):
@@ -18,7 +18,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-class UserError(Exception):
+class UserError(Mistake):
     """Something that the user gave cannot be used. The message says what, where, and the fix; the exit code is 2."""
 
     exit_code = Exit.USAGE
@@ -58,4 +58,4 @@ def asked_at(*where: str | int) -> Iterator[None]:
     except (SuiteError, StorageError, LostWorkerError, ChangedError):
         raise
     except (UserError, ModelError) as error:
-        raise SuiteError(str(error), where) from None
+        raise SuiteError(str(error), (*where, *error.about)) from None

@@ -1,7 +1,7 @@
 """A suite made concrete: where its data and models lie, its samples, and the recipe of each model."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from adapters.spec import is_trained
 from bench import data
 from bench.attacks.spec import classes_needed
 from bench.data.leaks import about_duplicates, about_training
-from bench.errors import UserError, asked_at
+from bench.errors import SuiteError, UserError, asked_at
 from bench.suite import Suite
+from bench.whereabouts import located
 
 T = TypeVar("T")
 
@@ -26,11 +27,11 @@ def default_cache() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("lora-robustness-bench"))
 
 
-def default_places(data_root: Path | None = None, cache: Path | None = None) -> data.Places:
+def default_places(data_root: Path | None = None, cache: Path | None = None, near: tuple[Path, ...] = ()) -> data.Places:
     """Data sets lie in ``data_root``, or $BENCH_DATA, or the cache folder, where they are downloaded to."""
     cache = cache or default_cache()
     root = data_root or Path(os.environ.get("BENCH_DATA") or cache / "data")
-    return data.Places(root, cache / "decoded")
+    return data.Places(root, cache / "decoded", near)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Job:
 def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     """Load the data of ``suite`` and write out its recipes; nothing is trained."""
     places = places or default_places()
+    declared, (suite, lost) = suite, located(suite, places)
+    _refuse(error for error in lost if "data" in error.where)
     size = _image_size(suite)
     with asked_at("data"):
         trained = any(is_trained(model.adaptation) for model in suite.models)
@@ -72,6 +75,7 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     if pretraining is not None:
         samples = samples.noting(*_about_pretraining(suite, places, pretraining.images, samples))
     backbones = _backbones(suite, pretraining)
+    _refuse(lost)
     recipes = {
         (model.name, seed): Recipe(
             name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
@@ -84,7 +88,13 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
         for model in suite.models
         for seed in suite.seeds
     }
-    return Job(suite, samples, recipes)
+    return Job(declared, samples, recipes)
+
+
+def _refuse(lost: Iterable[SuiteError]) -> None:
+    """Raise the first of what is ``lost``."""
+    for error in lost:
+        raise error
 
 
 def _check_classes(suite: Suite, classes: int) -> None:

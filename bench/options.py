@@ -14,7 +14,10 @@ from bench.plan import Unit
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1."""
+    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1.
+
+    ``near`` are the folders, before the data root, from which relative paths in the suite count: see bench.data.Places.
+    """
 
     results: Path
     device: str = "cpu"
@@ -25,6 +28,7 @@ class Options:
     cache: Path = field(default_factory=default_cache)
     data_root: Path | None = None
     executor: Literal["local", "ray"] = "local"
+    near: tuple[Path, ...] = ()
 
     def chosen(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that are to be run here. Raises UserError if ``only`` matches none."""
@@ -42,4 +46,4 @@ class Options:
     @property
     def places(self) -> data.Places:
         """Where data sets lie, and decoded images are kept."""
-        return default_places(self.data_root, self.cache)
+        return default_places(self.data_root, self.cache, self.near)

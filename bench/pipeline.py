@@ -19,6 +19,7 @@ from bench.options import Options
 from bench.plan import UNTRAINED, Unit, content_key, make_units
 from bench.progress import Progress
 from bench.store import (
+    FOLDER,
     SCHEMA_VERSION,
     CellEntry,
     DataEntry,
@@ -93,7 +94,7 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
 def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
     job.for_each(executor.zoo.check)
     options.chosen(make_units(job.suite, dict.fromkeys(job.recipes, UNTRAINED), ""))  # nothing is trained if none is
-    surroundings = executor.surroundings(job)
+    surroundings = {**executor.surroundings(job), **_suite_folder(options)}
     cards = executor.train(job)
     units = make_units(job.suite, cards, job.samples.content_hash)
     header = _header(job, executor.zoo, cards, units, surroundings)
@@ -101,6 +102,11 @@ def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
     executor.attack(job, run, units, options.chosen(units))
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
+
+
+def _suite_folder(options: Options) -> dict[str, str]:
+    """From where the suite's paths count, for whoever makes the run again; nothing where there was no file."""
+    return {FOLDER: str(options.near[0].absolute())} if options.near else {}
 
 
 def _header(

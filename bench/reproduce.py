@@ -9,14 +9,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from bench.eps import shown_eps
-from bench.errors import Exit, UserError
+from bench.errors import Exit, SuiteError, UserError
 from bench.options import Options
 from bench.pipeline import run_suite
 from bench.progress import Progress
 from bench.records import COLUMNS, Records
 from bench.scoring.statistics import holm, mcnemar
-from bench.store import CellEntry, RunHeader, StoredRun
+from bench.store import FOLDER, CellEntry, RunHeader, StoredRun
 from bench.suite import Suite
+from bench.yaml_lines import dotted
 
 ALPHA = 0.05
 COMPARED = ("bench_version", "commit", "dirty", "python", "platform", "device", "device_name", "threads")
@@ -67,8 +68,13 @@ def reproduce(old: StoredRun, device: str, progress: Progress, data_root: Path |
         suite = Suite.model_validate(old.header.suite)
     except ValidationError as error:
         raise UserError(f"{old.path}: its suite cannot be run by this version: {error.errors()[0]['msg']}") from None
+    near = Path(str(old.header.provenance.get(FOLDER, ""))), Path()
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
-        new = StoredRun(run_suite(suite, Options(Path(folder), device, fresh=True, data_root=data_root), progress).path)
+        how = Options(Path(folder), device, fresh=True, data_root=data_root, near=near)
+        try:
+            new = StoredRun(run_suite(suite, how, progress).path)
+        except SuiteError as error:
+            raise UserError(f"{old.path}: its suite asks for what cannot be had: {dotted(error.where)}: {error}") from None
         return compare(old, new)
 
 

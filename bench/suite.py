@@ -209,8 +209,16 @@ def place_of(path: Path, error: SuiteError) -> str:
 
 
 def _written(where: yaml_lines.Loc, document: yaml_lines.Document) -> yaml_lines.Loc:
-    """Where the suite's author wrote what stands at ``where``: models that nobody wrote are the matrix'."""
-    return ("matrix",) if where[:1] == ("models",) and len(where) > 1 and where[:2] not in document.lines else where
+    """Where the suite's author wrote what stands at ``where``.
+
+    What a model does not say itself it has from the suite, and models that nobody wrote are the matrix'.
+    """
+    if where[:1] != ("models",) or len(where) == 1:
+        return where
+    shared = where[2:]
+    if shared[:1] in {("training",), ("backbone",)} and where[:3] not in document.lines and shared[:1] in document.lines:
+        return shared
+    return where if where[:2] in document.lines else ("matrix",)
 
 
 def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[str]:
@@ -219,8 +227,10 @@ def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[
         loc = _written(tuple(context.get("where", detail["loc"])), document)
         if "key" in context:
             loc = (*loc, context["key"])
-        place, shown = document.locate(loc)
         kind = detail["type"]
+        place, shown = document.locate(loc)
+        if kind == "union_tag_invalid":
+            place = document.locate((*loc, str(context["discriminator"]).strip("'")))[0]
         message = _message(kind, detail["msg"], loc[-1] if kind == "missing" else detail.get("input"), context)
         yield f"{place}: {shown}: {message}" if shown and "key" not in context else f"{place}: {message}"
 

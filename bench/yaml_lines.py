@@ -18,6 +18,11 @@ INTEGER = "tag:yaml.org,2002:int"
 Loc = tuple[str | int, ...]
 
 
+def dotted(loc: Loc) -> str:
+    """``loc`` as people write it: models[2].adaptation.path."""
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".")
+
+
 @dataclass(frozen=True)
 class Document:
     """A parsed file: its plain data, and the line (from 1) of each key and list item."""
@@ -34,8 +39,7 @@ class Document:
         known: Loc = ()
         for part in loc:
             known = (*known, part) if (*known, part) in self.lines else known
-        dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in known).lstrip(".")
-        return f"{self.path}:{self.lines.get(known, 1)}", dotted
+        return f"{self.path}:{self.lines.get(known, 1)}", dotted(known)
 
 
 def read(path: Path) -> Document:

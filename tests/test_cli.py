@@ -215,7 +215,7 @@ MATRIX = "matrix: {targets: {stem: [conv11]}}\n"
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("targets: [fc]", "targets: [fcc]", "wrong.yaml:12: target 'fcc' is not a layer of this backbone; did you mean 'fc'?"),
+        ("targets: [fc]", "targets: [fcc]", "wrong.yaml:13: target 'fcc' is not a layer of this backbone; did you mean 'fc'?"),
         ("classes: [6, 7]", "classes: [6, 70]", "wrong.yaml:8: data: no class '70'; did you mean '7'?"),
         ("classes: [0, 1]", "classes: [0, 10]", "wrong.yaml:6: data: no class '10'; did you mean '1'?"),
         ("eps: [2/255, 16/255]\n", "eps: [2/255, 16/255]\n" + MATRIX, "wrong.yaml:16: target 'conv11' is not a layer"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from adapters.errors import about
 from adapters.strict import did_you_mean
 from bench.errors import UserError
 
@@ -48,15 +49,18 @@ def at_most_per_class(labels: Index, count: int, *, seed: int) -> Index:
     return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]))
 
 
+@about("classes")
 def pick_classes(known: Sequence[str], asked: int | Sequence[int | str] | None, exclude: Sequence[int | str]) -> list[str]:
     """The names in ``known`` that are asked for: a list, the first n, or all (None); never one in ``exclude``.
 
     Raises UserError for a name that is not known, and where fewer than two classes are left.
     """
-    for name in (*exclude, *(() if asked is None or isinstance(asked, int) else asked)):
-        if str(name) not in known:
-            quote = "; a name with leading zeros needs quotes, like '007'" if isinstance(name, int) else ""
-            raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}{quote}")
+    for key, names in (("exclude", exclude), ("classes", () if asked is None or isinstance(asked, int) else asked)):
+        with about(key):
+            for name in names:
+                if str(name) not in known:
+                    quote = "; a name with leading zeros needs quotes, like '007'" if isinstance(name, int) else ""
+                    raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}{quote}")
     allowed = [name for name in known if name not in {str(e) for e in exclude}]
     if isinstance(asked, int):
         if asked > len(allowed):

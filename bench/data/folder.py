@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.errors import about
 from bench.data.choose import pick_classes
 from bench.data.layout import Parts, find_parts, images_in, listing, part_named
 from bench.data.pictures import digest_of, read_image, shown
@@ -16,6 +17,7 @@ Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
 
+@about("path")
 def open_folder(spec: DataSpec, split: Split, places: Places) -> RawSet:
     """The folder ``spec.path`` under the data root: train/ and test/ (or val/) of class folders, or these alone."""
     assert spec.path is not None  # noqa: S101 (DataSpec checks it)

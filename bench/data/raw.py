@@ -34,10 +34,14 @@ class RawSet:
 
 @dataclass(frozen=True)
 class Places:
-    """Where data sets lie (``root``) and where decoded images are kept (``cache``; None keeps none)."""
+    """Where data sets lie (``root``) and where decoded images are kept (``cache``; None keeps none).
+
+    ``near`` are the suite's folder and the current one: a path in a suite counts from the first of these that has it.
+    """
 
     root: Path
     cache: Path | None = None
+    near: tuple[Path, ...] = ()
 
 
 NOWHERE = Places(Path())

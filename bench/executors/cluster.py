@@ -182,6 +182,7 @@ def _everywhere(options: Options, device: str) -> Options:
         results=options.results.absolute(),
         cache=options.cache.absolute(),
         data_root=places.root.absolute(),
+        near=tuple(folder.absolute() for folder in places.near),
     )
 
 

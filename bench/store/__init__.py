@@ -21,12 +21,13 @@ from bench.store.header import (
     readable_header,
 )
 from bench.store.opening import check_writable, join_run, new_run_id, open_run
-from bench.store.origin import PRIVATE, Origin, software
+from bench.store.origin import FOLDER, PRIVATE, Origin, software
 from bench.store.reference import reference_file, write_reference
 from bench.store.run import OpenRun
 from bench.store.stored import StoredRun, list_runs, read_records, some_runs
 
 __all__ = [
+    "FOLDER",
     "PRIVATE",
     "RUN_FILE",
     "SCHEMA_VERSION",

@@ -55,7 +55,12 @@ class Attempted:
         self._attempt = Attempt(uuid4().hex, file, datetime.now(UTC).isoformat())
 
     def begin(self) -> None:
-        """Note that it began: until more is known, its suite is the one that this file had before."""
+        """Note that it began: until more is known, its suite is the one that this file had before.
+
+        Where there are no results yet, no gate can pass on old ones, and nothing is noted.
+        """
+        if not self._results.is_dir():
+            return
         check_writable(self._results)
         with locked(self._results):
             known = _read_or_forget(self._results)
@@ -81,6 +86,8 @@ class Attempted:
     def _note(self, **changes: str) -> None:
         """Change the attempt, unless a newer one of the same file has taken its place."""
         self._attempt = replace(self._attempt, **changes)  # type: ignore[arg-type]
+        if not self._results.is_dir():
+            return
         with locked(self._results):
             known = _read_or_forget(self._results)
             if known.get(self._attempt.file, self._attempt).id == self._attempt.id:
@@ -100,12 +107,11 @@ def attempted(results: Path, file: str) -> Iterator[Attempted]:
 
 
 def refused(results: Path, file: str, reason: str) -> None:
-    """A ``bench run`` that ended before its suite was looked at. Where there are no results, no gate can pass on old ones."""
-    if results.is_dir():
-        with suppress(UserError):  # where nothing can be written, nothing can be run either
-            attempt = Attempted(results, file)
-            attempt.begin()
-            attempt.failed(reason)
+    """A ``bench run`` that ended before its suite was looked at."""
+    with suppress(UserError):  # where nothing can be written, nothing can be run either
+        attempt = Attempted(results, file)
+        attempt.begin()
+        attempt.failed(reason)
 
 
 def check_newest(run: Path, *, of_all: bool) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 Origin = Mapping[str, Any]
 """The provenance of the process that computed a cell, without what is private."""
-PRIVATE = ("command",)
+FOLDER = "suite_folder"
+"""Where the suite's file was, from which its paths count."""
+PRIVATE = ("command", FOLDER)
 """Provenance that stays out of committed files: it names places on somebody's machine."""
 
 
