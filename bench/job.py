@@ -127,10 +127,11 @@ def _pretraining(suite: Suite, places: data.Places, size: int | None) -> Pretrai
 def _about_pretraining(suite: Suite, places: data.Places, source: ImageSet, samples: ImageSet) -> tuple[str, ...]:
     """What to say of attacked images that the backbone is pretrained on. Raises SuiteError where that must not be."""
     assert suite.backbone.pretrain is not None  # noqa: S101 (it has a source)
+    declared, wanted = suite.backbone.pretrain.data, suite.data
+    way = {"size": samples.input_shape[1], "crop_pct": wanted.crop_pct, "interpolation": wanted.interpolation}
     with asked_at("backbone", "pretrain", "data"):
-        if source.input_shape != samples.input_shape:  # pixels are compared at the size that is attacked
-            same_size = suite.backbone.pretrain.data.model_copy(update={"size": samples.input_shape[1]})
-            source = data.load(same_size, "all", places)
+        if way != {"size": source.input_shape[1], "crop_pct": declared.crop_pct, "interpolation": declared.interpolation}:
+            source = data.load(declared.model_copy(update=way), "all", places)  # pixels are compared as they are attacked
         return about_training(samples, source, before=True)
 
 

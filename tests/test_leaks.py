@@ -115,12 +115,14 @@ def test_a_few_duplicates_are_said_beside_the_numbers(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [None, 8, 24], ids=["the same size", "smaller", "larger"])
-def test_a_backbone_pretrained_on_a_copy_is_refused_at_its_line(size: int | None, tmp_path: Path) -> None:
-    """Whatever the size that it is pretrained at."""
+@pytest.mark.parametrize(
+    "way", [{}, {"size": 8}, {"size": 24}, {"crop_pct": 0.5}, {"size": 12, "crop_pct": 0.5, "interpolation": "box"}]
+)
+def test_a_backbone_pretrained_on_a_copy_is_refused_at_its_line(way: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever the size that it is pretrained at, and however its images are brought to it."""
     write(tmp_path / "mine", 0, 6)
     write(tmp_path / "backup" / "Training", 0, 6, "bmp")
-    source = {"source": "imagefolder", "path": "backup", "size": size}
+    source = {"source": "imagefolder", "path": "backup", **way}
     backbone = {"pretrain": {"data": source, "training": {"epochs": 1, "augmentation": "none"}}}
     with pytest.raises(SuiteError, match=r"12 of the 12 attacked images would be pretrained on too .* backup/Tr") as caught:
         job(tmp_path, models=NONE, backbone=backbone)
