@@ -3,11 +3,11 @@
 from dataclasses import fields
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.records import COLUMNS, NORMS, OPTIONAL_COLUMNS, CellOutcomes, Ints, Records
+from bench.consistency import check_attacked, check_clean, check_ids
+from bench.records import COLUMNS, NORMS, OPTIONAL_COLUMNS, Attacked, CellOutcomes, Clean, Records
 from bench.seal import BLANK, BrokenFileError, check, seal
 
 CELL_VERSION = 1
@@ -15,6 +15,17 @@ _BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
 """What pyarrow raises for damaged bytes."""
 
 Facts = dict[str, str]
+KEY = "key"
+"""The fact that a cell's file has, and no part's."""
+CLEAN = ("label", "clean_pred", "clean_prob", "clean_prob_true")
+AFTER = ("adv_pred", "adv_prob", "adv_prob_true", "success")
+TYPES = {
+    **dict.fromkeys((*COLUMNS, *OPTIONAL_COLUMNS), pa.float32()),
+    **dict.fromkeys(("label", "clean_pred", "adv_pred", "queries"), pa.int64()),
+    "id": pa.string(),
+    "success": pa.bool_(),
+}
+"""What the columns are, as they are written."""
 
 
 def encode(records: Records, facts: Facts) -> bytes:
@@ -33,44 +44,71 @@ def encode(records: Records, facts: Facts) -> bytes:
 
 
 def decode(data: bytes) -> tuple[Records, Facts]:
-    """The records and facts in ``data``. Raises BrokenFileError if any byte of it changed since ``encode``."""
+    """The records and facts in ``data``.
+
+    Raises BrokenFileError if any byte of it changed since ``encode``, or if its columns contradict each other.
+    """
     file, facts = _verified(data)
     try:
         table = file.read(use_threads=False)  # a cell is small, and a folder of runs has thousands
         present = {name: _column(table, name) for name in OPTIONAL_COLUMNS if name in table.column_names}
-        return Records(*(_column(table, name) for name in COLUMNS), **present), facts
+        records = Records(*(_column(table, name) for name in COLUMNS), **present)
     except _BROKEN as error:
         raise BrokenFileError(f"not a cell's file ({error})") from None
+    clean = Clean(records.id, *(getattr(records, name) for name in CLEAN))
+    if KEY in facts:  # a part holds each sample once for each eps
+        check_ids(clean)
+    check_clean(clean)
+    distances = {name: getattr(records, name) for name in NORMS}
+    pred, prob, prob_true, success = (getattr(records, name) for name in AFTER)
+    after = Attacked(pred, prob, prob_true, success, distances, records.queries, records.distance)
+    check_attacked(clean, after, facts.get("norm"), facts.get("eps"))
+    return records, facts
 
 
 class OutcomesReader:
-    """Reads of cells, one after another, what ranking and comparing need; those of the same samples share them."""
+    """Reads of cells, one after another, what ranking and comparing need; those that share what was unattacked share it."""
 
     def __init__(self) -> None:
-        self._last: tuple[pa.Table, npt.NDArray[np.str_], Ints] | None = None
+        self._last: tuple[bytes, Clean] | None = None
 
-    def read(self, data: bytes) -> tuple[CellOutcomes, Facts]:
-        """As ``decode``, without the other columns."""
+    def read(self, data: bytes) -> tuple[CellOutcomes, Clean, Facts]:
+        """As ``decode``, without the columns that neither ranking nor the agreement of the others needs."""
         file, facts = _verified(data)
         norm = facts.get("norm", "")
+        distances = [norm] if norm in NORMS else []
         try:
-            table = file.read(["id", "label", "clean_pred", "success", norm], use_threads=False)
-            names, label = self._samples(table.select(["id", "label"]))
-            correct, broken = _column(table, "clean_pred") == label, _column(table, "success")
-            largest = float(_column(table, norm).max(initial=0)) if norm in NORMS else None
+            clean = self._clean(file, data)
+            table = file.read([*AFTER, *distances], use_threads=False)
+            pred, prob, prob_true, success = (_column(table, name) for name in AFTER)
+            far = {name: _column(table, name) for name in distances}
         except _BROKEN as error:
             raise BrokenFileError(f"not a cell's file ({error})") from None
-        return CellOutcomes(names, label, correct, broken, largest), facts
+        if len(success) != len(clean.id):
+            raise BrokenFileError("not a cell's file (its columns have other lengths)")
+        check_attacked(clean, Attacked(pred, prob, prob_true, success, far), norm, facts.get("eps"))
+        largest = float(far[norm].max(initial=0)) if distances else None
+        return CellOutcomes(clean.id, clean.label, clean.correct, success, largest), clean, facts
 
-    def _samples(self, table: pa.Table) -> tuple[npt.NDArray[np.str_], Ints]:
-        if self._last is None or not self._last[0].equals(table):
-            self._last = table, _column(table, "id"), _column(table, "label")
-        return self._last[1:]
+    def _clean(self, file: pq.ParquetFile, data: bytes) -> Clean:
+        """The clean columns, which stand first in a file: the cells of one model hold the same bytes there."""
+        head = _head(file, data)
+        if self._last is None or not head or self._last[0] != head:
+            table = file.read(["id", *CLEAN], use_threads=False)
+            clean = Clean(_column(table, "id"), *(_column(table, name) for name in CLEAN))
+            check_ids(clean)
+            check_clean(clean)
+            self._last = head, clean
+        return self._last[1]
 
 
-def verify(data: bytes) -> Facts:
-    """The facts in ``data``, whose checksum fits. Raises BrokenFileError otherwise."""
-    return _verified(data)[1]
+def _head(file: pq.ParquetFile, data: bytes) -> bytes:
+    """What ``data`` begins with, up to the end of the last clean column; nothing where the columns lie in another way."""
+    columns = file.metadata.row_group(0) if file.metadata.num_row_groups == 1 else None
+    last = columns.column(len(CLEAN)) if columns is not None and columns.num_columns > len(CLEAN) else None
+    if last is None or last.path_in_schema != CLEAN[-1]:
+        return b""
+    return data[: (last.dictionary_page_offset or last.data_page_offset) + last.total_compressed_size]
 
 
 def _verified(data: bytes) -> tuple[pq.ParquetFile, Facts]:
@@ -104,8 +142,11 @@ def _present(records: Records) -> list[str]:
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
-    """Not by ``to_numpy``, which imports pandas wherever that is installed."""
-    column = table.column(name).combine_chunks()
+    """Not by ``to_numpy``, which imports pandas wherever that is installed. Raises ValueError if a value is missing."""
+    chunks = table.column(name)
+    column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+    if column.null_count or column.type != TYPES[name]:
+        raise ValueError(f"the column {name} is {column.type}, or has gaps")
     if pa.types.is_string(column.type):
         return np.array(column.to_pylist(), dtype=np.str_)
     if pa.types.is_boolean(column.type):

@@ -1,6 +1,7 @@
 """What one cell leaves: one row per sample."""
 
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,36 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.id)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The columns of Records that say how the model stands unattacked, each N."""
+
+    id: npt.NDArray[np.str_]
+    label: Ints
+    pred: Ints
+    prob: Floats
+    prob_true: Floats
+
+    @cached_property
+    def correct(self) -> Bools:
+        """Of each sample, whether it is predicted correctly."""
+        correct: Bools = self.pred == self.label
+        return correct
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """The columns of Records that say what came of an attack, each N; ``distances`` by norm."""
+
+    pred: Ints
+    prob: Floats
+    prob_true: Floats
+    success: Bools
+    distances: dict[str, Floats]
+    queries: Ints | None = None
+    distance: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bench import store
@@ -27,15 +28,24 @@ EVIDENCE = [Evidence("noise-linf", "m", 0, None, None, 0.25, 16, "4 of 16", ("sa
 
 
 def records(seed: int, n: int = 12) -> Records:
-    rng = np.random.default_rng(seed)
-    label, said, broken = rng.integers(0, 3, n), rng.integers(0, 3, n), rng.random(n) < 0.5
-    broken &= label == said
+    """Outcomes that ``seed`` draws, of samples that one model predicts the same unattacked."""
+    rng, model = np.random.default_rng(seed), np.random.default_rng(0)
+    label, said, prob = model.integers(0, 3, n), model.integers(0, 3, n), model.uniform(0.5, 1, n).astype(np.float32)
+    broken = (rng.random(n) < 0.5) & (label == said)
+    after, adv = (
+        np.where(broken, (said + 1) % 3, said),
+        np.where(label == said, rng.uniform(0.5, 1, n), prob).astype(np.float32),
+    )
 
-    def f() -> Floats:
-        return rng.random(n, dtype=np.float32)
+    def true(p: Floats, pred: npt.NDArray[np.int64]) -> Floats:
+        return np.where(pred == label, p, 1 - p).astype(np.float32)
+
+    def moved() -> Floats:
+        return np.where(label == said, rng.random(n), 0).astype(np.float32)
 
     ids = np.array([f"sample/{i}" for i in range(n)])
-    return Records(ids, label, said, f(), f(), said, f(), f(), broken, f(), f(), f(), f())
+    adv_true = np.where(label == said, true(adv, after), true(prob, said))
+    return Records(ids, label, said, prob, true(prob, said), after, adv, adv_true, broken, moved(), moved(), moved(), moved())
 
 
 def header(fingerprint: str = "f" * 32, keys: list[str] = KEYS) -> RunHeader:

@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.seal import BrokenFileError
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
-from bench.store.stored import cell_file, images_file, list_runs, verified
+from bench.store.stored import ODD, CellsReader, cell_file, images_file, list_runs
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +71,13 @@ def _newest(folder: Path, fingerprint: str) -> Path | None:
 
 def _take_over(results: Path, run: OpenRun) -> None:
     """Adopt sound cells of ``run`` itself and of other runs; costs and origins come along, and its own failures stay noted."""
-    wanted = set(run.entries)
+    wanted, before, read = set(run.entries), dict(run.entries), CellsReader(run.header)
     for path in [run.path, *_folders_with_cells(results)]:
         stored = readable_header(path / RUN_FILE) if wanted and (path / RUN_FILE).is_file() else None
         donors = {cell.key: cell for cell in stored.cells if cell.key in wanted} if stored else {}
         run.learn(stored.origins if stored else {})
         for key in sorted(wanted & {file.stem for file in (path / "cells").glob("*.parquet")}):
-            if _adopt(cell_file(path, key), cell_file(run.path, key)):
+            if _adopt(cell_file(path, key), cell_file(run.path, key), before[key], read):
                 kept = _kept(donors[key], path, run.path) if key in donors else {"origin": ""}
                 run.note(key, status="ok", error=None, **kept)
                 wanted.discard(key)
@@ -85,6 +85,9 @@ def _take_over(results: Path, run: OpenRun) -> None:
             for key in wanted & donors.keys():
                 if donors[key].status == "error":
                     run.write_error(key, donors[key].error or "")
+    for key in read.odd_ones():
+        log.warning("%s: %s; not used", cell_file(run.path, key), ODD)
+        run.note(key, **{name: value for name, value in vars(before[key]).items() if name != "key"})
 
 
 def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
@@ -102,10 +105,10 @@ def _folders_with_cells(results: Path) -> list[Path]:
     return sorted((cells.parent for cells in results.glob("*/*/cells")), key=lambda path: path.name, reverse=True)
 
 
-def _adopt(source: Path, target: Path) -> bool:
-    """Whether ``source`` is sound; if so it stands at ``target`` too."""
+def _adopt(source: Path, target: Path, cell: CellEntry, read: CellsReader) -> bool:
+    """Whether ``source`` is sound, and holds ``cell``; if so it stands at ``target`` too."""
     try:
-        verified(source, source.stem)
+        read(source, cell)
     except BrokenFileError as error:
         log.warning("%s: %s; not used", source, error)
         return False

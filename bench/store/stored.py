@@ -3,15 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cellfile import Facts, OutcomesReader, decode, verify
+from bench.cellfile import Facts, OutcomesReader, decode
+from bench.consistency import odd_ones
 from bench.errors import NotComparableError, UserError
 from bench.evidence import Evidence
-from bench.records import CellOutcomes, Records
+from bench.records import CellOutcomes, Clean, Records
 from bench.seal import BrokenFileError
-from bench.store.header import CELLS, RUN_FILE, CellEntry, read_header
+from bench.store.header import CELLS, RUN_FILE, CellEntry, RunHeader, read_header
 from bench.store.trustfile import Measured, read_measured
 
 IMAGES = ".safetensors"
+ODD = "disagrees with other cells of its model on the unattacked samples"
 
 
 class StoredRun:
@@ -22,10 +24,12 @@ class StoredRun:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reader = OutcomesReader()
-        self._outcomes: dict[str, CellOutcomes] = {}
         header = read_header(path / RUN_FILE)
-        self.header = replace(header, cells=tuple(self._as_stored(cell) for cell in header.cells))
+        read = CellsReader(header)
+        stored = [self._as_stored(cell, read) for cell in header.cells]
+        odd = read.odd_ones()
+        self._outcomes = {key: found for key, found in read.outcomes.items() if key not in odd}
+        self.header = replace(header, cells=tuple(self._spoilt(c, ODD) if c.key in odd else c for c in stored))
 
     def outcomes(self, key: str) -> CellOutcomes:
         """What came out of the cell ``key``, whose status is "ok"."""
@@ -35,20 +39,18 @@ class StoredRun:
         """The per-sample records of the cell ``key``. Raises UserError if they are missing or broken."""
         return read_records(cell_file(self.path, key))
 
-    def _as_stored(self, cell: CellEntry) -> CellEntry:
+    def _as_stored(self, cell: CellEntry, read: "CellsReader") -> CellEntry:
         if cell.status != "ok":
             return cell
-        file = cell_file(self.path, cell.key)
         try:
-            found, facts = self._reader.read(_bytes_of(file))
-            _check_key(facts, cell.key)
+            read(cell_file(self.path, cell.key), cell)
         except BrokenFileError as error:
-            return replace(cell, status="error", error=f"{file}: {error}; run the suite again to compute it anew")
-        wrong = [name for name in ("eps", "norm", "library") if facts.get(name) != getattr(cell, name)]
-        if wrong:
-            return replace(cell, status="error", error=f"{file}: is of another {wrong[0]} than {RUN_FILE} says")
-        self._outcomes[cell.key] = found
+            return self._spoilt(cell, str(error))
         return cell
+
+    def _spoilt(self, cell: CellEntry, why: str) -> CellEntry:
+        error = f"{cell_file(self.path, cell.key)}: {why}; run the suite again to compute it anew"
+        return replace(cell, status="error", error=error)
 
     def evidence(self) -> list[Evidence]:
         """What was measured to see whether the cells can be trusted; empty where nothing was."""
@@ -95,11 +97,33 @@ def read_records(file: Path) -> Records:
     return records
 
 
-def verified(file: Path, key: str) -> Facts:
-    """The facts of the cell ``key`` in ``file``. Raises BrokenFileError if it is missing, damaged, or another cell's."""
-    facts = verify(_bytes_of(file))
-    _check_key(facts, key)
-    return facts
+class CellsReader:
+    """Reads cells of one run, and keeps what came out of each. What contradicts the run's header, or itself, is not read."""
+
+    def __init__(self, header: RunHeader) -> None:
+        self._header = header
+        self._reader = OutcomesReader()
+        self._clean: dict[str, tuple[tuple[str, int], Clean]] = {}
+        self.outcomes: dict[str, CellOutcomes] = {}
+
+    def __call__(self, file: Path, cell: CellEntry) -> None:
+        """Read ``cell`` from ``file``. Raises BrokenFileError if that is missing, damaged, or another cell's."""
+        found, clean, facts = self._reader.read(_bytes_of(file))
+        _check_key(facts, cell.key)
+        for name in ("eps", "norm", "library"):
+            if facts.get(name) != getattr(cell, name):
+                raise BrokenFileError(f"is of another {name} than {RUN_FILE} says")
+        if len(clean.id) != self._header.samples:
+            raise BrokenFileError(f"holds {len(clean.id)} samples, not the run's {self._header.samples}")
+        data = self._header.data
+        if data is not None and clean.label.max(initial=0) >= len(data.classes):
+            raise BrokenFileError(f"has labels above the {len(data.classes)} classes of the run")
+        self._clean[cell.key] = (cell.model, cell.seed), clean
+        self.outcomes[cell.key] = found
+
+    def odd_ones(self) -> set[str]:
+        """Keys of the cells that disagree with others of their model on the unattacked samples."""
+        return set(odd_ones(self._clean))
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -59,6 +59,7 @@ def _records(rng: np.random.Generator, n: int, eps: float) -> Records:
     success = broken & (clean == label)
     adv = np.where(success, (label + 1) % 10, clean)
     prob, adv_prob, moved = (rng.random(n, dtype=np.float32) for _ in range(3))
+    adv_prob = np.where(clean == label, adv_prob, prob)
     moved = np.where(clean == label, np.float32(eps) * moved, np.float32(0))
     ids = np.array([f"large/{i:05d}" for i in range(n)])
     return Records(ids, label, clean, prob, prob, adv, adv_prob, adv_prob, success, moved, moved, moved, moved)
