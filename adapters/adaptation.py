@@ -57,7 +57,7 @@ def _with_atoms(network: nn.Module) -> nn.Module:
 def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preprocessing) -> None:
     """Write what tuning changed into ``folder``: an adapter with its ``base``, or whole weights with what they expect."""
     if is_peft(network):
-        network.save_pretrained(str(folder / ADAPTER))  # type: ignore[operator]
+        network.save_pretrained(str(folder / ADAPTER), save_embedding_layers=False)  # type: ignore[operator]
         write_base(base, folder / ADAPTER)
     else:
         save_backbone(network, folder / WEIGHTS, expects)

@@ -8,9 +8,12 @@ from pathlib import Path
 from torch import nn
 
 from adapters.backbones import find_head, replace_head
-from adapters.card import ADAPTER_FILE, BASE_FILE
+from adapters.adapter_config import AdapterConfig
+from adapters.card import BASE_FILE
 from adapters.errors import ModelError, about, within
-from adapters.peft_folder import adapter_keys, resolve_folder
+from adapters.guards import brief, read_json
+from adapters.peft_folder import adapter_state, read_config, resolve_folder
+from adapters.weights import rounded
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def read_base(folder: Path) -> Base | None:
     if not file.is_file():
         return None
     try:
-        return Base(**json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        return Base(**read_json(file))
+    except TypeError as error:
         raise ModelError(f"{file}: not a note of ours ({error}); copy the adapter's folder again") from None
 
 
@@ -76,10 +79,40 @@ def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Mo
 
 
 def _check_carries_head(folder: Path, network: nn.Module, has: int, num_classes: int) -> None:
-    name, head = find_head(network)
-    missing = {f"base_model.model.{name}.{part}" for part, _ in head.named_parameters()} - adapter_keys(folder / ADAPTER_FILE)
-    if missing:
+    name, _ = find_head(network)
+    if not _holds(folder, network, name):
         raise ModelError(
             f"{folder}: the backbone has {has} classes, the data have {num_classes}, and this adapter does not hold the head "
             f"'{name}' that it was made with; save it with modules_to_save=['{name}'], or give backbone weights that include it"
         )
+
+
+def _holds(folder: Path, network: nn.Module, head: str) -> bool:
+    """Whether the adapter in ``folder`` holds every tensor of the layer ``head``."""
+    names = {f"base_model.model.{head}.{part}" for part, _ in network.get_submodule(head).named_parameters()}
+    return names <= adapter_state(folder).keys()
+
+
+def notes_on_adapter(network: nn.Module, path: str) -> tuple[str, ...]:
+    """Sentences on the adapter in ``path``, to be put on ``network``: what is ignored, rounded, or cannot be known."""
+    folder = resolve_folder(path)
+    state = adapter_state(folder)
+    config = read_config(folder, state)
+    return (*config.notes, *rounded(state, folder.name), *_on_the_head(folder, network, config))
+
+
+def _on_the_head(folder: Path, network: nn.Module, config: AdapterConfig) -> tuple[str, ...]:
+    """That the head is the backbone's own, where nothing tells whether the adapter was trained under that one."""
+    try:
+        head, _ = find_head(network)
+    except ModelError:
+        head = ""
+    if read_base(folder) is not None or (head and _holds(folder, network, head)):
+        return ()
+    base = config.fields.get("base_model_name_or_path")
+    made = f" (on {brief(base)}, as its configuration says)" if base else ""
+    which = f"the head '{head}'" if head else "the head"
+    return (
+        f"{folder.name}: the adapter does not hold {which} that it was trained under{made}; it is judged under the backbone's "
+        "own, and its numbers are right only if that is the same one",
+    )

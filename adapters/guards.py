@@ -37,18 +37,27 @@ def brief(text: object) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in ``file``, of bounded size and depth. Raises ModelError if there is none."""
+    """The object in ``file``. Raises ModelError if there is none."""
     try:
-        if (size := file.stat().st_size) > MAX_JSON:
-            raise ModelError(f"{file}: no configuration: it has {size:,} bytes, and {MAX_JSON:,} are the most that are read")
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:
+            return parse_json(opened.read(MAX_JSON + 1), file)
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def parse_json(data: bytes, where: object) -> dict[str, Any]:
+    """The object that ``data`` is, of bounded size and depth. Raises ModelError, which names ``where``, if it is none."""
+    if len(data) > MAX_JSON:
+        raise ModelError(f"{where}: no configuration: it has more than the {MAX_JSON:,} bytes that are read")
+    try:
+        text = data.decode("utf-8")
         if _depth(text) > MAX_DEPTH:
-            raise ModelError(f"{file}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep")
+            raise ModelError(f"{where}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep")
         found = json.loads(text, parse_constant=_no_constant)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: not whole JSON ({brief(error)}); copy it again") from None
+    except ValueError as error:
+        raise ModelError(f"{where}: not whole JSON ({brief(error)}); copy it again") from None
     if not isinstance(found, dict):
-        raise ModelError(f"{file}: not an object of names and values; copy it again")
+        raise ModelError(f"{where}: not an object of names and values; copy it again")
     return found
 
 

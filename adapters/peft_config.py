@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from adapters.errors import ModelError
+from adapters.guards import parse_json
 
 BESIDE_THE_FUNCTION = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
 """Fields on where an adapter comes from: here the suite names its base, and peft puts it on as for training."""
@@ -14,12 +14,7 @@ def canonical_config(data: bytes, where: object) -> str:
 
     Two configurations that differ here may be two functions with the same weights: another scale, other layers, another start.
     """
-    try:
-        fields = json.loads(data)
-    except ValueError as error:
-        raise ModelError(f"{where}: not a configuration of peft ({error}); copy it again") from None
-    if not isinstance(fields, dict):
-        raise ModelError(f"{where}: not a configuration of peft; copy it again")
+    fields = parse_json(data, where)
     return json.dumps({k: _unordered(v) for k, v in fields.items() if k not in BESIDE_THE_FUNCTION}, sort_keys=True)
 
 

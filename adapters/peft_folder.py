@@ -1,26 +1,50 @@
 """Adapter folders in peft's own format: ours load in plain peft, and those of plain peft load here."""
 
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
+from adapters.adapter_config import AdapterConfig
 from adapters.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.errors import ModelError, about
+from adapters.guards import brief, is_there
 from adapters.peft_config import canonical_config
+from adapters.weights import listed, read_saved, some, unusable
+
+PICKLED_FILE = "adapter_model.bin"
 
 
 def resolve_folder(path: str) -> Path:
     """The folder ``path``, or the download of the Hub repository of that name. Raises ModelError if there is none."""
     folder = Path(path)
-    if not folder.is_dir():
+    if not _is_folder(folder):
         folder = _from_hub(path)
     for name in (CONFIG_FILE, ADAPTER_FILE):
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder}: no {name} here, so this is no adapter as peft saves it (safetensors only, no pickle)")
+        if not is_there(folder / name):
+            raise ModelError(f"{folder}: no {name} here, so this is no adapter as peft saves it{_advice(folder)}")
     return folder
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
+def _advice(folder: Path) -> str:
+    """What to do about a ``folder`` that is no adapter."""
+    if is_there(folder / PICKLED_FILE):
+        return (
+            f"; {PICKLED_FILE} is a pickle, which is not read: save the adapter again (safe_serialization=True), or convert "
+            f"it: safetensors.torch.save_file(torch.load('{PICKLED_FILE}', weights_only=True), '{ADAPTER_FILE}')"
+        )
+    within = sorted(file.parent.relative_to(folder) for file in folder.glob(f"*/{CONFIG_FILE}"))
+    if within:
+        return f"; there is one in {some([str(name) for name in within])}: name that folder"
+    return " (safetensors only, no pickle)"
 
 
 def _from_hub(name: str) -> Path:
@@ -30,11 +54,11 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, BASE_FILE]))
     except HFValidationError:
-        raise ModelError(f"{name}: no such adapter folder from here, and no name of a Hub repository either") from None
+        raise ModelError(f"{brief(name)}: no such adapter folder from here, and no name of a Hub repository either") from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{name}: no such adapter folder beside the suite or in the current folder, and it cannot be fetched from the Hub "
-            f"({type(error).__name__}); download it elsewhere and name its folder"
+            f"{brief(name)}: no such adapter folder beside the suite or in the current folder, and it cannot be fetched from "
+            f"the Hub ({type(error).__name__}); download it elsewhere and name its folder"
         ) from None
 
 
@@ -55,45 +79,43 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
     from peft import PeftModel
 
     folder = resolve_folder(path)
-    kept = adapter_keys(folder / ADAPTER_FILE)
-    _refuse_code(folder / CONFIG_FILE)
+    state = adapter_state(folder)
+    config = read_config(folder, state)
     try:
-        adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True)
-    except (ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True, config=config.build())
+    except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse a stranger's values)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "size mismatch" in line), lines[0])[:300]
-        raise ModelError(f"{folder}: this adapter does not fit the backbone: {reason}") from None
-    _check_keys(folder, adapted, kept)
+        method = config.fields["peft_type"]
+        raise ModelError(f"{folder}: this adapter ({method}) does not fit the backbone: {reason}") from None
+    _check_tensors(folder, adapted, state)
     return adapted
 
 
-def _refuse_code(file: Path) -> None:
-    """Raise ModelError if peft would import a module that the configuration names (``peft.tuners.lora.tp_layer``)."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: not a configuration of peft ({error}); copy it again") from None
-    if not isinstance(config, dict) or config.get("megatron_config"):
-        raise ModelError(f"{file}: refused, since loading it could run code (megatron_config has a module imported)")
+def adapter_state(folder: Path) -> dict[str, Tensor]:
+    """The tensors of the adapter in ``folder``, by name. Raises ModelError if the file is damaged."""
+    state: dict[str, Tensor] = read_saved(folder / ADAPTER_FILE)
+    return state
 
 
-def adapter_keys(file: Path) -> set[str]:
-    """The names of the tensors in ``file``. Raises ModelError if it is damaged."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return set(opened.keys())
-    except SafetensorError as error:
-        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy it again") from None
+def read_config(folder: Path, state: Mapping[str, Tensor]) -> AdapterConfig:
+    """The configuration of the adapter in ``folder``, whose tensors are ``state``."""
+    return AdapterConfig(folder, max((side for tensor in state.values() for side in tensor.shape), default=0))
 
 
-def _check_keys(folder: Path, adapted: nn.Module, kept: set[str]) -> None:
-    """Peft only warns when weights of the adapter find no place, or places get no weights; here either is an error."""
+def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Peft only warns when weights of the adapter find no place, or places get no weights; here either is an error.
+
+    So is what torch would copy in silence: whole numbers, complex ones, NaN.
+    """
     from peft import get_peft_model_state_dict
 
-    wanted = set(get_peft_model_state_dict(adapted))
-    if wanted != kept:
-        unplaced, unfilled = sorted(kept - wanted), sorted(wanted - kept)
-        example = f"'{unplaced[0]}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    if wanted.keys() != state.keys():
+        unplaced, unfilled = sorted(state.keys() - wanted.keys()), sorted(wanted.keys() - state.keys())
+        example = f"'{brief(unplaced[0])}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
         raise ModelError(
             f"{folder}: this adapter belongs to another backbone: {example} ({len(unplaced) + len(unfilled)} such)"
         )
+    if problems := unusable(wanted, state):
+        raise ModelError(f"{folder}: these are no weights of an adapter; {listed(problems)}")

@@ -115,7 +115,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) ->
     if problems:
         raise ModelError(f"{what} does not fit this network; {listed(problems)}")
     put(network, state)
-    return _rounded(wanted, state, what)
+    return rounded(state, what)
 
 
 Problems = dict[str, list[str]]
@@ -192,11 +192,11 @@ def same_tensor(name: str, tensor: Tensor) -> object:
     return (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() and not tensor.is_meta else name
 
 
-def _rounded(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
-    exact = (
-        torch.equal(t.double(), t.to(wanted[name].dtype).double()) for name, t in state.items() if t.dtype == torch.float64
-    )
-    return () if all(exact) else (f"{what}: its float64 weights are rounded to float32",)
+def rounded(state: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
+    """Says so where float64 weights in ``state`` are not what float32 holds of them."""
+    doubles = [tensor for tensor in state.values() if tensor.dtype == torch.float64]
+    exact = all(torch.equal(tensor, tensor.float().double()) for tensor in doubles)
+    return () if exact else (f"{what}: its float64 weights are rounded to float32",)
 
 
 def put(network: nn.Module, state: Mapping[str, Tensor]) -> None:

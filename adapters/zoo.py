@@ -116,18 +116,21 @@ class Zoo:
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
-        from adapters.base import base_of
+        from adapters.base import base_of, notes_on_adapter
         from adapters.checks import check_model
         from adapters.training import fit
 
         target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
         network = self._fresh_network(recipe, backbone, getattr(recipe.adaptation, "path", None))
         base, parameters = base_of(network), count_parameters(network, trainable=False)
+        known = self._backbone_card(recipe.backbone)
+        notes = known.notes
+        if isinstance(recipe.adaptation, PeftSpec):
+            notes += notes_on_adapter(network, recipe.adaptation.path)
         network = adapt(network, recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
         losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
-        known = self._backbone_card(recipe.backbone)
         expects = _expected(known).at(recipe.images.input_shape[-1] if trained else None)
         if trained:
             check_trainable(network, recipe.adaptation)
@@ -139,7 +142,7 @@ class Zoo:
             own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
             sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
             trainable = count_parameters(network, trainable=True)
-            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), known.notes, expects)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), notes, expects)
             write_card(folder, card)
             _check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
