@@ -38,7 +38,7 @@ def _advice(folder: Path) -> str:
     """What to do about a ``folder`` that is no adapter."""
     if is_there(folder / PICKLED_FILE):
         return (
-            f"; {PICKLED_FILE} is a pickle, which is not read: save the adapter again (safe_serialization=True), or convert "
+            f"; {PICKLED_FILE} is here, but no pickle is read: save the adapter again (safe_serialization=True), or convert "
             f"it: safetensors.torch.save_file(torch.load('{PICKLED_FILE}', weights_only=True), '{ADAPTER_FILE}')"
         )
     within = sorted(file.parent.relative_to(folder) for file in folder.glob(f"*/{CONFIG_FILE}"))
@@ -81,6 +81,7 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
     folder = resolve_folder(path)
     state = adapter_state(folder)
     config = read_config(folder, state)
+    _check_saved(folder, network, config.fields.get("modules_to_save"), state)
     try:
         adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True, config=config.build())
     except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse a stranger's values)
@@ -101,6 +102,18 @@ def adapter_state(folder: Path) -> dict[str, Tensor]:
 def read_config(folder: Path, state: Mapping[str, Tensor]) -> AdapterConfig:
     """The configuration of the adapter in ``folder``, whose tensors are ``state``."""
     return AdapterConfig(folder, max((side for tensor in state.values() for side in tensor.shape), default=0))
+
+
+def _check_saved(folder: Path, network: nn.Module, modules: object, state: Mapping[str, Tensor]) -> None:
+    """Raise ModelError for a layer that was trained beside the adapter, as its configuration says, and is not there."""
+    named = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
+    for name in named:
+        there = any(f".{layer}".endswith(f".{name}") for layer, _ in network.named_modules())
+        if there and not any(f".{name}." in key for key in state):
+            raise ModelError(
+                f"{folder}: '{brief(name)}' was trained with this adapter (modules_to_save), but {ADAPTER_FILE} does not hold "
+                "it; save the adapter again, by save_pretrained of the whole PeftModel"
+            )
 
 
 def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]) -> None:
