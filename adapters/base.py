@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from adapters.backbones import find_head, replace_head
 from adapters.adapter_config import AdapterConfig
+from adapters.backbones import find_head, replace_head
 from adapters.card import BASE_FILE
 from adapters.errors import ModelError, about, within
 from adapters.guards import brief, read_json

@@ -18,11 +18,10 @@ def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     try:
         with torch.inference_mode():
             logits = classifier(torch.zeros(1, *shape, device=classifier.device))
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 (networks, and adapters from strangers, fail in every way)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"the backbone cannot take images of {size} ({reason}); set data.size to what it was made for"
-        ) from None
+        what = "backbone with this adapter" if is_peft(classifier.network) else "backbone"
+        raise ModelError(f"the {what} cannot take images of {size} ({reason}); set data.size to what it was made for") from None
     if logits.shape != (1, classifier.num_classes):
         raise ModelError(
             f"the model gives {tuple(logits.shape)} logits for one image, but the data have {classifier.num_classes} classes"

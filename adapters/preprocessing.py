@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from adapters.errors import ModelError
+from adapters.guards import parse_json
+
 RGB = tuple[float, float, float]
 Origin = Literal["suite", "weights", "training", "architecture", "assumed"]
 """Who said it: the suite; the weights themselves (their file, or the name under which they are published); nobody, which is no
@@ -45,10 +48,10 @@ def to_metadata(found: Preprocessing) -> dict[str, str]:
 def from_metadata(metadata: Mapping[str, str]) -> Preprocessing | None:
     """What ``to_metadata`` wrote; None where nothing that can be read was written."""
     try:
-        fields: dict[str, Any] = json.loads(metadata[METADATA])
+        fields = parse_json(metadata[METADATA].encode(), METADATA)
         mean, std = (_rgb(fields.pop(name)) for name in ("mean", "std"))
         return Preprocessing(mean, std, "weights", **fields)
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, ModelError):
         return None
 
 

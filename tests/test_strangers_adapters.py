@@ -18,6 +18,7 @@ from adapters.checks import check_input, check_model
 from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.peft_folder import load_adapter, resolve_folder
+from adapters.preprocessing import Preprocessing
 from tests.figures import Figure
 from tests.small_peft import IMAGES, Small, save_with_peft, with_peft
 from tests.test_models import disturb
@@ -29,6 +30,7 @@ ELSEWHERE = {
     "SHADOW", "TRAINABLE_TOKENS", "XLORA",
 }  # fmt: skip
 """Methods of peft that no network of images has a place for."""
+EXPECTS = Preprocessing((0.5,) * 3, (0.5,) * 3, "suite")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -97,7 +99,7 @@ def test_where_the_head_is_not_known_to_be_the_same_one_it_is_said(tmp_path: Pat
     save_with_peft(tmp_path / "saved", "LORA", disturb, modules_to_save=["fc"])
     assert notes_on_adapter(Small(), str(tmp_path / "saved")) == ()
     ours = load_adapter(Small(), str(tmp_path / "saved"))
-    save_adapted(ours, base_of(Small()), tmp_path / "own")
+    save_adapted(ours, base_of(Small()), tmp_path / "own", EXPECTS)
     assert notes_on_adapter(Small(), str(tmp_path / "own" / "adapter")) == ()
 
 
@@ -163,7 +165,7 @@ def test_patterns_as_people_write_them_load(pattern: str, lora: Path) -> None:
         ("[" * 100_000, "nested more than 32 deep"),
         ('{"a": ' * 40 + "1" + "}" * 40, "nested more than 32 deep"),
         ('"' + '\\"' * 400_000, "not whole JSON"),
-        ("x" * 2**21, "2,097,152 bytes"),
+        ("x" * 2**21, "more than the 1,048,576 bytes"),
         ("[]", "not an object"),
         ('{"peft_type": "LORA", "r": NaN}', "NaN is no number"),
         ('{"peft_type": "LORA", "r": ' + "9" * 5000 + "}", "not whole JSON"),
@@ -254,7 +256,7 @@ def answer(folder: Path, text: str) -> str:
         classifier = Classifier(load_adapter(network, str(folder)), mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=4)
         check_input(classifier, (3, 8, 8))
         check_model(classifier.eval(), IMAGES, trained=False)
-        save_adapted(classifier.network, base, folder / "out")
+        save_adapted(classifier.network, base, folder / "out", EXPECTS)
         load_adapter(Small(), str(folder / "out" / "adapter"))
     except ModelError:
         return "refused"
