@@ -139,7 +139,8 @@ def _entry(header: RunHeader, subject: Subject) -> ModelEntry | None:
 def _declared_model(header: RunHeader, subject: Subject) -> dict[str, Any]:
     """The model as the suite declares it, with the backbone that it adapts."""
     models = [m for m in header.suite.get("models", ()) if m.get("name") == subject.model]
-    return {"backbone": header.suite.get("backbone"), **{k: v for m in models[:1] for k, v in m.items() if v is not None}}
+    said = {k: v for m in models[:1] for k, v in m.items() if v is not None and k != "expect_accuracy"}
+    return {"backbone": header.suite.get("backbone"), **said}
 
 
 def _declared_attack(header: RunHeader, label: str) -> dict[str, object] | None:

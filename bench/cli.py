@@ -213,7 +213,7 @@ def _with_suite(options: argparse.Namespace, work: "Callable[[Suite, argparse.Na
     try:
         return work(load_suite(path), options)
     except SuiteError as error:
-        raise UserError(f"{place_of(path, error)}: {error}") from None
+        raise type(error)(f"{place_of(path, error)}: {error}", error.where) from None
 
 
 def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:

@@ -50,6 +50,12 @@ class SuiteError(UserError):
         self.where = where
 
 
+class MissedError(SuiteError):
+    """Something is not as the suite says that it must be, so that no number would mean what its author thinks."""
+
+    exit_code = Exit.INCOMPLETE
+
+
 @contextmanager
 def asked_at(*where: str | int) -> Iterator[None]:
     """What cannot be had in here was asked for at that place of the suite."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
+from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from adapters.classifier import Classifier
+    from adapters.classifier import Classifier, Predictions
     from bench.job import Job
     from bench.runner import Target
 
@@ -39,6 +40,17 @@ class Models:
             if model not in self._loaded:
                 self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
         return [self._loaded[model] for model in models]
+
+
+def clean_predictions(job: "Job", zoo: Zoo, model: tuple[str, int], sha256: str) -> "Predictions":
+    """What ``model`` says of the samples before it is attacked. Raises UserError if that is no number."""
+    from bench.runner import AttackError
+
+    try:
+        (loaded,) = Models(job, zoo, {model: sha256}).load(model)
+    except AttackError as error:
+        raise UserError(str(error)) from None
+    return loaded.target.clean
 
 
 def _prepare(job: "Job", classifier: "Classifier") -> Loaded:

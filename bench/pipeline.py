@@ -13,6 +13,7 @@ from bench import interrupt
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
 from bench.executors.executor import Executor
+from bench.executors.expected import check_expected
 from bench.executors.local import Local
 from bench.job import Job, make_job
 from bench.options import Options
@@ -97,9 +98,11 @@ def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
     surroundings = {**executor.surroundings(job), **_suite_folder(options)}
     cards = executor.train(job)
     units = make_units(job.suite, cards, job.samples.content_hash)
+    chosen = options.chosen(units)
+    check_expected(job, {(unit.model, unit.seed): cards[unit.model, unit.seed] for unit in chosen}, executor)
     header = _header(job, executor.zoo, cards, units, surroundings)
     run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
-    executor.attack(job, run, units, options.chosen(units))
+    executor.attack(job, run, units, chosen)
     run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
     return run
 
@@ -115,7 +118,8 @@ def _header(
     suite = job.suite
     cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))
     declared = suite.model_dump(mode="json")
-    fingerprint = content_key({"suite": declared, "cells": [cell.key for cell in cells]})
+    question = suite.model_dump(mode="json", exclude={"models": {"__all__": {"expect_accuracy"}}})
+    fingerprint = content_key({"suite": question, "cells": [cell.key for cell in cells]})
     return RunHeader(
         schema_version=SCHEMA_VERSION,
         run_id=new_run_id(fingerprint),

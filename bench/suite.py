@@ -17,6 +17,7 @@ from bench.attacks.spec import Attack, AttackSpec, contract_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import SuiteError, UserError
+from bench.expectation import Expected
 from bench.gate import Gate
 from bench.matrix import Matrix, expand
 
@@ -51,6 +52,8 @@ class ModelSpec(Strict):
     name: Name
     adaptation: Adaptation = FullSpec()
     training: TrainingSpec | None = None
+    expect_accuracy: Expected | None = None
+    """The clean accuracy of this model, as far as it is known: the run stops before any attack where it is missed."""
 
 
 def _off(value: Any) -> Any:

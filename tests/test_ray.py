@@ -110,3 +110,14 @@ def test_what_the_cluster_cannot_give_is_said_before_anything_runs(
     assert done.returncode == 2
     assert done.stderr.startswith(f"bench: {said}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_on_ray_a_missed_accuracy_stops_the_run_before_any_attack(here: Place, tmp_path: Path) -> None:
+    suite = SUITE.replace("{name: full}", "{name: full, expect_accuracy: {value: 0, within: 0}}")
+    place = Place(tmp_path, cache=here.cache, suite=suite)
+    (alone, on_ray) = (place.run(*options) for options in ((), ("--executor", "ray")))
+    assert (alone.returncode, on_ray.returncode) == (4, 4)
+    assert on_ray.stderr.splitlines()[-1] == alone.stderr.splitlines()[-1]
+    assert "tiny.yaml:9: full: the clean accuracy is " in on_ray.stderr
+    assert not list(place.results.glob("*/*/cells"))

@@ -23,6 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 
 from adapters.card import Card
+from adapters.classifier import Predictions
 from adapters.zoo import Zoo
 from bench import interrupt
 from bench.errors import LostWorkerError, UserError, asked_at
@@ -89,6 +90,14 @@ class OnRay:
             with job.asking_for(model):
                 _result(task, f"the training of {job.recipes[model].name}")
         return job.for_each(partial(node.shared_card, self.zoo))
+
+    def clean(self, job: Job, models: dict[tuple[str, int], Card]) -> dict[tuple[str, int], Predictions]:
+        """What ``models`` make of the samples, side by side."""
+        found = {}
+        for model, task in self._finished({self._task(node.clean, m, card.sha256): m for m, card in models.items()}):
+            with job.asking_for(model):
+                found[model] = _result(task, f"a look at {job.recipes[model].name}")
+        return found
 
     def attack(self, job: Job, run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""

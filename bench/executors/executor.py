@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from adapters.card import Card
+    from adapters.classifier import Predictions
     from adapters.zoo import Zoo
     from bench.job import Job
     from bench.plan import Unit
@@ -24,6 +25,10 @@ class Executor(Protocol):
 
     def train(self, job: "Job") -> "dict[tuple[str, int], Card]":
         """Train the models of ``job`` that are not trained yet; the cards of all."""
+        ...
+
+    def clean(self, job: "Job", models: "dict[tuple[str, int], Card]") -> "dict[tuple[str, int], Predictions]":
+        """What ``models`` (name and training seed), trained as their cards say, make of the samples before any attack."""
         ...
 
     def attack(self, job: "Job", run: "OpenRun", units: "list[Unit]", chosen: "list[Unit]") -> None:

@@ -11,13 +11,14 @@ from bench import interrupt, provenance
 from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
-from bench.models import Models
+from bench.models import Models, clean_predictions
 from bench.plan import Unit
 from bench.progress import Progress
 from bench.store import OpenRun
 from bench.trust.gather import Checks
 
 if TYPE_CHECKING:
+    from adapters.classifier import Predictions
     from bench.job import Job
     from bench.records import Floats, Records
     from bench.runner import Target, UnitResult
@@ -45,6 +46,14 @@ class Local:
     def train(self, job: "Job") -> dict[tuple[str, int], Card]:
         """Train what is not trained yet; the cards of all."""
         return job.for_each(self.zoo.ensure)
+
+    def clean(self, job: "Job", models: dict[tuple[str, int], Card]) -> "dict[tuple[str, int], Predictions]":
+        """What ``models`` make of the samples, one after another."""
+        found = {}
+        for model, card in models.items():
+            with job.asking_for(model):
+                found[model] = clean_predictions(job, self.zoo, model, card.sha256)
+        return found
 
     def attack(self, job: "Job", run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from adapters.card import Card
+from adapters.classifier import Predictions
 from adapters.recipe import Recipe
 from adapters.zoo import Zoo
 from bench import interrupt, provenance
@@ -19,7 +20,7 @@ from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, run_units
 from bench.interrupt import Interrupted
 from bench.job import Job, make_job
-from bench.models import Models
+from bench.models import Models, clean_predictions
 from bench.options import Options
 from bench.output import quiet
 from bench.plan import Unit, make_units
@@ -93,6 +94,12 @@ def train(order: Order, mail: Mail, model: tuple[str, int]) -> None:
     """Train ``model`` (name and seed)."""
     with _at_work(order, mail):
         _zoo(order, mail).ensure(_job(order).recipes[model])
+
+
+def clean(order: Order, mail: Mail, model: tuple[str, int], sha256: str) -> Predictions:
+    """What ``model``, trained to these weights, makes of the samples."""
+    with _at_work(order, mail):
+        return clean_predictions(_job(order), _zoo(order, mail), model, sha256)
 
 
 def attack(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
