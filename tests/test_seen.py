@@ -3,14 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from adapters.preprocessing import Origin
 from bench import render
 from bench.cli import main
 from bench.scoring.scorecard import score
-from bench.scoring.seen import Seen, what_is_seen
+from bench.scoring.seen import SAID_BY, Seen, what_is_seen
 from bench.store import DataEntry, ModelEntry, RunHeader, StoredRun, list_runs
 from tests import boards
 from tests.test_leaderboard_formats import printed
@@ -135,3 +136,7 @@ def test_a_run_of_before_it_was_kept_shows_nothing(tmp_path: Path) -> None:
     assert (card.seen, card.data) == ((), None)
     assert printed(card, 80).startswith("board: over 3 training seeds")
     assert render.to_markdown(card).startswith("| # | model |")
+
+
+def test_whoever_can_have_said_a_normalisation_has_a_word() -> None:
+    assert set(SAID_BY) == set(get_args(Origin))
