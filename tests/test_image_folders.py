@@ -64,6 +64,7 @@ def test_parts_are_found_in_any_usual_spelling(train: str, attacked: str, traine
 def test_of_test_and_val_the_first_is_attacked_and_said(tmp_path: Path) -> None:
     for part in ("train", "Test", "valid"):
         fill(tmp_path / "mine" / part, a=2, b=2)
+    (tmp_path / "mine" / "valid" / "c").mkdir()  # no matter: it is not read
     found = load(tmp_path)
     assert {name.split("/")[1] for name in found.ids} == {"Test"}
     assert found.facts.notes == ("mine has both Test/ and valid/: Test/ is attacked",)
@@ -86,7 +87,9 @@ def test_class_folders_alone_are_halved_only_to_be_trained_on(path: str, tmp_pat
     test, train = (load(tmp_path, split, trained=True, path=path) for split in ("test", "train"))
     assert (len(test), len(train)) == (6, 5)
     assert set(test.ids) | set(train.ids) == set(whole.ids)
-    assert test.facts.notes == (f"{path} has no parts: 6 of its 11 images may be attacked, the others are trained on",)
+    assert test.facts.notes == (
+        f"{Path(path).name} has no parts: 6 of its 11 images may be attacked, the others are trained on",
+    )
 
 
 def test_the_digits_are_halved_whatever_is_done_with_them() -> None:
@@ -176,16 +179,22 @@ def test_an_empty_class_is_named_with_the_fix(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_folders_named_by_numbers_stand_as_text_and_it_is_said(tmp_path: Path) -> None:
-    fill(tmp_path / "mine", **{str(i): 1 for i in range(12)})
+@pytest.mark.parametrize("name", ["{}", "class_{}", "c{}-x"])
+def test_numbered_folders_stand_as_text_and_it_is_said(name: str, tmp_path: Path) -> None:
+    names = [name.format(i) for i in range(12)]
+    fill(tmp_path / "mine", **dict.fromkeys(names, 1))
     found = load(tmp_path)
-    assert found.classes == ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
-    said = (
-        "class folders are numbers; label 2 is '10': textual order, as ImageFolder has it; give classes: [...] for number order"
-    )
-    assert said in found.facts.notes
-    for quiet in (load(tmp_path, classes=list(range(12))), load(tmp_path, exclude=[10, 11])):
-        assert "numbers" not in notes(quiet)
+    assert found.classes == tuple(sorted(names))
+    said = f"class folders are numbered; label 2 is '{name.format(10)}': textual order, as ImageFolder has it; "
+    assert found.facts.notes[-1] == f"{said}give classes: [...] for number order"
+    for quiet in (load(tmp_path, classes=names), load(tmp_path, exclude=names[10:])):
+        assert "number" not in notes(quiet)
+
+
+@pytest.mark.parametrize("names", [["2x1", "10x1"], ["a2", "b10"], ["cat", "2", "10"], ["02", "10"]])
+def test_of_other_names_no_order_is_said(names: list[str], tmp_path: Path) -> None:
+    fill(tmp_path / "mine", **dict.fromkeys(names, 1))
+    assert "number" not in notes(load(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Images in folders: one folder per class."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.data.raw import Division, Places, RawSet
 from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
+NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
 Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
@@ -40,12 +42,13 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
         raise UserError(f"{folder}: no such folder; put the images there, one folder per class, or mend --data-root")
     parts = find_parts(folder)
     part, notes = _part(folder, parts, split)
-    classes = sorted({entry.name for place in (part, *parts.of.values()) for entry in _classes_in(place, parts)})
+    compared = list(dict.fromkeys([part, parts.of.get("train", part)]))
+    classes = sorted({entry.name for place in compared for entry in _classes_in(place, parts)})
     if len(classes) < 2:
         what = f"one class folder only, {classes[0]}/" if classes else "no class folders"
         raise UserError(f"{part}: holds {what}; put the images there, one folder per class, or mend path or --data-root")
     chosen = pick_classes(classes, spec.classes, spec.exclude)
-    _check_same(part, parts, chosen, spec)
+    _check_same([part] if isinstance(spec.classes, tuple) else compared, chosen)
     files = [(file, name) for name in classes if name in chosen for file in images_in(part / name)]
     division: Division = "own" if parts.of else "none"
     notes += _about_numbers(chosen, spec) + _about_splits(part, files)
@@ -89,10 +92,12 @@ def _classes_in(place: Path, parts: Parts) -> list[Path]:
     return found
 
 
-def _check_same(part: Path, parts: Parts, chosen: Sequence[str], spec: DataSpec) -> None:
-    """Raise UserError if ``part`` or what is trained on lacks a class folder, unless the suite itself lists the classes."""
-    listed = isinstance(spec.classes, tuple)
-    for place in [part] if listed else dict.fromkeys([part, *(parts.of[p] for p in ("train",) if p in parts.of)]):
+def _check_same(compared: Sequence[Path], chosen: Sequence[str]) -> None:
+    """Raise UserError if one of the parts ``compared`` lacks a class folder: their labels would not mean the same.
+
+    Only what is attacked counts where the suite itself lists the classes: their order is then the same in every part.
+    """
+    for place in compared:
         if lacking := [name for name in chosen if not (place / name).is_dir()]:
             names = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
             raise UserError(
@@ -102,16 +107,16 @@ def _check_same(part: Path, parts: Parts, chosen: Sequence[str], spec: DataSpec)
 
 
 def _about_numbers(chosen: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
-    """What to say where folders named by numbers stand in the order of text, and nobody asked for that order."""
-    if isinstance(spec.classes, tuple) or not all(name.isdecimal() for name in chosen):
+    """What to say where folders that differ by a number stand in the order of text, and nobody asked for that order."""
+    found = [NUMBERED.fullmatch(name) for name in chosen]
+    if isinstance(spec.classes, tuple) or not all(found) or len({(m[1], m[3]) for m in found if m}) > 1:
         return ()
-    first = next(
-        (i for i, (name, other) in enumerate(zip(chosen, sorted(chosen, key=int), strict=True)) if name != other), None
-    )
+    by_number = sorted(chosen, key=lambda name: int(NUMBERED.sub(r"\2", name)))
+    first = next((i for i, (name, other) in enumerate(zip(chosen, by_number, strict=True)) if name != other), None)
     if first is None:
         return ()
     return (
-        f"class folders are numbers; label {first} is '{chosen[first]}': textual order, as ImageFolder has it; "
+        f"class folders are numbered; label {first} is '{chosen[first]}': textual order, as ImageFolder has it; "
         "give classes: [...] for number order",
     )
 

@@ -105,11 +105,11 @@ def images_in(folder: Path) -> list[Path]:
     left = [folder] if folder.is_dir() else []
     while left:
         here = left.pop()
+        folders, images = listing(here)
         facts = here.stat()
         if first := read.get((facts.st_dev, facts.st_ino)):
             raise UserError(f"{shown(here)}: leads to {shown(first)}, which is read already; remove this link")
         read[facts.st_dev, facts.st_ino] = here
-        folders, images = listing(here)
         found += images
         left += reversed(folders)
     if not found:

@@ -1,6 +1,7 @@
 """Sentences about a set for its reader: what was found, taken and made of it where that may be another thing than expected."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +14,10 @@ def about_parts(raw: RawSet, whole: Index, pool: Index, spec: DataSpec) -> tuple
     """How a folder without parts is divided: of its positions ``whole``, ``pool`` may be attacked."""
     if raw.division != "none":
         return ()
+    name = Path(spec.path or spec.source).absolute().name
     if len(pool) == len(whole):
-        return (f"{spec.path} has no parts: all of its images may be attacked, also those that given weights were trained on",)
-    return (f"{spec.path} has no parts: {len(pool)} of its {len(whole)} images may be attacked, the others are trained on",)
+        return (f"{name} has no parts: all of its images may be attacked, also those that given weights were trained on",)
+    return (f"{name} has no parts: {len(pool)} of its {len(whole)} images may be attacked, the others are trained on",)
 
 
 def about_samples(labels: Index, names: Sequence[str], spec: DataSpec) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def read_image(file: Path) -> Image.Image:
 def digest_of(file: Path) -> bytes:
     """sha256 of the bytes of ``file``; raises UserError if it cannot be read."""
     with _open(file) as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
+        return _guarded(file, lambda: hashlib.file_digest(opened, "sha256").digest())
 
 
 def shown(file: Path | str) -> str:
