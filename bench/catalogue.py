@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
+from bench.model_spec import SuiteBackbone
 from bench.provenance import version_of
-from bench.suite import Suite, load_suite, shipped_suites
+from bench.suite import load_suite, shipped_suites
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,16 @@ def libraries() -> Listing:
 def models() -> Listing:
     """The models that the shipped suites declare."""
     rows = [
-        (suite.name, model.name, _backbone(suite), model.adaptation.method)
+        (suite.name, model.name, _backbone(suite.backbone_of(model)), model.adaptation.method)
         for suite in map(load_suite, shipped_suites())
         for model in suite.models
     ]
     return Listing("models of the shipped suites", ("suite", "model", "backbone", "adaptation"), rows)
 
 
-def _backbone(suite: Suite) -> str:
-    origin = suite.backbone.weights or ("trained here" if suite.backbone.pretrain else "random")
-    return f"{suite.backbone.architecture}, {origin}"
+def _backbone(backbone: SuiteBackbone) -> str:
+    origin = backbone.weights or ("trained here" if backbone.pretrain else "random")
+    return f"{backbone.architecture}, {origin}"
 
 
 def data() -> Listing:

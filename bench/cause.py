@@ -17,6 +17,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
 ATTACKING = ("seed", "batch_size")
 """Keys of a suite, beside the attack itself, that can change its adversarials. Batches that are left to the machine cannot."""
+NOTHING: tuple[Any, ...] = (None, {})
+"""What a declaration that says nothing of something has there, whether it knew of it or not."""
 _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
 
 
@@ -160,6 +162,8 @@ def _changes(before: Any, after: Any, at: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         keys = dict.fromkeys([*before, *after])
         return [line for key in keys for line in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))]
+    if before in NOTHING and after in NOTHING:
+        return []
     return [] if before == after else [f"{at} {_short(before)} -> {_short(after)}".strip()]
 
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 import platformdirs
 
 from adapters.images import ImageSet
-from adapters.recipe import Backbone, Pretraining, Recipe
+from adapters.recipe import Recipe
 from adapters.spec import is_trained
 from bench import data
 from bench.attacks.spec import classes_needed
 from bench.data.leaks import about_duplicates, about_training
 from bench.errors import SuiteError, UserError, asked_at
+from bench.networks import Sources, images_for, networks_of
 from bench.suite import Suite
 from bench.whereabouts import located
 
@@ -60,35 +61,33 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     places = places or default_places()
     declared, (suite, lost) = suite, located(suite, places)
     _refuse(error for error in lost if "data" in error.where)
-    size = _image_size(suite)
+    networks = networks_of(suite)
+    size, fit = images_for(suite, networks)
     with asked_at("data"):
         trained = any(is_trained(model.adaptation) for model in suite.models)
-        samples = data.load(suite.data, "test", places, size=size, trained=trained)
+        samples = data.load(suite.data, "test", places, size=size, fit=fit, trained=trained)
         samples = samples.noting(*about_duplicates(samples))
         train = samples.none_of_them()
         if trained:
-            train = data.load(suite.data, "train", places, size=samples.input_shape[1])
+            train = data.load(suite.data, "train", places, size=samples.input_shape[1], fit=fit)
             samples = samples.noting(*about_training(samples, train))
     _check_classes(suite, len(samples.classes))
     assert train.classes == samples.classes  # noqa: S101 (a source names its classes the same in both parts)
-    pretraining = _pretraining(suite, places, size)
-    if pretraining is not None:
-        samples = samples.noting(*_about_pretraining(suite, places, pretraining.images, samples))
-    backbones = _backbones(suite, pretraining)
     _refuse(lost)
+    sources = Sources(places, size, fit, samples)
     recipes = {
         (model.name, seed): Recipe(
             name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
-            backbone=backbones[seed],
+            backbone=backbone,
             adaptation=model.adaptation,
             training=model.training or suite.training,
             images=train,
             seed=seed,
         )
-        for model in suite.models
-        for seed in suite.seeds
+        for model, network in zip(suite.models, networks, strict=True)
+        for seed, backbone in sources.backbones(network).items()
     }
-    return Job(declared, samples, recipes)
+    return Job(declared, samples.noting(*sources.notes), recipes)
 
 
 def _refuse(lost: Iterable[SuiteError]) -> None:
@@ -103,41 +102,3 @@ def _check_classes(suite: Suite, classes: int) -> None:
         if classes < (needed := classes_needed(attack)):
             with asked_at("attacks", i):
                 raise UserError(f"'{attack.attack}' ranks {needed} logits (DLR loss); these data have {classes} classes")
-
-
-def _image_size(suite: Suite) -> int | None:
-    """The side in pixels that the backbone's weights were made for, where the data do not say another."""
-    if suite.data.size or not suite.backbone.weights:
-        return suite.data.size
-    from adapters.backbones import preprocessing_of
-
-    with asked_at("backbone"):
-        return preprocessing_of(suite.backbone).size
-
-
-def _pretraining(suite: Suite, places: data.Places, size: int | None) -> Pretraining | None:
-    """What the backbone is trained on here first, if it is."""
-    pretrain = suite.backbone.pretrain
-    if pretrain is None:
-        return None
-    with asked_at("backbone", "pretrain", "data"):
-        return Pretraining(pretrain.training, data.load(pretrain.data, "all", places, size=size))
-
-
-def _about_pretraining(suite: Suite, places: data.Places, source: ImageSet, samples: ImageSet) -> tuple[str, ...]:
-    """What to say of attacked images that the backbone is pretrained on. Raises SuiteError where that must not be."""
-    assert suite.backbone.pretrain is not None  # noqa: S101 (it has a source)
-    declared, wanted = suite.backbone.pretrain.data, suite.data
-    way = {"size": samples.input_shape[1], "crop_pct": wanted.crop_pct, "interpolation": wanted.interpolation}
-    with asked_at("backbone", "pretrain", "data"):
-        if way != {"size": source.input_shape[1], "crop_pct": declared.crop_pct, "interpolation": declared.interpolation}:
-            source = data.load(declared.model_copy(update=way), "all", places)  # pixels are compared as they are attacked
-        return about_training(samples, source, before=True)
-
-
-def _backbones(suite: Suite, pretraining: Pretraining | None) -> dict[int, Backbone]:
-    """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
-    if suite.backbone.pretrain and pretraining:
-        return dict.fromkeys(suite.seeds, Backbone(suite.backbone, pretraining, suite.backbone.pretrain.seed))
-    with asked_at("backbone"):
-        return {seed: Backbone(suite.backbone, None, 0 if suite.backbone.weights else seed) for seed in suite.seeds}

@@ -7,13 +7,13 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.spec import Targets, TrainingSpec, TunedSpec
-from adapters.strict import Strict
+from bench.model_spec import OwnNetwork
 
 Method = Literal["lora", "dora", "loha", "lokr", "oft", "boft", "hra"]
 SPECS = {get_args(spec.model_fields["method"].annotation)[0]: spec for spec in get_args(TunedSpec)}
 
 
-class Matrix(Strict):
+class Matrix(OwnNetwork):
     """The axes. Each model is named method-targets, and -rR and -aALPHA where there are several of them.
 
     ``targets`` gives each choice of layers a short name: {fc: [fc], stem: [conv1], all: ".*"}. A method without a rank or an
@@ -51,8 +51,8 @@ class Matrix(Strict):
             name += f"-a{alpha:.12g}" if "alpha" in has and len(self.alpha) > 1 else ""
             options = {k: v for k, v in (("r", r), ("alpha", alpha)) if k in has}
             found[name] = {"name": name, "adaptation": {"method": method, "targets": self.targets[label], **options}}
-        training = {"training": self.training.model_dump(exclude_unset=True)} if self.training else {}
-        return [{**model, **training} for model in found.values()]
+        common = self.model_dump(include={"training", "backbone", "weights"}, exclude_unset=True, exclude_none=True)
+        return [{**model, **common} for model in found.values()]
 
 
 def expand(suite: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.spec import Adaptation, BackboneSpec, FullSpec, Precision, TrainingSpec
+from adapters.spec import Precision, TrainingSpec
 from adapters.strict import Strict, did_you_mean
 from bench import yaml_lines
 from bench.attacks.contract import LIBRARIES, Carrier, Library
@@ -17,43 +17,11 @@ from bench.attacks.spec import Attack, AttackSpec, contract_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, format_eps
 from bench.errors import SuiteError, UserError
-from bench.expectation import Expected
 from bench.gate import Gate
 from bench.matrix import Matrix, expand
+from bench.model_spec import ModelSpec, Name, SuiteBackbone, network_of
 
 MAX_ERRORS = 20
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
-Name = Annotated[str, Field(pattern=NAME)]
-
-
-class PretrainSpec(Strict):
-    """The backbone is trained here first, from scratch, on ``data``: its source classes."""
-
-    data: DataSpec
-    training: TrainingSpec = TrainingSpec()
-    seed: int = 0
-
-
-class SuiteBackbone(BackboneSpec):
-    """The network that every model of the suite adapts: with published weights, with those of a file, or trained here."""
-
-    pretrain: PretrainSpec | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "SuiteBackbone":
-        if self.weights and self.pretrain:
-            raise PydanticCustomError("origin", "has both weights and pretrain; give one of them")
-        return self
-
-
-class ModelSpec(Strict):
-    """One model: an adaptation of the backbone to the suite's data. ``training`` overrides the suite's, key by key."""
-
-    name: Name
-    adaptation: Adaptation = FullSpec()
-    training: TrainingSpec | None = None
-    expect_accuracy: Expected | None = None
-    """The clean accuracy of this model, as far as it is known: the run stops before any attack where it is missed."""
 
 
 def _off(value: Any) -> Any:
@@ -71,7 +39,8 @@ class Suite(Strict):
     name: Name
     description: str = ""
     data: DataSpec
-    backbone: SuiteBackbone
+    backbone: SuiteBackbone | None = None
+    """What every model adapts that has none of its own."""
     training: TrainingSpec = TrainingSpec()
     models: tuple[ModelSpec, ...] = ()
     matrix: Matrix | None = None
@@ -108,6 +77,7 @@ class Suite(Strict):
         if not self.models:
             raise _error(("models",), "there is no model; give at least one in models, or a matrix of them")
         _unique([m.name for m in self.models], ("models",), "model name")
+        self._check_backbones()
         _unique([a.label for a in self.attacks], ("attacks",), "attack name")
         _unique(list(self.seeds), ("seeds",), "seed")
         for i, attack in enumerate(self.attacks):
@@ -117,6 +87,21 @@ class Suite(Strict):
             raise _error(("transfer",), "there is one model only, and nothing to transfer between; give at least two")
         self._check_headline()
         return self
+
+    def _check_backbones(self) -> None:
+        for i, model in enumerate(self.models):
+            if model.weights is not None and self.backbone is None:
+                raise _error(
+                    ("models", i, "weights"), "the suite has no backbone to put these weights on; give a backbone here"
+                )
+            if network_of(model, self.backbone) is None:
+                raise _error((), "the key 'backbone' is missing: the suite's, or one in each model")
+
+    def backbone_of(self, model: ModelSpec) -> SuiteBackbone:
+        """What ``model`` adapts: a network of its own, or the suite's."""
+        found = network_of(model, self.backbone)
+        assert found is not None  # noqa: S101 (checked when the suite is read)
+        return found
 
     def _check_headline(self) -> None:
         """Models are ranked by the worst case at one eps: in one norm, or it would be of no threat model."""
@@ -218,7 +203,9 @@ def _written(where: yaml_lines.Loc, document: yaml_lines.Document) -> yaml_lines
     """
     if where[:1] != ("models",) or len(where) == 1:
         return where
-    shared = where[2:]
+    shared, weights = where[2:], (*where[:2], "weights")
+    if shared == ("backbone", "weights") and weights in document.lines:
+        return weights
     if shared[:1] in {("training",), ("backbone",)} and where[:3] not in document.lines and shared[:1] in document.lines:
         return shared
     return where if where[:2] in document.lines else ("matrix",)

@@ -12,6 +12,7 @@ from adapters.spec import BackboneSpec, PeftSpec
 from bench.data.raw import Places
 from bench.data.spec import DataSpec
 from bench.errors import SuiteError
+from bench.model_spec import OwnNetwork
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Where = tuple[str | int, ...]
@@ -54,7 +55,7 @@ class _Search:
     def _own_path(self, spec: BaseModel, where: Where) -> dict[str, str]:
         """The field of ``spec`` itself that is a path, as found; empty where it has none, or may be a name on the Hub."""
         near = _beside(self.places)
-        if isinstance(spec, BackboneSpec) and spec.weights_file:
+        if isinstance(spec, BackboneSpec | OwnNetwork) and spec.weights_file:
             return {"weights": self._found(str(spec.weights), "file", near, (*where, "weights"))}
         if isinstance(spec, DataSpec) and spec.path is not None and self.places.near:
             looked = {**near, "the data root": self.places.root}

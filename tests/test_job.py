@@ -27,7 +27,8 @@ def test_a_backbone_is_never_trained_on_what_is_attacked(tmp_path: Path) -> None
 
 def test_no_shipped_suite_adapts_to_a_class_of_its_source() -> None:
     for suite in map(load_suite, shipped_suites()):
-        source, target = suite.backbone.pretrain and suite.backbone.pretrain.data, suite.data
+        pretrain, target = suite.backbone_of(suite.models[0]).pretrain, suite.data
+        source = pretrain and pretrain.data
         if source and source.source == target.source:
             wanted = set(target.classes) if isinstance(target.classes, tuple) else set()
             assert wanted, suite.name

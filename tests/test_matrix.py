@@ -99,6 +99,7 @@ def test_data_and_backbone_that_contradict_themselves(tmp_path: Path) -> None:
 
 def test_the_splits_of_the_shipped_suites_share_no_class() -> None:
     split = next(s for s in map(load_suite, shipped_suites()) if s.name == "tiny_imagenet_split")
+    assert split.backbone is not None
     assert split.backbone.pretrain is not None
     assert split.data.classes == split.backbone.pretrain.data.exclude
     assert len(split.backbone.pretrain.data.exclude) == 10

@@ -99,8 +99,9 @@ def test_default_suite_asks_what_the_readme_says() -> None:
     assert [m.name for m in suite.models] == ["baseline", "lora-fc", "lora-fc-conv1"]
     assert [a.label for a in suite.attacks] == ["fgsm", "pgd-10"]
     assert all(len(suite.grid(a)) == 6 and suite.carriers_of(a) == ("foolbox", "art") for a in suite.attacks)
-    assert suite.backbone.pretrain is not None
-    source, target = suite.backbone.pretrain.data.classes, suite.data.classes
+    pretrain = suite.backbone_of(suite.models[0]).pretrain
+    assert pretrain is not None
+    source, target = pretrain.data.classes, suite.data.classes
     assert (source, target) == ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9)), "source and target share no class"
 
 

@@ -70,7 +70,7 @@ def fill(folder: Path) -> None:
 
 
 def paths_of(suite: Suite) -> list[Any]:
-    return [suite.data.path, suite.backbone.weights, getattr(suite.models[1].adaptation, "path", None)]
+    return [suite.data.path, suite.backbone and suite.backbone.weights, getattr(suite.models[1].adaptation, "path", None)]
 
 
 def test_the_suites_folder_comes_first_then_the_current_one(suite: Suite, places: Places, tmp_path: Path) -> None:
@@ -105,6 +105,7 @@ def test_what_is_nowhere_is_named_with_all_places_that_were_looked_at(suite: Sui
 @pytest.mark.parametrize("path", ["x" * 5000 + ".pt", "a\0b.pt", "/nowhere/w.pt"])
 def test_a_path_that_cannot_be_is_refused(path: str, suite: Suite, places: Places, tmp_path: Path) -> None:
     fill(tmp_path / "here")
+    assert suite.backbone is not None
     asked = suite.model_copy(update={"backbone": suite.backbone.model_copy(update={"weights": path})})
     (error,) = located(asked, places)[1]
     assert "no such file" in str(error)

@@ -18,7 +18,7 @@ from bench.data.spec import DataSpec, Split
 from bench.data.tiny_imagenet import open_tiny_imagenet
 from bench.errors import UserError
 
-__all__ = ["SOURCES", "DataSpec", "Fit", "ImageSet", "Places", "Split", "load"]
+__all__ = ["SOURCES", "DataSpec", "Fit", "ImageSet", "Places", "Split", "load", "way_to"]
 
 SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
     "digits": open_digits,
@@ -53,7 +53,7 @@ def load(
     whole = np.flatnonzero(np.isin(raw.labels, np.flatnonzero(number >= 0)))
     pool = _part(raw, whole, spec, split, trained=trained)
     index = _choose(raw.labels, pool, spec, split)
-    how = partial(_fit, spec, fit)
+    how = partial(way_to, spec=spec, fit=fit)
     found = decode(raw, index, spec.size or size or raw.native_size, how, places.cache)
     notes = raw.notes
     if split == "test":
@@ -62,8 +62,8 @@ def load(
     return ImageSet(found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts)
 
 
-def _fit(spec: DataSpec, fit: Fit | None, size: int) -> Fit:
-    """The way to ``size``: what ``spec`` says, else ``fit`` in proportion."""
+def way_to(size: int, spec: DataSpec, fit: Fit | None) -> Fit:
+    """How images become ``size`` pixels: what ``spec`` says, else ``fit`` in proportion."""
     found = fit.at(size) if fit else Fit(size, size)
     resize = found.resize if spec.crop_pct is None else int(size / spec.crop_pct)
     return Fit(size, resize, spec.interpolation or found.interpolation)

@@ -38,6 +38,9 @@ class Fit:
     resize: int
     interpolation: Interpolation = "bilinear"
 
+    def __str__(self) -> str:
+        return f"{self.size} of {self.resize} px, {self.interpolation}"
+
     def at(self, size: int) -> "Fit":
         """The same in proportion, for another ``size``."""
         return Fit(size, round(size * self.resize / self.size), self.interpolation)
