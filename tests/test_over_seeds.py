@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 
 from bench.render.figures import make_figures
 from bench.render.footer import sentences
@@ -38,10 +38,19 @@ def test_a_mean_difference_of_one_seed_is_the_paired_t_test() -> None:
 def test_a_mean_difference_over_seeds_by_hand() -> None:
     first = np.array([[1.0, 1, 0, 1], [1, 0, 0, np.nan]])
     second = np.array([[0.0, 1, 0, 0], [0, 0, 0, 1]])
-    error = np.sqrt(np.var([1 / 2, 1 / 3], ddof=1) / 2 + np.var([1, 0, 0, 1], ddof=1) / 4)
+    one = np.array([[1, 1, 0, 1], [1 / 3 + 4 / 3 * 2 / 3, 1 / 3 - 4 / 9, 1 / 3 - 4 / 9, 1 / 3]])  # what 3 samples say, of 4
+    other = np.array([[0, 1, 0, 0], [0, 0, 0, 0]])
+    by_seed = 4 * sum(table.mean(axis=1).var(ddof=1) for table in (one, other))
+    by_sample = 2 * (one - other).mean(axis=0).var(ddof=1)
+    d = one - other
+    rest = ((d - d.mean(axis=0) - d.mean(axis=1)[:, None] + d.mean()) ** 2).sum() / 3
+    total = max(by_seed + by_sample - rest, by_seed, by_sample, rest)
+    df = 1 / (by_seed / total / 2 + (1 - by_seed / total) / 3)
     found = mean_difference(first, second)
     assert found.difference == pytest.approx((1 / 2 + 1 / 3) / 2)
-    assert found.high - found.low == pytest.approx(2 * 12.706204736 * error)
+    assert found.p_value == pytest.approx(2 * t.sf(found.difference / np.sqrt(total / 8), df))
+    assert found.low == pytest.approx(found.difference - t.ppf(0.975, df) * np.sqrt(total / 8))
+    assert found.high == 1, "no difference of shares is more"
 
 
 def test_training_seeds_are_summed_up_and_ranked(tmp_path: Path) -> None:

@@ -98,16 +98,16 @@ def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
 def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
     card = three_models(tmp_path)
     assert [sentence.text for sentence in sentences(card)] == [
-        "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.25: "
-        "no difference shown (could have shown 4.5)",
+        "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.12: "
+        "no difference shown (could have shown 3.9)",
         "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
         "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
-        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.25: no difference shown (could have shown 4.6)",
+        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.12: no difference shown (could have shown 4.0)",
         "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
-        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 5.1)",
-        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 5.1)",
-        "twin vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: equal on every sample",
-        "weak vs base, clean: certainty +0.000 [+0.000, +0.000], p = 1: equal on every sample",
+        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 4.5)",
+        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 4.5)",
+        "twin vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have shown 0.025)",
+        "weak vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have shown 0.025)",
         "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown (could have shown 0.011)",
         "weak vs base, pgd-10 8/255: certainty -0.105 [-0.127, -0.083], p < 0.001: lower",
     ]

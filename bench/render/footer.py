@@ -120,16 +120,26 @@ def _unlisted(said: Sequence[Sentence], listed: int) -> str:
 def method(card: Scorecard) -> str:
     """How the differences were tested."""
     if card.seeds:
-        how = f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which training and samples vary; p by Holm"
+        how = (
+            f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which trainings and samples vary; p by Holm, "
+            "over the worst cases and over the rest"
+        )
     else:
         how = (
-            f"Exact McNemar, and paired t tests for certainty; p by Holm over {len(card.headline)} worst cases, "
-            f"{len(card.comparisons)} cells and {len(card.claims)} claims"
+            f"McNemar's mid-p, and paired t tests for certainty; p by Holm over {len(card.headline)} worst cases, "
+            f"{len(card.comparisons)} cells{_weighted(card)} and {len(card.claims)} claims"
         )
     return (
         f"{how}; ASR over samples that both models get right; in brackets 95 % of one difference; could have shown: found "
         "with 80 % power."
     )
+
+
+def _weighted(card: Scorecard) -> str:
+    """Which cells have most of their family's level; nothing where all are equal."""
+    first = sum(c.eps == card.headline_eps for c in card.comparisons)
+    of = f" (80 % of their level for the {first} at {card.headline_eps})"
+    return of if 0 < first < len(card.comparisons) else ""
 
 
 def failures(card: Scorecard) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Whole methods against each other: what holds for a model over its training seeds, and besides robustness."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +28,10 @@ Question = tuple[Quantity, str | None]
 class Claim:
     """The mean of ``quantity`` in ``model`` minus that in ``baseline`` on the same ``n`` samples, with its 95 % interval.
 
-    ``attack`` is None before the attack. Of one training seed, accuracy is compared by the exact McNemar test and certainty by
-    the paired t test; of several, everything by a t test in which the training varies too. ``p_adjusted`` is Holm's over the
-    claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none would.
-    ``equal``: no sample tells the two apart, so that nothing is known of what varies.
+    ``attack`` is None before the attack. Of one training seed, accuracy is compared by McNemar's mid-p test and certainty by
+    the paired t test; of several, everything by a t test in which samples and trainings both vary. ``p_adjusted`` is Holm's
+    over the claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none
+    would. ``equal``: no sample tells the two apart.
     """
 
     model: str
@@ -103,7 +102,7 @@ def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: st
 
 
 def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> Iterator[tuple[Question, str, Row]]:
-    """What the exact paired tests answer where there is one seed only."""
+    """What the paired tests answer where there is one seed only."""
     for (model, _), outcome in worst_cases.items():
         yield ("robust accuracy", WORST_CASE), model, (~outcome.wrong).astype(np.float64)
     for (model, _), found in outcomes.items():
@@ -147,8 +146,6 @@ def _claim(model: str, baseline: str, question: Question, eps: str, first: Table
     exact = quantity == "accuracy" and seeds == 1
     equal = bool((np.nan_to_num(first - second) == 0).all())
     found = _mcnemar(first[0], second[0], level) if exact else mean_difference(first, second, level)
-    if equal and not exact:
-        found = replace(found, detectable=math.nan)
     return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value, equal=equal)
 
 

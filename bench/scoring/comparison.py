@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.records import Bools
-from bench.scoring.statistics import holm, mcnemar, minimum_detectable, needed_discordant, paired_interval, proportion
+from bench.scoring.statistics import holm, mid_p, minimum_detectable, needed_discordant, paired_interval, proportion
 
 ALPHA = 0.05
 """Level of the paired tests, over their whole family."""
+HEADLINE_SHARE = 4
+"""How many times the level of all other cells of a family those at the headline eps have: 80 and 20 % of it."""
 WORST_CASE = "worst case"
 """Stands for an attack's name: the worst attack on each sample."""
 
@@ -20,9 +22,9 @@ Model = tuple[str, int]
 class PairedDifference:
     """A share of the same ``n`` samples in two models; ``difference`` is first - second with its 95 % interval.
 
-    ``p_value`` is exact McNemar's, from the samples that only one of the models has; ``p_adjusted`` is Holm's over the
-    family. ``detectable`` is the difference that would have been found with probability 0.8 at the family's strictest
-    level (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
+    ``p_value`` is McNemar's mid-p, from the samples that only one of the models has; ``p_adjusted`` is Holm's over the
+    family. ``detectable`` is the difference that would have been found with probability 0.8 at the level of Holm's first
+    step (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
     """
 
     n: int
@@ -80,10 +82,13 @@ class Outcome:
     wrong: Bools
 
 
-def compare_models(outcomes: dict[Model, dict[tuple[str, str], Outcome]], *, across: bool) -> tuple[Comparison, ...]:
+def compare_models(
+    outcomes: dict[Model, dict[tuple[str, str], Outcome]], *, across: bool, headline: str
+) -> tuple[Comparison, ...]:
     """Every pair of models on every (attack, eps) that both have, corrected over all of them together.
 
-    Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same training seed meet.
+    Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same training seed meet. The
+    cells at the ``headline`` eps, which answer what the suite asks, have four fifths of the family's level to begin with.
     """
     asked = [
         (second, first, cell)
@@ -92,10 +97,21 @@ def compare_models(outcomes: dict[Model, dict[tuple[str, str], Outcome]], *, acr
         for cell in outcomes[first]
         if cell in outcomes[second]
     ]
-    level = ALPHA / max(len(asked), 1)
-    found = [_compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], level) for a, b, cell in asked]
-    robust, asr = over_family([c.robust for c in found]), over_family([c.asr for c in found])
+    weights = _weights([eps == headline for _, _, (_, eps) in asked])
+    levels = [ALPHA * weight / sum(weights) for weight in weights]
+    found = [
+        _compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], x) for (a, b, cell), x in zip(asked, levels, strict=True)
+    ]
+    robust, asr = over_family([c.robust for c in found], weights), over_family([c.asr for c in found], weights)
     return tuple(replace(c, robust=r, asr=a) for c, r, a in zip(found, robust, asr, strict=True))
+
+
+def _weights(headline: Sequence[bool]) -> list[int]:
+    """A family's weights: those at the headline have HEADLINE_SHARE times that of all others; equal without either."""
+    first, others = sum(headline), len(headline) - sum(headline)
+    if not first or not others:
+        return [1] * len(headline)
+    return [HEADLINE_SHARE * others if at else first for at in headline]
 
 
 def _compare(first: Model, second: Model, cell: tuple[str, str], a: Outcome, b: Outcome, level: float) -> Comparison:
@@ -111,14 +127,14 @@ def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifferenc
     only_first, only_second = int(first.sum()) - both, int(second.sum()) - both
     low, high = paired_interval(both, only_first, only_second, n - both - only_first - only_second)
     a, b = proportion(both + only_first, n).value, proportion(both + only_second, n).value
-    p = mcnemar(only_first, only_second)
+    p = mid_p(only_first, only_second)
     detectable = minimum_detectable(n, only_first + only_second, level)
     return PairedDifference(n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(level))
 
 
-def over_family(family: Sequence[PairedDifference]) -> list[PairedDifference]:
-    """``family`` with Holm's correction."""
-    adjusted = holm([d.p_value for d in family])
+def over_family(family: Sequence[PairedDifference], weights: Sequence[int] = ()) -> list[PairedDifference]:
+    """``family`` with Holm's correction, by ``weights`` if any."""
+    adjusted = holm([d.p_value for d in family], weights)
     return [replace(d, p_adjusted=p) for d, p in zip(family, adjusted, strict=True)]
 
 

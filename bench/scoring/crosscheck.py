@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.records import Records
 from bench.scoring.comparison import PairedDifference, paired
+from bench.scoring.statistics import mcnemar
 
 AGREEMENT = 0.995
 """Share of the attacked samples with the same outcome that an exact pair must reach."""
@@ -63,7 +64,8 @@ def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox:
     attacked = (foolbox.clean_pred == foolbox.label) | (art.clean_pred == art.label)
     if not attacked.any():
         return CrossCheck(*identity, "not comparable", cause="no sample was attacked")
-    difference = paired(foolbox.success[attacked], art.success[attacked])
+    either = paired(foolbox.success[attacked], art.success[attacked])
+    difference = replace(either, p_value=mcnemar(either.only_first, either.only_second))  # a library is blamed by no mid-p
     apart = foolbox.success != art.success
     agreement = 1 - float(apart[attacked].mean())
     equivalent = difference.low >= -MARGIN and difference.high <= MARGIN

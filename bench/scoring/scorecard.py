@@ -143,7 +143,7 @@ def score(run: StoredRun) -> Scorecard:
         cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(crosschecks),
-        comparisons=compare_models(trusted, across=False),
+        comparisons=compare_models(trusted, across=False, headline=standing.headline_eps),
         headline=standing.headline,
         curves=tuple(_curves(run, header.cells, done, numbers)),
         seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said),

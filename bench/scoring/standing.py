@@ -70,7 +70,7 @@ def stand(run: StoredRun) -> Standing:
     worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
     sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
     where = (WORST_CASE, shown_eps(header.headline_eps))
-    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True)
+    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where[1])
     places = [_place(m, finished_of(m, run), done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
     return Standing(
         suite=header.suite_name,
