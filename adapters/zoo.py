@@ -118,6 +118,7 @@ class Zoo:
         from adapters.adaptation import adapt, check_trainable, count_parameters, save_adapted
         from adapters.base import base_of, notes_on_adapter
         from adapters.checks import check_model
+        from adapters.own_classes import note_on_classes
         from adapters.training import fit
 
         target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
@@ -127,6 +128,8 @@ class Zoo:
         notes = known.notes
         if isinstance(recipe.adaptation, PeftSpec):
             notes += notes_on_adapter(network, recipe.adaptation.path)
+        if isinstance(recipe.adaptation, NoneSpec):
+            notes += note_on_classes(recipe.backbone.spec, recipe.images.classes)
         network = adapt(network, recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
