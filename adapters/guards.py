@@ -75,12 +75,14 @@ def _no_constant(name: str) -> Any:
 
 
 def check_zip(file: Path) -> None:
-    """Raise ModelError if the archive of torch.save in ``file`` would unpack to more than it is: torch never compresses one."""
+    """Raise ModelError if the archive in ``file`` is code, or unpacks to more than it is: torch.save never compresses one."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ModelError(f"{file}: not a whole weights file ({brief(error)}); copy or download it again") from None
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise ModelError(f"{file}: a TorchScript archive, which is code; save the model's state_dict() instead")
     size, declared = file.stat().st_size, sum(entry.file_size for entry in entries)
     if declared > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(

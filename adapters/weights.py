@@ -49,7 +49,7 @@ def read_saved(file: Path) -> Any:
     if not is_there(file):
         raise ModelError(f"{brief(file)}: no such weights file")
     try:
-        return load_file(file) if file.suffix == ".safetensors" else _load_pickled(file)
+        return load_file(file) if _is_safetensors(file) else _load_pickled(file)
     except SafetensorError as error:
         raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
     except UnpicklingError as error:
@@ -63,17 +63,27 @@ def read_saved(file: Path) -> Any:
         raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None
 
 
-def _load_pickled(file: Path) -> Any:
+def _is_safetensors(file: Path) -> bool:
+    """Whether ``file`` is safetensors, whatever it is called; what cannot be told is what its name says."""
+    start = _start(file, 9)
+    return start.endswith(b"{") or (file.suffix == ".safetensors" and not start.startswith(ZIPPED))
+
+
+def _start(file: Path, size: int) -> bytes:
     with file.open("rb") as stream:
-        start = stream.read(4)
+        return stream.read(size)
+
+
+def _load_pickled(file: Path) -> Any:
+    start = _start(file, 4)
     if start and not start.startswith(PICKLED):
         raise ModelError(
             f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer; download it again"
         )
     if start == ZIPPED:
         check_zip(file)
-    with torch.serialization.safe_globals([(_Setting, name) for name in SETTINGS]):
-        return torch.load(file, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals([(_Setting, name) for name in SETTINGS]), file.open("rb") as stream:
+        return torch.load(stream, map_location="cpu", weights_only=True)  # a stream, since torch goes by a path's suffix
 
 
 def torch_reason(error: Exception) -> str:

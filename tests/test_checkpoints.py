@@ -261,3 +261,16 @@ def test_names_that_no_file_has(name: str) -> None:
     with pytest.raises(ModelError, match="no such weights file") as caught:
         read_checkpoint(Path(name), network())
     assert len(str(caught.value)) < 300
+
+
+def test_a_file_is_read_as_what_it_is_whatever_its_name(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "weights.pt")
+    torch.save(state(), tmp_path / "weights.safetensors")
+    for name in ("weights.pt", "weights.safetensors"):
+        assert read_checkpoint(tmp_path / name, network()).state.keys() == state().keys()
+
+
+def test_torchscript_is_named(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
+    with pytest.raises(ModelError, match=r"script.pt: a TorchScript archive, which is code; save the model's state_dict"):
+        read_checkpoint(tmp_path / "script.pt", network())

@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from adapters.adaptation import save_adapted
 from adapters.base import base_of, notes_on_adapter
@@ -247,7 +248,7 @@ def mutate(fields: dict[str, Any], rng: random.Random) -> str:
 
 
 def answer(folder: Path, text: str) -> str:
-    """ "loaded" or "refused" with the folder's name: all that may happen on the way from a folder to the cached model."""
+    """ "loaded" or "refused": all that may happen on the way from a folder to the cached model. Loaded, it is plain peft's."""
     (folder / "adapter_config.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         network = Small()
@@ -256,11 +257,21 @@ def answer(folder: Path, text: str) -> str:
         classifier = Classifier(load_adapter(network, str(folder)), mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=4)
         check_input(classifier, (3, 8, 8))
         check_model(classifier.eval(), IMAGES, trained=False)
+        with torch.inference_mode():
+            assert torch.equal(classifier.network(IMAGES), plainly(folder, classifier.network)(IMAGES))
         save_adapted(classifier.network, base, folder / "out", EXPECTS)
         load_adapter(Small(), str(folder / "out" / "adapter"))
     except ModelError:
         return "refused"
     return "loaded"
+
+
+def plainly(folder: Path, ours: nn.Module) -> nn.Module:
+    """What plain peft makes of ``folder``; ``ours`` where it does not load it (a task type that it does not know)."""
+    try:
+        return with_peft(folder)
+    except Exception:  # noqa: BLE001 (as peft fails)
+        return ours
 
 
 def fuzz(tmp_path: Path, count: int) -> tuple[list[str], float]:
