@@ -55,7 +55,7 @@ def _compare(options: argparse.Namespace) -> int:
     first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
     before, after = find_pair(first, second, options.results, gated=options.gate)
     verdict = compare(before, after, gated=options.gate)
-    _show(verdict, str(after.header.provenance["started"])[:19], options)
+    _show(verdict, str(after.header.provenance.get("started", ""))[:19], options)
     _tell_github(verdict)
     return verdict.exit_code
 

@@ -27,7 +27,7 @@ def _is_run(file: Path) -> bool:
     """Whether ``file`` is ours: other programs have a run.json too. A broken one is, where cells lie beside it."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return (file.parent / "cells").is_dir()
     return isinstance(fields, dict) and {"schema_version", "suite_name", "fingerprint"} <= set(fields)
 

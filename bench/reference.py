@@ -29,7 +29,7 @@ def _objection(snapshot: Snapshot) -> str | None:
     unknown = sum(origin.get("code") is None for origin in origins)
     if unknown:
         return f"has {unknown} cells of which no code is recorded"
-    if any(origin["dirty"] for origin in origins):
+    if any(origin.get("dirty") for origin in origins):
         return "was made from uncommitted changes"
     made_by = {software(origin) for origin in origins}
     return f"has cells of {len(made_by)} states of code and packages" if len(made_by) > 1 else None

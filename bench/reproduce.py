@@ -130,4 +130,4 @@ def _changes(old: RunHeader, new: RunHeader) -> list[str]:
 
 def _surroundings(old: RunHeader, new: RunHeader) -> dict[str, tuple[object, object]]:
     then, now = ({**h.provenance, **h.provenance.get("packages", {})} for h in (old, new))
-    return {name: (then.get(name), now.get(name)) for name in (*COMPARED, *new.provenance["packages"])}
+    return {name: (then.get(name), now.get(name)) for name in (*COMPARED, *new.provenance.get("packages", {}))}

@@ -71,7 +71,7 @@ def _summary_or_reason(path: Path, read_reference: Callable[[Path], Snapshot]) -
 
 
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
-    started = str(run.header.provenance["started"])
+    started = str(run.header.provenance.get("started", ""))
     standing = stand(run)
     verdict = _against_reference(run, standing, read_reference)
     return RunSummary(run.path, started, _commits(run.header), standing, verdict, what_is_seen(run.header))
@@ -84,7 +84,7 @@ def _commits(header: RunHeader) -> str:
 
 
 def _commit(origin: Origin) -> str:
-    return f"{str(origin['commit'] or '')[:8]}{'+' if origin['dirty'] else ''}"
+    return f"{str(origin.get('commit') or '')[:8]}{'+' if origin.get('dirty') else ''}"
 
 
 def against_reference(run: StoredRun) -> Verdict | None:
@@ -125,7 +125,7 @@ def latest(folder: Path) -> Path:
     unusable: dict[Path, UserError] = {}
     for path in some_runs(folder):
         try:
-            started[path] = str(read_header(path / RUN_FILE).provenance["started"])
+            started[path] = str(read_header(path / RUN_FILE).provenance.get("started", ""))
         except UserError as error:
             unusable[path] = error
     newest = max(started or unusable, key=lambda path: (started.get(path, ""), path.name))
@@ -179,12 +179,12 @@ def _find_reference(name: str, results: Path, suite: str) -> Snapshot:
     return from_text(_at_revision(name, file), f"{name}:{file.name}")
 
 
-def _at_revision(revision: str, file: Path) -> str:
-    """The text of ``file`` as git has it at ``revision``."""
+def _at_revision(revision: str, file: Path) -> bytes:
+    """The content of ``file`` as git has it at ``revision``."""
     try:
         done = subprocess.run(
             ["git", "show", f"{revision}:./{file.parent.name}/{file.name}"],
-            cwd=file.parent.parent, capture_output=True, text=True, check=True, timeout=30,
+            cwd=file.parent.parent, capture_output=True, check=True, timeout=30,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         raise UserError(f"{revision}: means no run, and git has no {file} there; give {FORMS}") from None

@@ -7,6 +7,8 @@ import hashlib
 import json
 from typing import Any
 
+from bench.strangers import parse
+
 BLANK = b"0" * 64
 FIELD = "sha256"
 
@@ -38,10 +40,10 @@ def from_json(data: bytes) -> tuple[Any, bool]:
     Raises BrokenFileError if ``data`` is no JSON or its checksum does not fit.
     """
     try:
-        found = json.loads(data)
+        found = parse(data)
         if not isinstance(found, dict) or FIELD not in found:
             return found, False
         check(data, str(found.pop(FIELD)))
-    except ValueError:
-        raise BrokenFileError("truncated or damaged: it is no JSON") from None
+    except ValueError as error:
+        raise BrokenFileError(f"truncated or damaged: {error}") from None
     return found, True

@@ -3,19 +3,23 @@
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from bench.errors import NotComparableError
 from bench.records import Bools, CellOutcomes, Ints
 from bench.scoring.standing import Standing, stand
 from bench.scoring.trust import Grade
 from bench.store import PRIVATE, CellEntry, RunHeader, StoredRun, parse_header
+from bench.store.shapes import Count, Several, Words
+from bench.strangers import parse, read_bytes, typed
 
+MAKES_ONE = "`bench reference update RUN` makes one"
 IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key", "origin")
 
 
@@ -111,25 +115,65 @@ def _block(value: Any) -> str:
 def from_file(file: Path) -> Snapshot:
     """The snapshot in the reference file ``file``. Raises NotComparableError if it cannot be used."""
     try:
-        return from_text(file.read_text(encoding="utf-8"), str(file))
+        return from_text(read_bytes(file), str(file))
+    except ValueError as error:
+        raise NotComparableError(f"{file}: is no reference ({error}); {MAKES_ONE}") from None
     except OSError as error:
         raise NotComparableError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def from_text(text: str, title: str) -> Snapshot:
+@dataclass(frozen=True)
+class _Packed:
+    """What a cell of a reference has beside the fields of a cell in run.json."""
+
+    seen: Words
+    correct: Words
+    broken: Words
+    trust: Grade | None = None
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What a reference has beside the fields of run.json."""
+
+    sample_ids: Several[Words]
+    sample_labels: Several[Count]
+    cells: Several[_Packed]
+
+
+_REFERENCE = TypeAdapter(_Reference)
+
+
+def from_text(text: str | bytes, title: str) -> Snapshot:
     """What ``to_text`` wrote. Raises NotComparableError, naming ``title``, if it is broken or of a newer version."""
     try:
-        data = json.loads(text)
-        ids, labels = data.pop("sample_ids"), data.pop("sample_labels")
-        packed = [[cell.pop(name) for name in ("seen", "correct", "broken")] for cell in data["cells"]]
-        grades = [cell.pop("trust", None) for cell in data["cells"]]
-        header = parse_header({**data, "cells": [{**cell, "status": "ok"} for cell in data["cells"]]}, title)
-        bits = [Outcomes(*(_unpack(column, len(ids)) for column in columns)) for columns in packed]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotComparableError(f"{title}: is no reference ({error}); `bench reference update RUN` makes one") from None
+        data = parse(text)
+        found = typed(_REFERENCE, data)
+        ids, labels = found.sample_ids, found.sample_labels
+        if len(set(ids)) < len(ids) or len(labels) != len(ids):
+            raise ValueError(f"{len(set(ids))} different samples of {len(ids)} have {len(labels)} labels")
+        bits = [_outcomes(cell, len(ids)) for cell in found.cells]
+        header = parse_header(_as_header(data), title)
+    except ValueError as error:
+        raise NotComparableError(f"{title}: is no reference ({error}); {MAKES_ONE}") from None
     keys = [cell.key for cell in header.cells]
-    known = {key: grade for key, grade in zip(keys, grades, strict=True) if grade is not None}
-    return Snapshot(title, header, tuple(ids), np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known)
+    known = {key: cell.trust for key, cell in zip(keys, found.cells, strict=True) if cell.trust is not None}
+    return Snapshot(title, header, ids, np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known)
+
+
+def _as_header(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a run.json in those of a reference, all of whose cells have numbers."""
+    packed, samples = {f.name for f in fields(_Packed)}, {"sample_ids", "sample_labels"}
+    cells = [{**{k: v for k, v in cell.items() if k not in packed}, "status": "ok"} for cell in data["cells"]]
+    return {**{k: v for k, v in data.items() if k not in samples}, "cells": cells}
+
+
+def _outcomes(cell: _Packed, count: int) -> Outcomes:
+    """The three bits of each of ``count`` samples. Raises ValueError where there are not as many, or they contradict."""
+    found = Outcomes(*(_unpack(text, count) for text in (cell.seen, cell.correct, cell.broken)))
+    if (found.broken & ~found.correct).any() or (found.correct & ~found.seen).any():
+        raise ValueError("a sample is broken that was not predicted correctly, or was not seen at all")
+    return found
 
 
 def _pack(bits: Bools) -> str:
@@ -138,6 +182,8 @@ def _pack(bits: Bools) -> str:
 
 def _unpack(text: str, count: int) -> Bools:
     packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    if len(packed) != (count + 7) // 8:
+        raise ValueError(f"a cell has the outcomes of {8 * len(packed)} samples, not of {count}")
     return np.unpackbits(packed, count=count).astype(bool)
 
 

@@ -1,7 +1,6 @@
 """What a suite names by a path: found beside the suite's file, in the current folder or, for data, under the data root."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -58,8 +57,9 @@ class _Search:
         if isinstance(spec, BackboneSpec | OwnNetwork) and spec.weights_file:
             return {"weights": self._found(str(spec.weights), "file", near, (*where, "weights"))}
         if isinstance(spec, DataSpec) and spec.path is not None and self.places.near:
-            looked = {**near, "the data root": self.places.root}
-            return {"path": self._found(spec.path, f"folder; {PUT}", looked, (*where, "path"))}
+            looked = {**near, "under the data root": self.places.root}
+            found = self._found(spec.path, f"folder; {PUT}", looked, (*where, "path"))
+            return {"path": str(Path(found).absolute())}  # else it would count from the data root again
         if isinstance(spec, PeftSpec) and (_first(spec.path, near) or not REPOSITORY.fullmatch(spec.path)):
             return {"path": self._found(spec.path, "adapter folder", near, (*where, "path"))}
         return {}
@@ -74,8 +74,8 @@ class _Search:
 
 def _beside(places: Places) -> dict[str, Path]:
     """The folders from which any path counts, by what they are."""
-    names = ("the suite's folder", "the current folder")
-    return dict(zip(names, places.near, strict=False)) or {"the current folder": Path()}
+    names = ("beside the suite", "in the current folder")
+    return dict(zip(names, places.near, strict=False)) or {"in the current folder": Path()}
 
 
 def _first(path: str, looked: dict[str, Path]) -> Path | None:
@@ -92,9 +92,7 @@ def _exists(path: Path) -> bool:
 def _looked(path: str, looked: dict[str, Path]) -> str:
     if Path(path).is_absolute():
         return ""
-    return f"; looked in {', '.join(dict.fromkeys(_named(looked)))}"
-
-
-def _named(looked: dict[str, Path]) -> Iterator[str]:
+    places: dict[str, str] = {}
     for name, place in looked.items():
-        yield f"{name} ({place.absolute()})"
+        places.setdefault(str(place.absolute() / path[:LONGEST]), name)
+    return f"; looked for {', '.join(f'{place} ({name})' for place, name in places.items())}"

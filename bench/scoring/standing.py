@@ -1,6 +1,6 @@
 """How the models of a stored run stand: trust, worst case and rank, from the outcomes alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 
 from bench.eps import shown_eps
+from bench.errors import NotComparableError
 from bench.evidence import Evidence
 from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
@@ -16,7 +17,7 @@ from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Finding, Grade, cell_trust, judge_evidence
-from bench.store import CellEntry, ModelEntry, StoredRun
+from bench.store import RUN_FILE, CellEntry, ModelEntry, StoredRun
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class Standing:
 
 
 def stand(run: StoredRun) -> Standing:
-    """The standing of the stored ``run``."""
+    """The standing of the stored ``run``. Raises NotComparableError if it has cells of a model that it does not name."""
     header = run.header
+    _check_models(run)
     cells = tuple(Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok")
     done = {cell.entry.key: cell for cell in cells}
     grades = _trust(run, cells)
@@ -86,6 +88,18 @@ def stand(run: StoredRun) -> Standing:
         headline=headline,
         trust_cost=_trust_cost(run),
     )
+
+
+def _check_models(run: StoredRun) -> None:
+    models = Counter((m.model, m.seed) for m in run.header.models)
+    lost = [
+        f"cells of {c.model}/{c.seed}, which is not among the models"
+        for c in run.header.cells
+        if (c.model, c.seed) not in models
+    ]
+    lost += [f"{model}/{seed} twice" for (model, seed), count in models.items() if count > 1]
+    if lost:
+        raise NotComparableError(f"{run.path / RUN_FILE}: has {lost[0]}: it was changed by hand; run the suite again")
 
 
 def finished_of(model: ModelEntry, run: StoredRun) -> list[CellEntry]:

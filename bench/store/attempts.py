@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from bench.atomic import write_atomically
 from bench.errors import NotComparableError, StorageError, UserError
 from bench.store.opening import check_writable
 from bench.store.run import locked
+from bench.strangers import parse, read_bytes, typed
 
 FILE = ".attempts"
 """Beside the suites' folders. It holds the newest attempt of each suite's file."""
@@ -139,12 +140,12 @@ def check_newest(run: Path, *, of_all: bool) -> None:
 def _read(results: Path) -> dict[str, Attempt]:
     file = results / FILE
     try:
-        return _STORED.validate_json(file.read_bytes())
+        return typed(_STORED, parse(read_bytes(file)))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise NotComparableError(f"{file}: cannot be read: {error.strerror}") from None
-    except ValidationError:
+    except ValueError:
         raise NotComparableError(
             f"{file}: is damaged, so that nobody knows how the newest `bench run` ended; run it again"
         ) from None

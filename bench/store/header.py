@@ -1,14 +1,38 @@
 """run.json as data: what was asked, where and with what, and how each cell stands."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from bench.errors import NotComparableError, UserError
 from bench.seal import BrokenFileError, from_json
 from bench.store.origin import Origin, origin_of
+from bench.store.shapes import (
+    Carrier,
+    Count,
+    Declared,
+    Digests,
+    Eps,
+    FileName,
+    Flag,
+    Images,
+    Norm,
+    Number,
+    Positive,
+    Preprocessed,
+    Provenance,
+    Several,
+    Status,
+    Text,
+    Words,
+)
+from bench.strangers import read_bytes, typed
 
 SCHEMA_VERSION = 2
 SEALED_SINCE = 2
@@ -33,24 +57,26 @@ class CellEntry:
     ``origin`` names the origin of the cell among the run's; empty where nobody knows it.
     """
 
-    model: str
-    seed: int
-    attack: str
-    eps: str
-    norm: str
-    library: str
-    pairing: str
-    key: str
-    status: str = "missing"
-    error: str | None = None
-    seconds: float | None = None
-    forwards: int | None = None
-    backwards: int | None = None
-    adversarials: dict[str, Any] | None = None
-    kind: str = ""
-    access: str = ""
-    budget: str = ""
-    origin: str = ""
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    model: Text
+    seed: Count
+    attack: Text
+    eps: Eps
+    norm: Norm
+    library: Carrier
+    pairing: Text
+    key: FileName
+    status: Status = "missing"
+    error: Words | None = None
+    seconds: Number | None = None
+    forwards: Count | None = None
+    backwards: Count | None = None
+    adversarials: Images | None = None
+    kind: Text = ""
+    access: Text = ""
+    budget: Text = ""
+    origin: Text = ""
 
 
 @dataclass(frozen=True)
@@ -62,16 +88,18 @@ class ModelEntry:
     ``sha256`` is made: by another one, the same model has another name.
     """
 
-    model: str
-    seed: int
-    method: str
-    trainable_parameters: int
-    parameters: int
-    sha256: str
-    files: dict[str, str] = field(default_factory=dict)
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    rule: int = FIRST_RULE
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    model: Text
+    seed: Count
+    method: Text
+    trainable_parameters: Count
+    parameters: Count
+    sha256: Text
+    files: Digests = field(default_factory=dict)
+    preprocessing: Preprocessed = field(default_factory=dict)
+    notes: Several[Words] = ()
+    rule: Count = FIRST_RULE
 
     def same_as(self, other: "ModelEntry") -> bool | None:
         """Whether the two are one model. None where nobody can tell: they are named by different rules, and files differ."""
@@ -88,13 +116,15 @@ class DataEntry:
     ``native`` is the smallest and the largest shorter side in pixels before scaling; ``cropped``: whether parts were cut off.
     """
 
-    n: int
-    available: int | None
-    classes: tuple[str, ...]
-    size: int
-    native: tuple[int, int] | None = None
-    cropped: bool = False
-    notes: tuple[str, ...] = ()
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    n: Positive
+    available: Positive | None
+    classes: Annotated[Several[Words], Field(min_length=1)]
+    size: Positive
+    native: tuple[Positive, Positive] | None = None
+    cropped: Flag = False
+    notes: Several[Words] = ()
 
 
 @dataclass(frozen=True)
@@ -105,19 +135,21 @@ class RunHeader:
     is None in runs of before it was kept.
     """
 
-    schema_version: int
-    run_id: str
-    fingerprint: str
-    status: str
-    suite_name: str
-    headline_eps: str
-    suite: dict[str, Any]
-    data_hash: str
-    samples: int
-    provenance: dict[str, Any]
-    models: tuple[ModelEntry, ...]
-    cells: tuple[CellEntry, ...]
-    origins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    schema_version: Count
+    run_id: Text
+    fingerprint: Text
+    status: Text
+    suite_name: FileName
+    headline_eps: Eps
+    suite: Declared
+    data_hash: Text
+    samples: Positive
+    provenance: Provenance
+    models: Several[ModelEntry]
+    cells: Several[CellEntry]
+    origins: dict[Text, Provenance] = field(default_factory=dict)
     data: DataEntry | None = None
 
     def origin(self, name: str) -> Origin | None:
@@ -140,7 +172,7 @@ def readable_header(file: Path) -> RunHeader | None:
 def read_header(file: Path) -> RunHeader:
     """The header in ``file``. Raises UserError if it cannot be used."""
     try:
-        fields, sealed = from_json(file.read_bytes())
+        fields, sealed = from_json(read_bytes(file))
         header = parse_header(fields, str(file))
         if not sealed and header.schema_version >= SEALED_SINCE:
             raise BrokenFileError("damaged: it has no checksum")
@@ -150,7 +182,7 @@ def read_header(file: Path) -> RunHeader:
         raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {MEND}") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
-    except BrokenFileError as error:
+    except (BrokenFileError, ValueError) as error:
         raise NotComparableError(f"{file}: {error}; {MEND}") from None
     return header
 
@@ -162,27 +194,27 @@ def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
             raise NotComparableError(
                 f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
             )
-        models = tuple(ModelEntry(**{**m, "notes": tuple(m.get("notes", ()))}) for m in fields["models"])
-        cells = tuple(CellEntry(**c) for c in fields["cells"])
-        _check_names([fields["suite_name"], *(cell.key for cell in cells)])
-        return RunHeader(**{**fields, "models": models, "cells": cells, "data": _data_entry(fields.get("data"))})
+        header = typed(_HEADER, fields)
+        _check_once(header.cells)
     except (KeyError, TypeError, ValueError) as error:
         raise NotComparableError(f"{file}: is broken ({error}); {MEND}") from None
+    return header
 
 
-def _data_entry(fields: dict[str, Any] | None) -> DataEntry | None:
-    """The entry in ``fields``, with JSON's lists as tuples."""
-    if fields is None:
-        return None
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return DataEntry(**plain)
+_HEADER = TypeAdapter(RunHeader)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Raise ValueError unless each of ``names`` can only name a file in the folder where it is looked for."""
-    for name in names:
-        if Path(name).name != name or name in ("", "..") or "\0" in name:
-            raise ValueError(f"{name!r} is no name of a file")
+def _check_once(cells: Sequence[CellEntry]) -> None:
+    """Raise ValueError if one of ``cells`` is there twice: an ensemble of both libraries leaves no room for one of them.
+
+    Equal models have equal cells, so that a key may be.
+    """
+    carriers: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    for i, cell in enumerate(cells):
+        group = carriers[cell.model, cell.seed, cell.attack, Fraction(cell.eps)]
+        if cell.library in group or "both" in group or (group and cell.library == "both"):
+            raise ValueError(f"cells[{i}]: is there twice")
+        group.add(cell.library)
 
 
 def history_of(cell: CellEntry) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""The types of what stands in run.json and in references, strict: ``true`` is no number, and "1" neither."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, FailFast, Field, Strict, TypeAdapter
+
+from bench.eps import parse_eps
+from bench.strangers import typed
+
+T = TypeVar("T")
+Text = Annotated[str, Strict(), Field(max_length=1_000)]
+Words = Annotated[str, Strict()]
+"""A message, of any length."""
+Flag = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
+Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Several = Annotated[tuple[T, ...], FailFast()]
+"""Of a long list, the first fault is enough."""
+
+
+def _is_eps(text: str) -> str:
+    parse_eps(text)
+    return text
+
+
+def _is_file_name(name: str) -> str:
+    """It can only name a file in the folder where it is looked for."""
+    if Path(name).name != name or name in ("", "..") or "\0" in name or len(name.encode()) > 200:
+        raise ValueError(f"{name[:40]!r} is no name of a file")
+    return name
+
+
+Eps = Annotated[Text, AfterValidator(_is_eps)]
+FileName = Annotated[Text, AfterValidator(_is_file_name)]
+Status = Annotated[Text, Field(pattern="^(ok|error|missing)$")]
+Norm = Annotated[Text, Field(pattern="^(linf|l2|l1|l0)$")]
+Carrier = Annotated[Text, Field(pattern="^(foolbox|art|both)$")]
+Digests = dict[Text, Text]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What is read of a provenance; all else in it is only shown."""
+
+    started: Text = ""
+    commit: Text | None = None
+    dirty: Flag = False
+    code: Text | None = None
+    bench_version: Text = ""
+    packages: dict[Text, Text | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Suite:
+    """What is read of a suite that was run; versions of this program differ in the rest."""
+
+    models: Several[dict[Text, Any]] = ()
+    attacks: Several[dict[Text, Any]] = ()
+    gate: dict[Text, Any] = field(default_factory=dict)
+    trust: Text = ""
+    precision: Text = ""
+
+
+@dataclass(frozen=True)
+class _Preprocessing:
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    origin: Literal["suite", "weights", "training", "architecture", "assumed"]
+    size: Positive | None = None
+    resize: Positive | None = None
+    interpolation: Text | None = None
+
+
+@dataclass(frozen=True)
+class _Images:
+    sha256: Text
+
+
+def _fitting(kind: TypeAdapter[Any]) -> AfterValidator:
+    """The value is as it was, and fits ``kind``."""
+
+    def check(value: T) -> T:
+        typed(kind, value)
+        return value
+
+    return AfterValidator(check)
+
+
+Provenance = Annotated[dict[str, Any], _fitting(TypeAdapter(_Origin))]
+Declared = Annotated[dict[str, Any], _fitting(TypeAdapter(_Suite))]
+Images = Annotated[dict[str, Any], _fitting(TypeAdapter(_Images))]
+
+
+def _is_preprocessing(value: dict[str, Any]) -> dict[str, Any]:
+    if value:
+        typed(_PREPROCESSING, value)
+    return value
+
+
+_PREPROCESSING = TypeAdapter(_Preprocessing)
+Preprocessed = Annotated[dict[str, Any], AfterValidator(_is_preprocessing)]
