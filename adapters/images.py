@@ -14,13 +14,15 @@ class ImageFacts:
 
     ``native`` is the smallest and the largest shorter side in pixels that the images had before they were brought to one size,
     None where nobody knows; ``cropped`` says whether parts were cut off. ``available`` is how many images of the chosen classes
-    the split has, of which the set may be a choice; ``notes`` are sentences for the reader.
+    the split has, of which the set may be a choice; ``notes`` are sentences for the reader. ``way`` is what the shorter side
+    was brought to in pixels before the centre was cut out, and the interpolation.
     """
 
     native: tuple[int, int] | None = None
     cropped: bool = False
     available: int | None = None
     notes: tuple[str, ...] = ()
+    way: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)

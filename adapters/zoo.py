@@ -134,7 +134,7 @@ class Zoo:
         classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
         losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
-        expects = _expected(known).at(recipe.images.input_shape[-1] if trained else None)
+        expects = _made_for(_expected(known), recipe.images) if trained else _expected(known)
         if trained:
             check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
@@ -210,7 +210,7 @@ class Zoo:
         images = backbone.pretraining.images
         classes = len(images.classes)
         network = build_backbone(backbone.spec, classes, backbone.seed)
-        expects = preprocessing_of(backbone.spec).at(images.input_shape[-1])
+        expects = _made_for(preprocessing_of(backbone.spec), images)
         classifier = self._wrap(network, expects, classes)
         announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
         training = backbone.pretraining.training
@@ -262,6 +262,12 @@ def _expected(card: Card) -> Preprocessing:
     """What is noted on ``card``."""
     assert card.preprocessing is not None  # noqa: S101 (every card has one since RECIPE_VERSION 3)
     return card.preprocessing
+
+
+def _made_for(expects: Preprocessing, images: ImageSet) -> Preprocessing:
+    """What weights expect that start with ``expects`` and are trained on ``images``."""
+    resize, interpolation = images.facts.way or (None, None)
+    return replace(expects, size=images.input_shape[-1], resize=resize, interpolation=interpolation)
 
 
 def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:

@@ -65,6 +65,28 @@ def test_each_model_has_its_own_weights_with_their_own_normalisation(tmp_path: P
         assert card.preprocessing == Preprocessing(mean, std, origin, 16)  # type: ignore[arg-type]
 
 
+def test_weights_that_are_trained_here_bring_back_what_they_were_trained_with(tmp_path: Path) -> None:
+    """Named as a file in another suite, which says nothing of it."""
+    network = {"architecture": "timm/test_resnet", "mean": [0.1, 0.2, 0.3], "std": [0.25, 0.25, 0.25]}
+    training = {"epochs": 1, "augmentation": "none", "schedule": "constant"}
+    data = {"classes": [0, 1, 2], "samples": 6, "train_per_class": 4, "size": 40, "crop_pct": 0.8, "interpolation": "bicubic"}
+    adapted = {"adaptation": {"method": "full"}, "training": training}
+    job = make_job(suite(adapted, backbone=network, data=data))
+    zoo, recipe = Zoo(tmp_path / "cache", lambda _: lambda *_: None), job.recipes["m0", 0]
+    card = zoo.ensure(recipe)
+    mean, std = (0.1, 0.2, 0.3), (0.25, 0.25, 0.25)
+    assert card.preprocessing == Preprocessing(mean, std, "suite", 40, 50, "bicubic")
+    named = {"architecture": "timm/test_resnet", "weights": str(zoo.folder(recipe) / "model.safetensors")}
+    again = suite({}, backbone=named)
+    assert asked(again) == (40, Fit(40, 50, "bicubic"))
+    taken = make_job(suite({}, backbone=named, data={"classes": [0, 1, 2]})).recipes["m0", 0]
+    found = zoo.ensure(taken)
+    assert found.preprocessing == Preprocessing(mean, std, "weights", 40, 50, "bicubic")
+    x = torch.rand(2, 3, 40, 40)
+    with torch.inference_mode():
+        assert torch.equal(zoo.load(taken, found.sha256)(x), zoo.load(recipe, card.sha256)(x))
+
+
 def test_a_matrix_has_weights_of_its_own_too() -> None:
     made = suite({}, backbone={}, matrix={"targets": {"fc": ["fc"]}, "method": ["lora", "loha"], "weights": "other.pt"})
     assert [made.backbone_of(model).weights for model in made.models] == [None, "other.pt", "other.pt"]

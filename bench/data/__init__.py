@@ -58,7 +58,8 @@ def load(
     notes = raw.notes
     if split == "test":
         notes += about_parts(raw, whole, pool, spec) + about_samples(number[raw.labels[pool]], names, spec)
-    facts = ImageFacts(found.native, found.cropped, len(pool), notes)
+    way = how(found.pixels.shape[-1])
+    facts = ImageFacts(found.native, found.cropped, len(pool), notes, (way.resize, way.interpolation))
     return ImageSet(found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts)
 
 
