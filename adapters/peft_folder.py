@@ -11,7 +11,7 @@ from adapters.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.errors import ModelError, about
 from adapters.guards import brief, is_there
 from adapters.peft_config import canonical_config
-from adapters.weights import listed, read_saved, some, unusable
+from adapters.weights import listed, read_safetensors, some, unusable
 
 PICKLED_FILE = "adapter_model.bin"
 
@@ -95,8 +95,7 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
 
 def adapter_state(folder: Path) -> dict[str, Tensor]:
     """The tensors of the adapter in ``folder``, by name. Raises ModelError if the file is damaged."""
-    state: dict[str, Tensor] = read_saved(folder / ADAPTER_FILE)
-    return state
+    return read_safetensors(folder / ADAPTER_FILE)
 
 
 def read_config(folder: Path, state: Mapping[str, Tensor]) -> AdapterConfig:

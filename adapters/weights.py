@@ -49,9 +49,7 @@ def read_saved(file: Path) -> Any:
     if not is_there(file):
         raise ModelError(f"{brief(file)}: no such weights file")
     try:
-        return load_file(file) if _is_safetensors(file) else _load_pickled(file)
-    except SafetensorError as error:
-        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
+        return read_safetensors(file) if _is_safetensors(file) else _load_pickled(file)
     except UnpicklingError as error:
         raise ModelError(
             f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, "
@@ -61,6 +59,14 @@ def read_saved(file: Path) -> Any:
         raise
     except Exception as error:  # noqa: BLE001 (a damaged pickle fails in every way that its reader can)
         raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None
+
+
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """The tensors in ``file``, by name. Raises ModelError if it is damaged, or anything but safetensors."""
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
 
 
 def _is_safetensors(file: Path) -> bool:
