@@ -210,3 +210,10 @@ def test_a_model_that_gets_nothing_right_is_told_why(tmp_path: Path) -> None:
     trust = card.cells[0].trust
     assert trust is not None
     assert {f.check for f in trust.findings if f.grade == "fail"} == {"labels", "samples"}
+
+
+@pytest.mark.parametrize(("own", "grade"), [(30, "pass"), (24, "fail")])
+def test_another_order_must_be_right_three_times_as_often(own: int, grade: str) -> None:
+    """Of 100 samples a class, ``own`` are right the others are taken for the next class, all the way round."""
+    label, turn = np.repeat(np.arange(5), 100), np.tile(np.arange(100), 5)
+    assert check_labels(label, (label + (turn >= own)) % 5, 0.4, LETTERS[:5]).grade == grade
