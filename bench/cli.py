@@ -234,8 +234,8 @@ def _preview_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from bench.preview import preview
     from bench.render.listing import preview_table
 
-    units = preview(suite, _how(options))
-    _print(lambda _: preview_table(units))
+    found = preview(suite, _how(options))
+    _print(lambda _: preview_table(found))
     return Exit.OK
 
 

@@ -103,7 +103,7 @@ def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
     header = _header(job, executor.zoo, cards, units, surroundings)
     run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
     executor.attack(job, run, units, chosen)
-    run.save("complete" if not run.missing(list(run.entries)) else "incomplete")
+    run.close()
     return run
 
 

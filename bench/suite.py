@@ -22,6 +22,8 @@ from bench.matrix import Matrix, expand
 from bench.model_spec import ModelSpec, Name, SuiteBackbone, network_of
 
 MAX_ERRORS = 20
+MAX_SEEDS = 100
+"""Each is a training of every model: far more than any interval gains from."""
 
 
 def _off(value: Any) -> Any:
@@ -44,7 +46,7 @@ class Suite(Strict):
     training: TrainingSpec = TrainingSpec()
     models: tuple[ModelSpec, ...] = ()
     matrix: Matrix | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_SEEDS)] = (0,)
     attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
     eps: EpsGrid
     headline_eps: Eps | None = None
@@ -255,6 +257,8 @@ def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> st
         return f"the key {context['discriminator']} is missing; it says which kind this is"
     if kind == "too_short":
         return "is empty; give at least one entry" if context.get("actual_length") == 0 else message
+    if kind == "too_long":
+        return f"has {context['actual_length']} entries; at most {context['max_length']} can be planned"
     if kind == "string_pattern_mismatch":
         return f"'{str(value)[:40]}' is not a name; use letters, digits and . _ + - (at most 64)"
     return message[0].lower() + message[1:]

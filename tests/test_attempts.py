@@ -12,6 +12,7 @@ import pytest
 from bench.cli import main
 from bench.errors import UserError
 from bench.interrupt import Interrupted
+from bench.preview import Preview
 from bench.snapshot import from_file
 from bench.store import Attempted, attempted
 from bench.store.attempts import FILE
@@ -154,7 +155,7 @@ def test_another_suite_does_not_stand_in_the_way(suite: Path, results: Path, tmp
 
 def test_a_dry_run_is_no_attempt(suite: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(suite, results) == 0
-    monkeypatch.setattr("bench.preview.preview", lambda *_: [])
+    monkeypatch.setattr("bench.preview.preview", lambda *_: Preview((), 0.0))
     assert run(suite, results, "--dry-run") == 0
     assert gate(results) == 0
     assert run(suite, results, "--dry-run", "--gate") == 2

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from bench import render
 from bench.output import Harmless
@@ -31,8 +31,13 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Scorecar
 
 def printed(card: Scorecard, width: int) -> str:
     """``card`` as on a terminal of ``width`` columns."""
+    return printed_of(render.leaderboard(card, width), width)
+
+
+def printed_of(shown: RenderableType, width: int) -> str:
+    """``shown`` on a terminal of ``width`` columns."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(Harmless(render.leaderboard(card, width)))
+    console.print(Harmless(shown))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 

@@ -19,7 +19,7 @@ from bench.errors import NotComparableError, StorageError, UserError
 from bench.evidence import Evidence
 from bench.records import COLUMNS, Floats, Records
 from bench.seal import BrokenFileError, from_json
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run
+from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run, read_header
 from tests.figures import Figure
 
 KEYS = [f"{i:032x}" for i in range(4)]
@@ -344,3 +344,37 @@ def test_a_damaged_part_is_named_and_computed_again(tmp_path: Path, caplog: pyte
     assert run.read_part(KEYS[0], 1) is None
     assert run.read_part(KEYS[0], 2) is None
     assert "00001.parquet: damaged" in caplog.text
+
+
+def test_run_json_that_is_damaged_under_a_run_is_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = open_run(tmp_path, header(), fresh=False)
+    run.write_cell(KEYS[0], records(0))
+    (run.path / "run.json").write_bytes(b"{")
+    run.save("running")
+    assert "it was changed during the run, and is written anew from what the run knows" in caplog.text
+    assert "delete" not in caplog.text
+    assert read_header(run.path / "run.json").cells[0].status == "ok"
+
+
+def test_a_cell_that_is_lost_during_the_run_makes_it_incomplete(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = open_run(tmp_path, header(), fresh=False)
+    for key in KEYS:
+        run.write_cell(key, records(0))
+    run.save("running")
+    (run.path / "cells" / f"{KEYS[1]}.parquet").unlink()
+    run.close()
+    found = read_header(run.path / "run.json")
+    assert (found.status, [cell.status for cell in found.cells].count("error")) == ("incomplete", 1)
+    assert "the files of 1 finished cells were removed during the run; run again" in caplog.text
+    assert open_run(tmp_path, header(), fresh=False).missing(KEYS) == [KEYS[1]]
+
+
+def test_results_that_are_removed_under_a_run_are_named_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = open_run(tmp_path / "results", header(), fresh=False)
+    run.write_cell(KEYS[0], records(0))
+    shutil.rmtree(tmp_path / "results")
+    for key in KEYS[1:]:
+        run.write_cell(key, records(0))
+    run.close()
+    assert [cell.status for cell in read_header(run.path / "run.json").cells].count("error") == 1
+    assert caplog.text.count("removed during the run") == 1

@@ -26,6 +26,7 @@ def write(folder: Path, *edits: tuple[str, str]) -> Path:
 WRONG = {
     "unknown key": (("steps: 3", "stpes: 3"), ":19: unknown key 'stpes'; did you mean 'steps'?"),
     "eps of pixels": (("eps: [2/255, 16/255]", "eps: 8"), ":15: eps: eps 8 is larger than the whole pixel range [0, 1]; did you mean 8/255?"),
+    "seeds beyond any plan": (("eps: [2/255", f"seeds: {list(range(15_000))}\neps: [2/255"), ":15: seeds: has 15000 entries; at most 100 can be planned"),
     "negative eps": (("[2/255,", "[-2/255,"), ":15: eps[0]: -2/255 is not positive"),
     "eps no number": (("[2/255,", "[tiny,"), ":15: eps[0]: 'tiny' is not a number"),
     "eps twice": (("[2/255, 16/255]", "[16/255, 16/255]"), ":15: eps[1]: duplicate eps '16/255'"),

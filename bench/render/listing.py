@@ -11,7 +11,7 @@ from rich.text import Text
 from bench.catalogue import Listing
 from bench.doctor import Finding
 from bench.pipeline import Trained
-from bench.preview import UnitPreview
+from bench.preview import Preview
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
@@ -39,16 +39,16 @@ def doctor_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def preview_table(units: Sequence[UnitPreview]) -> RenderableType:
+def preview_table(found: Preview) -> RenderableType:
     """What would be run."""
     table = _table("dry run: nothing is trained, attacked or written")
     table.add_column("unit: model/seed/attack/library", overflow="fold")
     for column in ("cells", "cached", "model", "time left"):
         table.add_column(column, justify="right")
-    for u in units:
-        time = "unknown" if u.seconds is None else f"{u.seconds:.0f} s"
+    for u in found.units:
+        time = f"{_seconds(u.seconds)}{' (estimated)' if u.probed else ''}"
         table.add_row(escape(u.label), str(u.cells), str(u.cached), "trained" if u.trained else "to train", time)
-    return Group(table, Text(_total(units)))
+    return Group(table, Text(_total(found)))
 
 
 def trained_table(models: Sequence[Trained]) -> Table:
@@ -65,13 +65,17 @@ def trained_table(models: Sequence[Trained]) -> Table:
     return table
 
 
-def _total(units: Sequence[UnitPreview]) -> str:
-    cells, cached = sum(u.cells for u in units), sum(u.cached for u in units)
-    known = sum(u.seconds or 0 for u in units)
-    unknown = sum(u.seconds is None for u in units)
-    extra = f", and {unknown} units that no earlier run tells the time of" if unknown else ""
-    training = ", and training" if any(not u.trained for u in units) else ""
-    return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {known:.0f} s{extra}{training}"
+def _total(found: Preview) -> str:
+    cells, cached = sum(u.cells for u in found.units), sum(u.cached for u in found.units)
+    attacks = _seconds(sum(u.seconds for u in found.units))
+    training = f", and {_seconds(found.training)} of training" if found.training else ""
+    how = " (estimated by one gradient on random images)" if training or any(u.probed for u in found.units) else ""
+    return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {attacks}{training}{how}"
+
+
+def _seconds(seconds: float) -> str:
+    """12 s; whatever takes time at all takes a second."""
+    return f"{max(seconds, 1):.0f} s" if seconds else "0 s"
 
 
 def _table(title: str) -> Table:

@@ -160,12 +160,12 @@ class RunHeader:
         return self.origins.get(name) if self.origins else origin_of(self.provenance)
 
 
-def readable_header(file: Path) -> RunHeader | None:
-    """The header in ``file``, or None, with a warning that names it, if it cannot be used."""
+def readable_header(file: Path, mend: str = MEND) -> RunHeader | None:
+    """The header in ``file``, or None, with a warning that names it and says how to ``mend`` it, if it cannot be used."""
     try:
         return read_header(file)
     except UserError as error:
-        log.warning("%s", error)
+        log.warning("%s", str(error).replace(MEND, mend))
         return None
 
 

@@ -21,6 +21,8 @@ from bench.store.origin import name_of, origin_of, software
 from bench.store.stored import IMAGES, cell_file, images_file
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 
+WRITTEN_ANEW = "it was changed during the run, and is written anew from what the run knows"
+
 log = logging.getLogger(__name__)
 
 
@@ -157,6 +159,17 @@ class OpenRun:
         if not self.missing(list(self._entries)):  # a unit that was stopped between two of its cells left parts of both
             shutil.rmtree(self.path / "parts", ignore_errors=True)
 
+    def close(self) -> None:
+        """Write run.json at the end of the run. A finished cell whose file was removed meanwhile is an error again."""
+        self.save("incomplete")
+        lost = [key for key, cell in self._entries.items() if cell.status == "ok" and not cell_file(self.path, key).is_file()]
+        if lost:
+            log.warning("%s: the files of %d finished cells were removed during the run; run again", self.path, len(lost))
+            for key in lost:
+                self.write_error(key, "its file was removed during the run; run again to compute it anew")
+            with locked(self.path.parent):
+                self.write_header("incomplete")
+
     def write_header(self, status: str) -> None:
         """Write run.json with the cells as this process sees them; the caller has merged, and holds the lock."""
         state = self._entries
@@ -176,7 +189,7 @@ class OpenRun:
     def _merge(self) -> None:
         """What this process did holds; of the rest, what run.json says. A finished cell stays finished."""
         file = self.path / RUN_FILE
-        stored = (readable_header(file) if file.is_file() else None) or self.header
+        stored = (readable_header(file, mend=WRITTEN_ANEW) if file.is_file() else None) or self.header
         self.learn(stored.origins)
         for cell in stored.cells:
             mine = self._entries.get(cell.key)
