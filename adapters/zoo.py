@@ -49,7 +49,7 @@ class Zoo:
     def card(self, recipe: Recipe) -> Card | None:
         """The card of ``recipe``'s model if it is trained already, on the backbone that is there."""
         card = read_card(self.folder(recipe))
-        if card is None or read_card(self._backbone_folder(recipe.backbone)) is None:
+        if card is None or read_card(self.backbone_folder(recipe.backbone)) is None:
             return None
         if card.sha256 != _sha256(recipe, self.files(recipe), self._config(recipe)):
             log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
@@ -59,7 +59,7 @@ class Zoo:
     def files(self, recipe: Recipe) -> dict[str, str]:
         """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
         with _still_there(recipe):
-            backbone = read_sums(self._backbone_folder(recipe.backbone))
+            backbone = read_sums(self.backbone_folder(recipe.backbone))
             return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
 
     def _config(self, recipe: Recipe) -> bytes | None:
@@ -109,7 +109,7 @@ class Zoo:
     def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
         """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
         with _still_there(recipe, sha256):
-            backbone, own = read_whole(self._backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
+            backbone, own = read_whole(self.backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
         if _sha256(recipe, _digests({**_of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
             raise _not_as_planned(recipe, sha256, "replaced")
         return backbone[WEIGHTS], own
@@ -161,7 +161,7 @@ class Zoo:
         from adapters.backbones import replace_head, with_weights
         from adapters.base import fit_base
 
-        network, has = with_weights(recipe.backbone.spec, load(backbone), str(self._backbone_folder(recipe.backbone)))
+        network, has = with_weights(recipe.backbone.spec, load(backbone), str(self.backbone_folder(recipe.backbone)))
         wanted = len(recipe.images.classes)
         if isinstance(recipe.adaptation, PeftSpec):
             return fit_base(network, has, str(adapter), wanted)
@@ -177,25 +177,26 @@ class Zoo:
     @within("backbone")
     def ensure_backbone(self, backbone: Backbone) -> None:
         """Train or fetch the backbone's weights if they are not there yet."""
-        folder = self._backbone_folder(backbone)
+        folder = self.backbone_folder(backbone)
         if read_card(folder) is None:
             with alone(folder, "the backbone"):
                 if read_card(folder) is None:
                     (self._pretrain if backbone.pretraining else self._fetch)(backbone, folder)
 
-    def _backbone_folder(self, backbone: Backbone) -> Path:
+    def backbone_folder(self, backbone: Backbone) -> Path:
+        """Where the weights of ``backbone`` are, or will be."""
         return self.cache / "backbones" / backbone.key
 
     def _backbone_card(self, backbone: Backbone) -> Card:
         """The card of ``backbone``, which has been ensured."""
-        card = read_card(self._backbone_folder(backbone))
+        card = read_card(self.backbone_folder(backbone))
         if card is None:
-            raise ChangedError(f"{self._backbone_folder(backbone)}: the backbone was removed during the run; run again")
+            raise ChangedError(f"{self.backbone_folder(backbone)}: the backbone was removed during the run; run again")
         return card
 
     def _read_backbone(self, backbone: Backbone) -> bytes:
         """The weights of ``backbone``, which has been ensured."""
-        folder = self._backbone_folder(backbone)
+        folder = self.backbone_folder(backbone)
         try:
             return read_whole(folder)[WEIGHTS]
         except (OSError, ValueError, KeyError) as error:
@@ -239,7 +240,7 @@ class Zoo:
             count = count_parameters(network, trainable=False)
             sha = sha256_of_backbone(backbone, sha256_of_file(temporary / WEIGHTS))
             write_card(temporary, replace(known, sha256=sha, trainable_parameters=count, parameters=count))
-            _check_unchanged("the backbone", self._backbone_folder(backbone), folder)
+            _check_unchanged("the backbone", self.backbone_folder(backbone), folder)
 
     def _state(self, key: str) -> Path:
         """Where an unfinished training of ``key`` is kept."""

@@ -161,6 +161,11 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
     run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    run.add_argument(
+        "--weights-of",
+        metavar="REFERENCE",
+        help="take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead of training",
+    )
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
@@ -234,7 +239,7 @@ def _preview_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from bench.preview import preview
     from bench.render.listing import preview_table
 
-    found = preview(suite, _how(options))
+    found = preview(suite, _how(suite, options))
     _print(lambda _: preview_table(found))
     return Exit.OK
 
@@ -246,15 +251,18 @@ def _run_suite(attempt: "Attempted", suite: "Suite", options: argparse.Namespace
     from bench.progress import Progress
 
     attempt.of_suite(suite.name)
-    how = _how(options)
+    how = _how(suite, options)
     run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
     attempt.made(run.path.name)
     return _show_run(run.path, how, options)
 
 
-def _how(options: argparse.Namespace) -> "Options":
+def _how(suite: "Suite", options: argparse.Namespace) -> "Options":
+    from bench import kept
+    from bench.job import default_cache
     from bench.options import Options
 
+    weights_of = options.weights_of and kept.reference_of(options.weights_of, options.results, suite.name)
     return Options(
         options.results,
         options.device,
@@ -265,6 +273,8 @@ def _how(options: argparse.Namespace) -> "Options":
         data_root=options.data_root,
         executor=options.executor,
         near=_near(options),
+        weights_of=weights_of,
+        kept=weights_of and kept.fill(weights_of, default_cache()),
     )
 
 

@@ -12,6 +12,8 @@ from bench.output import harmless, show, write
 if TYPE_CHECKING:
     from bench.verdict import Verdict
 
+LIMIT = 20.0
+"""MB of weights that are kept beside a reference: what version control does not mind."""
 FORMATS = ("table", "json", "csv", "md", "junit")
 
 
@@ -43,6 +45,8 @@ def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     update.set_defaults(command=_update)
     update.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
     update.add_argument("--force", action="store_true", help="take a run that was made from uncommitted changes")
+    update.add_argument("--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of")
+    update.add_argument("--limit-mb", type=float, default=LIMIT, metavar="MB", help=f"the most to keep (default: {LIMIT:g})")
     update.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
 
 
@@ -123,13 +127,19 @@ def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None
 
 
 def _update(options: argparse.Namespace) -> int:
-    from bench import reference
+    from bench import kept, reference
     from bench.render.verdict import verdict_table
     from bench.runs import find_stored
 
-    snapshot, verdict = reference.preview(find_stored(options.run, options.results), options.results)
+    run = find_stored(options.run, options.results)
+    snapshot, verdict = reference.preview(run, options.results)
     if verdict is not None:
         show(lambda _: verdict_table(verdict, every_row=False))
-    file = reference.update(snapshot, options.results, force=options.force)
+    reference.check(snapshot, force=options.force)
+    if options.with_weights:
+        print(f"written: {kept.keep(run.header, options.results, options.limit_mb)}", file=sys.stderr)  # noqa: T201
+    else:
+        kept.check_weights(snapshot, options.results)
+    file = reference.update(snapshot, options.results)
     print(f"written: {file}; commit it", file=sys.stderr)  # noqa: T201
     return Exit.OK

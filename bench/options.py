@@ -17,6 +17,7 @@ class Options:
     """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1.
 
     ``near`` are the folders, before the data root, from which relative paths in the suite count: see bench.data.Places.
+    ``weights_of`` is a reference's file, whose weights, copied to ``kept``, stand for training.
     """
 
     results: Path
@@ -29,6 +30,13 @@ class Options:
     data_root: Path | None = None
     executor: Literal["local", "ray"] = "local"
     near: tuple[Path, ...] = ()
+    weights_of: Path | None = None
+    kept: Path | None = None
+
+    @property
+    def models(self) -> Path:
+        """The cache of trained models."""
+        return self.kept or self.cache
 
     def chosen(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that are to be run here. Raises UserError if ``only`` matches none."""

@@ -9,7 +9,7 @@ from adapters.card import Card
 from adapters.images import ImageSet
 from adapters.recipe import RECIPE_VERSION
 from adapters.zoo import Zoo
-from bench import interrupt
+from bench import interrupt, kept
 from bench.attacks.spec import contract_of
 from bench.errors import UserError
 from bench.executors.executor import Executor
@@ -81,7 +81,7 @@ def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trai
 
 def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
     if options.executor == "local":
-        zoo = Zoo(options.cache, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
+        zoo = Zoo(options.models, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
         return nullcontext(Local(zoo, progress, fresh=options.fresh))
     try:
         from bench.executors.cluster import on_ray
@@ -93,6 +93,8 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
 
 
 def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
+    if options.weights_of is not None:
+        kept.check(job, executor.zoo, options.weights_of)
     job.for_each(executor.zoo.check)
     options.chosen(make_units(job.suite, dict.fromkeys(job.recipes, UNTRAINED), ""))  # nothing is trained if none is
     surroundings = {**executor.surroundings(job), **_suite_folder(options)}

@@ -35,12 +35,13 @@ def _objection(snapshot: Snapshot) -> str | None:
     return f"has cells of {len(made_by)} states of code and packages" if len(made_by) > 1 else None
 
 
-def update(snapshot: Snapshot, results: Path, *, force: bool) -> Path:
-    """Make ``snapshot`` the reference of its suite and return the file.
-
-    Raises UserError if its cells are of uncommitted, different or unknown code, unless ``force``.
-    """
+def check(snapshot: Snapshot, *, force: bool) -> None:
+    """Raise UserError if the cells of ``snapshot`` are of uncommitted, different or unknown code, unless ``force``."""
     objection = _objection(snapshot)
     if objection and not force:
         raise UserError(f"{snapshot.title} {objection}, so nobody can make it again; commit, run with --fresh, or --force")
+
+
+def update(snapshot: Snapshot, results: Path) -> Path:
+    """Make ``snapshot``, which has been checked, the reference of its suite and return the file."""
     return write_reference(results, snapshot.header.suite_name, to_text(snapshot))

@@ -73,7 +73,7 @@ class OnRay:
         self._progress = progress
         self._epochs: dict[str, Callable[[int, int, float], None]] = {}
         self._mail = Queue(actor_options={"num_cpus": 0})
-        self.zoo = Zoo(self._order.options.cache, progress.training, device)
+        self.zoo = Zoo(self._order.options.models, progress.training, device)
 
     def surroundings(self, job: Job) -> dict[str, Any]:  # noqa: ARG002 (the workers read the suite themselves)
         """With what one of the workers runs; the command is this process's."""
@@ -190,6 +190,7 @@ def _everywhere(options: Options, device: str) -> Options:
         device=device,
         results=options.results.absolute(),
         cache=options.cache.absolute(),
+        kept=options.kept and options.kept.absolute(),
         data_root=places.root.absolute(),
         near=tuple(folder.absolute() for folder in places.near),
     )

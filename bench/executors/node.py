@@ -150,7 +150,7 @@ class _Desk:
 
     def __init__(self, order: Order, path: Path) -> None:
         self.job = _job(order)
-        zoo = Zoo(order.options.cache, lambda _: lambda *_: None, order.options.device)
+        zoo = Zoo(order.options.models, lambda _: lambda *_: None, order.options.device)
         cards = self.job.for_each(partial(shared_card, zoo))
         self.units = make_units(self.job.suite, cards, self.job.samples.content_hash)
         if not path.is_dir():
@@ -182,7 +182,7 @@ def _zoo(order: Order, mail: Mail) -> Zoo:
         mail.put(Training(title))
         return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
 
-    return Zoo(order.options.cache, announce, order.options.device)
+    return Zoo(order.options.models, announce, order.options.device)
 
 
 @lru_cache(maxsize=1)

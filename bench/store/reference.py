@@ -13,6 +13,11 @@ def reference_file(results: Path, suite: str) -> Path:
     return results / "reference" / f"{suite}.json"
 
 
+def weights_folder(file: Path) -> Path:
+    """Where the weights of the reference ``file`` are, if it keeps any."""
+    return file.with_suffix(".weights")
+
+
 def write_reference(results: Path, suite: str, text: str) -> Path:
     """Store ``text`` as the reference of ``suite`` and return its file."""
     file = reference_file(results, suite)
