@@ -55,9 +55,9 @@ def parse_json(data: bytes, where: object) -> dict[str, Any]:
             raise ModelError(f"{where}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep")
         found = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
-        raise ModelError(f"{where}: not whole JSON ({brief(error)}); copy it again") from None
+        raise ModelError(f"{where}: not whole JSON ({brief(error)}); copy it again if it is whole elsewhere") from None
     if not isinstance(found, dict):
-        raise ModelError(f"{where}: not an object of names and values; copy it again")
+        raise ModelError(f"{where}: not an object of names and values; copy it again if it is whole elsewhere")
     return found
 
 
@@ -80,7 +80,9 @@ def check_zip(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ModelError(f"{file}: not a whole weights file ({brief(error)}); copy or download it again") from None
+        raise ModelError(
+            f"{file}: not a whole weights file ({brief(error)}); copy or download it again if it is whole elsewhere"
+        ) from None
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
         raise ModelError(f"{file}: a TorchScript archive, which is code; save the model's state_dict() instead")
     size, declared = file.stat().st_size, sum(entry.file_size for entry in entries)

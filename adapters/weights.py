@@ -58,7 +58,9 @@ def read_saved(file: Path) -> Any:
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001 (a damaged pickle fails in every way that its reader can)
-        raise ModelError(f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again") from None
+        raise ModelError(
+            f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again if it is whole elsewhere"
+        ) from None
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
@@ -66,7 +68,9 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise ModelError(f"{file}: not a whole safetensors file ({error}); copy or download it again") from None
+        raise ModelError(
+            f"{file}: not a whole safetensors file ({error}); copy or download it again if it is whole elsewhere"
+        ) from None
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -83,9 +87,7 @@ def _start(file: Path, size: int) -> bytes:
 def _load_pickled(file: Path) -> Any:
     start = _start(file, 4)
     if start and not start.startswith(PICKLED):
-        raise ModelError(
-            f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer; download it again"
-        )
+        raise ModelError(f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer")
     if start == ZIPPED:
         check_zip(file)
     with torch.serialization.safe_globals([(_Setting, name) for name in SETTINGS]), file.open("rb") as stream:
