@@ -1,7 +1,8 @@
 """The models of a job, made ready to be attacked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.zoo import Zoo
@@ -40,6 +41,11 @@ class Models:
             if model not in self._loaded:
                 self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
         return [self._loaded[model] for model in models]
+
+    def siblings(self, model: tuple[str, int]) -> "list[tuple[str, Callable[[], Classifier]]]":
+        """The other models of the same training seed, each with what loads it as trained; they are not kept."""
+        others = [o for o in self._planned if o[1] == model[1] and self._planned[o] != self._planned[model]]
+        return [(other[0], partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
 
 
 def clean_predictions(job: "Job", zoo: Zoo, model: tuple[str, int], sha256: str) -> "Predictions":

@@ -303,24 +303,25 @@ def test_what_the_checks_cost_is_stored_and_said(tmp_path: Path) -> None:
 
 
 def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Path) -> None:
-    card = three_models(tmp_path, [seen("deterministic", 0.0), seen("more-steps", 0.5, attack="pgd-10", library="foolbox")])
+    card = three_models(tmp_path, [seen("deterministic", 0.0), seen("unconstrained", 0.5, attack="pgd-10", library="foolbox")])
     assert [c.trust.grade for c in card.cells if c.trust and c.entry.model == "base"] == ["fail", "fail"]
 
 
 def test_a_few_samples_over_a_limit_are_not_held_against_an_attack() -> None:
-    found = [Evidence("more-steps", "m", 0, "pgd", "art", count / n, n) for count, n in ((1, 11), (3, 14), (8, 32))]
+    found = [Evidence("silent-success", "m", 0, "pgd", "art", count / n, n) for count, n in ((1, 11), (3, 14), (8, 32))]
     assert [finding.grade for finding in judge_evidence(found)] == ["pass", "warn", "fail"]
 
 
 @pytest.mark.parametrize(
     ("check", "value", "n", "grade"),
     [
-        ("incomplete-optimisation", 0.0, 6, "unchecked"), ("incomplete-optimisation", 1.0, 6, "warn"),
-        ("incomplete-optimisation", 0.0, 7, "pass"), ("incomplete-optimisation", 1.0, 7, "fail"),
-        ("more-steps", 0.0, 1, "unchecked"), ("more-steps", 0.0, 2, "pass"), ("more-steps", 1.0, 2, "fail"),
+        ("incomplete-optimisation", 0.0, 4, "unchecked"), ("incomplete-optimisation", 1.0, 4, "unchecked"),
+        ("incomplete-optimisation", 0.0, 5, "pass"), ("incomplete-optimisation", 1.0, 500, "warn"),
+        ("more-steps", 0.0, 2, "unchecked"), ("more-steps", 0.0, 3, "pass"), ("more-steps", 1.0, 300, "warn"),
+        ("unconstrained", 0.0, 2, "unchecked"), ("unconstrained", 0.0, 3, "pass"), ("unconstrained", 1.0, 3, "fail"),
         ("binarisation", 0.5, 2, "unchecked"), ("binarisation", 1.0, 2, "unchecked"), ("binarisation", 0.0, 2, "fail"),
         ("binarisation", 1.0, 3, "pass"), ("binarisation", 1 / 3, 3, "fail"), ("binarisation", 0.0, 0, "unchecked"),
-        ("rounding", 0.0, 0, "unchecked"), ("rounding", 0.0, 1, "pass"), ("deterministic", 0.0, 1, "pass"),
+        ("rounding", 0.0, 2, "unchecked"), ("rounding", 0.0, 3, "pass"), ("classes", 0, 2, "pass"),
     ],
 )  # fmt: skip
 def test_what_could_not_have_failed_has_not_passed(check: str, value: float, n: int, grade: str) -> None:
@@ -328,8 +329,8 @@ def test_what_could_not_have_failed_has_not_passed(check: str, value: float, n: 
     assert finding.grade == grade
 
 
-@pytest.mark.parametrize(("n", "grade"), [(0, "unchecked"), (1, "unchecked"), (2, "pass")])
-def test_noise_on_one_sample_says_nothing(n: int, grade: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("n", "grade"), [(0, "unchecked"), (2, "unchecked"), (3, "pass")])
+def test_noise_on_two_samples_says_nothing(n: int, grade: str, tmp_path: Path) -> None:
     noise = Evidence("noise-linf", "base", 0, None, None, 0.0, n, "", (), "8/255")
     cell = three_models(tmp_path, [noise]).cells[0]
     assert cell.trust is not None
@@ -340,8 +341,8 @@ def test_noise_on_one_sample_says_nothing(n: int, grade: str, tmp_path: Path) ->
 def test_the_leaderboard_says_what_was_not_checked(tmp_path: Path) -> None:
     few = [Evidence(check, "base", 0, "pgd-10", "art", v, n) for check, v, n in (("more-steps", 0, 8), ("binarisation", 1, 2))]
     card = three_models(tmp_path, few)
-    assert [c.trust.grade for c in card.cells if c.trust] == ["pass"] * 2 + ["unchecked"] * 4
-    said = "trust of 6 cells: 2 pass, 4 unchecked (?); not checked for lack of samples: binarisation (2 cells)"
+    assert [c.trust.grade for c in card.cells if c.trust] == ["unchecked"] * 6, "not being able to fail is no pass"
+    said = "trust of 6 cells: 6 unchecked (?); not checked for lack of samples: binarisation (2 cells)"
     assert said in " ".join(shown(card, 80).split())
     assert said in render.to_markdown(card)
 

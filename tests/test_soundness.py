@@ -28,8 +28,8 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
         for m in ("base", "other") for a in broken for lib in ("foolbox", "art")
     }  # fmt: skip
     at = [lib for lib in ("foolbox", "art") if library in (None, lib)]
-    bad = [Evidence("more-steps", "base", 0, attack, lib, 1.0, 32) for attack in failing for lib in at]
-    good = [Evidence("more-steps", "base", 0, attack, lib, 0.0, 32) for attack in broken for lib in ("foolbox", "art")]
+    bad = [Evidence("unconstrained", "base", 0, attack, lib, 1.0, 32) for attack in failing for lib in at]
+    good = [Evidence("unconstrained", "base", 0, attack, lib, 0.0, 32) for attack in broken for lib in ("foolbox", "art")]
     return score(stored(folder, cells, bad + good if library else bad))
 
 
@@ -63,14 +63,14 @@ def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why
     assert card.headline == ()
     assert {c.attack for c in card.comparisons} == {"fgsm"}, "Holm's family holds sound attacks only"
     assert not [s.text for s in sentences(card) if "robust accuracy" in s.text or "pgd" in s.text]
-    why = "base has no rank: its strongest attack, pgd, fails more-steps"
+    why = "base has no rank: its strongest attack, pgd, fails unconstrained"
     assert why in " ".join(shown(card, 80).split())
     assert why in render.to_markdown(card)
-    assert json.loads(render.to_json(card))["models"][1]["unranked"] == "its strongest attack, pgd, fails more-steps"
+    assert json.loads(render.to_json(card))["models"][1]["unranked"] == "its strongest attack, pgd, fails unconstrained"
 
 
 def test_a_model_alone_ranks_by_the_same_rule(tmp_path: Path) -> None:
-    evidence = [Evidence("more-steps", "a", 0, "pgd-10", None, 1.0, 32, "")]
+    evidence = [Evidence("unconstrained", "a", 0, "pgd-10", None, 1.0, 32, "")]
     for i, (found, rank) in enumerate(((evidence, None), ([], 1))):
         card = score(store(tmp_path / str(i), {("a", 0, "art", "8/255"): records(0, np.asarray(SAMPLE < 30))}, found))
         assert card.models[0].rank == rank

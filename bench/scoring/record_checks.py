@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bench.evidence import Evidence
 from bench.records import Bools, CellOutcomes
 from bench.scoring.statistics import Proportion, beats, proportion
-from bench.scoring.trust import Finding, Grade
+from bench.scoring.trust import FEWEST, Finding, Grade
 from bench.store import CellEntry
 
 ENOUGH, TOO_FEW = 100, 10
@@ -137,13 +137,13 @@ def white_box(cell: Scored, around: Neighbours) -> Found:
 def beats_noise(cell: Scored, around: Neighbours) -> Found:
     """noise: what random perturbations break, the attack breaks. Warns at the first it misses, fails above a third.
 
-    Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones; one cannot fail.
+    Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones; two say nothing.
     """
     for e in around.noise:
         if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < Fraction(e.eps):
             continue
         missed = int((np.isin(around.ids, e.samples) & cell.correct & ~cell.success).sum())
-        passed: Grade = "pass" if e.n > 1 else "unchecked"
+        passed: Grade = "pass" if e.n >= FEWEST else "unchecked"
         grade: Grade = passed if missed == 0 else "fail" if missed > 1 and missed * 3 > e.n else "warn"
         yield grade, f"random noise breaks {missed} of {e.n} samples that the attack does not"
 

@@ -12,11 +12,12 @@ from bench.errors import NotComparableError
 from bench.evidence import Evidence
 from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
+from bench.scoring.grading import grade_model
 from bench.scoring.labels import check_labels
-from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
-from bench.scoring.trust import CellTrust, Finding, Grade, cell_trust, judge_evidence
+from bench.scoring.trust import CellTrust, Finding, Grade
 from bench.store import RUN_FILE, CellEntry, ModelEntry, StoredRun
 
 
@@ -121,15 +122,8 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     ids = done[0].outcomes.id if done else np.array([], dtype=np.str_)
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
-        own = _evidence_on(model, evidence, sha256)
-        around, labelled = Neighbours(cells, ids, own), _labels(run, cells[0].entry)
-        for cell in cells:
-            about = _about(cell.entry, own)
-            stored, of_model = check_records(cell, around), judge_evidence([e for e in about if e.attack is None])
-            of_attack = judge_evidence([e for e in about if e.attack is not None])
-            asked = [*of_attack, *(f for f in stored if f.check == "noise")]
-            measured = any(f.grade != "unchecked" for f in asked)
-            found[cell.entry.key] = cell_trust([labelled, *stored, *of_model, *of_attack], measured=measured)
+        labelled = _labels(run, cells[0].entry)
+        found |= grade_model(cells, ids, _evidence_on(model, evidence, sha256), labelled)
     return found
 
 
@@ -145,13 +139,6 @@ def _labels(run: StoredRun, cell: CellEntry) -> Finding:
     records, data = run.records(cell.key), run.header.data
     certainty = float(records.clean_prob.mean()) if len(records) else 0.0
     return check_labels(records.label, records.clean_pred, certainty, data.classes if data else ())
-
-
-def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
-    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
-    model = [e for e in evidence if e.attack is None]
-    attack = [e for e in evidence if e.attack == cell.attack]
-    return [*model, *([e for e in attack if e.library == cell.library] or attack)]
 
 
 def _attacked(

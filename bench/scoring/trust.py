@@ -44,8 +44,8 @@ def cell_trust(findings: Sequence[Finding], *, measured: bool) -> CellTrust:
 
 
 def judge_evidence(evidence: Sequence[Evidence]) -> list[Finding]:
-    """The findings of ``evidence``; noise is left out, which is judged against a cell's records."""
-    return [Finding(e.check, _grade(e), e.detail) for e in evidence if not e.check.startswith("noise-")]
+    """The findings of ``evidence``, but for what is judged against a cell's records: samples that something else breaks."""
+    return [Finding(e.check, _grade(e), e.detail) for e in evidence if e.eps is None]
 
 
 def _grade(e: Evidence) -> Grade:
@@ -53,7 +53,8 @@ def _grade(e: Evidence) -> Grade:
     if e.value is None:
         return "warn"
     grade = CHECKS[e.check](e.value, e.n)
-    return grade if grade != "pass" or _can_fail(e.check, e.n) else "unchecked"
+    told = e.attack is None or e.check == "classes" or e.n >= FEWEST
+    return grade if grade != "pass" or (told and _can_fail(e.check, e.n)) else "unchecked"
 
 
 def _can_fail(check: str, n: int) -> bool:
@@ -62,12 +63,13 @@ def _can_fail(check: str, n: int) -> bool:
     return CHECKS[check](poor, n) == CHECKS[check](poor, MANY)
 
 
-MANY = 10**6
-POOR = {"binarisation": 1 / 3}
+FEWEST, MANY = 3, 10**6
+"""Samples under which a control says nothing of an attack; and so many that chance has no part in it."""
+POOR = {"binarisation": 1 / 3, "slope": 0.0}
 """A very poor outcome, where it is not that all samples are affected: an attack that misses two of three is no good."""
 
 
-def _share(value: float, n: int, limit: float) -> Grade:
+def share_grade(value: float, n: int, limit: float) -> Grade:
     """Warn where more than ``limit`` of the samples is not chance at 5 % (exact binomial test), fail at 1 %."""
     return _surprise(1 - at_most(round(value * n) - 1, n, limit))
 
@@ -147,15 +149,16 @@ def silent_success(share: float, n: int) -> Grade:
 
     Pintor et al. 2022, indicator 3.
     """
-    return _share(share, n, 0.05)
+    return share_grade(share, n, 0.05)
 
 
 def incomplete_optimisation(share: float, n: int) -> Grade:
     """incomplete-optimisation: the attack had stopped gaining when it ended. Limit half of the failed samples.
 
     Pintor et al. 2022, indicator 4: a sample counts if its best loss still falls by over 5 % of its range in the last steps.
+    Never fails: the attack is too weak, which says nothing of the model.
     """
-    return _share(share, n, 0.5)
+    return "pass" if share_grade(share, n, 0.5) == "pass" else "warn"
 
 
 def transfer_failure(share: float, n: int) -> Grade:
@@ -163,7 +166,7 @@ def transfer_failure(share: float, n: int) -> Grade:
 
     Pintor et al. 2022, indicator 5.
     """
-    return _share(share, n, 0.02)
+    return share_grade(share, n, 0.02)
 
 
 def unconstrained(share: float, n: int) -> Grade:
@@ -171,15 +174,16 @@ def unconstrained(share: float, n: int) -> Grade:
 
     Pintor et al. 2022, indicator 6; Athalye et al. 2018, "unbounded attacks do not reach 100 % success".
     """
-    return _share(share, n, 0.05)
+    return share_grade(share, n, 0.05)
 
 
 def more_steps(share: float, n: int) -> Grade:
     """more-steps: twice the steps break hardly anything new. Limit 5 % of the samples.
 
-    Carlini et al. 2019, section 4: verify that the attack has converged.
+    Carlini et al. 2019, section 4: verify that the attack has converged. Never fails: the attack is too weak, which says
+    nothing of the model.
     """
-    return _share(share, n, 0.05)
+    return "pass" if share_grade(share, n, 0.05) == "pass" else "warn"
 
 
 def rounding(share: float, n: int) -> Grade:
@@ -195,7 +199,7 @@ def precision(share: float, n: int) -> Grade:
 
     About what another random start changes; attacks that stop right behind the boundary lose more, and must be run in fp32.
     """
-    return _share(share, n, 0.01)
+    return share_grade(share, n, 0.01)
 
 
 def classes(missing: float, _: int) -> Grade:
@@ -214,6 +218,40 @@ def binarisation(found: float, n: int) -> Grade:
     return _surprise(at_most(round(found * n), n, 0.95))
 
 
+def slope(cosine: float, _: int) -> Grade:
+    """slope: the loss changes as its gradient says. Warns under a cosine of 0.85 of the two, fails under 0.5.
+
+    Finite differences in random directions beside the gradient, pooled over samples (Carlini et al. 2019, section 5: compare
+    gradients with finite differences). Hidden anywhere, even behind the head, a gradient differs from them.
+    """
+    return "fail" if cosine < 0.5 else "warn" if cosine < 0.85 else "pass"
+
+
+def partial_gradients(share: float, _: int) -> Grade:
+    """partial-gradients: what has no gradient, or none that is finite, changes nothing. Warns above 5 %, fails above 20 %.
+
+    The share of the loss's (squared) change under noise that values with a zero gradient make; all, if one is not finite.
+    """
+    return "fail" if share > 0.2 else "warn" if share > 0.05 else "pass"
+
+
+def state(share: float, _: int) -> Grade:
+    """state: the model's answers hang on the image alone, not on what it was asked before. Fails at the first that does.
+
+    Clean and adversarial images asked of an untouched copy, in another order and with gradients on (Carlini et al. 2019,
+    section 5: the model that is evaluated must be the model that is attacked).
+    """
+    return "fail" if share else "pass"
+
+
+def company(share: float, _: int) -> Grade:
+    """company: an image's answer hangs on no other image of its batch. Fails at the first that does.
+
+    Clean and adversarial images asked one at a time, in reverse, beside all together.
+    """
+    return "fail" if share else "pass"
+
+
 CHECKS: dict[str, Callable[[float, int], Grade]] = {
     "deterministic": deterministic,
     "logits": logits,
@@ -223,6 +261,10 @@ CHECKS: dict[str, Callable[[float, int], Grade]] = {
     "form": form,
     "adapter": adapter,
     "unstable-predictions": unstable_predictions,
+    "slope": slope,
+    "partial-gradients": partial_gradients,
+    "state": state,
+    "company": company,
     "silent-success": silent_success,
     "incomplete-optimisation": incomplete_optimisation,
     "transfer-failure": transfer_failure,

@@ -19,7 +19,7 @@ from bench.seal import BrokenFileError, to_json
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, readable_header
 from bench.store.journal import NOTED, Journal, Note, Noted
 from bench.store.origin import name_of, origin_of, software
-from bench.store.stored import IMAGES, cell_file, images_file
+from bench.store.stored import IMAGES, cell_file, images_file, read_records
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 
 WRITTEN_ANEW = "it was changed during the run, and is written anew from what the run knows"
@@ -65,6 +65,10 @@ class OpenRun:
 
     def _is_finished(self, cell: CellEntry) -> bool:
         return cell.status == "ok" and not (self.images and cell.adversarials is None)
+
+    def records(self, key: str) -> Records:
+        """The records of the cell ``key``, which is finished. Raises UserError if they are missing or broken."""
+        return read_records(cell_file(self.path, key))
 
     def claim(self, key: str) -> AbstractContextManager[bool]:
         """Claim the unit whose first cell is ``key``; yields False if another process has it."""

@@ -22,10 +22,6 @@ ETA = 0.95
 """Share of eps within which the harmless points lie (published)."""
 
 
-LARGEST_LOGIT = 10.0
-"""A twin's largest logit: so certain are trained models; far above, the loss's gradient would vanish in float32."""
-
-
 class Twins(Classifier):
     """The model's features with heads of two classes, one for each anchor: 0 around it, 1 at a planted point within its ball.
 
@@ -58,21 +54,21 @@ def distances(a: Tensor, b: Tensor, norm: str) -> Tensor:
 
 
 def features(model: Classifier, x: Tensor) -> Tensor:
-    """What goes into the last linear layer of ``model``: N x features; its logits where there is no such layer."""
+    """What goes into the last linear layer of ``model``: N x features; its logits where no such layer sees each image once."""
     seen: list[Tensor] = []
-    last = _last_linear(model)
+    last = last_linear(model)
     if last is None:
-        logits: Tensor = model(x)
-        return logits
+        return torch.as_tensor(model(x))
     hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        model(x)
+        logits: Tensor = model(x)
     finally:
         hook.remove()
-    return seen[-1].flatten(1)
+    return seen[-1].flatten(1) if seen and len(seen[-1]) == len(x) else logits
 
 
-def _last_linear(model: nn.Module) -> nn.Linear | None:
+def last_linear(model: nn.Module) -> nn.Linear | None:
+    """The linear layer of ``model`` that was made last, as a rule its head; None if there is none."""
     return next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
 
 
@@ -104,11 +100,15 @@ def _apart(x: Tensor, norm: str, eps: float) -> list[int]:
 
 
 def _head(model: Classifier, x: Tensor, norm: str, eps: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-    """Weight and offset of the head of one twin, of the image ``x`` (1 x C x H x W); None if no head tells its points apart."""
+    """Weight and offset of the head of one twin, of the image ``x`` (1 x C x H x W); None if no head tells its points apart.
+
+    The twin is as certain as the model is: where the model's loss saturates, so does the twin's.
+    """
     planted_point = perturbed(x, norm, eps, generator)
     with torch.inference_mode():
         found = features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point])).double().cpu().numpy()
-    head = _separate(found, np.array([0] * (INNER + 1) + [1]))
+        logits = model(x)
+    head = _separate(found, np.array([0] * (INNER + 1) + [1]), float(logits.max() - logits.min()))
     return None if head is None else (torch.from_numpy(head[0]).to(x), torch.from_numpy(head[1]).to(x))
 
 
@@ -123,13 +123,13 @@ def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Ten
     return perturbed(around, norm, eps * ETA, generator)
 
 
-def _separate(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weight and bias of a linear head that gets every point right; None if there is none."""
+def _separate(points: np.ndarray, labels: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weight and bias of a linear head that gets every point right, with logits up to ``largest``; None if there is none."""
     centre, scale = points[0], max(float(np.abs(points - points[0]).max()), 1e-12)
     fitted = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit((points - centre) / scale, labels)
     if fitted.score((points - centre) / scale, labels) < 1:
         return None
-    steep = np.abs(fitted.decision_function((points - centre) / scale)).max() / LARGEST_LOGIT
+    steep = np.abs(fitted.decision_function((points - centre) / scale)).max() / (largest or 1.0)
     weight = fitted.coef_[0] / scale / steep
     return weight, np.asarray(fitted.intercept_[0] / steep - weight @ centre)
 

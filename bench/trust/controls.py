@@ -14,7 +14,7 @@ from bench.evidence import Evidence
 from bench.plan import Cell, Unit
 from bench.records import Bools, Floats
 from bench.runner import Target, run_unit
-from bench.trust.probes import margin
+from bench.trust.margin import margin
 from bench.trust.recorder import Recorder, spaced, take
 
 HUGE = {"linf": Fraction(1, 2), "l2": Fraction(64), "l1": Fraction(100_000), "l0": Fraction(100_000)}

@@ -1,33 +1,44 @@
 """One model: every probe and control, as evidence."""
 
+import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from bench.attacks.spec import contract_of
 from bench.evidence import Evidence
 from bench.plan import Unit
+from bench.records import Bools
 from bench.runner import Target
+from bench.trust.again import judged_again
 from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
 from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
 from bench.trust.probes import probe_model
 from bench.trust.recorder import subset
+from bench.trust.stronger import Reach, Source, held_of, stronger
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under examination: as trained (``raw``), as attacked (``target``), and the eps that models are ranked at."""
+    """A model under examination: as trained (``raw``), as attacked (``target``), and the eps that models are ranked at.
+
+    ``broken``: by norm, which samples the suite's attacks break at the eps that is examined (``examined_eps``); those that hold
+    tell most. ``siblings`` are models whose adversarials are tried on this one.
+    """
 
     raw: Classifier
     target: Target
     headline: Fraction
+    broken: Mapping[str, Bools] = field(default_factory=dict)
+    siblings: Sequence[Source] = ()
 
 
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
@@ -35,23 +46,38 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     unit = next(iter(effort.light))
     if not len(subject.target.correct):
         return []
+    untouched = copy.deepcopy(subject.raw)
     found = _guarded("probes", partial(probe_model, subject.raw, subject.target, effort.probed))
-    budgets = {u.attack.norm: _eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
+    budgets = {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
     for norm, eps in budgets.items():
-        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS))
+        held = held_of(subject.target, subject.broken.get(norm))
+        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+        reach = Reach(subject.target, norm, eps, held)
+        found += _guarded(
+            "second-loss", partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred)
+        )
+    found += _guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
     for u, count in effort.light.items():
-        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, _eps(u, subject.headline))
+        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline))
         found += [_about(u, e) for e in _guarded("controls", controls)]
     if subject.target.precision != "fp32":
         for u, count in effort.precision.items():
             chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
-            again = partial(outcomes_in_float32, u, chosen, _eps(u, subject.headline))
+            again = partial(outcomes_in_float32, u, chosen, examined_eps(u, subject.headline))
             found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
     found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
     return [replace(e, model=unit.model, seed=unit.seed) for e in found]
 
 
-def _eps(unit: Unit, headline: Fraction) -> Fraction:
+def _judge_again(subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int) -> Iterator[Evidence]:
+    """On samples, and on what a descent within the first budget makes of them."""
+    few = subset(subject.target, count)
+    norm, eps = next(((n, eps) for n, eps in budgets.items() if n in NORMS), ("linf", Fraction(8, 255)))
+    clean, _ = tensors(few.samples, few.classifier.device)
+    yield from judged_again(few.classifier, untouched, clean, Reach(few, norm, eps, few.correct).adversarial())
+
+
+def examined_eps(unit: Unit, headline: Fraction) -> Fraction:
     """The headline eps where ``unit`` is run at it, else the middle one of its own (another norm has another scale)."""
     grid = [cell.eps for cell in unit.cells]
     return headline if headline in grid else grid[len(grid) // 2]
@@ -69,7 +95,7 @@ def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[E
     for norm in NORMS:
         same = [unit for unit in suited if unit.attack.norm == norm]
         if same:
-            eps = _eps(same[0], subject.headline)
+            eps = examined_eps(same[0], subject.headline)
             twins = make_twins(subset(subject.target, count), norm, float(eps))
             for unit in same:
                 yield _about(unit, planted(unit, twins, eps))

@@ -4,8 +4,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from adapters.errors import ModelError
 from bench.plan import Unit, content_key
+from bench.records import Bools
 from bench.store import CellEntry, OpenRun
 from bench.trust.effort import BACKWARD, plan_effort
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from bench.job import Job
     from bench.models import Models
 
+SIBLINGS = 1
+"""Other models of the suite whose adversarials are tried: each has to be loaded."""
 log = logging.getLogger(__name__)
 
 
@@ -67,12 +72,27 @@ class Checks:
     def _examine(self, units: list[Unit], key: str) -> None:
         from bench.trust.examine import Subject, examine
 
-        (loaded,) = self._models.load((units[0].model, units[0].seed))  # as a rule, the attacks have just left it there
+        model = units[0].model, units[0].seed
+        (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
         started = time.perf_counter()
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
         effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
-        found = examine(Subject(loaded.raw, loaded.target, self._job.suite.headline), effort)
+        siblings = self._models.siblings(model)[:SIBLINGS]
+        subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings)
+        found = examine(subject, effort)
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
+
+    def _broken(self, units: list[Unit]) -> dict[str, Bools]:
+        """By norm, which samples any of ``units`` breaks at the eps at which its attack is examined."""
+        from bench.trust.examine import examined_eps
+
+        found: dict[str, Bools] = {}
+        for unit in units:
+            eps = examined_eps(unit, self._job.suite.headline)
+            (key,) = (cell.key for cell in unit.cells if cell.eps == eps)
+            success = self._run.records(key).success
+            found[unit.attack.norm] = found.get(unit.attack.norm, np.zeros_like(success)) | success
+        return found
 
 
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:

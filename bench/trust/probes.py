@@ -15,7 +15,9 @@ from adapters.lossless import max_difference
 from bench.evidence import Evidence
 from bench.runner import Target
 from bench.scoring.statistics import lower_bound
+from bench.trust.margin import margin
 from bench.trust.recorder import subset
+from bench.trust.slope import slope
 
 UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 8, 25, 8 / 255
 """Samples, draws a sample, and side (as published) of the box of draws, of the instability indicator. Samples differ far more
@@ -34,6 +36,7 @@ def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
         _wrappers(raw, few, x),
         _form(raw, few.classifier, x),
         _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
+        *slope(few.classifier, x, y),
     ]
     return [*found, _adapter(raw, x)] if is_peft(raw.network) else found
 
@@ -140,10 +143,3 @@ def _instability(model: nn.Module, x: Tensor, y: Tensor) -> Evidence:
     return _evidence(
         "unstable-predictions", least, len(x), f"the margin changes by {mean:.1%} (surely {least:.1%}) within 4/255"
     )
-
-
-def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """Logit of the true class minus the largest other; negative where misclassified. Length N."""
-    true = logits.gather(1, y[:, None])[:, 0]
-    others = logits.scatter(1, y[:, None], -torch.inf)
-    return true - others.amax(1)

@@ -1,9 +1,5 @@
-"""Known-broken defences around one small network, and honest networks to compare with.
+"""One small network, and easy images to train and attack it on."""
 
-Each hides the gradient or the answer in one way; none makes the network any harder to fool.
-"""
-
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -43,88 +39,8 @@ class Defended(nn.Module):
         return self.after(self.network(self.before(x)))
 
 
-class Straight(nn.Module):
-    """Dropout before the head, left in training mode."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network, self.dropout = network, nn.Dropout(0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.network.head(self.dropout(self.network.body(x)))
-        return out
-
-    def train(self, mode: bool = True) -> "Straight":  # noqa: ARG002 (the defect: dropout is never switched off)
-        super().train(False)
-        self.dropout.train(True)
-        return self
-
-
-class Unruly(nn.Module):
-    """A ResNet with dropout before its head, left in training mode."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.dropout = copy.deepcopy(network), nn.Dropout(0.3)
-        self.network.fc = nn.Sequential(self.dropout, self.network.get_submodule("fc"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.network(x)
-        return out
-
-    def train(self, mode: bool = True) -> "Unruly":  # noqa: ARG002 (the defect: dropout is never switched off)
-        super().train(False)
-        self.dropout.train(True)
-        return self
-
-
 def same(x: Tensor) -> Tensor:
     return x
-
-
-def quantise(x: Tensor) -> Tensor:
-    return (x * 16).round() / 16
-
-
-def ripple(x: Tensor) -> Tensor:
-    """Shattered gradients (Athalye et al. 2018): 20 times as steep as the network, with a sign that changes at every step."""
-    return x + 0.02 * torch.sin(1000 * x)
-
-
-def jitter(x: Tensor) -> Tensor:
-    return x + 0.1 * torch.randn_like(x)
-
-
-def saturate(logits: Tensor) -> Tensor:
-    return logits * 1000
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    return F.softmax(logits, dim=1)
-
-
-def detached(x: Tensor) -> Tensor:
-    return x.detach() + 0 * x
-
-
-DEFENCES: dict[str, Callable[[Network], nn.Module]] = {
-    "saturated logits": lambda n: Defended(n, same, saturate),
-    "quantised input": lambda n: Defended(n, quantise, same),
-    "shattered gradient": lambda n: Defended(n, ripple, same),
-    "random noise": lambda n: Defended(n, jitter, same),
-    "softmax output": lambda n: Defended(n, same, probabilities),
-    "detached gradient": lambda n: Defended(n, detached, same),
-    "dropout left on": Straight,
-}
-FLAGGED_BY = {
-    "saturated logits": "gradients",
-    "quantised input": "gradients",
-    "shattered gradient": "binarisation",
-    "random noise": "deterministic",
-    "softmax output": "logits",
-    "detached gradient": "gradients",
-    "dropout left on": "eval-mode",
-}
 
 
 def shapes(count: int = 160, seed: int = 0) -> ImageSet:

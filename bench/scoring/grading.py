@@ -1,0 +1,42 @@
+"""The trust of one model's finished cells: what the stored numbers say, what was measured of the model, and of each attack."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.evidence import Evidence
+from bench.scoring.record_checks import Neighbours, Scored, check_records
+from bench.scoring.stronger import check_stronger
+from bench.scoring.trust import CellTrust, Finding, cell_trust, judge_evidence
+from bench.store import CellEntry
+
+REQUIRED = ("binarisation", "noise", "second-loss")
+"""Checks of which each that was asked must have been able to fail: without them, gradients may be masked unseen."""
+
+
+def grade_model(
+    cells: Sequence[Scored], ids: npt.NDArray[np.str_], evidence: Sequence[Evidence], *besides: Finding
+) -> dict[str, CellTrust]:
+    """The trust of each of ``cells``, all of one model at one seed, by key; ``ids`` are of all samples.
+
+    ``evidence`` is on the model, and the findings ``besides`` hold of each cell.
+    """
+    around = Neighbours(cells, ids, evidence)
+    return {cell.entry.key: _grade(cell, around, _about(cell.entry, evidence), besides) for cell in cells}
+
+
+def _grade(cell: Scored, around: Neighbours, about: Sequence[Evidence], besides: Sequence[Finding]) -> CellTrust:
+    stored, of_model = check_records(cell, around), judge_evidence([e for e in about if e.attack is None])
+    of_attack = [*judge_evidence([e for e in about if e.attack is not None]), *check_stronger(cell, around)]
+    asked = [*of_attack, *(f for f in stored if f.check == "noise")]
+    could_fail = not any(f.check in REQUIRED and f.grade == "unchecked" for f in asked)
+    measured = could_fail and any(f.grade != "unchecked" for f in asked)
+    return cell_trust([*besides, *stored, *of_model, *of_attack], measured=measured)
+
+
+def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
+    model = [e for e in evidence if e.attack is None]
+    attack = [e for e in evidence if e.attack == cell.attack]
+    return [*model, *([e for e in attack if e.library == cell.library] or attack)]

@@ -1,0 +1,96 @@
+"""Trust checks by what stronger attacks broke: an attack that misses it is too weak, or misled."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from bench.evidence import Evidence
+from bench.records import Bools
+from bench.scoring.record_checks import Neighbours, Scored
+from bench.scoring.trust import Finding, Grade, share_grade
+
+FEWEST = 16
+"""Samples on which a stronger attack has to be tried, unless fewer are left unbroken."""
+POINTS = 0.05
+"""Share of the attacked samples that a stronger attack may break besides."""
+
+
+def check_stronger(cell: Scored, around: Neighbours) -> list[Finding]:
+    """What stronger attacks say of ``cell``: of white-box attacks only, since others know less by design."""
+    if cell.entry.access != "white-box" or not cell.asr.n:
+        return []
+    return [
+        Finding(name, *check(asked, e, around))
+        for name, check in CHECKS.items()
+        for e in around.noise
+        if e.check == f"{name}-{cell.entry.norm}" and (asked := _asked(cell, around, e))
+    ]
+
+
+def _asked(cell: Scored, around: Neighbours, e: Evidence) -> Scored | None:
+    """The cell of the same attack through the same library at the budget of ``e``; as a control, it speaks for all its eps."""
+    same = (cell.entry.attack, cell.entry.library)
+    at = (c for c in around.cells if (c.entry.attack, c.entry.library) == same and c.eps == Fraction(e.eps or 0))
+    return next(at, None)
+
+
+def second_loss(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
+    """second-loss: descent on the margin breaks hardly anything besides. Warns above 5 % of the attacked samples.
+
+    Cross-entropy saturates, or hangs on all classes alike (Croce & Hein 2020; Carlini & Wagner 2017). Never fails: the attack
+    is too weak, which says nothing of the model. What one step misses, another white-box attack of the suite may break.
+    """
+    left = _left(cell, around)
+    missed = _missed(cell, e, around)
+    gained = (e.value or 0) * missed / max(len(e.samples), 1)
+    robust = (int(left.sum()) - missed) / len(left)
+    detail = f"attack too weak: a margin loss breaks {missed} of {e.n} samples besides, robust accuracy is at most {robust:.1%}"
+    if missed > 1 and gained > POINTS:
+        return "warn", detail
+    told = e.n >= min(FEWEST, int(left.sum()))
+    return "pass" if told else "unchecked", f"a margin loss breaks {missed} of {e.n} samples besides"
+
+
+def behind_head(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
+    """behind-head: what fools the model up to its last linear layer does not fool the model more. Limit 5 % of the samples.
+
+    What comes after that layer masks its gradient (Athalye et al. 2018): the model's own, by the same loss, breaks less.
+    """
+    return _transferred(cell, e, around)
+
+
+def sibling(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
+    """sibling: no adversarial of another model of the suite, or of the model without its adapter, beats its own. Limit 5 %.
+
+    Transfer that does better than white-box attacks is a sign of masked gradients (Athalye et al. 2018, section 3.1; Carlini et
+    al. 2019, section 4).
+    """
+    return _transferred(cell, e, around)
+
+
+CHECKS: dict[str, Callable[[Scored, Evidence, Neighbours], tuple[Grade, str]]] = {
+    "second-loss": second_loss,
+    "behind-head": behind_head,
+    "sibling": sibling,
+}
+
+
+def _transferred(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
+    missed = _missed(cell, e, around)
+    detail = f"masked: adversarials of {e.detail} break {missed} of {e.n} samples that descent on the model itself does not"
+    return share_grade(missed / e.n, e.n, POINTS) if e.n else "unchecked", detail
+
+
+def _missed(cell: Scored, e: Evidence, around: Neighbours) -> int:
+    """How many of the samples that ``e`` broke are left unbroken."""
+    return int((np.isin(around.ids, e.samples) & _left(cell, around)).sum())
+
+
+def _left(cell: Scored, around: Neighbours) -> Bools:
+    """The samples that ``cell`` left unbroken; of one step, those that no white-box attack of the same budget breaks."""
+    left = cell.correct & ~cell.success
+    for other in around.cells if cell.entry.kind == "fgsm" else ():
+        same = (other.entry.eps, other.entry.norm, other.entry.access) == (cell.entry.eps, cell.entry.norm, "white-box")
+        left = left & ~other.success if same else left
+    return left

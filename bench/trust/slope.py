@@ -1,0 +1,79 @@
+"""Whether the loss changes as its gradient says, and whether values without a gradient change it."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.evidence import Evidence
+from bench.trust.margin import margin
+
+DIRECTIONS = 4
+STEPS = (2 / 255, 6 / 255)
+"""Lengths of the finite differences, in every value: the shorter suits a network of many kinks, the longer one that rounds."""
+PARTS = 4
+"""Draws for the values that have a gradient, and for those that have none."""
+
+
+def slope(model: nn.Module, x: Tensor, y: Tensor) -> list[Evidence]:
+    """How far finite differences in random directions are those that the gradient of the margin foretells: their mean cosine.
+
+    That is, the cosine of the gradient and the one that the loss really has, at the better of two scales. And of the values
+    whose gradient is zero or not finite, the share that they have in the change of the loss.
+    """
+    generator = torch.Generator().manual_seed(0)
+    gradient = _gradient(model, x, y)
+    finite = gradient.nan_to_num(0, 0, 0)
+    cosine = max(_cosine(model, x, y, finite, step, generator) for step in STEPS)
+    detail = f"differences of the loss in random directions have a cosine of {cosine:.2f} with what its gradient foretells"
+    return [
+        Evidence("slope", "", 0, None, None, cosine, len(x), detail),
+        _partial(model, x, y, gradient, generator),
+    ]
+
+
+def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    inputs = x.clone().requires_grad_(True)
+    loss = margin(model(inputs), y).sum()
+    if not loss.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+@torch.no_grad()
+def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, step: float, generator: torch.Generator) -> float:
+    """The mean over ``x`` of the cosine between real and foretold differences; 0 for an image where either are all zero."""
+    found, foretold = [], []
+    for _ in range(DIRECTIONS):
+        direction = _signs(x, generator) * step
+        low, high = (x - direction).clamp(0, 1), (x + direction).clamp(0, 1)
+        found.append(margin(model(high), y) - margin(model(low), y))
+        foretold.append((gradient * (high - low)).flatten(1).sum(1))
+    a, b = torch.stack(found).double(), torch.stack(foretold).double()
+    lengths = a.norm(dim=0) * b.norm(dim=0)
+    return float(torch.where(lengths > 0, (a * b).sum(0) / lengths.clamp(min=1e-300), 0).mean())
+
+
+@torch.no_grad()
+def _partial(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator: torch.Generator) -> Evidence:
+    """The share that values without a gradient have in the (squared) change of the loss when all are moved at random."""
+    dead = (gradient == 0) | ~gradient.isfinite()
+    zero, wild = (gradient == 0).float().mean(), (~gradient.isfinite()).float().mean()
+    share = 0.0
+    if bool(dead.any()):
+        silent, heard = (_change(model, x, y, part.float(), generator) for part in (dead, ~dead))
+        share = float((silent / (silent + heard).clamp(min=1e-300)).mean())
+    detail = (
+        f"{zero:.1%} of gradient values are zero, {wild:.1%} not finite: these values make {share:.0%} of the loss's change"
+    )
+    return Evidence("partial-gradients", "", 0, None, None, max(share, float(wild > 0)), len(x), detail)
+
+
+def _change(model: nn.Module, x: Tensor, y: Tensor, part: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean squared change of the margin when the values in ``part`` are moved."""
+    base = margin(model(x), y)
+    moved = [margin(model((x + part * _signs(x, generator) * STEPS[1]).clamp(0, 1)), y) - base for _ in range(PARTS)]
+    return torch.stack(moved).double().square().mean(0)
+
+
+def _signs(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1

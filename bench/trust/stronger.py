@@ -1,0 +1,193 @@
+"""Stronger attacks than a suite's: what they break, an attack that deserves trust breaks too. Scoring compares."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from adapters.acting import adapted_layers, is_peft, switched_off
+from adapters.classifier import Classifier, tensors
+from bench.attacks.spec import Pgd
+from bench.evidence import Evidence
+from bench.plan import Cell, Unit
+from bench.records import Bools, Ints
+from bench.runner import Target, UnitResult, run_unit
+from bench.trust.binarisation import NORMS, last_linear
+from bench.trust.recorder import spaced, take
+
+Loss = Literal["margin", "rescaled"]
+"""Cross-entropy on the two largest logits alone, or on all, brought to a gap at which it neither saturates nor is flat."""
+GAP = 1.5
+RESCALED_EVERY = 4
+"""One in so many samples is attacked by the second loss too, unless it finds something."""
+MORE, RARE = 4, 25
+"""So many times as many samples are tried where more than one in so many of the first breaks."""
+STEPS = 10
+PGD: TypeAdapter[Pgd] = TypeAdapter(Pgd)
+Source = tuple[str, Callable[[], Classifier | None]]
+"""A name, and the classifier whose adversarials are transferred; None if there is none."""
+
+
+class Rescaled(Classifier):
+    """``inner`` with its two largest logits brought to GAP apart, image by image: cross-entropy on them is ``loss``.
+
+    The scale is a constant to the gradient. For "margin", all other logits are out of reach, and without a gradient.
+    """
+
+    def __init__(self, inner: Classifier, loss: Loss) -> None:
+        nn.Module.__init__(self)
+        self.inner, self.loss, self.num_classes = inner, loss, inner.num_classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rescaled logits of ``x``, the largest zero."""
+        logits: Tensor = self.inner(x)
+        largest, where = logits.detach().topk(2, dim=1)
+        least = 1e-6 * logits.detach().abs().amax(1) + torch.finfo(logits.dtype).tiny
+        scale = GAP / torch.maximum(largest[:, 0] - largest[:, 1], least)
+        rescaled = (logits - largest[:, :1]) * scale[:, None]
+        if self.loss == "rescaled":
+            return rescaled
+        return torch.full_like(rescaled, -50).scatter(1, where, rescaled.gather(1, where))
+
+
+class BeforeTheRest(Classifier):
+    """What the last linear layer of ``inner`` gives: its logits, unless something comes after."""
+
+    def __init__(self, inner: Classifier, layer: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.inner, self.layer, self.num_classes = inner, (layer,), inner.num_classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """That layer's output for ``x``; the logits where it has no part in them."""
+        seen: list[Tensor] = []
+        hook = self.layer[0].register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            seen.insert(0, self.inner(x))
+        finally:
+            hook.remove()
+        return seen[-1].float()
+
+
+class WithoutAdapter(Classifier):
+    """``inner`` with its adapter switched off; what was trained beside it stays."""
+
+    def __init__(self, inner: Classifier) -> None:
+        nn.Module.__init__(self)
+        self.inner, self.num_classes = inner, inner.num_classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x`` by the model that was adapted."""
+        with switched_off(adapted_layers(self.inner.network).values()):
+            logits: Tensor = self.inner(x)
+        return logits
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far stronger attacks go, at ``eps`` in ``norm``, on those of ``target``'s samples that ``held`` in the suite."""
+
+    target: Target
+    norm: str
+    eps: Fraction
+    held: Ints
+
+    def evidence(self, check: str, tried: Ints, broken: Ints, detail: str) -> Evidence:
+        """That of the samples ``tried``, those at ``broken`` were broken: of all that are attacked, presumably such a share."""
+        ids = tuple(self.target.samples.ids[i] for i in broken)
+        share = len(broken) / max(len(tried), 1) * len(self.held) / len(self.target.correct)
+        return Evidence(f"{check}-{self.norm}", "", 0, None, None, share, len(tried), detail, ids, str(self.eps))
+
+    def broken_through(self, source: Classifier, held: Ints, count: int, loss: Loss = "margin") -> tuple[Ints, Ints]:
+        """Which of ``held`` were tried, and which of these are broken, by descent on ``source`` for ``loss``.
+
+        Tried are ``count``, and MORE times as many if more of them break than one in RARE: most models show little.
+        """
+        tried = held[spaced(len(held), count)]
+        broken = self._broken(source, tried, loss)
+        more = np.setdiff1d(held[spaced(len(held), MORE * count)], tried)
+        if RARE * len(broken) <= len(tried) or not len(more):
+            return tried, broken
+        return np.concatenate([tried, more]), np.concatenate([broken, self._broken(source, more, loss)])
+
+    def _broken(self, source: Classifier, tried: Ints, loss: Loss) -> Ints:
+        return tried[self._descend(source, tried, loss).records[0].success] if len(tried) else tried
+
+    def adversarial(self) -> Tensor:
+        """Where two steps of the first descent end on all that ``held``."""
+        images = self._descend(self.target.classifier, self.held, "margin", steps=2, keep_images=True).images
+        assert images is not None  # noqa: S101 (asked for)
+        return torch.from_numpy(images[0]).to(self.target.classifier.device)
+
+    def _descend(
+        self, source: Classifier, tried: Ints, loss: Loss, *, steps: int = STEPS, keep_images: bool = False
+    ) -> UnitResult:
+        attack = PGD.validate_python({"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps})
+        unit = Unit("", 0, attack, "foolbox", (Cell(self.eps, "control"),))
+        few = replace(take(self.target, tried), batch_size=self.target.batch_size)
+        attacked = replace(few, source=replace(few, classifier=Rescaled(source, loss)))
+        return run_unit(unit, attacked, keep_images=keep_images)
+
+
+def stronger(reach: Reach, raw: Classifier, siblings: Sequence[Source], count: int, few: int) -> Iterator[Evidence]:
+    """What other losses break on the model itself (of ``count`` samples or all), and what transfers to it (of ``few``)."""
+    if reach.norm not in NORMS:
+        return
+    own = reach.target.classifier
+    tried, broken = reach.broken_through(own, reach.held, count)
+    left = np.setdiff1d(reach.held, broken)
+    _, besides = reach.broken_through(own, left, count // RESCALED_EVERY, "rescaled")
+    yield reach.evidence("second-loss", tried, np.concatenate([broken, besides]), "by descent on the margin")
+    left = np.setdiff1d(left, besides)
+    for check, name, load in _sources(reach.target, raw, siblings):
+        source = load()
+        if source is not None:
+            yield reach.evidence(check, *reach.broken_through(source, left, few), name)
+
+
+def _sources(
+    target: Target, raw: Classifier, siblings: Sequence[Source]
+) -> Iterator[tuple[str, str, Callable[[], Classifier | None]]]:
+    yield "behind-head", "the last linear layer's own output", lambda: before_the_rest(target)
+    if is_peft(raw.network):  # and so at hand, where another model has to be loaded
+        yield "sibling", "the model without its adapter", lambda: WithoutAdapter(raw)
+    else:
+        yield from (("sibling", name, load) for name, load in siblings)
+
+
+def before_the_rest(target: Target) -> Classifier | None:
+    """The model up to its last linear layer; None where nothing comes after it that changes logits or their gradients."""
+    layer = last_linear(target.classifier)
+    if layer is None or layer.out_features != target.classifier.num_classes:
+        return None
+    early = BeforeTheRest(target.classifier, layer)
+    x, _ = tensors(take(target, target.correct[:8]).samples, target.classifier.device)
+    own, before = (_logits_and_gradient(model, x) for model in (target.classifier, early))
+    if own[0].shape != before[0].shape:
+        return None
+    return None if all(_alike(a, b) for a, b in zip(own, before, strict=True)) else early
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return bool((a - b).abs().amax() <= 1e-3 * a.abs().amax())
+
+
+def _logits_and_gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    inputs = x.clone().requires_grad_(True)
+    logits = model(inputs)
+    if not logits.requires_grad:
+        return logits.detach(), torch.zeros_like(x)
+    weights = torch.linspace(-1, 1, logits.shape[1], device=x.device)
+    (gradient,) = torch.autograd.grad((logits * weights).sum(), inputs, allow_unused=True)
+    return logits.detach(), torch.zeros_like(x) if gradient is None else gradient
+
+
+def held_of(target: Target, broken: Bools | None) -> Ints:
+    """Positions of the samples that the suite's attacks left unbroken; of all that are predicted correctly, if none did."""
+    correct = target.correct
+    held = correct if broken is None else correct[~broken[correct]]
+    return held if len(held) else correct
