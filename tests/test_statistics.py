@@ -1,6 +1,7 @@
 """Statistics against reference implementations, and simulations whose truth is known."""
 
 import math
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from bench.scoring.comparison import over_family, paired
+from bench.scoring.comparison import Outcome, compare_models, over_family, paired
 from bench.scoring.statistics import (
     Table,
     _critical,
@@ -30,6 +31,7 @@ from bench.scoring.statistics import (
     paired_interval,
     proportion,
 )
+from tests.benchmarks.paired import grid, procedures
 
 COUNTS = st.integers(0, 400)
 
@@ -164,6 +166,42 @@ def test_false_alarms_stay_under_5_percent_alone_and_over_a_family() -> None:
     assert np.mean([pair.p_value <= 0.05 for pair in pairs]) <= 0.05
     families = [over_family(pairs[i : i + 10]) for i in range(0, len(pairs), 10)]
     assert np.mean([any(pair.shown for pair in family) for family in families]) <= 0.05
+
+
+def test_the_headline_has_four_fifths_of_its_familys_level() -> None:
+    """Two models at five eps, of which one is the headline: 1 and 4 of 5 shares of a cell's level."""
+    right = np.ones(100, dtype=bool)
+    first = {("pgd", f"{e}/255"): Outcome(right, np.arange(100) < 10 + e) for e in range(1, 6)}
+    second = {cell: Outcome(right, np.arange(100) < 10) for cell in first}
+    found = compare_models({("b", 0): second, ("a", 0): first}, across=False, headline="5/255")
+    p = {c.eps: c.asr.p_value for c in found}
+    assert p["5/255"] == 0.5**5
+    assert {c.eps: c.asr.p_adjusted for c in found} == {"5/255": p["5/255"] * 5 / 4, **dict.fromkeys(list(p)[:4], ANY)}
+    assert next(c.asr.p_adjusted for c in found if c.eps == "4/255") == p["4/255"] * 4
+    assert [c.asr.shown for c in found] == [False] * 4 + [True]
+    alone = compare_models({("b", 0): second, ("a", 0): first}, across=False, headline="9/255")
+    assert [c.asr.p_adjusted for c in alone][-1] == p["5/255"] * 5
+
+
+def test_family_wise_error_stays_at_the_level_over_a_grid() -> None:
+    """Three equal models, two attacks and six eps, drawn 150 times: worst cases and all 36 cells."""
+    rng = np.random.default_rng(10)
+    families = [dict(procedures(grid(rng, 100, 0)))["shipped"] for _ in range(150)]
+    assert np.mean([any(f.worst) for f in families]) <= 0.05 + 0.036  # two standard errors
+    assert np.mean([any(f.headline + f.others) for f in families]) <= 0.05 + 0.036
+
+
+@pytest.mark.parametrize("n", [50, 150, 500])
+def test_interval_and_p_value_say_the_same(n: int) -> None:
+    """On 1,000 tables; by the exact test they contradict each other on one in 16 of 50 samples."""
+    rng = np.random.default_rng(11)
+    apart = rng.uniform(0.02, 0.35, 1000)
+    gap = rng.uniform(-1, 1, 1000) * np.minimum(apart, 0.15)
+    shares = np.stack([(1 - apart) * 0.6, (apart + gap) / 2, (apart - gap) / 2, (1 - apart) * 0.4], axis=1)
+    tables = [tuple(map(int, rng.multinomial(n, row))) for row in shares]
+    intervals = [paired_interval(*table) for table in tables]
+    same = [(mid_p(b, c) <= 0.05) == (low > 0 or high < 0) for (_, b, c, _), (low, high) in zip(tables, intervals, strict=True)]
+    assert np.mean(same) >= 0.99
 
 
 def test_paired_interval_covers_the_truth() -> None:
