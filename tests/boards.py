@@ -76,6 +76,10 @@ def one_seed(folder: Path) -> Scorecard:
         Evidence("deterministic", "base", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("deterministic", "lora|r=8", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("binarisation", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "found 4 of 16 planted adversarials"),
+        *(
+            Evidence("binarisation", "lora|r=8", 0, attack, None, 1.0, 16, "found 16 of 16 planted adversarials")
+            for attack in ("pgd", "deepfool")
+        ),
         Evidence("binarisation", "base", 0, "square", "art", 0.5, 2, "found 1 of 2 planted adversarials"),
         *(
             Evidence("rounding", model, 0, attack, None, 0.0, 16, "0 of 16 adversarials are lost when rounded to 8 bits")

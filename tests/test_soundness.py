@@ -16,10 +16,11 @@ from tests.test_scoring import SAMPLE, records, shown, store, stored
 ACCESS = {"fgsm": "white-box", "pgd": "white-box", "apgd": "white-box", "square": "score"}
 
 
-def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str | None = None) -> Scorecard:
+def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str | None = None, silent: str = "") -> Scorecard:
     """Two models, of which "other" breaks on half of the samples under each attack, and "base" on as many as ``broken`` says.
 
-    The attacks in ``failing`` fail a check on "base": through ``library``, or through both.
+    The attacks in ``failing`` fail a check on "base": through ``library``, or through both. All others pass it, but for those
+    in ``silent``, of which it is not asked.
     """
     cells = {
         CellEntry(
@@ -29,8 +30,9 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
     }  # fmt: skip
     at = [lib for lib in ("foolbox", "art") if library in (None, lib)]
     bad = [Evidence("unconstrained", "base", 0, attack, lib, 1.0, 32) for attack in failing for lib in at]
-    good = [Evidence("unconstrained", "base", 0, attack, lib, 0.0, 32) for attack in broken for lib in ("foolbox", "art")]
-    return score(stored(folder, cells, bad + good if library else bad))
+    sound = [(attack, lib) for attack in broken for lib in ("foolbox", "art") if attack not in failing or lib not in at]
+    good = [Evidence("unconstrained", "base", 0, *where, 0.0, 32) for where in sound if where[0] != silent]
+    return score(stored(folder, cells, bad + good))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,16 @@ def test_a_model_ranks_only_if_its_strongest_attack_is_sound(
 ) -> None:
     base = next(m for m in scene(tmp_path, broken, failing, library).models if m.model == "base")
     assert (base.rank is not None) == ranks == (base.unranked is None) == (base.trust != "fail")
+
+
+def test_what_only_one_step_had_a_chance_to_fail_counts(tmp_path: Path) -> None:
+    """Of the iterative attack the check was not made, as binarisation is not with the DLR loss."""
+    for i, (silent, why) in enumerate(
+        (("", None), ("pgd", "fgsm fails unconstrained, which its strongest attack had no chance to show"))
+    ):
+        card = scene(tmp_path / str(i), {"fgsm": 18, "pgd": 28}, {"fgsm"}, silent=silent)
+        (base,) = (m for m in card.models if m.model == "base")
+        assert (base.unranked, base.rank is None, base.trust == "fail") == (why, why is not None, why is not None)
 
 
 def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why(tmp_path: Path) -> None:

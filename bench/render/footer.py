@@ -208,6 +208,16 @@ def unchecked(card: Scorecard) -> list[str]:
     return [f"{check} ({count} {'cell' if count == 1 else 'cells'})" for check, count in lacking.items()]
 
 
+def unchecked_line(card: Scorecard) -> str | None:
+    """How many cells are unchecked, for the head of a leaderboard; None where all are checked."""
+    graded = [c.trust.grade for c in card.cells if c.trust is not None]
+    if not (count := graded.count("unchecked")):
+        return None
+    why = "trust: off" if card.trust_level == "off" else "not enough was measured"
+    what = f"{count} of {len(graded)} cells are unchecked ({MARKS['unchecked']})"
+    return f"{what}: a masked gradient would not have been seen ({why})"
+
+
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
     """How many cells have which grade and what could not be checked, and the worst grade; no text where no cell has one."""
     missing = unchecked(card)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.render.cells import NONE, across, chunks, number, percent, spread
-from bench.render.footer import differences, failures, not_run, precision_line, trust_lines
+from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
 from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, success_rates, title
 from bench.render.seen import seen_lines
@@ -23,7 +23,8 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
-    above = [*seen_lines(card.seen), Text()] if card.seen else []
+    above = [*(seen_lines(card.seen) if card.seen else ()), *_unchecked(card)]
+    above = [*above, Text()] if above else []
     tables: list[RenderableType] = [*above, models, *attacks, *queries(card, width), *_distances(card)]
     tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
@@ -36,6 +37,12 @@ def _titled(part: RenderableType) -> RenderableType:
         return part
     line, part.title = Text.from_markup(str(part.title), style="italic"), None
     return Group(line, part)
+
+
+def _unchecked(card: Scorecard) -> Iterator[Text]:
+    line = unchecked_line(card)
+    if line is not None:
+        yield Text(line, style=STYLE["unchecked"])
 
 
 def _precision(card: Scorecard) -> Iterator[Text]:

@@ -8,7 +8,16 @@ from typing import Any
 
 from bench.eps import shown_eps
 from bench.render.cells import JSON_VERSION, NONE, across, csv_row, markdown, percent, plain, rounded, spread
-from bench.render.footer import failures, flags, not_run, precision_line, sentences, trust_summary, unranked
+from bench.render.footer import (
+    failures,
+    flags,
+    not_run,
+    precision_line,
+    sentences,
+    trust_summary,
+    unchecked_line,
+    unranked,
+)
 from bench.render.rates import status, success_rates
 from bench.render.seen import data_row
 from bench.scoring.comparison import Comparison, PairedDifference
@@ -114,7 +123,8 @@ def to_markdown(card: Scorecard) -> str:
     differences = (sentence.text for sentence in sentences(card))
     failed = [*failures(card), not_run(card)]
     said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failed]
-    seen, words = _items(line.text for line in card.seen), _items(line for line in said if line)
+    head = [*(line.text for line in card.seen), unchecked_line(card)]
+    seen, words = _items(line for line in head if line), _items(line for line in said if line)
     return "\n\n".join(part for part in (seen, models, _rates(card), words) if part)
 
 

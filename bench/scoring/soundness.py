@@ -29,13 +29,30 @@ def _strongest(cells: Sequence[Scored]) -> Sequence[Scored]:
 
 def is_sound(cells: Sequence[Scored], grades: Grades) -> bool:
     """Whether what ``cells`` leave unbroken can be believed to be robust."""
-    return grades[support(cells, grades).entry.key].grade != "fail"
+    return not _against(cells, grades)[1]
 
 
 def why_unsound(cells: Sequence[Scored], grades: Grades) -> str:
     """The attack on which the worst case rests and the checks that it fails, in words."""
-    cell = support(cells, grades).entry
-    checks = dict.fromkeys(f.check for f in grades[cell.key].findings if f.grade == "fail")
+    cell, checks = _against(cells, grades)
     if "labels" in checks:
         return "its labels, or the order of its classes, are not those of the network"
-    return f"its strongest attack, {cell.attack}, fails {', '.join(checks)}"
+    if cell is support(cells, grades):
+        return f"its strongest attack, {cell.entry.attack}, fails {', '.join(checks)}"
+    return f"{cell.entry.attack} fails {', '.join(checks)}, which its strongest attack had no chance to show"
+
+
+def _against(cells: Sequence[Scored], grades: Grades) -> tuple[Scored, list[str]]:
+    """The checks that the support of ``cells`` fails; else those that only a one-step attack had a chance to fail, and did."""
+    strongest = support(cells, grades)
+    if failed := _failed(strongest, grades):
+        return strongest, failed
+    told = {f.check for f in grades[strongest.entry.key].findings if f.grade != "unchecked"}
+    for cell in cells:
+        if cell.entry.kind == "fgsm" and (alone := [check for check in _failed(cell, grades) if check not in told]):
+            return cell, alone
+    return strongest, []
+
+
+def _failed(cell: Scored, grades: Grades) -> list[str]:
+    return list(dict.fromkeys(f.check for f in grades[cell.entry.key].findings if f.grade == "fail"))

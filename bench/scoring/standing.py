@@ -178,9 +178,15 @@ def _place(
         accuracy=_share(done[own[0].key].correct) if own else None,
         worst_case=_share(~outcome_of(attacked).wrong) if attacked else None,
         rank=None,
-        trust=grades[support(attacked, grades).entry.key].grade if attacked else "unchecked",
+        trust=_trust_of(attacked, grades),
         unranked=_why_unranked(attacked, grades),
     )
+
+
+def _trust_of(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -> Grade:
+    if not attacked:
+        return "unchecked"
+    return grades[support(attacked, grades).entry.key].grade if is_sound(attacked, grades) else "fail"
 
 
 def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -> str | None:
