@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     vars(stages)["make_craft"] = broken if unit.label == RAISES else make_craft
     sound_attack(order, mail, run, unit)
+
+
+def sleeping_attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+    """As ``node.attack``, and then some seconds in which nothing happens."""
+    sound_attack(order, mail, run, unit)
+    time.sleep(4)
 
 
 def broken(*_: Any) -> Any:

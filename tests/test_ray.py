@@ -1,6 +1,7 @@
 """A run on a Ray cluster that is started for it: two of its units fail, the others give what one process gives."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,60 @@ def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(number: int, c
     assert gone(process.pid)
     assert place.run().returncode == 0
     assert len(place.digests()) == CELLS
+
+
+@pytest.mark.slow
+def test_a_second_machine_that_is_lost_costs_only_what_ran_there(
+    here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two raylets on one machine, one of which is killed while it is at work: its units are tried again on the other."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        place = Place(tmp_path, cache=here.cache, suite=SUITE)
+        process = place.start("--executor", "ray", start_new_session=True)
+        assert process.stderr is not None
+        before = []
+        for line in process.stderr:
+            before.append(line)
+            if line.startswith(f"[1/{UNITS}]"):
+                break
+        cluster.remove_node(second, allow_graceful=False)
+        _, said = process.communicate(timeout=300)
+    finally:
+        cluster.shutdown()
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert "a Ray worker is lost; what it was at is tried again (2 of 3)" in "".join(before) + said
+    assert place.digests() == here.digests()
+    assert place.header["status"] == "complete"
+
+
+@pytest.mark.slow
+def test_the_driver_does_not_eat_a_core_while_it_waits(here: Place, tmp_path: Path) -> None:
+    place = Place(tmp_path, cache=here.cache)
+    code = "from bench.executors import node; from tests import spoilt; node.attack = spoilt.sleeping_attack"
+    process = place.start("--executor", "ray", code=code, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(f"[1/{UNITS}]"):
+            break
+    before, started = cpu_seconds(process.pid), time.monotonic()
+    time.sleep(10)
+    share = (cpu_seconds(process.pid) - before) / (time.monotonic() - started)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert share < 0.2
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the process ``pid`` alone, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def gone(session: int) -> bool:

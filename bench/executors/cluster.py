@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 
 import ray
 import torch
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from adapters.card import Card
 from adapters.classifier import Predictions
@@ -40,6 +41,12 @@ from bench.suite import Suite
 from bench.trust.gather import Checks
 
 T = TypeVar("T")
+Call = tuple[Any, ...]
+"""A function that a task calls, and what it is given."""
+TRIES = 3
+"""How often a task is started whose worker is lost each time: what kills its worker by itself ends as errors."""
+MAIL = 0.5
+"""Seconds between two looks into the mail, which is another process's."""
 STORE = 80 * 2**20
 """Bytes of Ray's shared memory on this machine, near the least that it takes: nothing large goes through it."""
 POLL = 0.1
@@ -72,7 +79,9 @@ class OnRay:
         _check_cores(self._needs["num_cpus"])
         self._progress = progress
         self._epochs: dict[str, Callable[[int, int, float], None]] = {}
-        self._mail = Queue(actor_options={"num_cpus": 0})
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._mail = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})  # another node may be lost
+        self._next_mail = 0.0
         self.zoo = Zoo(self._order.options.models, progress.training, device)
 
     def surroundings(self, job: Job) -> dict[str, Any]:  # noqa: ARG002 (the workers read the suite themselves)
@@ -86,7 +95,7 @@ class OnRay:
         if untrained:
             with asked_at("backbone"):
                 self._alone(node.train_backbone, "the training of the backbone")
-        for model, task in self._finished({self._task(node.train, model): model for model in untrained}):
+        for model, task in self._finished({model: (node.train, model) for model in untrained}):
             with job.asking_for(model):
                 _result(task, f"the training of {job.recipes[model].name}")
         return job.for_each(partial(node.shared_card, self.zoo))
@@ -94,7 +103,7 @@ class OnRay:
     def clean(self, job: Job, models: dict[tuple[str, int], Card]) -> dict[tuple[str, int], Predictions]:
         """What ``models`` make of the samples, side by side."""
         found = {}
-        for model, task in self._finished({self._task(node.clean, m, card.sha256): m for m, card in models.items()}):
+        for model, task in self._finished({m: (node.clean, m, card.sha256) for m, card in models.items()}):
             with job.asking_for(model):
                 found[model] = _result(task, f"a look at {job.recipes[model].name}")
         return found
@@ -104,40 +113,63 @@ class OnRay:
         path, pending = run.path.absolute(), unfinished(chosen, run)
         if pending:
             with self._progress.units(len(pending)) as finished:
-                for unit, task in self._finished({self._task(node.attack, path, unit): unit for unit in pending}):
+                for unit, task in self._finished({unit: (node.attack, path, unit) for unit in pending}):
                     _settle(run, unit, task)
                     finished(unit.label)
         due = Checks(job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh).due()
-        for unit, task in self._finished({self._task(node.examine, path, unit): unit for unit in due}):
+        for unit, task in self._finished({unit: (node.examine, path, unit) for unit in due}):
             try:
                 _result(task, f"the checks of {unit.model}/{unit.seed}")
             except LostWorkerError as error:
                 log.warning("%s; its cells stay unchecked", error)
 
     def _task(self, do: Callable[..., T], *arguments: object) -> Any:
-        """Start ``do`` on the cluster, once: what fails is said, not tried again in silence."""
+        """Start ``do`` on the cluster. Ray itself tries nothing again: who has lost a worker is to say so."""
         return _remote(do).options(**self._needs, max_retries=0).remote(self._order, self._mail, *arguments)
 
     def _alone(self, do: Callable[..., T], what: str) -> T:
         """What the task ``do`` gives while nothing else runs."""
-        ((_, task),) = self._finished({self._task(do): None})
+        ((_, task),) = self._finished({None: (do,)})
         given: T = _result(task, what)
         return given
 
-    def _finished(self, tasks: dict[Any, T]) -> Iterator[tuple[T, Any]]:
-        """What ``tasks`` are about, and the task, as each ends. Stops all that run if the run is asked to stop."""
-        left = list(tasks)
-        while left:
-            done, left = _look(left)
-            self._read_mail()
-            yield from ((tasks[task], task) for task in done)
+    def _finished(self, calls: dict[T, Call]) -> Iterator[tuple[T, Any]]:
+        """What ``calls`` are about, and its task, as each ends. Stops all that run if the run is asked to stop.
+
+        A task whose worker or node is lost is tried again, wherever there is room, up to TRIES times in all.
+        """
+        running = {self._task(*call): (subject, 1) for subject, call in calls.items()}
+        moved = time.monotonic()
+        while running:
+            done = _look(list(running))
+            if done or time.monotonic() > self._next_mail:
+                self._read_mail()
+            for task in done:
+                subject, tries = running.pop(task)
+                if tries == TRIES or not _is_lost(task):
+                    yield subject, task
+                    continue
+                log.warning("a Ray worker is lost; what it was at is tried again (%d of %d)", tries + 1, TRIES)
+                running[self._task(*calls[subject])] = subject, tries + 1
+            if done:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > PATIENCE:
+                self._check_room()
+                moved = time.monotonic()
             try:
                 interrupt.check()
             except Interrupted:
-                _stop(left)
+                _stop(list(running))
                 raise
 
+    def _check_room(self) -> None:
+        """Raise LostWorkerError if no node is left that could take a task: Ray would wait for one forever."""
+        if not any(_has_room(found, self._needs) for found in ray.nodes()):
+            needs = " and ".join(f"{count} of {name}" for name, count in self._needs.items())
+            raise LostWorkerError(f"no node of the Ray cluster is left that has {needs}; mend it and run again")
+
     def _read_mail(self) -> None:
+        self._next_mail = time.monotonic() + MAIL
         for letter in self._mail.get_nowait_batch(self._mail.qsize()):
             match letter:
                 case node.Training(title):
@@ -214,10 +246,13 @@ def _result(task: Any, what: str | None = None) -> Any:
     try:
         return ray.get(task)
     except RayTaskError as error:
-        raise error.cause from None
+        if not isinstance(error.cause, RayError):
+            raise error.cause from None
+        lost: RayError = error.cause
     except RayError as error:
-        reason = f"its Ray worker is lost: {_first_line(error)}"
-        raise LostWorkerError(f"{what}: {reason}" if what else reason) from None
+        lost = error
+    reason = f"its Ray worker is lost: {_first_line(lost)}"
+    raise LostWorkerError(f"{what}: {reason}" if what else reason)
 
 
 def _settle(run: OpenRun, unit: Unit, task: Any) -> None:
@@ -252,14 +287,36 @@ def _stop(tasks: list[Any]) -> None:
     for task in tasks:
         ray.cancel(task)
     while tasks:
-        _, tasks = _look(tasks)
+        ended = _look(tasks)
+        tasks = [task for task in tasks if task not in ended]
 
 
-def _look(tasks: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Those of ``tasks`` that have ended, and the others. It sleeps in Python: a wait inside Ray loses the second signal."""
+def _look(tasks: list[Any]) -> list[Any]:
+    """Those of ``tasks`` that have ended. It sleeps in Python: a wait inside Ray loses the second signal."""
     time.sleep(POLL)
-    done, left = ray.wait(tasks, num_returns=len(tasks), timeout=0)
-    return done, left
+    done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0)
+    return list(done)
+
+
+def _is_lost(task: Any) -> bool:
+    """Whether the worker of ``task``, which has ended, died; an error that it raised itself is its end."""
+    try:
+        ray.get(task)
+    except RayTaskError as error:
+        return isinstance(error.cause, RayError)  # what it asked of another worker that is gone
+    except TaskCancelledError:
+        return False
+    except RayError:
+        return True
+    except Exception:  # noqa: BLE001 (whoever settles the task says it)
+        return False
+    return False
+
+
+def _has_room(found: dict[str, Any], needs: dict[str, int]) -> bool:
+    """Whether a node, as ray.nodes() describes it, lives and has what a task ``needs``."""
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    return bool(found["Alive"]) and all(found["Resources"].get(names[name], 0) >= count for name, count in needs.items())
 
 
 def _first_line(error: BaseException) -> str:
