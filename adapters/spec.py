@@ -156,7 +156,7 @@ class LoraSpec(Strict):
 
     method: Literal["lora"]
     r: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Targets = ("fc",)
 
@@ -166,7 +166,7 @@ class DoraSpec(Strict):
 
     method: Literal["dora"]
     r: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Targets
 
@@ -176,7 +176,7 @@ class LohaSpec(Strict):
 
     method: Literal["loha"]
     r: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0
     targets: Targets
 
 
@@ -185,7 +185,7 @@ class LokrSpec(Strict):
 
     method: Literal["lokr"]
     r: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0
     targets: Targets
 
 

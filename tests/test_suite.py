@@ -4,12 +4,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from adapters.spec import Adaptation
 from bench.cli import main
 from bench.eps import format_eps, parse_eps
 from bench.errors import Exit, UserError
-from bench.suite import find_suite, load_suite, shipped_suites
+from bench.suite import Suite, find_suite, load_suite, shipped_suites
 from tests.tiny import TINY
+
+ADAPTATION: TypeAdapter[Adaptation] = TypeAdapter(Adaptation)
 
 
 def write(folder: Path, *edits: tuple[str, str]) -> Path:
@@ -135,3 +139,16 @@ def test_a_model_overrides_the_suites_training_key_by_key(tmp_path: Path) -> Non
 def test_eps_is_read_exactly(written: object, eps: Fraction, shown: str) -> None:
     assert parse_eps(written) == eps
     assert format_eps(eps) == shown
+
+
+@pytest.mark.parametrize("path", shipped_suites(), ids=lambda path: path.stem)
+def test_a_suite_that_is_sent_as_json_is_the_same_to_the_type_of_each_default(path: Path) -> None:
+    """Ray's workers and `bench reproduce` read it so, and an adapter's file, by which a model is named, tells 16 from 16.0."""
+    suite = load_suite(path)
+    assert repr(Suite.model_validate_json(suite.model_dump_json())) == repr(suite)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "loha", "lokr", "oft", "boft", "hra"])
+def test_every_adaptation_is_the_same_when_sent_as_json(method: str) -> None:
+    spec = ADAPTATION.validate_python({"method": method, "targets": ["fc"]})
+    assert repr(ADAPTATION.validate_json(spec.model_dump_json())) == repr(spec)
