@@ -8,7 +8,7 @@ is a nested key and a prefix under which every tensor of the network is found, i
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ OLD_NAMES = (
     (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
 )
 """torchvision's names of DenseNet's layers until 0.3 and of ViT's until 0.13: both are in its published files."""
+WRAPPER = re.compile(r"\b(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What wrappers put into names; in some names only, or in the middle, where they wrap a part of the network."""
 NORMALISES = {"mean", "std", "mu", "sigma"}
 
 
@@ -81,16 +83,23 @@ def read_checkpoint(file: Path, network: nn.Module, key: str | None = None, pref
     tables = dict(_tables(read_saved(file)))
     if not tables:
         raise ModelError(f"{file}: not a plain state dict (name -> tensor); save model.state_dict() alone")
-    readings = [r for at, table in tables.items() if key in (None, at) for r in _readings(at, table, network, prefix)]
+    chosen = {at: table for at, table in tables.items() if key in (None, at)}
+    readings = [reading for at, table in chosen.items() for reading in _readings(at, table, network, prefix)]
     if not readings:
         raise ModelError(_nothing_there(file, tables, key, prefix))
-    fitting = _different([reading for reading in readings if not reading.problems])
+    fitting = _fitting(readings)
+    if not fitting:
+        fitting = _fitting([r for at, table in chosen.items() for r in _unwrapped_readings(at, table, network, prefix)])
     if len(fitting) > 1:
         choices = " or ".join(map(str, fitting))
         raise ModelError(f"{file}: more than one set of weights in it fits this network; say which in backbone: {choices}")
     if not fitting:
         raise ModelError(_misfit(file, readings, network))
     return fitting[0].told(file)
+
+
+def _fitting(readings: list[Reading]) -> list[Reading]:
+    return _different([reading for reading in readings if not reading.problems])
 
 
 def _tables(saved: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -121,6 +130,17 @@ def _readings(key: str, table: dict[str, Tensor], network: nn.Module, prefix: st
     return [_reading(key, table, network, found, notes) for found in _prefixes(table, network.state_dict(), prefix)]
 
 
+def _unwrapped_readings(key: str, table: dict[str, Tensor], network: nn.Module, prefix: str | None) -> list[Reading]:
+    """The ways to read ``table`` without the names of wrappers; none where it has none, or where two names would be one."""
+    wrapped = [name for name in table if WRAPPER.search(name)]
+    bare = {WRAPPER.sub("", name): tensor for name, tensor in table.items()}
+    if not wrapped or len(bare) < len(table):
+        return []
+    prefixes = " and ".join(f"'{found}'" for found in sorted({found for name in wrapped for found in WRAPPER.findall(name)}))
+    note = f"the prefix {prefixes} of a wrapper taken out of some names: {some(wrapped)}"
+    return [replace(reading, notes=(*reading.notes, note)) for reading in _readings(key, bare, network, prefix)]
+
+
 def _renamed(name: str) -> str:
     for old, new in OLD_NAMES:
         name = old.sub(new, name)
@@ -145,7 +165,12 @@ def _prefixes(table: Mapping[str, Tensor], wanted: Mapping[str, Tensor], given: 
 
 def _reading(key: str, table: Mapping[str, Tensor], network: nn.Module, prefix: str, notes: tuple[str, ...]) -> Reading:
     state = {name.removeprefix(prefix): tensor for name, tensor in table.items() if name.startswith(prefix)}
-    beside = tuple(name for name in table if not name.startswith(prefix))
+    wanted = network.state_dict().keys() - state.keys()
+    taken = [name for name in table if name in wanted and not name.startswith(prefix)]
+    beside = tuple(name for name in table if not name.startswith(prefix) and name not in wanted)
+    if taken:
+        state |= {name: table[name] for name in taken}
+        notes = (*notes, f"taken as they are, without the prefix: {some(taken)}")
     state, more = _completed(state, network)
     return Reading(key, prefix, state, beside, (*notes, *more), mismatches(_for_any_classes(network, state), state))
 
@@ -198,7 +223,13 @@ def _misfit(file: Path, readings: list[Reading], network: nn.Module) -> str:
     at = f" ({nearest})" if nearest.key or nearest.prefix else ""
     head = [name for name, tensor in network.state_dict().items() if tensor.shape[:1] == (2,)]
     missing = nearest.problems.get("missing", [])
-    lost = (
-        "; these weights hold no head: name some that include the last layer" if missing and set(missing) <= set(head) else ""
-    )
+    lost = _without_head(nearest, missing) if missing and set(missing) <= set(head) else ""
     return f"{file}{at} does not fit this network; {listed(nearest.problems)}{lost}"
+
+
+def _without_head(nearest: Reading, missing: list[str]) -> str:
+    """What to do about weights whose last layer alone is ``missing``: it may stand beside them under a name of its own."""
+    if nearest.beside:
+        others = some(list(nearest.beside))
+        return f"; beside the prefix '{brief(nearest.prefix)}' are {others}: if the head is among them, save it as {some(missing)}"
+    return "; these weights hold no head: name some that include the last layer"

@@ -107,8 +107,8 @@ def _check_saved(folder: Path, network: nn.Module, modules: object, state: Mappi
     """Raise ModelError for a layer that was trained beside the adapter, as its configuration says, and is not there."""
     named = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
     for name in named:
-        there = any(f".{layer}".endswith(f".{name}") for layer, _ in network.named_modules())
-        if there and not any(f".{name}." in key for key in state):
+        there = [entry for entry in network.state_dict() if f".{name}." in f".{entry.rpartition('.')[0]}."]
+        if there and not any(key.endswith(f".{entry}") for key in state for entry in there):
             raise ModelError(
                 f"{folder}: '{brief(name)}' was trained with this adapter (modules_to_save), but {ADAPTER_FILE} does not hold "
                 "it; save the adapter again, by save_pretrained of the whole PeftModel"
@@ -127,7 +127,7 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
         unplaced, unfilled = sorted(state.keys() - wanted.keys()), sorted(wanted.keys() - state.keys())
         example = f"'{brief(unplaced[0])}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
         raise ModelError(
-            f"{folder}: this adapter belongs to another backbone: {example} ({len(unplaced) + len(unfilled)} such)"
+            f"{folder}: this adapter belongs to another backbone or configuration: {example} ({len(unplaced) + len(unfilled)} such)"
         )
     if problems := unusable(wanted, state):
         raise ModelError(f"{folder}: these are no weights of an adapter; {listed(problems)}")

@@ -81,6 +81,12 @@ KNOWN = {
     "equal twice": ({"state_dict": state(), "state_dict_ema": state()}, "under 'state_dict'"),
     "no counters": ({k: v for k, v in state().items() if "num_batches" not in k}, "num_batches_tracked, .* is missing"),
     "epoch beside the weights": (state(epoch=4), ""),
+    "a wrapped part": ({k.replace("layer1.", "layer1.module."): v for k, v in state().items()}, "the prefix 'module.'.* out of some"),
+    "partly wrapped": ({k if "fc" in k else f"_orig_mod.{k}": v for k, v in state().items()}, "without the prefix: fc.weight, fc.bias"),
+    "wrapped part under a key": (
+        {"net": {("m." + k).replace("layer1", "layer1._orig_mod"): v for k, v in state().items()}}, "under 'net' with .* 'm.' taken off",
+    ),
+    "a head beside": ({k if "fc" in k else f"backbone.{k}": v for k, v in state().items()}, "without the prefix: fc.weight, fc.bias"),
     "half of another network": ({"disc": {"conv.weight": torch.ones(3)}, "gen": state()}, "under 'gen'"),
 }  # fmt: skip
 
@@ -119,6 +125,11 @@ def test_where_two_readings_fit_the_suite_says_which(saved: object, choice: dict
         ({"state_dict": state()}, {"key": "ema"}, "no weights under the key 'ema'; there are under: 'state_dict'"),
         (state(), {"prefix": "module"}, "no name there begins with the prefix 'module'"),
         ({k: v for k, v in state().items() if not k.startswith("fc.")}, {}, "missing: fc.weight, fc.bias; .*hold no head"),
+        (
+            {k.replace("fc", "head") if "fc" in k else f"backbone.{k}": v for k, v in state().items()}, {},
+            r"missing: fc.weight, fc.bias; beside the prefix 'backbone.' are head.weight, head.bias: .* save it as fc.weight, fc.bias",
+        ),
+        ({k.replace("layer1", "layer1.module"): v for k, v in state().items()} | state(1), {}, "unknown: layer1.module.0.conv1"),
         ({"state_dict": state(prefix="a.") | {"a.x": torch.ones(1)}}, {}, r"prefix: 'a.'}\) does not fit .*unknown: x"),
         (state() | {"extra.weight": torch.ones(1)}, {}, "unknown: extra.weight"),
         ({"epoch": 3}, {}, "not a plain state dict"),

@@ -104,8 +104,9 @@ def test_where_the_head_is_not_known_to_be_the_same_one_it_is_said(tmp_path: Pat
     assert notes_on_adapter(Small(), str(tmp_path / "own" / "adapter")) == ()
 
 
-def test_a_head_that_was_to_be_saved_and_is_not_there_is_refused(tmp_path: Path) -> None:
-    save_with_peft(tmp_path / "a", "LORA", disturb)
+@pytest.mark.parametrize("targets", [["conv"], ["conv", "fc"]])
+def test_a_head_that_was_to_be_saved_and_is_not_there_is_refused(targets: list[str], tmp_path: Path) -> None:
+    save_with_peft(tmp_path / "a", "LORA", disturb, target_modules=targets)
     message = refused(edit(tmp_path / "a", modules_to_save=["classifier", "fc"]))
     assert "'fc' was trained with this adapter (modules_to_save), but adapter_model.safetensors does not hold it" in message
 

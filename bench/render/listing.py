@@ -17,10 +17,12 @@ STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
 def catalogue_table(listing: Listing) -> RenderableType:
-    """``listing`` as it is, its notes below; where the terminal is narrow, its last column is folded."""
+    """``listing`` as it is, its notes below; where the terminal is narrow, its widest column is folded."""
     table = _table(listing.title)
-    for column in listing.columns:
-        table.add_column(column, overflow="fold", no_wrap=column != listing.columns[-1])
+    whole = [row for row in listing.rows if len(row) == len(listing.columns)]
+    widths = [max(map(len, texts)) for texts in zip(listing.columns, *whole, strict=True)]
+    for i, column in enumerate(listing.columns):
+        table.add_column(column, overflow="fold", no_wrap=i != widths.index(max(widths)))
     for row in listing.rows:
         heading = len(row) < len(listing.columns)
         if heading:
