@@ -230,6 +230,6 @@ def _misfit(file: Path, readings: list[Reading], network: nn.Module) -> str:
 def _without_head(nearest: Reading, missing: list[str]) -> str:
     """What to do about weights whose last layer alone is ``missing``: it may stand beside them under a name of its own."""
     if nearest.beside:
-        others = some(list(nearest.beside))
-        return f"; beside the prefix '{brief(nearest.prefix)}' are {others}: if the head is among them, save it as {some(missing)}"
+        others, prefix = some(list(nearest.beside)), brief(nearest.prefix)
+        return f"; beside the prefix '{prefix}' are {others}: if the head is among them, save it as {some(missing)}"
     return "; these weights hold no head: name some that include the last layer"

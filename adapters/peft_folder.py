@@ -127,7 +127,8 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
         unplaced, unfilled = sorted(state.keys() - wanted.keys()), sorted(wanted.keys() - state.keys())
         example = f"'{brief(unplaced[0])}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
         raise ModelError(
-            f"{folder}: this adapter belongs to another backbone or configuration: {example} ({len(unplaced) + len(unfilled)} such)"
+            f"{folder}: this adapter belongs to another backbone or configuration: {example} "
+            f"({len(unplaced) + len(unfilled)} such)"
         )
     if problems := unusable(wanted, state):
         raise ModelError(f"{folder}: these are no weights of an adapter; {listed(problems)}")

@@ -34,6 +34,15 @@ def state(seed: int = 0, prefix: str = "", **more: Any) -> Any:
     return {f"{prefix}{name}": tensor for name, tensor in network(seed).state_dict().items()} | more
 
 
+def renamed(old: str, new: str, prefix: str = "") -> Any:
+    return {prefix + name.replace(old, new): tensor for name, tensor in state().items()}
+
+
+def but_for_the_head(prefix: str, head: str = "fc") -> Any:
+    """All but the last layer under ``prefix``."""
+    return {k.replace("fc", head) if "fc" in k else prefix + k: v for k, v in state().items()}
+
+
 def read(file: Path, saved: object, **choice: str) -> tuple[nn.Module, str]:
     """The network that ``saved`` is read as, by way of the cache, and what is said of it."""
     torch.save(saved, file)
@@ -81,12 +90,10 @@ KNOWN = {
     "equal twice": ({"state_dict": state(), "state_dict_ema": state()}, "under 'state_dict'"),
     "no counters": ({k: v for k, v in state().items() if "num_batches" not in k}, "num_batches_tracked, .* is missing"),
     "epoch beside the weights": (state(epoch=4), ""),
-    "a wrapped part": ({k.replace("layer1.", "layer1.module."): v for k, v in state().items()}, "the prefix 'module.'.* out of some"),
-    "partly wrapped": ({k if "fc" in k else f"_orig_mod.{k}": v for k, v in state().items()}, "without the prefix: fc.weight, fc.bias"),
-    "wrapped part under a key": (
-        {"net": {("m." + k).replace("layer1", "layer1._orig_mod"): v for k, v in state().items()}}, "under 'net' with .* 'm.' taken off",
-    ),
-    "a head beside": ({k if "fc" in k else f"backbone.{k}": v for k, v in state().items()}, "without the prefix: fc.weight, fc.bias"),
+    "a wrapped part": (renamed("layer1.", "layer1.module."), "the prefix 'module.' of a wrapper taken out of some"),
+    "a wrapped part under a prefix": ({"net": renamed("layer1.", "layer1._orig_mod.", "m.")}, "'net' with .*'m.' taken off"),
+    "partly wrapped": (but_for_the_head("_orig_mod."), "without the prefix: fc.weight, fc.bias"),
+    "a head beside": (but_for_the_head("backbone."), "without the prefix: fc.weight, fc.bias"),
     "half of another network": ({"disc": {"conv.weight": torch.ones(3)}, "gen": state()}, "under 'gen'"),
 }  # fmt: skip
 
@@ -125,11 +132,8 @@ def test_where_two_readings_fit_the_suite_says_which(saved: object, choice: dict
         ({"state_dict": state()}, {"key": "ema"}, "no weights under the key 'ema'; there are under: 'state_dict'"),
         (state(), {"prefix": "module"}, "no name there begins with the prefix 'module'"),
         ({k: v for k, v in state().items() if not k.startswith("fc.")}, {}, "missing: fc.weight, fc.bias; .*hold no head"),
-        (
-            {k.replace("fc", "head") if "fc" in k else f"backbone.{k}": v for k, v in state().items()}, {},
-            r"missing: fc.weight, fc.bias; beside the prefix 'backbone.' are head.weight, head.bias: .* save it as fc.weight, fc.bias",
-        ),
-        ({k.replace("layer1", "layer1.module"): v for k, v in state().items()} | state(1), {}, "unknown: layer1.module.0.conv1"),
+        (but_for_the_head("net.", "head"), {}, r"beside the prefix 'net.' are head.weight, .* save it as fc.weight"),
+        (renamed("layer1.", "layer1.module.") | state(1), {}, "unknown: layer1.module.0.conv1"),
         ({"state_dict": state(prefix="a.") | {"a.x": torch.ones(1)}}, {}, r"prefix: 'a.'}\) does not fit .*unknown: x"),
         (state() | {"extra.weight": torch.ones(1)}, {}, "unknown: extra.weight"),
         ({"epoch": 3}, {}, "not a plain state dict"),
