@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.broken.honest import HONEST, honest
-from tests.broken.judge import Setting, judge, overstated
+from tests.broken.judge import ATTACKS, Setting, judge, overstated
 from tests.broken.masked import MASKED
 from tests.broken.zoo import classifier, shapes, trained
 
@@ -38,6 +38,21 @@ def test_what_is_masked_is_flagged_by_a_check_that_says_how(name: str) -> None:
     if not set(masked.named) & set(flagged):
         assert not masked.always
         assert overstated(judged, untouched, [fair], SAMPLES, QUICK.headline) <= OVERSTATED, flagged
+
+
+SMALL = {
+    "one step at one eps": (Setting(grid=(QUICK.headline,), attacks=ATTACKS[:1], carriers=("foolbox",)), 150),
+    "few samples": (Setting(grid=(QUICK.headline,), carriers=("foolbox",)), 30),
+}
+
+
+@pytest.mark.parametrize("suite", SMALL)
+@pytest.mark.parametrize("name", ["shattered gradient", "logits x 0.01", "noise on the logits' gradient", "remembers"])
+def test_a_small_suite_is_checked_all_the_same(name: str, suite: str) -> None:
+    setting, count = SMALL[suite]
+    torch.manual_seed(0)
+    judged = judge(classifier(MASKED[name].build(trained(0))), shapes(count), setting)
+    assert set(MASKED[name].named) & set(judged.flagged())
 
 
 @pytest.mark.parametrize("name", list(HONEST)[:12])

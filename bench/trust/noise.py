@@ -24,10 +24,12 @@ SHORT = 1 - 1e-5
 def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int, among: Ints | None = None) -> list[Evidence]:
     """Which of the ``count`` least certain samples any of ``draws`` random perturbations breaks.
 
-    Samples are of those that are predicted correctly, or ``among`` them.
+    Samples are of those that are predicted correctly, first ``among`` them.
     """
-    correct = target.correct if among is None else among
-    chosen = correct[np.argsort(target.clean.prob_true[correct], kind="stable")[:count]]
+    certain = np.argsort(target.clean.prob_true, kind="stable")
+    first = target.correct if among is None else among
+    then = np.setdiff1d(target.correct, first)
+    chosen = np.concatenate([certain[np.isin(certain, part)] for part in (first, then)])[:count]
     generator = torch.Generator().manual_seed(0)
     broken = [i for i in chosen if _breaks(target, int(i), norm, float(eps), draws, generator)]
     ids = tuple(target.samples.ids[i] for i in broken)
