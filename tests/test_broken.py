@@ -5,9 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import nn
 
+from adapters.classifier import Classifier
+from adapters.zoo import Zoo
+from bench.attacks.spec import Strong
+from bench.job import Job, default_cache, make_job
+from bench.suite import find_suite, load_suite
 from tests.broken.honest import HONEST, honest
-from tests.broken.judge import ATTACKS, Setting, judge, overstated
+from tests.broken.judge import ATTACKS, Judged, Setting, judge, overstated
 from tests.broken.masked import MASKED
 from tests.broken.zoo import classifier, shapes, trained
 
@@ -57,7 +63,55 @@ def test_a_small_suite_is_checked_all_the_same(name: str, suite: str) -> None:
 
 @pytest.mark.parametrize("name", list(HONEST)[:12])
 def test_no_honest_network_fails(name: str) -> None:
-    failed = {
-        where: t.findings for where, t in judge(classifier(honest(name)), SAMPLES, QUICK).trust.items() if t.grade == "fail"
-    }
-    assert not failed
+    assert not failed(judge(classifier(honest(name)), SAMPLES, QUICK))
+
+
+def failed(judged: Judged) -> list[object]:
+    """Cells that fail, with what was found."""
+    return [(where, t.findings) for where, t in judged.trust.items() if t.grade == "fail"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HONEST)
+def test_no_honest_network_fails_the_default_suite_s_attacks(name: str) -> None:
+    assert not failed(judge(classifier(honest(name)), SAMPLES))
+
+
+@pytest.mark.slow
+def test_at_most_one_honest_network_in_25_fails_under_strong() -> None:
+    strong = Strong(attack="strong", steps=30, targets=3, queries=150)
+    setting = Setting(grid=(QUICK.headline,), attacks=(strong,), carriers=("both",))
+    found = {name: failed(judge(classifier(honest(name)), SAMPLES, setting)) for name in HONEST}
+    assert sum(map(bool, found.values())) <= 1, found
+
+
+@pytest.fixture(scope="module")
+def default() -> tuple[Job, Classifier]:
+    """The default suite and its baseline, a ResNet18; trained here if it is not in the cache."""
+    job = make_job(load_suite(find_suite("fgsm_pgd")))
+    zoo = Zoo(default_cache(), lambda _: lambda *_: None, "cpu")
+    recipe = job.recipes["baseline", 0]
+    return job, zoo.load(recipe, zoo.ensure(recipe).sha256)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [None, *(name for name, masked in MASKED.items() if not masked.only_small)])
+def test_the_default_suite_s_model_is_flagged_only_where_it_is_masked(
+    name: str | None, default: tuple[Job, Classifier]
+) -> None:
+    job, trained_model = default
+    network = trained_model.network.eval().requires_grad_(False)
+
+    def around(network: nn.Module) -> Classifier:
+        return Classifier(network, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=trained_model.num_classes).eval()
+
+    torch.manual_seed(0)
+    model = around(MASKED[name].build(network) if name else network)
+    untouched, setting = copy.deepcopy(model), Setting(job.suite.headline, job.suite.eps, job.suite.attacks)
+    judged = judge(model, job.samples, setting)
+    if name is None:
+        assert not judged.flagged()
+    elif not set(MASKED[name].named) & set(judged.flagged()):
+        assert not MASKED[name].always
+        by = overstated(judged, untouched, [around(network)], job.samples, setting.headline)
+        assert by <= OVERSTATED, judged.flagged()

@@ -284,7 +284,7 @@ MASKED: dict[str, Masked] = {
     "detached gradient": Masked(_around(lambda x: x.detach() + 0 * x), ("gradients",)),
     "thermometer": Masked(_around(thermometer), ("gradients",)),
     "jpeg": Masked(_around(jpeg), ("gradients",)),
-    "clamped logits": Masked(_around(after=clamped), ("gradients", "slope")),
+    "clamped logits": Masked(_around(after=clamped), ("gradients", "slope", "unconstrained")),
     "squashed logits": Masked(_around(after=squashed), ("behind-head", "second-loss")),
     "rounded logits": Masked(_around(after=rounded_logits), ("slope", "noise")),
     "noise on the image's gradient": Masked(_around(with_gradient(noisy)), ("slope", "deterministic")),

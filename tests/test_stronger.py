@@ -1,0 +1,172 @@
+"""Checks by stronger attacks, by the gradient's slope, and by judging again: what they measure where the answer is known."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from bench.evidence import Evidence
+from bench.runner import make_target
+from bench.scoring.scorecard import score
+from bench.store import CellEntry
+from bench.trust.again import judged_again
+from bench.trust.slope import slope
+from bench.trust.stronger import GAP, Reach, Rescaled, before_the_rest, held_of, stronger
+from tests.broken.masked import NormalisedByBatch, Remembers, clamped
+from tests.broken.zoo import Defended, classifier, same, shapes, trained
+from tests.test_scoring import SAMPLE, records, stored
+
+EPS = Fraction(12, 255)
+X, Y = torch.from_numpy(shapes(32).x), torch.from_numpy(shapes(32).labels)
+
+
+class Fixed(Classifier):
+    """Gives the images themselves as logits: N x 3 x 1 x 1."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.num_classes = 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+def test_rescaled_logits_have_one_gap_whatever_the_scale(scale: float) -> None:
+    logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 4.0, 0.0]])[..., None, None] * scale
+    assert torch.allclose(Rescaled(Fixed(), "rescaled")(logits), GAP * torch.tensor([[0, -2, -1], [-1, 0, -1.0]]))
+    margins = Rescaled(Fixed(), "margin")(logits)
+    torch.testing.assert_close(margins.topk(2).values, torch.tensor([[0, -GAP]] * 2))
+    assert margins.amin(1).tolist() == [-50] * 2
+
+
+def test_the_margin_s_gradient_is_of_the_two_largest_logits_alone() -> None:
+    x = torch.tensor([[3.0, 1.0, 2.0]])[..., None, None].requires_grad_(True)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(Rescaled(Fixed(), "margin")(x), torch.tensor([0])), x)
+    first, second, third = gradient.flatten()[[0, 2, 1]].tolist()
+    assert first == pytest.approx(-second)
+    assert third == 0
+
+
+def test_held_samples_are_those_that_no_attack_broke() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    broken = np.arange(160) % 2 == 0
+    assert held_of(target, broken).tolist() == target.correct[target.correct % 2 == 1].tolist()
+    assert held_of(target, np.ones(160, bool)).tolist() == held_of(target, None).tolist() == target.correct.tolist()
+
+
+def test_what_a_margin_loss_breaks_is_named_and_its_share_is_of_all_that_are_attacked() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    held = target.correct[:40]
+    (second,) = stronger(Reach(target, "linf", EPS, held), target.classifier, (), 40, 4)
+    assert second.n == 40
+    assert set(second.samples) <= {target.samples.ids[i] for i in held}
+    assert second.value == pytest.approx(len(second.samples) / len(target.correct))
+    assert len(second.samples) > 30
+
+
+def test_a_sibling_is_asked_only_on_what_withstood_and_an_equal_one_breaks_nothing_more() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    siblings = [("other", lambda: classifier(trained(1))), ("same", lambda: classifier(trained(0)))]
+    found = list(stronger(Reach(target, "linf", EPS, target.correct), target.classifier, siblings, 160, 160))
+    assert [(e.check, e.detail) for e in found[1:]] == [("sibling-linf", "other"), ("sibling-linf", "same")]
+    assert found[1].n == found[2].n == len(target.correct) - len(found[0].samples)
+    assert found[2].samples == ()
+
+
+def test_only_what_comes_after_the_head_makes_another_source() -> None:
+    for after, masked in ((same, False), (lambda z: 1 * z, False), (clamped, True)):
+        target = make_target(classifier(Defended(trained(0), same, after)), shapes(), 160)
+        assert (before_the_rest(target) is not None) == masked
+
+
+def test_the_slope_of_a_linear_function_is_its_gradient_and_half_of_a_gradient_explains_half() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randint(0, 2, (3, 8, 8), generator=generator).float() * 2 - 1
+
+    class Score(nn.Module):
+        def __init__(self, seen: Tensor) -> None:
+            super().__init__()
+            self.seen = seen
+
+        def forward(self, x: Tensor) -> Tensor:
+            score = ((x * self.seen + x.detach() * (1 - self.seen) - 0.45) * weight).flatten(1).sum(1)
+            return torch.stack([score, torch.zeros_like(score)], 1)
+
+    whole, half = (slope(Score(seen), X, Y * 0) for seen in (torch.ones(8), (torch.arange(8) < 4).float()))
+    assert [e.check for e in whole] == ["slope", "partial-gradients"]
+    assert whole[0].value == pytest.approx(1, abs=1e-4)
+    assert half[0].value == pytest.approx(0.5**0.5, abs=0.1)
+    assert [e.value for e in (whole[1], half[1])] == [0, pytest.approx(0.5, abs=0.1)]
+
+
+def test_a_gradient_that_is_not_finite_counts_whole() -> None:
+    class Root(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            score = x.flatten(1).sum(1) + (x[:, 0, 0, 0] * 0).sqrt()
+            return torch.stack([score, torch.zeros_like(score)], 1)
+
+    assert [e.value for e in slope(Root(), X, Y * 0) if e.check == "partial-gradients"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("build", "changed"),
+    [(same, {"state": False, "company": False}), (lambda n: Remembers(n, 0.8), {"state": True}),
+     (NormalisedByBatch, {"state": False, "company": True})],
+)  # fmt: skip
+def test_judging_again_tells_state_from_company(build: type[nn.Module], changed: dict[str, bool]) -> None:
+    attacked, untouched = classifier(build(trained(0))), classifier(build(trained(0)))
+    moved = (X + 0.05 * torch.randn(X.shape, generator=torch.Generator().manual_seed(0)).sign()).clamp(0, 1)
+    with torch.inference_mode():
+        attacked(X)
+    found = {e.check: bool(e.value) for e in judged_again(attacked, untouched, X, moved)}
+    assert found == changed
+
+
+def cells(folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30) -> dict[str, list[str]]:
+    """The grades of the checks by stronger attacks, of attacks of ``kinds`` that break ``broken`` of 200; FGSM 20 fewer."""
+    entries = {
+        CellEntry("a", 0, k, "8/255", "linf", "art", "exact", k, kind=k, access="white-box", budget="fixed"): records(
+            0, broken - 20 * (k == "fgsm") > SAMPLE
+        )
+        for k in kinds
+    }
+    trust = {c.entry.attack: c.trust for c in score(stored(folder, entries, list(evidence))).cells}
+    return {
+        attack: [f"{f.check}: {f.grade}" for f in found.findings if f.check in ("second-loss", "sibling")]
+        for attack, found in trust.items()
+        if found is not None
+    }
+
+
+def seen(check: str, ids: range, tried: int, held: int = 170) -> Evidence:
+    """On ``tried`` of ``held`` samples left unbroken, those in ``ids`` are broken."""
+    share = len(ids) / tried * held / 200 if tried else 0.0
+    return Evidence(f"{check}-linf", "a", 0, None, None, share, tried, "other", tuple(f"s{i:03d}" for i in ids), "8/255")
+
+
+@pytest.mark.parametrize(
+    ("found", "tried", "grade"),
+    [(0, 48, "pass"), (2, 48, "pass"), (3, 48, "warn"), (9, 170, "pass"), (11, 170, "warn"), (0, 9, "unchecked")],
+)
+def test_an_attack_that_a_margin_loss_beats_is_too_weak_and_never_masked(
+    found: int, tried: int, grade: str, tmp_path: Path
+) -> None:
+    assert cells(tmp_path, seen("second-loss", range(100, 100 + found), tried)) == {"pgd": [f"second-loss: {grade}"]}
+
+
+def test_what_one_step_misses_another_attack_may_break(tmp_path: Path) -> None:
+    evidence = seen("second-loss", range(10, 30), 170)
+    assert cells(tmp_path / "0", evidence, kinds=("fgsm",)) == {"fgsm": ["second-loss: warn"]}
+    both = cells(tmp_path / "1", evidence, kinds=("fgsm", "pgd"))
+    assert both == {"fgsm": ["second-loss: pass"], "pgd": ["second-loss: pass"]}
+
+
+@pytest.mark.parametrize(("found", "grade"), [(0, "pass"), (1, "pass"), (3, "warn"), (4, "fail")])
+def test_a_sibling_that_beats_an_attack_fails_it(found: int, grade: str, tmp_path: Path) -> None:
+    assert cells(tmp_path, seen("sibling", range(100, 100 + found), 12 + 4 * (found < 4))) == {"pgd": [f"sibling: {grade}"]}
