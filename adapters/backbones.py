@@ -15,7 +15,7 @@ from adapters.constructors import check_arguments, make_network
 from adapters.errors import ModelError, about, within
 from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_metadata, to_metadata
 from adapters.published import of_architecture, published, timm_config, torchvision_weights
-from adapters.spec import BackboneSpec
+from adapters.spec import WEIGHT_FILES, BackboneSpec
 from adapters.weights import load_strictly, save_weights
 
 KEEP_HEAD = "take another backbone, or method 'none' with as many classes as this one has"
@@ -94,7 +94,8 @@ def _pretrained(spec: BackboneSpec) -> nn.Module:
 def _fetching(spec: BackboneSpec) -> Iterator[None]:
     """A failed download becomes a ModelError that says how to go on without one."""
     if spec.timm_name is not None and spec.weights != "pretrained":
-        raise ModelError(f"weights of {spec.architecture} are 'pretrained' or a file, not '{spec.weights}'")
+        files = f"a file, which ends in {', '.join(WEIGHT_FILES)}"
+        raise ModelError(f"weights of {spec.architecture} are 'pretrained' or {files}, not '{spec.weights}'")
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:

@@ -19,6 +19,8 @@ PICKLED_FILE = "adapter_model.bin"
 def resolve_folder(path: str) -> Path:
     """The folder ``path``, or the download of the Hub repository of that name. Raises ModelError if there is none."""
     folder = Path(path)
+    if is_there(folder):
+        raise ModelError(f"{folder}: a file; name the folder that peft saved, of {CONFIG_FILE} and {ADAPTER_FILE}")
     if not _is_folder(folder):
         folder = _from_hub(path)
     for name in (CONFIG_FILE, ADAPTER_FILE):

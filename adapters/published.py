@@ -7,7 +7,7 @@ import torchvision
 
 from adapters.errors import ModelError, about
 from adapters.preprocessing import Preprocessing
-from adapters.spec import BackboneSpec
+from adapters.spec import WEIGHT_FILES, BackboneSpec
 from adapters.strict import did_you_mean
 
 AUXILIARY = {"googlenet", "inception_v3"}
@@ -45,7 +45,8 @@ def torchvision_weights(spec: BackboneSpec) -> Any:
     check_torchvision(spec.architecture)
     known = torchvision.models.get_model_weights(spec.architecture).__members__
     if spec.weights not in known:
-        raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name a file")
+        files = f"a file, which ends in {', '.join(WEIGHT_FILES)}"
+        raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name {files}")
     return known[spec.weights]
 
 

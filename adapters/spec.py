@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.preprocessing import RGB
@@ -87,6 +87,15 @@ class BackboneSpec(Strict):
                 message = f"{key} stands under data: the models of a suite are all shown the same images"
                 raise PydanticCustomError("elsewhere", "{message}", {"key": key, "message": message})
         return data
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_for_each_channel(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, list | tuple) and len(value) == 3):
+            raise PydanticCustomError(
+                "channels", "must be three numbers, one for each of red, green and blue, like [0.5, 0.5, 0.5]"
+            )
+        return value
 
     @model_validator(mode="after")
     def _on_the_scale_of_images(self) -> "BackboneSpec":

@@ -79,7 +79,15 @@ def _beside(places: Places) -> dict[str, Path]:
 
 
 def _first(path: str, looked: dict[str, Path]) -> Path | None:
-    return next((place / path for place in looked.values() if _exists(place / path)), None)
+    return next((found for place in looked.values() if _exists(found := place / _expanded(path))), None)
+
+
+def _expanded(path: str) -> Path:
+    """``path``, a leading ~ as a shell has it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user of this machine who is none
+        return Path(path)
 
 
 def _exists(path: Path) -> bool:
@@ -90,8 +98,8 @@ def _exists(path: Path) -> bool:
 
 
 def _looked(path: str, looked: dict[str, Path]) -> str:
-    if Path(path).is_absolute():
-        return ""
+    if (whole := _expanded(path)).is_absolute():
+        return "" if str(whole) == path else f" ({str(whole)[:LONGEST]})"
     places: dict[str, str] = {}
     for name, place in looked.items():
         places.setdefault(str(place.absolute() / path[:LONGEST]), name)

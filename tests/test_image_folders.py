@@ -129,9 +129,14 @@ def test_a_part_without_class_folders_is_left_out_and_named(unlabelled: str, tmp
         ({"a": 1}, r"mine: holds one class folder only, a/"),
         ({"train__a": 1, "train__b": 1, "train__c": 1, "test__b": 1, "test__c": 1}, r"mine/test: has no class folder a;"),
         ({"train__b": 1, "train__c": 1, "test__a": 1, "test__b": 1, "test__c": 1}, r"mine/train: has no class folder a;"),
+        ({"images__a": 1, "images__b": 1}, r"one class folder only, images/; there are folders in .*mine/images: if these are"),
+        ({"train__x__a": 1, "train__x__b": 1, "val__x__a": 1, "val__x__b": 1}, r"in .*/mine/\w+/x and .*/mine/\w+/x: if"),
     ],
-    ids=["train only", "twice", "two spellings", "a set in a folder", "one class in parts", "one class", "less", "more"],
-)
+    ids=[
+        "train only", "twice", "two spellings", "a set in a folder", "one class in parts", "one class", "less", "more",
+        "deeper", "parts deeper",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_told_is_refused(counts: dict[str, int], message: str, tmp_path: Path) -> None:
     fill(tmp_path / "mine", **counts)
     with pytest.raises(UserError, match=message):
@@ -240,6 +245,15 @@ def test_what_tools_leave_behind_is_no_image(tmp_path: Path) -> None:
         file.write_bytes(b"left behind")
     (tmp_path / "mine" / ".ipynb_checkpoints").mkdir()
     assert len(load(tmp_path)) == 4
+
+
+def test_pictures_that_imagefolder_does_not_see_are_left_out_and_said(tmp_path: Path) -> None:
+    fill(tmp_path / "mine", a=2, b=2)
+    for name in ("a/0.gif", "b/0.GIF", "b/1.heic", "b/.hidden.gif", "b/notes.txt"):
+        (tmp_path / "mine" / name).write_bytes(b"")
+    found = load(tmp_path)
+    assert len(found) == 4
+    assert "left out, as ImageFolder leaves them out: 2 .gif, 1 .heic (save them as .png)" in found.facts.notes
 
 
 def _link(target: str) -> Callable[[Path], None]:

@@ -1,6 +1,8 @@
 """Attacked images that a model is trained on too: found by their pixels, whatever their files are called."""
 
+import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,43 @@ def test_images_that_are_attacked_twice_are_said() -> None:
         "2 of 6 attacked images repeat another one (same pixels), for example x/2 (b) and x/2 (a); 1 of them under another "
         "label, of which one must be wrong",
     )
+
+
+def photos(count: int, seed: int) -> list[Image.Image]:
+    """Pictures of coarse structure, 40 px."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 216, (count, 5, 5, 1)) + rng.integers(0, 40, (count, 5, 5, 3))
+    return [Image.fromarray(pixels).resize((40, 40), Image.Resampling.BICUBIC) for pixels in coarse.astype(np.uint8)]
+
+
+def of(pictures: list[Image.Image], name: str) -> ImageSet:
+    pixels = np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
+    labels = np.arange(len(pictures)) % 2
+    return ImageSet(pixels, labels, tuple(f"{name}/{i}" for i in range(len(pictures))), CLASSES)
+
+
+def as_jpeg(picture: Image.Image) -> Image.Image:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=75)
+    return Image.open(stream)
+
+
+def through(size: int) -> Callable[[Image.Image], Image.Image]:
+    return lambda picture: picture.resize((size, size)).resize(picture.size, Image.Resampling.BILINEAR)
+
+
+@pytest.mark.parametrize("copy", [as_jpeg, through(80), through(224), through(36)])
+def test_copies_with_other_pixels_are_said(copy: Callable[[Image.Image], Image.Image]) -> None:
+    """Three of ten attacked images were saved anew among the 5,000 that are trained on; no other one is taken for a copy."""
+    attacked, others = photos(10, seed=0), photos(4997, seed=1)
+    (said,) = about_training(of(attacked, "test"), of([*others, *map(copy, attacked[4:7])], "train"), before=True)
+    assert said.startswith("3 of 10 attacked images are nearly the same as images that are pretrained on, as copies at another")
+    assert said.endswith("for example test/4 (a) and train/4997 (b)")
+
+
+def test_blank_images_are_nobody_s_copies() -> None:
+    blank = [Image.new("RGB", (40, 40), (grey, grey, grey)) for grey in (100, 101)]
+    assert about_training(of(blank[:1], "test"), of(blank[1:], "train")) == ()
 
 
 # Through a suite -------------------------------------------------------------------------------------------------------------

@@ -116,6 +116,7 @@ def test_adapters_in_a_sub_folder_or_pickled_get_their_fix(lora: Path, tmp_path:
     lora.rename(tmp_path / "run" / "checkpoint-500")
     assert "; there is one in checkpoint-500: name that folder" in refused(tmp_path / "run")
     inside = tmp_path / "run" / "checkpoint-500"
+    assert "a file; name the folder that peft saved" in refused(inside / "adapter_model.safetensors")
     torch.save(load_file(inside / "adapter_model.safetensors"), inside / "adapter_model.bin")
     (inside / "adapter_model.safetensors").unlink()
     message = refused(inside)

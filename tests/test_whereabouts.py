@@ -120,6 +120,20 @@ def test_a_path_that_cannot_be_is_refused(path: str, suite: Suite, places: Place
     assert len(str(error)) < 1000
 
 
+def test_a_tilde_is_the_home_of_the_user(suite: Suite, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert suite.backbone is not None
+
+    def asked(path: str) -> Suite:
+        return suite.model_copy(update={"backbone": suite.backbone.model_copy(update={"weights": path})})  # type: ignore[union-attr]
+
+    (tmp_path / "mine.pt").touch()
+    assert paths_of(located(asked("~/mine.pt"), places)[0])[1] == str(tmp_path / "mine.pt")
+    (error,) = located(asked("~/gone.pt"), places)[1]
+    assert str(error) == f"~/gone.pt: no such file ({tmp_path}/gone.pt)"
+
+
 def test_a_name_that_can_be_of_the_hub_is_left_to_it(suite: Suite, places: Places, tmp_path: Path) -> None:
     fill(tmp_path / "here")
     hub = suite.models[1].adaptation.model_copy(update={"path": "somebody/adapter"})

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.errors import about
 from bench.data.choose import pick_classes
-from bench.data.layout import Parts, find_parts, images_in, listing, part_named
+from bench.data.layout import Parts, find_parts, images_in, listing, part_named, pictures_not_read
 from bench.data.pictures import digest_of, read_image, shown
 from bench.data.raw import Division, Places, RawSet
 from bench.data.spec import DataSpec, Split
@@ -46,12 +46,13 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
     classes = sorted({entry.name for place in compared for entry in _classes_in(place, parts)})
     if len(classes) < 2:
         what = f"one class folder only, {classes[0]}/" if classes else "no class folders"
-        raise UserError(f"{part}: holds {what}; put the images there, one folder per class, or mend path or --data-root")
+        fix = _deeper(part, classes, parts) or "put the images there, one folder per class, or mend path or --data-root"
+        raise UserError(f"{part}: holds {what}; {fix}")
     chosen = pick_classes(classes, spec.classes, spec.exclude)
     _check_same([part] if isinstance(spec.classes, tuple) else compared, chosen)
     files = [(file, name) for name in classes if name in chosen for file in images_in(part / name)]
     division: Division = "own" if parts.of else "none"
-    notes += _about_numbers(chosen, spec) + _about_splits(part, files)
+    notes += _about_numbers(chosen, spec) + _about_splits(part, files) + _about_suffixes(part, chosen)
     return from_files(folder, files, classes, native_size=native_size, division=division, notes=notes)
 
 
@@ -79,6 +80,13 @@ def _part(folder: Path, parts: Parts, split: Split) -> tuple[Path, tuple[str, ..
     if "val" in parts.of and part != parts.of["val"]:
         notes += (f"{folder.name} has both {part.name}/ and {parts.of['val'].name}/: {part.name}/ is attacked",)
     return part, notes
+
+
+def _deeper(part: Path, classes: Sequence[str], parts: Parts) -> str:
+    """Where the class folders are, if they lie one level further down; else nothing."""
+    entries = [part / name for name in classes] or list(parts.unlabelled)
+    inner = [folder for entry in entries for folder in (entry, *listing(entry)[0]) if len(listing(folder)[0]) > 1]
+    return f"there are folders in {' and '.join(map(shown, inner))}: if these are the classes, name it in path" if inner else ""
 
 
 def _classes_in(place: Path, parts: Parts) -> list[Path]:
@@ -126,6 +134,13 @@ def _about_splits(part: Path, files: Sequence[Labelled]) -> tuple[str, ...]:
     below = {file.relative_to(part / name).parts[0] for file, name in files if file.parent != part / name}
     named = sorted(name for name in below if part_named(name))
     return (f"the class folders of {part.name} hold {', '.join(named)}: all of them are read, as one",) if named else ()
+
+
+def _about_suffixes(part: Path, chosen: Sequence[str]) -> tuple[str, ...]:
+    """What to say of pictures that are not read."""
+    found = pictures_not_read(part / name for name in chosen)
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
+    return (f"left out, as ImageFolder leaves them out: {listed} (save them as .png)",) if found else ()
 
 
 def from_files(

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +13,8 @@ from bench.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 """Those of torchvision's ImageFolder."""
+NOT_READ = {".apng", ".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".npy", ".tga"}
+"""Pictures that ImageFolder does not see."""
 Part = Literal["train", "test", "val"]
 SPELLINGS: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -118,3 +122,9 @@ def images_in(folder: Path) -> list[Path]:
             "add some, or leave the class out (exclude)"
         )
     return found
+
+
+def pictures_not_read(folders: Iterable[Path]) -> Counter[str]:
+    """How many files right in ``folders`` are pictures that are not read, by suffix."""
+    files = (file for folder in folders for file in folder.iterdir() if not file.name.startswith("."))
+    return Counter(suffix for file in files if (suffix := file.suffix.lower()) in NOT_READ)

@@ -12,7 +12,10 @@ from bench.scoring.statistics import at_most, beats
 from bench.scoring.trust import Finding
 
 LEVEL = 1e-5
-"""Chance of a false alarm that is accepted in one model, over all orders that could have been found."""
+"""Chance of a false alarm that is accepted in one model that is right too seldom for its certainty."""
+ORDERS = 1e-3
+"""The same over all orders that could have been found: two classes of ten samples each that are swapped among twelve must be.
+An honest model has no cycle of classes, whatever their number, so that its false alarms are far fewer."""
 FEWEST = 17
 """Samples under which nothing can be shown at LEVEL: that none of 16 is right where half should be has the chance 2 ** -16."""
 GUESSING = 1e-3
@@ -41,7 +44,7 @@ def check_labels(label: Ints, pred: Ints, certainty: float, names: Sequence[str]
     where they are known.
 
     Another order counts if, on the classes that it moves, it is right at least three times as often as the given one, and the
-    sign test says so at 1e-5, corrected for every order that could have been found. Tried are the orders by text and by number,
+    sign test says so at 1e-3, corrected for every order that could have been found. Tried are the orders by text and by number,
     all classes one further or back, and the best of all (the optimal assignment of the confusion matrix), cycle by cycle: in a
     cycle no class is predicted as itself most often, and three in four are predicted as the next one more often. An honest
     model, however weak or biased, has no such cycle: where a class is taken for the next since that one has the larger bias,
@@ -95,7 +98,7 @@ class _Order:
         """Whether it is far better than the given order; ``log_tried`` orders like it could have been found."""
         right, given = int(self.right(confusion).sum()), int(confusion[self.moved, self.moved].sum())
         chance = beats(right, given)
-        return right >= TIMES * given and (chance == 0 or math.log(chance) + log_tried <= math.log(LEVEL))
+        return right >= TIMES * given and (chance == 0 or math.log(chance) + log_tried <= math.log(ORDERS))
 
     def total(self, confusion: Ints) -> int:
         """Samples that are right in this order, with those of the classes that stay."""
