@@ -127,7 +127,9 @@ def _readings(key: str, table: dict[str, Tensor], network: nn.Module, prefix: st
     if renamed:
         table = {renamed.get(name, name): tensor for name, tensor in table.items()}
         notes = (f"torchvision's old names are brought up to date: {some(list(renamed))}",)
-    return [_reading(key, table, network, found, notes) for found in _prefixes(table, network.state_dict(), prefix)]
+    likely = _prefixes(table, network.state_dict())
+    asked = likely if prefix is None else _given(prefix, table)
+    return [_reading(key, _but_for_others(table, found, likely), network, found, notes) for found in asked]
 
 
 def _unwrapped_readings(key: str, table: dict[str, Tensor], network: nn.Module, prefix: str | None) -> list[Reading]:
@@ -147,11 +149,20 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _prefixes(table: Mapping[str, Tensor], wanted: Mapping[str, Tensor], given: str | None) -> list[str]:
-    """What stands in ``table`` before names that are ``wanted``, the likeliest first; at least one, but for a ``given`` one."""
-    if given is not None:
-        whole = given if not given or given.endswith(".") else f"{given}."
-        return [whole] if any(name.startswith(whole) for name in table) else []
+def _given(prefix: str, table: Mapping[str, Tensor]) -> list[str]:
+    """``prefix`` with its dot; nothing if no name in ``table`` begins so."""
+    whole = prefix if not prefix or prefix.endswith(".") else f"{prefix}."
+    return [whole] if any(name.startswith(whole) for name in table) else []
+
+
+def _but_for_others(table: Mapping[str, Tensor], prefix: str, likely: list[str]) -> dict[str, Tensor]:
+    """``table`` without other whole networks whose prefixes begin with ``prefix``: an average beside what it is of."""
+    inner = tuple(other for other in likely if other != prefix and other.startswith(prefix))
+    return {name: tensor for name, tensor in table.items() if not name.startswith(inner)}
+
+
+def _prefixes(table: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What stands in ``table`` before names that are ``wanted``, the likeliest first; at least one."""
     depth, votes = max(name.count(".") for name in wanted) + 1, Counter({"": 0})
     for name in table:
         parts = name.rsplit(".", depth)
@@ -223,7 +234,7 @@ def _misfit(file: Path, readings: list[Reading], network: nn.Module) -> str:
     at = f" ({nearest})" if nearest.key or nearest.prefix else ""
     head = [name for name, tensor in network.state_dict().items() if tensor.shape[:1] == (2,)]
     missing = nearest.problems.get("missing", [])
-    lost = _without_head(nearest, missing) if missing and set(missing) <= set(head) else ""
+    lost = _without_head(nearest, missing) if missing and set(missing) == set(head) else ""
     return f"{file}{at} does not fit this network; {listed(nearest.problems)}{lost}"
 
 
