@@ -86,7 +86,8 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
     result = run_unit(once, replace(target, classifier=recorder), keep_images=True)
     assert result.images is not None  # noqa: S101 (asked for)
     adversarial = torch.from_numpy(result.images[0]).to(target.classifier.device)
-    return Trial(result.records[0].success, adversarial, recorder.path if _descends_once(unit) else [])
+    path = [logits for logits in recorder.path if len(logits) == len(target.samples)] if _descends_once(unit) else []
+    return Trial(result.records[0].success, adversarial, path)
 
 
 def _iterates(unit: Unit) -> bool:

@@ -57,7 +57,7 @@ def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, step: floa
 def _partial(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator: torch.Generator) -> Evidence:
     """The share that values without a gradient have in the (squared) change of the loss when all are moved at random."""
     dead = (gradient == 0) | ~gradient.isfinite()
-    zero, wild = (gradient == 0).float().mean(), (~gradient.isfinite()).float().mean()
+    zero, wild = float((gradient == 0).float().mean()), float((~gradient.isfinite()).float().mean())
     share = 0.0
     if bool(dead.any()):
         silent, heard = (_change(model, x, y, part.float(), generator) for part in (dead, ~dead))
