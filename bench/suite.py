@@ -21,6 +21,13 @@ from bench.gate import Gate
 from bench.matrix import Matrix, expand
 from bench.model_spec import ModelSpec, Name, SuiteBackbone, network_of
 
+MAPPINGS: dict[str | int, str] = {
+    "backbone": "{architecture: resnet18, weights: FILE}",
+    "data": "{source: imagefolder, path: FOLDER}",
+    "adaptation": "{method: none}, or {method: peft, path: FOLDER}",
+    "attacks": "{attack: fgsm}",
+}
+"""What a mapping looks like where people write a name instead."""
 MAX_ERRORS = 20
 MAX_SEEDS = 100
 """Each is a training of every model: far more than any interval gains from."""
@@ -224,6 +231,7 @@ def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[
         if kind == "union_tag_invalid":
             place = document.locate((*loc, str(context["discriminator"]).strip("'")))[0]
         message = _message(kind, detail["msg"], loc[-1] if kind == "missing" else detail.get("input"), context)
+        message += _example(kind, loc)
         yield f"{place}: {shown}: {message}" if shown and "key" not in context else f"{place}: {message}"
 
 
@@ -242,8 +250,10 @@ def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> st
     """Pydantic's message in the words of a suite's author."""
     if kind == "missing":
         return f"the key '{value}' is missing"
-    if kind in {"model_type", "dict_type"}:
-        return "is not a mapping; write keys and values, like 'name: my_suite'"
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return "is not a mapping; write keys and values, like "
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"is {str(value).lower()} to YAML, which is no text; quote it"
     if kind == "tuple_type":
         return "is not a list; write [a, b]"
     if kind in {"literal_error", "union_tag_invalid"}:
@@ -262,6 +272,15 @@ def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> st
     if kind == "string_pattern_mismatch":
         return f"'{str(value)[:40]}' is not a name; use letters, digits and . _ + - (at most 64)"
     return message[0].lower() + message[1:]
+
+
+def _example(kind: str, loc: yaml_lines.Loc) -> str:
+    """What a mapping at ``loc`` looks like, or where a key that is unknown there belongs."""
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return next((MAPPINGS[name] for name in reversed(loc) if name in MAPPINGS), "'name: my_suite'")
+    if kind == "unknown_key" and "adaptation" in loc and loc[-1] == "path":
+        return "; an adapter that peft saved is {method: peft, path: FOLDER}"
+    return ""
 
 
 def find_suite(name: str) -> Path:

@@ -191,7 +191,8 @@ def test_numbered_folders_stand_as_text_and_it_is_said(name: str, tmp_path: Path
     found = load(tmp_path)
     assert found.classes == tuple(sorted(names))
     said = f"class folders are numbered; label 2 is '{name.format(10)}': textual order, as ImageFolder has it; "
-    assert f"{said}give classes: [...] for number order" in found.facts.notes
+    listed = ", ".join(f'"{name}"' for name in names)
+    assert f"{said}give classes: [{listed}] for number order" in found.facts.notes
     for quiet in (load(tmp_path, classes=names), load(tmp_path, exclude=names[10:])):
         assert "number" not in notes(quiet)
 

@@ -1,5 +1,6 @@
 """Images in folders: one folder per class."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from bench.data.spec import DataSpec, Split
 from bench.errors import UserError
 
 NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
+LISTED = 40
+"""Classes of which the whole order is said."""
 Labelled = tuple[Path, str]
 """An image file and the name of its class."""
 
@@ -123,9 +126,10 @@ def _about_numbers(chosen: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
     first = next((i for i, (name, other) in enumerate(zip(chosen, by_number, strict=True)) if name != other), None)
     if first is None:
         return ()
+    order = json.dumps(by_number, ensure_ascii=False) if len(by_number) <= LISTED else "[...]"
     return (
         f"class folders are numbered; label {first} is '{chosen[first]}': textual order, as ImageFolder has it; "
-        "give classes: [...] for number order",
+        f"give classes: {order} for number order",
     )
 
 
