@@ -35,11 +35,16 @@ class Backbone:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.pretraining is None and self.spec.weights is None and "." in (self.spec.timm_name or ""):
+        if self.is_random and "." in (self.spec.timm_name or ""):
             raise ModelError(
                 f"{self.spec.architecture} names weights, but would start at random; add 'weights: pretrained', or take "
                 f"'{self.spec.architecture.partition('.')[0]}' for a random start"
             )
+
+    @property
+    def is_random(self) -> bool:
+        """Whether nothing has trained it."""
+        return self.pretraining is None and self.spec.weights is None
 
     @property
     def key(self) -> str:

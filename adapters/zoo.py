@@ -30,6 +30,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
+RANDOM = "the backbone's weights are random: give weights"
 PROBE = 8
 """Images on which a loaded model is checked."""
 
@@ -126,6 +127,8 @@ class Zoo:
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         known = self._backbone_card(recipe.backbone)
         notes = known.notes
+        if recipe.backbone.is_random and not is_trained(recipe.adaptation):
+            notes += (RANDOM,)
         if isinstance(recipe.adaptation, PeftSpec):
             notes += notes_on_adapter(network, recipe.adaptation.path)
         if isinstance(recipe.adaptation, NoneSpec):
@@ -170,7 +173,7 @@ class Zoo:
         if has != wanted:
             raise ModelError(
                 f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
-                "or adapt the backbone"
+                f"or adapt the backbone{'; ' + RANDOM if recipe.backbone.is_random else ''}"
             )
         return network
 

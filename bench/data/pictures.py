@@ -7,6 +7,7 @@ orientation, which ImageFolder ignores too. Only 16 bits a pixel differ: they ar
 
 import hashlib
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def _guarded(file: Path, read: Callable[[], T]) -> T:
     except UserError as error:
         raise UserError(f"{shown(file)}: {error}") from None
     except Exception as error:  # noqa: BLE001 (decoders raise struct.error, SyntaxError, zlib.error and more)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = re.sub(r" <_io\..*>$", "", " ".join(str(error).split())[:500])[:200] or type(error).__name__
         raise UserError(f"{shown(file)}: not a readable image ({reason}); restore or remove it") from None
 
 
