@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from adapters.disk import writing
@@ -96,13 +95,7 @@ def read_whole(folder: Path) -> dict[str, bytes]:
 
 
 def sha256(file: Path) -> str:
-    """The sha256 of ``file``, in hex. A file that was not written to since is not read again."""
-    found = file.stat()
-    return _sha256(file, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-@lru_cache(maxsize=2**16)
-def _sha256(file: Path, *_: int) -> str:
+    """The sha256 of ``file``, in hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

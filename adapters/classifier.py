@@ -50,9 +50,12 @@ class Classifier(nn.Module):
 
 
 def tensors(samples: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (float32 in [0, 1], N x 3 x H x W) and labels (N) of ``samples`` on ``device``, where they go as bytes."""
+    """Images (float32 in [0, 1], N x 3 x H x W) and labels (N) of ``samples`` on ``device``, where bytes go as bytes."""
+    images, labels = (torch.from_numpy(array).to(device) for array in (samples.images, samples.labels))
+    if images.dtype == torch.float32:
+        return images, labels
     white = torch.tensor(255.0, device=device)  # by a tensor a GPU divides; by a number it would multiply with its reciprocal
-    return torch.from_numpy(samples.images).to(device) / white, torch.from_numpy(samples.labels).to(device)
+    return images / white, labels
 
 
 @torch.inference_mode()

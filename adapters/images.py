@@ -29,10 +29,11 @@ class ImageFacts:
 class ImageSet:
     """Labelled images with stable ids.
 
-    ``images`` is uint8, N x 3 x H x W; ``labels`` is int64, N, in [0, len(classes)); ``ids`` name the samples across runs.
+    ``images`` is N x 3 x H x W, uint8, or float32 in [0, 1]; ``labels`` is int64, N, in [0, len(classes)); ``ids`` name the
+    samples across runs.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     ids: tuple[str, ...]
     classes: tuple[str, ...]
@@ -48,7 +49,9 @@ class ImageSet:
     @property
     def x(self) -> npt.NDArray[np.float32]:
         """The images as float32 in [0, 1], N x 3 x H x W."""
-        return np.divide(self.images, 255, dtype=np.float32)
+        if self.images.dtype == np.uint8:
+            return np.divide(self.images, 255, dtype=np.float32)
+        return self.images.astype(np.float32, copy=False)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -1,3 +1,29 @@
-"""LoRA robustness bench: suite -> plan -> run -> store -> score -> render."""
+"""LoRA robustness bench: suite -> plan -> run -> store -> score -> render.
+
+From Python: ``bench.evaluate``, ``bench.run``, ``bench.load`` and ``bench.compare``. Importing this loads no library;
+what a call needs is loaded by the call.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api.calls import compare, evaluate, load, run
+    from bench.api.result import Result
+    from bench.errors import UserError
 
 __version__ = "0.1.0"
+__all__ = ["Result", "UserError", "compare", "evaluate", "load", "run"]
+_PLACES = {
+    "Result": "bench.api.result",
+    "UserError": "bench.errors",
+    **dict.fromkeys(("compare", "evaluate", "load", "run"), "bench.api.calls"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the API, whose module is imported when it is first used."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'bench' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

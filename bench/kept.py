@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.cache import SUMS, alone, is_sound, new_folder
+from adapters.source import ModelSource
 from adapters.zoo import Zoo
 from bench.errors import NotComparableError, UserError
 from bench.job import Job, default_cache, default_places, make_job
@@ -71,7 +72,7 @@ def _copy(folder: Path, target: Path) -> None:
         (copy / SUMS).unlink()  # written anew, of the same files
 
 
-def check(job: Job, zoo: Zoo, file: Path) -> None:
+def check(job: Job, zoo: ModelSource, file: Path) -> None:
     """Raise NotComparableError unless ``zoo`` has the very models of the reference ``file`` for every recipe of ``job``."""
     expected = {(m.model, m.seed): m.sha256 for m in from_file(file).header.models}
     for model, recipe in job.recipes.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adapters.zoo import Zoo
+from adapters.source import ModelSource
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Models:
     ``planned`` has the sha256 of each, by name and training seed: a model of another content raises ModelError.
     """
 
-    def __init__(self, job: "Job", zoo: Zoo, planned: Mapping[tuple[str, int], str]) -> None:
+    def __init__(self, job: "Job", zoo: ModelSource, planned: Mapping[tuple[str, int], str]) -> None:
         self._job = job
         self._zoo = zoo
         self._planned = planned
@@ -48,7 +48,7 @@ class Models:
         return [(other[0], partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
 
 
-def clean_predictions(job: "Job", zoo: Zoo, model: tuple[str, int], sha256: str) -> "Predictions":
+def clean_predictions(job: "Job", zoo: ModelSource, model: tuple[str, int], sha256: str) -> "Predictions":
     """What ``model`` says of the samples before it is attacked. Raises UserError if that is no number."""
     from bench.runner import AttackError
 

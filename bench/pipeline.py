@@ -8,6 +8,7 @@ from typing import Any
 from adapters.card import Card
 from adapters.images import ImageSet
 from adapters.recipe import RECIPE_VERSION
+from adapters.source import ModelSource
 from adapters.zoo import Zoo
 from bench import interrupt, kept
 from bench.attacks.spec import contract_of
@@ -57,7 +58,7 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     with interrupt.deferred():
         check_writable(options.results)
         with _executor(suite, options, progress) as executor:
-            return _run(make_job(suite, options.places), options, executor)
+            return run_job(make_job(suite, options.places), options, executor)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
     return on_ray(suite, options, progress)
 
 
-def _run(job: Job, options: Options, executor: Executor) -> OpenRun:
+def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
+    """Bring the run of ``job`` to its end and return it."""
     if options.weights_of is not None:
         kept.check(job, executor.zoo, options.weights_of)
     job.for_each(executor.zoo.check)
@@ -115,7 +117,7 @@ def _suite_folder(options: Options) -> dict[str, str]:
 
 
 def _header(
-    job: Job, zoo: Zoo, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
+    job: Job, zoo: ModelSource, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
 ) -> RunHeader:
     suite = job.suite
     cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))

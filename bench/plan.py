@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
 from importlib.metadata import version
 
 from adapters.card import Card
@@ -98,11 +97,7 @@ def _unit(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str, unit
 def library_version(carrier: Carrier) -> str:
     """The version of what carries a unit out; both versions for an ensemble."""
     libraries = LIBRARIES if carrier == "both" else (carrier,)
-    return " ".join(_version(DISTRIBUTIONS[library]) for library in libraries)
-
-
-_version = cache(version)
-"""Looked up once: each time, files are searched and parsed."""
+    return " ".join(version(DISTRIBUTIONS[library]) for library in libraries)
 
 
 def content_key(facts: dict[str, object]) -> str:

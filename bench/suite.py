@@ -1,7 +1,7 @@
 """YAML -> a typed, frozen Suite. Every error says file:line, what is wrong, and the fix."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -191,13 +191,21 @@ def _error(where: tuple[str | int, ...], message: str) -> PydanticCustomError:
 
 def load_suite(path: Path) -> Suite:
     """The suite in the YAML file ``path``. Raises UserError for anything that cannot be run."""
-    document = yaml_lines.read(path)
+    return _validated(yaml_lines.read(path))
+
+
+def _validated(document: yaml_lines.Document) -> Suite:
     try:
         return Suite.model_validate(document.data)
     except ValidationError as error:
         found = list(_explain(error, document))
         more = [f"and {len(found) - MAX_ERRORS} more"] if len(found) > MAX_ERRORS else []
         raise UserError("\n".join(found[:MAX_ERRORS] + more)) from None
+
+
+def suite_from(data: Mapping[str, Any]) -> Suite:
+    """The suite that ``data`` declares, as a suite's file would. Raises UserError for anything that cannot be run."""
+    return _validated(yaml_lines.without_file(dict(data), "suite"))
 
 
 def place_of(path: Path, error: SuiteError) -> str:

@@ -1,5 +1,6 @@
 """YAML read safely, remembering the line of every key, with bounds on size, depth and aliases."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def dotted(loc: Loc) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: its plain data, and the line (from 1) of each key and list item."""
+    """A parsed file: its plain data, and the line (from 1) of each key and list item; 0 where there is no file."""
 
     path: Path
     data: Any
@@ -39,7 +40,21 @@ class Document:
         known: Loc = ()
         for part in loc:
             known = (*known, part) if (*known, part) in self.lines else known
-        return f"{self.path}:{self.lines.get(known, 1)}", dotted(known)
+        line = self.lines.get(known, self.lines.get((), 1))
+        return f"{self.path}:{line}" if line else str(self.path), dotted(known)
+
+
+def without_file(data: Any, name: str) -> Document:
+    """``data`` as a document that is called ``name`` in messages, which then say the place in it alone."""
+    return Document(Path(name), data, dict.fromkeys(_places(data), 0))
+
+
+def _places(data: Any, at: Loc = ()) -> Iterator[Loc]:
+    """The place of everything in ``data``."""
+    yield at
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list | tuple) else ()
+    for key, value in items:
+        yield from _places(value, (*at, key))
 
 
 def read(path: Path) -> Document:

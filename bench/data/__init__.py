@@ -11,6 +11,7 @@ from bench.data.cifar import open_cifar
 from bench.data.decoded import Fit, decode
 from bench.data.digits import open_digits
 from bench.data.folder import open_folder
+from bench.data.given import open_given
 from bench.data.imagenet_samples import open_imagenet_samples
 from bench.data.notes import about_parts, about_samples
 from bench.data.raw import NOWHERE, Places, RawSet
@@ -27,6 +28,7 @@ SOURCES: dict[str, Callable[[DataSpec, Split, Places], RawSet]] = {
     "cifar100": open_cifar,
     "imagefolder": open_folder,
     "imagenet-samples": open_imagenet_samples,
+    "given": open_given,
 }
 
 

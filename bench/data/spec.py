@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from adapters.strict import Strict
 
 Split = Literal["train", "test", "all"]
-Source = Literal["digits", "tiny-imagenet", "cifar10", "cifar100", "imagefolder", "imagenet-samples"]
+Source = Literal["digits", "tiny-imagenet", "cifar10", "cifar100", "imagefolder", "imagenet-samples", "given"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 ClassNames = tuple[int | str, ...]
 
@@ -17,8 +17,9 @@ class DataSpec(Strict):
     """A data set, a choice of its classes, and the size of its images.
 
     ``digits`` is scikit-learn's bundled set of 1,797 handwritten digits (8 x 8), scaled up: no download. ``imagenet-samples``
-    are the 20 images that Foolbox bundles. The others are folders under the data root (``bench list data`` names them);
-    ``imagefolder`` needs ``path``, the folder's place there: of train/ and test/ or val/, or of the class folders themselves.
+    are the 20 images that Foolbox bundles. ``given`` are those of a script (``bench.evaluate``), which no file can name. The
+    others are folders under the data root (``bench list data`` names them); ``imagefolder`` needs ``path``, the folder's place
+    there: of train/ and test/ or val/, or of the class folders themselves.
     ``classes`` names classes, or says how many of the first to take; all by default. Those in ``exclude`` are never taken.
     ``size`` is the images' side in pixels: by default what the backbone's weights were trained on, else the source's own;
     that of an imagefolder is its images' own where they agree on one from 8 to 512, else 224.

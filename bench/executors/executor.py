@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from adapters.card import Card
     from adapters.classifier import Predictions
-    from adapters.zoo import Zoo
+    from adapters.source import ModelSource
     from bench.job import Job
     from bench.plan import Unit
     from bench.store import OpenRun
@@ -15,7 +15,7 @@ class Executor(Protocol):
     """Trains models and runs units."""
 
     @property
-    def zoo(self) -> "Zoo":
+    def zoo(self) -> "ModelSource":
         """The trained models, as this process sees them."""
         ...
 

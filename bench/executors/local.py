@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from adapters.card import Card
-from adapters.zoo import Zoo
+from adapters.source import ModelSource
 from bench import interrupt, provenance
 from bench.attacks.spec import changes_with_eps
 from bench.errors import UserError
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Local:
     """Trains and attacks in this process. What another run has measured of a model counts unless ``fresh``."""
 
-    def __init__(self, zoo: Zoo, progress: Progress, *, fresh: bool) -> None:
+    def __init__(self, zoo: ModelSource, progress: Progress, *, fresh: bool) -> None:
         self.zoo = zoo
         self._progress = progress
         self._fresh = fresh

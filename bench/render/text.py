@@ -42,6 +42,11 @@ SAME_NAME = (
 
 def to_json(card: Scorecard) -> str:
     """``card`` as one JSON object, as documented in the README."""
+    return json.dumps(as_json(card), indent=2, allow_nan=False)
+
+
+def as_json(card: Scorecard) -> dict[str, Any]:
+    """What ``to_json`` writes, as data."""
     data = {
         "schema_version": JSON_VERSION,
         "suite": card.suite,
@@ -64,7 +69,8 @@ def to_json(card: Scorecard) -> str:
             {**vars(r), "asr": r.asr and vars(r.asr), "robust_accuracy": vars(r.robust_accuracy)} for r in card.seed_rates
         ],
     }
-    return json.dumps(rounded(data), indent=2, allow_nan=False)
+    found: dict[str, Any] = rounded(data)
+    return found
 
 
 def _queries(q: QueryScore) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from bench.errors import NotComparableError, UserError
 from bench.seal import BrokenFileError, from_json
-from bench.store.journal import Journal
 from bench.store.origin import Origin, origin_of
 from bench.store.shapes import (
     Carrier,
@@ -174,7 +173,7 @@ def read_header(file: Path) -> RunHeader:
     """The header in ``file``. Raises UserError if it cannot be used."""
     try:
         fields, sealed = from_json(read_bytes(file))
-        header = _noted_since(parse_header(fields, str(file)), file.parent)
+        header = parse_header(fields, str(file))
         if not sealed and header.schema_version >= SEALED_SINCE:
             raise BrokenFileError("damaged: it has no checksum")
     except FileNotFoundError:
@@ -186,17 +185,6 @@ def read_header(file: Path) -> RunHeader:
     except (BrokenFileError, ValueError) as error:
         raise NotComparableError(f"{file}: {error}; {MEND}") from None
     return header
-
-
-def _noted_since(header: RunHeader, run: Path) -> RunHeader:
-    """``header`` with what the journal of ``run`` says of its cells."""
-    notes = list(Journal(run).unread())
-    if not notes:
-        return header
-    state = {key: vars(noted) for note in notes for key, noted in note.cells.items()}
-    origins = {name: origin for note in notes for name, origin in note.origins.items()}
-    cells = tuple(replace(cell, **state.get(cell.key, {})) for cell in header.cells)
-    return replace(header, cells=cells, origins={**header.origins, **origins})
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:

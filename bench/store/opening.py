@@ -73,9 +73,7 @@ def _take_over(results: Path, run: OpenRun) -> None:
     """Adopt sound cells of ``run`` itself and of other runs; costs and origins come along, and its own failures stay noted."""
     wanted, before, read = set(run.entries), dict(run.entries), CellsReader(run.header)
     for path in [run.path, *_folders_with_cells(results)]:
-        if not wanted:
-            break
-        stored = readable_header(path / RUN_FILE) if (path / RUN_FILE).is_file() else None
+        stored = readable_header(path / RUN_FILE) if wanted and (path / RUN_FILE).is_file() else None
         donors = {cell.key: cell for cell in stored.cells if cell.key in wanted} if stored else {}
         run.learn(stored.origins if stored else {})
         for key in sorted(wanted & {file.stem for file in (path / "cells").glob("*.parquet")}):

@@ -16,16 +16,12 @@ from bench.errors import StorageError
 from bench.evidence import Evidence
 from bench.records import Records
 from bench.seal import BrokenFileError, to_json
-from bench.store.header import RUN_FILE, CellEntry, RunHeader, readable_header
-from bench.store.journal import NOTED, Journal, Note, Noted
+from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, readable_header
 from bench.store.origin import name_of, origin_of, software
 from bench.store.stored import IMAGES, cell_file, images_file, read_records
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 
 WRITTEN_ANEW = "it was changed during the run, and is written anew from what the run knows"
-RUNNING = "running"
-SHORT = 2**18
-"""Bytes of a run.json that is written anew each time that a unit ends: some 500 cells."""
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +42,6 @@ class OpenRun:
         # A cell that is killed between its file and run.json is told by this to be ours.
         self._entries = {c.key: c if c.status == "ok" else replace(c, origin=self._origin) for c in header.cells}
         self._ours: set[str] = set()
-        self._journal = Journal(path)
-        self._seen: tuple[int, ...] | None = None
 
     @property
     def entries(self) -> dict[str, CellEntry]:
@@ -162,15 +156,9 @@ class OpenRun:
                 file.unlink()
 
     def save(self, status: str) -> None:
-        """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished.
-
-        Where that takes long and the run goes on, what this process did is only noted in the journal.
-        """
+        """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
         with locked(self.path.parent):
             self._merge()
-            if status == RUNNING and self._takes_long():
-                self._note_down()
-                return
             self.write_header(status)
         if not self.missing(list(self._entries)):  # a unit that was stopped between two of its cells left parts of both
             shutil.rmtree(self.path / "parts", ignore_errors=True)
@@ -195,20 +183,7 @@ class OpenRun:
         origins = {name: origin for name, origin in sorted(self.header.origins.items()) if name in used}
         self.header = replace(self.header, status=done, cells=cells, origins=origins)
         write_atomically(self.path / RUN_FILE, to_json(asdict(self.header)))
-        self._journal.drop()
-        self._seen = _signature(self.path / RUN_FILE)
         self._ours.clear()  # from here on run.json speaks for them: whoever tries a failed cell again knows better
-
-    def _takes_long(self) -> bool:
-        """Whether to wait with run.json until the journal has some length: each cell then costs the same in any run."""
-        size = self._seen[-1] if self._seen else 0
-        return size > SHORT and self._journal.size < size / 4
-
-    def _note_down(self) -> None:
-        cells = {key: _noted(self._entries[key]) for key in sorted(self._ours)}
-        if cells:
-            self._journal.append(Note(cells, {self._origin: self.header.origins[self._origin]}))
-            self._ours.clear()
 
     def note(self, key: str, **changes: Any) -> None:
         """Change the entry of the cell ``key``, which this process now answers for."""
@@ -216,25 +191,16 @@ class OpenRun:
         self._ours.add(key)
 
     def _merge(self) -> None:
-        """What this process did holds; of the rest, what run.json and the journal say. A finished cell stays finished."""
+        """What this process did holds; of the rest, what run.json says. A finished cell stays finished."""
         file = self.path / RUN_FILE
-        if (seen := _signature(file)) != self._seen:
-            stored = readable_header(file, mend=WRITTEN_ANEW) if seen else None
-            self._seen = seen if stored else None  # what is missing or damaged is written anew
-            self._journal.rewind()
-            self.learn(stored.origins if stored else {})
-            for cell in stored.cells if stored else ():
-                self._hear(cell.key, _noted(cell))
-        for note in self._journal.unread():
-            self.learn(note.origins)
-            for key, noted in note.cells.items():
-                self._hear(key, noted)
-
-    def _hear(self, key: str, noted: Noted) -> None:
-        """Take note of what somebody says of the cell ``key``."""
-        mine = self._entries.get(key)
-        if mine and not self._is_finished(mine) and (noted.status == "ok" or key not in self._ours):
-            self._entries[key] = replace(mine, **vars(noted))
+        stored = (readable_header(file, mend=WRITTEN_ANEW) if file.is_file() else None) or self.header
+        self.learn(stored.origins)
+        for cell in stored.cells:
+            mine = self._entries.get(cell.key)
+            if mine and not self._is_finished(mine) and (cell.status == "ok" or cell.key not in self._ours):
+                self._entries[cell.key] = replace(
+                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **history_of(cell)
+                )
 
     def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:
         with locked(self.path.parent):
@@ -252,19 +218,6 @@ class OpenRun:
     def _name(self, key: str) -> str:
         cell = self._entries[key]
         return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library}"
-
-
-def _noted(cell: CellEntry) -> Noted:
-    return Noted(**{name: getattr(cell, name) for name in NOTED})
-
-
-def _signature(file: Path) -> tuple[int, ...] | None:
-    """Another one for each writing of ``file``, with its size last; None if it is not there."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _model_of(file: Path) -> set[tuple[str, int]]:

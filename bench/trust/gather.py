@@ -31,14 +31,12 @@ class Checks:
         self._job = job
         self._models = models
         self._run = run
-        self._by_model: dict[tuple[str, int], list[Unit]] = {}
-        for unit in units:
-            self._by_model.setdefault((unit.model, unit.seed), []).append(unit)
+        self._units = units
         self._fresh = fresh
 
     def after(self, unit: Unit) -> None:
         """``unit`` has just been run: examine its model if that was the last of it."""
-        own = self._by_model[unit.model, unit.seed]
+        own = self._of_model(unit)
         if not self._is_attacked(own):
             return
         with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
@@ -57,14 +55,16 @@ class Checks:
 
     def due(self) -> list[Unit]:
         """A unit of each model that has been attacked and not been examined."""
-        return [own[-1] for own in self._by_model.values() if self._is_attacked(own) and not self._has_evidence(own)]
+        first = {(unit.model, unit.seed): unit for unit in self._units}.values()
+        return [unit for unit in first if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)]
+
+    def _of_model(self, unit: Unit) -> list[Unit]:
+        return [u for u in self._units if (u.model, u.seed) == (unit.model, unit.seed)]
 
     def _is_attacked(self, units: list[Unit]) -> bool:
         """Whether there is something to examine, and nothing still to come."""
-        entries = self._run.entries
-        if self._job.suite.trust == "off" or any(entries[key].status == "missing" for u in reversed(units) for key in u.keys):
-            return False  # those that are still to come are the last, as a rule
-        return any(entries[key].status == "ok" for unit in units for key in unit.keys)
+        states = {self._run.entries[cell.key].status for unit in units for cell in unit.cells}
+        return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
 
     def _has_evidence(self, units: list[Unit]) -> bool:
         return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)

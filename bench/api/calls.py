@@ -1,0 +1,189 @@
+"""The calls of the Python API. The command line makes the same ones."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.api.arrays import as_samples
+from bench.api.result import Result
+from bench.errors import SuiteError, UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.suite import Suite
+    from bench.verdict import Verdict
+
+
+def run(
+    suite: str | Path | Mapping[str, Any],
+    *,
+    results: str | Path = "results",
+    only: str = "*",
+    shard: tuple[int, int] = (1, 1),
+    device: str = "auto",
+    executor: Literal["local", "ray"] = "local",
+    data_root: str | Path | None = None,
+    fresh: bool = False,
+    save_adversarials: bool = False,
+) -> Result:
+    """Bring the run of ``suite`` to its end, as ``bench run`` does, and return it.
+
+    Args:
+        suite: A suite's YAML file, the name of a shipped one, or the same declaration as a mapping.
+        results: Where runs are stored; what is finished there already is not computed again, unless ``fresh``.
+        only: Only the units that match, as "model/seed/attack/library" with wildcards.
+        shard: (i, n): only the i-th of n parts of the units, from 1.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        executor: "local", or "ray" for the Ray cluster at $RAY_ADDRESS.
+        data_root: Where data sets lie; by default $BENCH_DATA, or the cache folder.
+        fresh: Compute every cell anew.
+        save_adversarials: Store the adversarial images too.
+
+    Returns:
+        The stored run. ``Result.is_complete`` says whether every cell has numbers.
+
+    Raises:
+        UserError: Something in the suite, the data or the models cannot be used; the message names it, and the fix.
+
+    >>> result = bench.run("suites/fgsm_pgd.yaml")  # doctest: +SKIP
+    >>> result.leaderboard[["model", "accuracy", "worst_case"]]  # doctest: +SKIP
+
+    """
+    from rich.console import Console
+
+    from bench.options import Options
+    from bench.pipeline import run_suite
+    from bench.progress import Progress
+
+    how = Options(
+        Path(results),
+        device,
+        only,
+        shard,
+        fresh,
+        save_adversarials,
+        data_root=None if data_root is None else Path(data_root),
+        executor=executor,
+    )
+    with _declared(suite) as declared:
+        return Result(run_suite(declared, how, Progress(Console(stderr=True))).path)
+
+
+@contextmanager
+def _declared(suite: str | Path | Mapping[str, Any]) -> "Iterator[Suite]":
+    """The suite that ``suite`` means; what is found wrong in it is named by its file and line where it has any."""
+    from bench.suite import find_suite, load_suite, place_of, suite_from
+
+    if isinstance(suite, Mapping):
+        yield suite_from(suite)
+        return
+    path = find_suite(str(suite))
+    try:
+        yield load_suite(path)
+    except SuiteError as error:
+        raise UserError(f"{place_of(path, error)}: {error}") from None
+
+
+def evaluate(
+    model: "nn.Module | Mapping[str, nn.Module]",
+    images: Any,
+    labels: Any = None,
+    *,
+    attacks: Sequence[str | Mapping[str, Any]] = ("fgsm", "pgd"),
+    eps: Sequence[str | float] = ("2/255", "4/255", "8/255"),
+    headline_eps: str | float | None = None,
+    libraries: Sequence[str] = ("foolbox", "art"),
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    trust: Literal["off", "fast", "full"] = "fast",
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str = "auto",
+    name: str = "evaluate",
+    results: str | Path | None = None,
+) -> Result:
+    """Attack a model, or several side by side, on given images, through every library, as a suite does.
+
+    Args:
+        model: Any torch.nn.Module that gives N x classes logits, or several by name: the first is the baseline. They are
+            copied; yours stay as they are.
+        images: N x C x H x W, floats in [0, 1] or uint8: an array or a tensor. Or a DataLoader of (images, labels).
+        labels: N class numbers, from 0. Left out where ``images`` is a DataLoader.
+        attacks: Names of attacks (``bench list attacks``), or mappings with their parameters, as in a suite.
+        eps: Budgets on the [0, 1] scale, as fractions ("8/255") or numbers.
+        headline_eps: The eps at which models are ranked; by default the middle one.
+        libraries: Of "foolbox" and "art".
+        classes: Names of the classes in the order of the labels; by default their numbers.
+        mean: Per channel, subtracted from images in [0, 1] inside the model. Leave it out if the model normalises itself.
+        std: Per channel, by which they are then divided.
+        trust: How far the cells are checked for attacks that fail silently.
+        seed: Of what the attacks draw at random.
+        batch_size: Samples attacked at once; by default what suits the machine. No answer depends on it.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        name: Of the run.
+        results: Where the run is stored; by default in a temporary folder. No cell of an earlier run is taken over.
+
+    Returns:
+        The stored run.
+
+    Raises:
+        UserError: The images, labels, attacks or models cannot be used; the message says what is wrong and the fix.
+
+    >>> import torch
+    >>> images, labels = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    >>> result = bench.evaluate(network, images, labels, attacks=["fgsm"], eps=["8/255"], trust="off")
+    >>> list(result.cells["library"])
+    ['foolbox', 'art']
+
+    """
+    from bench.api.evaluating import Question, evaluate_models
+
+    models = dict(model) if isinstance(model, Mapping) else {"model": model}
+    samples = as_samples(images, labels, classes)
+    question = Question(name, tuple(attacks), tuple(eps), headline_eps, tuple(libraries), trust, seed, batch_size)
+    return Result(evaluate_models(question, models, samples, mean, std, device, results))
+
+
+def load(path: str | Path, *, results: str | Path = "results") -> Result:
+    """The stored run that ``path`` means: its folder, a folder of runs (the newest in it), its id, or "latest".
+
+    Args:
+        path: The run.
+        results: Where runs are stored: an id, and "latest", are looked for there.
+
+    Raises:
+        UserError: There is no such run.
+
+    """
+    from bench.runs import find_stored
+
+    return Result(find_stored(str(path), Path(results)).path)
+
+
+def compare(
+    before: Result | str | Path, after: Result | str | Path, *, gate: bool = False, results: str | Path = "results"
+) -> "Verdict":
+    """What changed from ``before`` to ``after``, cell by cell on the samples that they share, by exact paired tests.
+
+    Args:
+        before: A result, or what ``bench compare`` takes: a run's folder or id, "latest", "reference", a reference file.
+        after: The same.
+        gate: Judge by the gate of ``before``: ``exit_code`` is 3 if a change is beyond it, 4 if cells are missing.
+        results: Where runs are stored.
+
+    Returns:
+        The verdict: ``rows``, ``missing``, ``errors``, and the ``exit_code`` of the command line.
+
+    >>> bench.compare("results/reference/fgsm_pgd.json", result, gate=True).exit_code  # doctest: +SKIP
+
+    """
+    from bench.compare import compare as compare_snapshots
+    from bench.runs import find_pair
+
+    first, second = (str(run.path) if isinstance(run, Result) else str(run) for run in (before, after))
+    old, new = find_pair(first, second, Path(results))
+    return compare_snapshots(old, new, gated=gate)

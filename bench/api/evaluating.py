@@ -1,0 +1,69 @@
+"""A call of ``bench.evaluate`` -> a suite, a job and its run."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from adapters.images import ImageSet
+from bench import interrupt
+from bench.api.given import Given, as_classifier, given_job
+from bench.errors import UserError
+from bench.executors.local import Local
+from bench.options import Options
+from bench.pipeline import choose_device, run_job
+from bench.progress import Progress
+from bench.store import check_writable
+from bench.suite import Suite, suite_from
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the models: all that a suite says but for its data and models."""
+
+    name: str
+    attacks: tuple[str | Mapping[str, Any], ...]
+    eps: tuple[str | float, ...]
+    headline_eps: str | float | None
+    libraries: tuple[str, ...]
+    trust: str
+    seed: int
+    batch_size: int | None
+
+    def suite(self, models: Sequence[str]) -> Suite:
+        """The question about ``models`` as a suite. Raises UserError if it cannot be asked."""
+        return suite_from(
+            {
+                **vars(self),
+                "attacks": [{"attack": a} if isinstance(a, str) else dict(a) for a in self.attacks],
+                "data": {"source": "given"},
+                "backbone": {},
+                "models": [{"name": model, "adaptation": {"method": "none"}} for model in models],
+            }
+        )
+
+
+def evaluate_models(
+    question: Question,
+    models: Mapping[str, nn.Module],
+    samples: ImageSet,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    device: str,
+    results: str | Path | None,
+) -> Path:
+    """Run ``question`` on ``models`` and ``samples``, and return the folder of the run. Raises UserError."""
+    if not models:
+        raise UserError("model: there is none; give a torch.nn.Module, or several by name")
+    device = choose_device(device)
+    suite, classes = question.suite(list(models)), len(samples.classes)
+    whole = {name: as_classifier(model, classes, mean, std, device) for name, model in models.items()}
+    folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
+    executor = Local(Given(whole, samples, device), Progress(Console(stderr=True)), fresh=True)
+    with interrupt.deferred():
+        check_writable(folder)
+        return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path

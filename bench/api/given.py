@@ -1,0 +1,111 @@
+"""Models and images that exist already, in Python: what ``bench.evaluate`` attacks."""
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from adapters.card import Card
+from adapters.checks import check_input, check_model
+from adapters.classifier import Classifier, tensors
+from adapters.errors import ModelError
+from adapters.images import ImageSet
+from adapters.preprocessing import Preprocessing
+from adapters.recipe import Backbone, Recipe
+from adapters.spec import BackboneSpec, NoneSpec, TrainingSpec
+from bench.errors import UserError
+from bench.job import Job
+from bench.suite import Suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROBE = 8
+"""Images on which a model is checked."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Models by name, each in eval mode on ``device``: a ModelSource that trains nothing and keeps nothing."""
+
+    models: Mapping[str, Classifier]
+    samples: ImageSet
+    device: str
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ModelError if the model cannot take the images, or does not give a logit for each class."""
+        check_input(self.models[recipe.name], self.samples.input_shape)
+
+    def ensure(self, recipe: Recipe) -> Card:
+        """What is known of the model; its sha256 covers its weights and how it is built."""
+        model = self.models[recipe.name]
+        counts = [p.numel() for p in model.parameters()]
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        mean, std = ((*tensor.flatten().tolist(),) * 3 for tensor in (model.mean, model.std))
+        expects = Preprocessing(mean[:3], std[:3], "suite")
+        return Card(_sha256(model), "given", trainable, sum(counts), (), preprocessing=expects)
+
+    def card(self, recipe: Recipe) -> Card:
+        """As ``ensure``: every model is there."""
+        return self.ensure(recipe)
+
+    def files(self, recipe: Recipe) -> dict[str, str]:  # noqa: ARG002 (the interface of every source of models)
+        """None: the models lie in memory."""
+        return {}
+
+    def folder(self, recipe: Recipe) -> "Path":
+        """Raises ModelError: the models lie in memory."""
+        raise ModelError(f"{recipe.name} was given in Python and has no folder")
+
+    def load(self, recipe: Recipe, sha256: str) -> Classifier:
+        """A copy of the model of the content ``sha256``. Raises ModelError if it was changed, or is not fit to be attacked."""
+        model = copy.deepcopy(self.models[recipe.name])
+        if _sha256(model) != sha256:
+            raise ModelError(f"{recipe.name}: its weights were changed while it was evaluated; evaluate it again")
+        probe, _ = tensors(self.samples.take(_first(PROBE, self.samples)), model.device)
+        check_model(model, probe, trained=False)
+        return model
+
+
+def _first(count: int, samples: ImageSet) -> Any:
+    import numpy as np
+
+    return np.arange(min(count, len(samples)))
+
+
+def _sha256(model: Classifier) -> str:
+    """Content hash of the weights, the normalisation, and the structure as the network prints it."""
+    digest = hashlib.sha256(f"{type(model.network)}\n{model.network}".encode())
+    for name, tensor in {**model.state_dict(), "mean": model.mean, "std": model.std}.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def as_classifier(
+    model: nn.Module, num_classes: int, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
+) -> Classifier:
+    """A copy of ``model`` as a Classifier on ``device``, in eval mode. Raises UserError if it is none, or normalised twice."""
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model: {type(model).__name__} is not a torch.nn.Module; give the network, or names and networks")
+    model = copy.deepcopy(model)
+    if isinstance(model, Classifier):
+        if mean is not None or std is not None:
+            raise UserError("mean, std: this Classifier has its own normalisation; drop them")
+        return model.to(device).eval()
+    whole = Classifier(model, mean=mean or (0.0,), std=std or (1.0,), num_classes=num_classes)
+    return whole.to(device).eval()
+
+
+def given_job(suite: Suite, samples: ImageSet) -> Job:
+    """The job that attacks given models on ``samples``: their recipes train nothing, and name nothing on disk."""
+    recipes = {
+        (model.name, 0): Recipe(
+            model.name, Backbone(BackboneSpec(), None, 0), NoneSpec(method="none"), TrainingSpec(), samples.none_of_them(), 0
+        )
+        for model in suite.models
+    }
+    return Job(suite, samples, recipes)

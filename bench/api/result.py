@@ -1,0 +1,165 @@
+"""A stored run as Python has it: data frames, pictures and files."""
+
+import io
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.eps import format_eps
+from bench.errors import UserError
+from bench.store import CellEntry, StoredRun
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Console
+
+    from bench.scoring.scorecard import Scorecard
+
+WIDTH = 100
+"""Columns of the leaderboard where it is shown outside a terminal."""
+
+
+class Result:
+    """A run that is stored in the folder ``path``.
+
+    Shares (accuracies, success rates, certainties) are from 0 to 1, and columns have the names of ``--format json``. In each
+    frame ``eps`` is text as the suite has it ("8/255"), and ``eps_value`` the number.
+
+    >>> result = bench.load("results/fgsm_pgd")        # doctest: +SKIP
+    >>> result.cells.query("attack == 'pgd-10'").pivot(index="eps_value", columns="model", values="asr")  # doctest: +SKIP
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def run(self) -> StoredRun:
+        """The stored run: its header, and each cell's records."""
+        return StoredRun(self.path)
+
+    @cached_property
+    def card(self) -> "Scorecard":
+        """Everything that tables and reports show: ranks, intervals, comparisons, cross-checks, trust."""
+        from bench.scoring.scorecard import score
+
+        return score(self.run)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every cell that the suite asks for has numbers."""
+        return self.card.status == "complete"
+
+    @cached_property
+    def leaderboard(self) -> "DataFrame":
+        """One row per model, best first: rank, accuracy, worst case at the headline eps with its interval, certainty, trust."""
+        return _frame(self._json["models"])
+
+    @cached_property
+    def cells(self) -> "DataFrame":
+        """One row per cell (model, seed, attack, library, eps): its numbers, intervals, costs, status and trust grade."""
+        return _frame({k: v for k, v in cell.items() if k != "findings"} for cell in self._json["cells"])
+
+    @cached_property
+    def comparisons(self) -> "DataFrame":
+        """One row per pair of models, attack and eps: the paired difference in robust accuracy and in success rate."""
+        return _frame(_flat(c) for c in self._json["comparisons"])
+
+    @cached_property
+    def samples(self) -> "DataFrame":
+        """One row per sample and cell: label, clean and adversarial prediction, certainty, success and distances."""
+        import pandas as pd
+
+        done = [cell for cell in self.run.header.cells if cell.status == "ok"]
+        if not done:
+            raise UserError(f"{self.path}: no cell of this run has numbers; `Result.cells` says why")
+        return pd.concat([_samples(self.run, cell) for cell in done], ignore_index=True)
+
+    def report(self, file: str | Path) -> Path:
+        """Write the run as one HTML file that needs no other, and return its path. Raises UserError if it cannot be written."""
+        from bench.output import write
+        from bench.render.report import to_html
+        from bench.runs import against_reference
+
+        write(to_html(self.card, self.run.header, against_reference(self.run)), Path(file))
+        return Path(file)
+
+    def figures(self, folder: str | Path) -> list[Path]:
+        """Draw the run's figures into ``folder``, each as PNG and SVG, and return their paths.
+
+        Raises UserError if they cannot be written.
+        """
+        from bench.render.figures import make_figures
+
+        drawn = []
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for name, figure in make_figures(self.card).items():
+                for kind in ("png", "svg"):
+                    drawn.append(Path(folder) / f"{name}.{kind}")
+                    figure.savefig(drawn[-1], dpi=160)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
+        return drawn
+
+    def __str__(self) -> str:
+        """The leaderboard as the terminal shows it."""
+        return self._drawn().export_text().rstrip()
+
+    def __repr__(self) -> str:
+        models = len(self.run.header.models)
+        return f"<Result {self.run.header.suite_name}: {models} models, {len(self.run.header.cells)} cells, {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """The leaderboard in a notebook."""
+        return self._drawn().export_html(inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>")
+
+    def _drawn(self) -> "Console":
+        from rich.console import Console
+
+        from bench import render
+        from bench.output import Harmless
+
+        console = Console(record=True, file=io.StringIO(), width=WIDTH)
+        console.print(Harmless(render.leaderboard(self.card, WIDTH)))
+        return console
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
+        from bench.render.text import as_json
+
+        return as_json(self.card)
+
+
+def _samples(run: StoredRun, cell: CellEntry) -> "DataFrame":
+    import pandas as pd
+
+    records = run.records(cell.key)
+    identity = {
+        "model": cell.model,
+        "seed": cell.seed,
+        "attack": cell.attack,
+        "library": cell.library,
+        "norm": cell.norm,
+        "eps": format_eps(Fraction(cell.eps)),
+        "eps_value": float(Fraction(cell.eps)),
+    }
+    return pd.DataFrame({**identity, **{name: column for name, column in vars(records).items() if column is not None}})
+
+
+def _flat(comparison: dict[str, Any]) -> dict[str, Any]:
+    """``comparison`` with the two differences that it holds as columns: robust_difference, asr_p_adjusted, ..."""
+    nested = {k: v for k, v in comparison.items() if isinstance(v, dict)}
+    plain = {k: v for k, v in comparison.items() if k not in nested}
+    return {**plain, **{f"{kind}_{name}": value for kind, fields in nested.items() for name, value in fields.items()}}
+
+
+def _frame(rows: Iterable[dict[str, Any]]) -> "DataFrame":
+    """``rows`` as a frame, with ``eps_value`` behind ``eps`` where there is one."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    if "eps" in frame:
+        frame.insert(frame.columns.get_loc("eps") + 1, "eps_value", [float(Fraction(eps)) for eps in frame["eps"]])
+    return frame
