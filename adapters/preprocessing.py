@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from adapters.errors import ModelError
-from adapters.guards import parse_json
+from adapters.files.guards import parse_json
 
 RGB = tuple[float, float, float]
 Origin = Literal["suite", "weights", "training", "architecture", "assumed"]

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from adapters.declaration import Strict
 from adapters.preprocessing import RGB
-from adapters.strict import Strict
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: IEEE single. tf32: its products rounded to 10 bits, on an NVIDIA GPU. bf16: layers in bfloat16, as autocast has it."""

@@ -6,13 +6,14 @@ what a call needs is loaded by the call.
 
 from typing import TYPE_CHECKING, Any
 
+from bench.version import __version__
+
 if TYPE_CHECKING:
     from bench.api.calls import compare, evaluate, load, run
     from bench.api.result import Result
     from bench.errors import UserError
 
-__version__ = "0.1.0"
-__all__ = ["Result", "UserError", "compare", "evaluate", "load", "run"]
+__all__ = ["Result", "UserError", "__version__", "compare", "evaluate", "load", "run"]
 _PLACES = {
     "Result": "bench.api.result",
     "UserError": "bench.errors",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bench.verdict import Verdict
+    from bench.comparison.verdict import Verdict
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RunFile | None":
@@ -40,8 +40,8 @@ class RunFile(pytest.File):
 
         None if a suite's newer run stands for it, and it is not named on the command line.
         """
+        from bench.comparison.runs import latest
         from bench.errors import UserError
-        from bench.runs import latest
 
         folder = self.path.parent
         try:
@@ -54,8 +54,8 @@ class RunFile(pytest.File):
             yield CellItem.from_parent(self, name=name, reason=reason)
 
     def _verdict(self) -> "Verdict":
-        from bench.compare import compare
-        from bench.runs import find_pair
+        from bench.comparison.compare import compare
+        from bench.comparison.runs import find_pair
         from bench.store import check_newest
 
         folder = self.path.parent

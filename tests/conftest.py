@@ -6,8 +6,8 @@ import pytest
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from tests.figures import FIGURES, Figure
-from tests.linear import linear_classifier, linear_samples
+from tests.builders.figures import FIGURES, Figure
+from tests.builders.linear import linear_classifier, linear_samples
 
 
 @pytest.fixture

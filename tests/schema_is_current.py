@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from bench.suite import schema_text
+from bench.suite.suite import schema_text
 
 COMMITTED = Path(__file__).parent.parent / "suites" / "suite.schema.json"
 

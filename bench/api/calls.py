@@ -12,8 +12,8 @@ from bench.errors import SuiteError, UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.suite import Suite
-    from bench.verdict import Verdict
+    from bench.comparison.verdict import Verdict
+    from bench.suite.suite import Suite
 
 
 def run(
@@ -53,9 +53,9 @@ def run(
     """
     from rich.console import Console
 
-    from bench.options import Options
-    from bench.pipeline import run_suite
-    from bench.progress import Progress
+    from bench.api.pipeline import run_suite
+    from bench.engine.options import Options
+    from bench.engine.progress import Progress
 
     how = Options(
         Path(results),
@@ -74,7 +74,7 @@ def run(
 @contextmanager
 def _declared(suite: str | Path | Mapping[str, Any]) -> "Iterator[Suite]":
     """The suite that ``suite`` means; what is found wrong in it is named by its file and line where it has any."""
-    from bench.suite import find_suite, load_suite, place_of, suite_from
+    from bench.suite.suite import find_suite, load_suite, place_of, suite_from
 
     if isinstance(suite, Mapping):
         yield suite_from(suite)
@@ -159,7 +159,7 @@ def load(path: str | Path, *, results: str | Path = "results") -> Result:
         UserError: There is no such run.
 
     """
-    from bench.runs import find_stored
+    from bench.comparison.runs import find_stored
 
     return Result(find_stored(str(path), Path(results)).path)
 
@@ -181,8 +181,8 @@ def compare(
     >>> bench.compare("results/reference/fgsm_pgd.json", result, gate=True).exit_code  # doctest: +SKIP
 
     """
-    from bench.compare import compare as compare_snapshots
-    from bench.runs import find_pair
+    from bench.comparison.compare import compare as compare_snapshots
+    from bench.comparison.runs import find_pair
 
     first, second = (str(run.path) if isinstance(run, Result) else str(run) for run in (before, after))
     old, new = find_pair(first, second, Path(results))

@@ -10,15 +10,15 @@ from rich.console import Console
 from torch import nn
 
 from adapters.images import ImageSet
-from bench import interrupt
 from bench.api.given import Given, as_classifier, given_job
+from bench.api.pipeline import choose_device, run_job
+from bench.engine import interrupt
+from bench.engine.options import Options
+from bench.engine.progress import Progress
 from bench.errors import UserError
 from bench.executors.local import Local
-from bench.options import Options
-from bench.pipeline import choose_device, run_job
-from bench.progress import Progress
 from bench.store import check_writable
-from bench.suite import Suite, suite_from
+from bench.suite.suite import Suite, suite_from
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from adapters.card import Card
-from adapters.checks import check_input, check_model
+from adapters.cache.card import Card
+from adapters.cache.checks import check_input, check_model
+from adapters.cache.recipe import Backbone, Recipe
 from adapters.classifier import Classifier, tensors
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.preprocessing import Preprocessing
-from adapters.recipe import Backbone, Recipe
 from adapters.spec import BackboneSpec, NoneSpec, TrainingSpec
+from bench.engine.job import Job
 from bench.errors import UserError
-from bench.job import Job
-from bench.suite import Suite
+from bench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -78,9 +78,9 @@ class Result:
 
     def report(self, file: str | Path) -> Path:
         """Write the run as one HTML file that needs no other, and return its path. Raises UserError if it cannot be written."""
-        from bench.output import write
+        from bench.cli.output import write
+        from bench.comparison.runs import against_reference
         from bench.render.report import to_html
-        from bench.runs import against_reference
 
         write(to_html(self.card, self.run.header, against_reference(self.run)), Path(file))
         return Path(file)
@@ -119,7 +119,7 @@ class Result:
         from rich.console import Console
 
         from bench import render
-        from bench.output import Harmless
+        from bench.cli.output import Harmless
 
         console = Console(record=True, file=io.StringIO(), width=WIDTH)
         console.print(Harmless(render.leaderboard(self.card, WIDTH)))

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.strict import Strict
+from adapters.declaration import Strict
 from bench.attacks.contract import Library
 from bench.eps import Eps, EpsGrid
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from adapters.declaration import did_you_mean
 from adapters.errors import about
-from adapters.strict import did_you_mean
 from bench.errors import UserError
 
 Index = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from adapters.cache import alone, is_sound, new_folder
+from adapters.cache.folders import alone, is_sound, new_folder
 from bench.data.pictures import MAX_PIXELS
 from bench.data.raw import RawSet
 from bench.data.spec import Interpolation

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.strict import Strict
+from adapters.declaration import Strict
 
 Split = Literal["train", "test", "all"]
 Source = Literal["digits", "tiny-imagenet", "cifar10", "cifar100", "imagefolder", "imagenet-samples", "given"]

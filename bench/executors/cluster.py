@@ -23,21 +23,21 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from adapters.card import Card
+from adapters.cache.card import Card
+from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
-from adapters.zoo import Zoo
-from bench import interrupt
+from bench.engine import interrupt
+from bench.engine.interrupt import Interrupted
+from bench.engine.job import Job
+from bench.engine.models import Models
+from bench.engine.options import Options
+from bench.engine.plan import Unit
+from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node
 from bench.executors.local import unfinished
-from bench.interrupt import Interrupted
-from bench.job import Job
-from bench.models import Models
-from bench.options import Options
-from bench.plan import Unit
-from bench.progress import Progress
 from bench.store import OpenRun
-from bench.suite import Suite
+from bench.suite.suite import Suite
 from bench.trust.gather import Checks
 
 T = TypeVar("T")

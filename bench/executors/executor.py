@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from adapters.card import Card
+    from adapters.cache.card import Card
+    from adapters.cache.source import ModelSource
     from adapters.classifier import Predictions
-    from adapters.source import ModelSource
-    from bench.job import Job
-    from bench.plan import Unit
+    from bench.engine.job import Job
+    from bench.engine.plan import Unit
     from bench.store import OpenRun
 
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adapters.card import Card
+from adapters.cache.card import Card
 from bench.errors import MissedError
 from bench.executors.executor import Executor
 from bench.scoring.labels import check_labels
 
 if TYPE_CHECKING:
     from adapters.classifier import Predictions
-    from bench.expectation import Expectation
-    from bench.job import Job
+    from bench.engine.expectation import Expectation
+    from bench.engine.job import Job
 
 CAUSES = "class order, normalisation, image size, or other weights than those meant"
 

@@ -5,23 +5,23 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from adapters.card import Card
-from adapters.source import ModelSource
-from bench import interrupt, provenance
+from adapters.cache.card import Card
+from adapters.cache.source import ModelSource
 from bench.attacks.spec import changes_with_eps
+from bench.engine import interrupt, provenance
+from bench.engine.models import Models, clean_predictions
+from bench.engine.plan import Unit
+from bench.engine.progress import Progress
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
-from bench.models import Models, clean_predictions
-from bench.plan import Unit
-from bench.progress import Progress
 from bench.store import OpenRun
 from bench.trust.gather import Checks
 
 if TYPE_CHECKING:
     from adapters.classifier import Predictions
-    from bench.job import Job
-    from bench.records import Floats, Records
-    from bench.runner import Target, UnitResult
+    from bench.engine.job import Job
+    from bench.engine.runner import Target, UnitResult
+    from bench.store.records import Floats, Records
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class _Worker:
         self.store.drop_parts(unit.key)
 
     def _store_images(self, unit: Unit, key: str, records: "Records", images: "Floats") -> None:
-        from bench.adversarials import encode, recheck
+        from bench.engine.adversarials import encode, recheck
 
         target = self._target_of(unit)
         checked = recheck(target.classifier, images, records, target.batch_size)

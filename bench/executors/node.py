@@ -11,22 +11,22 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from adapters.card import Card
+from adapters.cache.card import Card
+from adapters.cache.recipe import Recipe
+from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
-from adapters.recipe import Recipe
-from adapters.zoo import Zoo
-from bench import interrupt, provenance
+from bench.cli.output import quiet
+from bench.engine import interrupt, provenance
+from bench.engine.interrupt import Interrupted
+from bench.engine.job import Job, make_job
+from bench.engine.models import Models, clean_predictions
+from bench.engine.options import Options
+from bench.engine.plan import Unit, make_units
+from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, run_units
-from bench.interrupt import Interrupted
-from bench.job import Job, make_job
-from bench.models import Models, clean_predictions
-from bench.options import Options
-from bench.output import quiet
-from bench.plan import Unit, make_units
-from bench.progress import Progress
 from bench.store import join_run
-from bench.suite import Suite
+from bench.suite.suite import Suite
 from bench.trust.gather import Checks
 
 SHARE = "--results, $BENCH_CACHE and --data-root must be folders that all nodes of the cluster share"

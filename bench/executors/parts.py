@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import interrupt
-from bench.adversarials import pack, unpack
-from bench.cellfile import join, split
-from bench.plan import Unit
-from bench.prepare import halving
-from bench.records import Ints, Records
-from bench.runner import Target, UnitResult, run_unit
+from bench.engine import interrupt
+from bench.engine.adversarials import pack, unpack
+from bench.engine.plan import Unit
+from bench.engine.prepare import halving
+from bench.engine.runner import Target, UnitResult, run_unit
 from bench.store import OpenRun
+from bench.store.cellfile import join, split
+from bench.store.records import Ints, Records
 
 COSTS: dict[str, Callable[[str], Any]] = {"seconds": float, "forwards": int, "backwards": int}
 

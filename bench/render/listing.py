@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.catalogue import Listing
-from bench.doctor import Finding
-from bench.pipeline import Trained
-from bench.preview import Preview
+from bench.api.pipeline import Trained
+from bench.api.preview import Preview
+from bench.cli.catalogue import Listing
+from bench.cli.doctor import Finding
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 

@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.comparison.runs import RunSummary, UnusableRun
 from bench.render.cells import NONE, percent, rounded
 from bench.render.footer import trust_in_short
 from bench.render.seen import seen_lines
 from bench.render.words import in_short
-from bench.runs import RunSummary, UnusableRun
 from bench.store import SCHEMA_VERSION
 
 STATUS_STYLE = {"complete": "green", "incomplete": "yellow"}

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bench.comparison.verdict import Verdict
 from bench.eps import shown_eps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
@@ -18,7 +19,6 @@ from bench.render.rates import ERROR, UNDECIDED, asr_gap, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
-from bench.verdict import Verdict
 
 CAPTIONS = {
     "security_curves": "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.",

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.api.reproduce import Reproduction
 from bench.render.words import first_line
-from bench.reproduce import Reproduction
 
 STYLE = {"bitwise equal": "green", "equal within noise": "yellow", "different": "bold red", "not comparable": "red"}
 

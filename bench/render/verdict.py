@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.comparison.verdict import Row, Verdict
 from bench.render.cells import MARKS, points
 from bench.render.words import GLYPHS, details, headline, share, short_p
-from bench.verdict import Row, Verdict
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
 SHOWN_FLIPS = 20

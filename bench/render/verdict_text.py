@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from bench.comparison.verdict import Problem, Row, Verdict
 from bench.render.cells import JSON_VERSION, MARKS, csv_row, points, rounded
 from bench.render.words import GLYPHS, details, headline, share, short_p
-from bench.verdict import Problem, Row, Verdict
 
 FIELDS = (
     "model", "seed", "attack", "library", "norm", "eps", "metric", "outcome", "n", "before", "after", "difference", "gained",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.comparison.verdict import Outcome, Problem, Row, Verdict
 from bench.render.cells import MARKS, points
-from bench.verdict import Outcome, Problem, Row, Verdict
 
 GLYPHS: dict[Outcome, tuple[str, str]] = {
     "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")

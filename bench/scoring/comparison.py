@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from bench.records import Bools
 from bench.scoring.statistics import holm, mid_p, minimum_detectable, needed_discordant, paired_interval, proportion
+from bench.store.records import Bools
 
 ALPHA = 0.05
 """Level of the paired tests, over their whole family."""

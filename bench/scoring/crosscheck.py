@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from bench.records import Records
 from bench.scoring.comparison import PairedDifference, paired
 from bench.scoring.statistics import mcnemar
+from bench.store.records import Records
 
 AGREEMENT = 0.995
 """Share of the attacked samples with the same outcome that an exact pair must reach."""

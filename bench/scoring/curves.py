@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.records import Bools, Floats
+from bench.store.records import Bools, Floats
 
 Distance = npt.NDArray[np.float64]
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bench.evidence import Evidence
 from bench.scoring.record_checks import Neighbours, Scored, check_records
 from bench.scoring.stronger import check_stronger
 from bench.scoring.trust import CellTrust, Finding, cell_trust, judge_evidence
 from bench.store import CellEntry
+from bench.store.evidence import Evidence
 
 REQUIRED = ("binarisation", "noise", "second-loss")
 """Checks of which each that was asked must have been able to fail: without them, gradients may be masked unseen."""

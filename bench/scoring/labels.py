@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.records import Ints
 from bench.scoring.statistics import at_most, beats
 from bench.scoring.trust import Finding
+from bench.store.records import Ints
 
 LEVEL = 1e-5
 """Chance of a false alarm that is accepted in one model that is right too seldom for its certainty."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.records import NORMS, Bools, Floats, Records
 from bench.scoring.statistics import Proportion, calibration_error, proportion
+from bench.store.records import NORMS, Bools, Floats, Records
 
 CONFIDENT = 0.9
 """Probability from which a wrong prediction counts as a high-confidence error."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.records import Records
 from bench.scoring.statistics import Proportion, proportion
 from bench.store import CellEntry
+from bench.store.records import Records
 
 Queries = npt.NDArray[np.float64]
 

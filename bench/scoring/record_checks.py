@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bench.evidence import Evidence
-from bench.records import Bools, CellOutcomes
 from bench.scoring.statistics import Proportion, beats, proportion
 from bench.scoring.trust import FEWEST, Finding, Grade
 from bench.store import CellEntry
+from bench.store.evidence import Evidence
+from bench.store.records import Bools, CellOutcomes
 
 ENOUGH, TOO_FEW = 100, 10
 """Attacked samples under which every interval is wider than 20 points, and under which nothing can be said."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bench.eps import shown_eps
-from bench.records import Records
 from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Model, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
@@ -23,6 +22,7 @@ from bench.scoring.standing import Place, Standing, broken_by_any, finished_of, 
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
+from bench.store.records import Records
 
 
 @dataclass(frozen=True)

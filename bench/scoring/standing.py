@@ -9,8 +9,6 @@ import numpy as np
 
 from bench.eps import shown_eps
 from bench.errors import NotComparableError
-from bench.evidence import Evidence
-from bench.records import Bools
 from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
 from bench.scoring.labels import check_labels
@@ -19,6 +17,8 @@ from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Finding, Grade
 from bench.store import RUN_FILE, CellEntry, ModelEntry, StoredRun
+from bench.store.evidence import Evidence
+from bench.store.records import Bools
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, bdtrc, bdtrik, betainc, betaincinv, nctdtrinc, ndtri, stdtr, stdtrit
 
-from bench.records import Bools, Floats
+from bench.store.records import Bools, Floats
 
 Counts = npt.NDArray[np.int64]
 Row = npt.NDArray[np.float64]

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from bench.evidence import Evidence
-from bench.records import Bools
 from bench.scoring.record_checks import Neighbours, Scored
 from bench.scoring.trust import Finding, Grade, share_grade
+from bench.store.evidence import Evidence
+from bench.store.records import Bools
 
 FEWEST = 16
 """Samples on which a stronger attack has to be tried, unless fewer are left unbroken."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.evidence import Evidence
 from bench.scoring.statistics import at_most
+from bench.store.evidence import Evidence
 
 Grade = Literal["pass", "warn", "fail", "unchecked"]
 ORDER: tuple[Grade, ...] = ("pass", "unchecked", "warn", "fail")

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
-from bench.atomic import write_atomically
 from bench.errors import NotComparableError, StorageError, UserError
+from bench.store.atomic import write_atomically
 from bench.store.opening import check_writable
 from bench.store.run import locked
-from bench.strangers import parse, read_bytes, typed
+from bench.store.strangers import parse, read_bytes, typed
 
 FILE = ".attempts"
 """Beside the suites' folders. It holds the newest attempt of each suite's file."""

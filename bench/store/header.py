@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bench.errors import NotComparableError, UserError
-from bench.seal import BrokenFileError, from_json
+from bench.store.checksum import BrokenFileError, from_json
 from bench.store.origin import Origin, origin_of
 from bench.store.shapes import (
     Carrier,
@@ -32,7 +32,7 @@ from bench.store.shapes import (
     Text,
     Words,
 )
-from bench.strangers import read_bytes, typed
+from bench.store.strangers import read_bytes, typed
 
 SCHEMA_VERSION = 2
 SEALED_SINCE = 2

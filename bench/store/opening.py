@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import TEMPORARY, write_atomically
 from bench.errors import UserError
-from bench.seal import BrokenFileError
+from bench.store.atomic import TEMPORARY, write_atomically
+from bench.store.checksum import BrokenFileError
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
 from bench.store.stored import ODD, CellsReader, cell_file, images_file, list_runs

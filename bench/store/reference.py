@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.atomic import write_atomically
 from bench.errors import UserError
+from bench.store.atomic import write_atomically
 
 
 def reference_file(results: Path, suite: str) -> Path:

@@ -9,15 +9,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.lock import claimed, held
-from bench.atomic import RESUME, write_atomically
-from bench.cellfile import Facts, decode, encode
+from adapters.files.lock import claimed, held
 from bench.errors import StorageError
-from bench.evidence import Evidence
-from bench.records import Records
-from bench.seal import BrokenFileError, to_json
+from bench.store.atomic import RESUME, write_atomically
+from bench.store.cellfile import Facts, decode, encode
+from bench.store.checksum import BrokenFileError, to_json
+from bench.store.evidence import Evidence
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, readable_header
 from bench.store.origin import name_of, origin_of, software
+from bench.store.records import Records
 from bench.store.stored import IMAGES, cell_file, images_file, read_records
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, FailFast, Field, Strict, TypeAdapter
 
 from bench.eps import parse_eps
-from bench.strangers import typed
+from bench.store.strangers import typed
 
 T = TypeVar("T")
 Text = Annotated[str, Strict(), Field(max_length=1_000)]

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cellfile import Facts, OutcomesReader, decode
-from bench.consistency import odd_ones
 from bench.errors import NotComparableError, UserError
-from bench.evidence import Evidence
-from bench.records import CellOutcomes, Clean, Records
-from bench.seal import BrokenFileError
+from bench.store.cellfile import Facts, OutcomesReader, decode
+from bench.store.checksum import BrokenFileError
+from bench.store.consistency import odd_ones
+from bench.store.evidence import Evidence
 from bench.store.header import CELLS, RUN_FILE, CellEntry, RunHeader, read_header
+from bench.store.records import CellOutcomes, Clean, Records
 from bench.store.trustfile import Measured, read_measured
 
 IMAGES = ".safetensors"

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.evidence import Evidence
-from bench.seal import BrokenFileError, from_json, to_json
+from bench.store.checksum import BrokenFileError, from_json, to_json
+from bench.store.evidence import Evidence
 
 
 @dataclass(frozen=True)

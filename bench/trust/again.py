@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adapters.classifier import Classifier
 from adapters.precision import multiplying
-from bench.evidence import Evidence
+from bench.store.evidence import Evidence
 
 ALIKE = 0.01
 """Change of a logit, relative to the image's largest, up to which two answers are the same: batches of other sizes, and folded

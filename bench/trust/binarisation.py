@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier, tensors
 from adapters.images import ImageSet
-from bench.evidence import Evidence
-from bench.plan import Cell, Unit
-from bench.runner import Target, make_target, run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.runner import Target, make_target, run_unit
+from bench.store.evidence import Evidence
 from bench.trust.effort import INNER
 from bench.trust.noise import perturbed
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from adapters.classifier import Classifier
 from bench.attacks.spec import Strong, contract_of
-from bench.evidence import Evidence
-from bench.plan import Cell, Unit
-from bench.records import Bools, Floats
-from bench.runner import Target, run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.runner import Target, run_unit
+from bench.store.evidence import Evidence
+from bench.store.records import Bools, Floats
 from bench.trust.margin import margin
 from bench.trust.recorder import Recorder, spaced, take
 

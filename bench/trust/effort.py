@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.attacks.spec import contract_of
-from bench.plan import Unit
+from bench.engine.plan import Unit
 
 PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE, SECOND_SHARE, SIBLING_SHARE = 0.03, 0.019, 0.02, 0.019, 0.03, 0.008
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on random

@@ -10,10 +10,10 @@ from typing import Any
 
 from adapters.classifier import Classifier, tensors
 from bench.attacks.spec import contract_of
-from bench.evidence import Evidence
-from bench.plan import Unit
-from bench.records import Bools
-from bench.runner import Target
+from bench.engine.plan import Unit
+from bench.engine.runner import Target
+from bench.store.evidence import Evidence
+from bench.store.records import Bools
 from bench.trust.again import judged_again
 from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32

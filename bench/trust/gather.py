@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.errors import ModelError
-from bench.plan import Unit, content_key
-from bench.records import Bools
+from bench.engine.plan import Unit, content_key
 from bench.store import CellEntry, OpenRun
+from bench.store.records import Bools
 from bench.trust.effort import BACKWARD, plan_effort
 
 if TYPE_CHECKING:
-    from bench.job import Job
-    from bench.models import Models
+    from bench.engine.job import Job
+    from bench.engine.models import Models
 
 SIBLINGS = 1
 """Other models of the suite whose adversarials are tried: each has to be loaded."""

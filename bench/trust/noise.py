@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from adapters.classifier import tensors
-from bench.evidence import Evidence
-from bench.records import Ints
-from bench.runner import Target
+from bench.engine.runner import Target
+from bench.store.evidence import Evidence
+from bench.store.records import Ints
 from bench.trust.margin import margin
 
 CHUNK = 25

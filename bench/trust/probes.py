@@ -9,12 +9,12 @@ from art.estimators.classification import PyTorchClassifier
 from foolbox import PyTorchModel
 from torch import Tensor, nn
 
-from adapters.acting import adapted_layers, is_peft, switched_off
 from adapters.classifier import Classifier, tensors
-from adapters.lossless import max_difference
-from bench.evidence import Evidence
-from bench.runner import Target
+from adapters.fast.lossless import max_difference
+from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
+from bench.engine.runner import Target
 from bench.scoring.statistics import lower_bound
+from bench.store.evidence import Evidence
 from bench.trust.margin import margin
 from bench.trust.recorder import subset
 from bench.trust.slope import slope

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier, Predictions
-from bench.runner import Target
+from bench.engine.runner import Target
 
 
 class Recorder(Classifier):

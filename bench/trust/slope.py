@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bench.evidence import Evidence
+from bench.store.evidence import Evidence
 from bench.trust.margin import margin
 
 DIRECTIONS = 4

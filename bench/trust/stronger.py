@@ -10,13 +10,13 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from adapters.acting import adapted_layers, is_peft, switched_off
 from adapters.classifier import Classifier, tensors
+from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
 from bench.attacks.spec import Pgd
-from bench.evidence import Evidence
-from bench.plan import Cell, Unit
-from bench.records import Bools, Ints
-from bench.runner import Target, UnitResult, run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.runner import Target, UnitResult, run_unit
+from bench.store.evidence import Evidence
+from bench.store.records import Bools, Ints
 from bench.trust.binarisation import NORMS, last_linear
 from bench.trust.recorder import spaced, take
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.card import Card
-from bench.evidence import Evidence
-from bench.pipeline import entry_of
-from bench.plan import content_key, make_units
-from bench.records import Floats, Records
-from bench.snapshot import snapshot_of, to_text
+from adapters.cache.card import Card
+from bench.api.pipeline import entry_of
+from bench.comparison.snapshot import snapshot_of, to_text
+from bench.engine.plan import content_key, make_units
 from bench.store import SCHEMA_VERSION, ModelEntry, RunHeader, StoredRun, open_run, write_reference
-from bench.suite import find_suite, load_suite
-from tests.scene import PROVENANCE
+from bench.store.evidence import Evidence
+from bench.store.records import Floats, Records
+from bench.suite.suite import find_suite, load_suite
+from tests.builders.scene import PROVENANCE
 
 RUNS = (10, 50)
 SAMPLES = 150

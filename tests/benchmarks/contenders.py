@@ -19,9 +19,9 @@ from adapters.images import ImageSet
 from adapters.spec import Precision
 from bench.attacks.contract import Library
 from bench.attacks.spec import Fgsm, Pgd
-from bench.plan import Cell, Unit
-from bench.prepare import prepare
-from bench.runner import Target, run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.prepare import prepare
+from bench.engine.runner import Target, run_unit
 
 BATCH = 64
 ART_ATTACKS, ART_PREDICTS = 32, 128

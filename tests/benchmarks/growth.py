@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 
 from bench.attacks.spec import Pgd
+from bench.engine.plan import Cell, Unit
+from bench.engine.prepare import prepare
+from bench.engine.runner import Target, run_unit
 from bench.executors.parts import Slice
-from bench.plan import Cell, Unit
-from bench.prepare import prepare
-from bench.runner import Target, run_unit
 from tests.benchmarks.models import known, make_classifier
 
 SIDE, ROUNDS = 32, 3

@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.runner import make_target
+from bench.engine.runner import make_target
 
 COUNTS = (500, 2_000, 10_000)
 SIDE = 32
@@ -35,12 +35,12 @@ def main() -> None:
 
 def peak(count: int) -> float:
     """Megabytes beyond those that are held once the model and ``count`` samples are loaded and all code is imported."""
+    from bench.engine.plan import Cell, Unit
+    from bench.engine.prepare import prepare
     from bench.executors.parts import run_in_parts
-    from bench.plan import Cell, Unit
-    from bench.prepare import prepare
     from bench.store import CellEntry, RunHeader, open_run
-    from tests.attacking import spec
     from tests.benchmarks.models import make_classifier
+    from tests.builders.attacking import spec
 
     classifier = make_classifier(SIDE, lora=False, device="cpu")
     samples = _samples(count, classifier)

@@ -14,16 +14,16 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Column, Table
 
+from adapters.cache.zoo import Zoo
 from adapters.spec import Precision
-from adapters.zoo import Zoo
 from bench.attacks.attack import RandomStart
-from bench.job import Job, default_cache, default_places, make_job
-from bench.plan import Cell, Unit
-from bench.prepare import prepare
-from bench.progress import Progress
-from bench.runner import Target, run_unit
-from bench.suite import find_suite, load_suite
-from tests.loaded import loaded
+from bench.engine.job import Job, default_cache, default_places, make_job
+from bench.engine.plan import Cell, Unit
+from bench.engine.prepare import prepare
+from bench.engine.progress import Progress
+from bench.engine.runner import Target, run_unit
+from bench.suite.suite import find_suite, load_suite
+from tests.builders.loaded import loaded
 
 Outcomes = npt.NDArray[np.bool_]
 BAR = 0.01

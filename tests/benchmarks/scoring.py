@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.records import Records
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, open_run
+from bench.store.records import Records
 
 MODELS, EPS, LIBRARIES = 10, 5, ("foolbox", "art")
 SCORING = """

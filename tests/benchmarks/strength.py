@@ -21,14 +21,14 @@ from torch import Tensor
 from torchvision.models import resnet18
 
 from adapters.classifier import Classifier, predict
+from adapters.fast.lossless import lossless
 from adapters.images import ImageSet
-from adapters.lossless import lossless
 from bench import data
 from bench.attacks.spec import Attack, Pgd, Strong
 from bench.data.spec import DataSpec, Split
-from bench.plan import Cell, Unit
-from bench.records import Records
-from bench.runner import make_target, run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.runner import make_target, run_unit
+from bench.store.records import Records
 
 T = TypeVar("T")
 BAR = 0.5

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of
-from bench.plan import Cell, Unit
-from bench.prepare import prepare
-from bench.records import Bools, CellOutcomes, Records
-from bench.runner import run_unit
+from bench.engine.plan import Cell, Unit
+from bench.engine.prepare import prepare
+from bench.engine.runner import run_unit
 from bench.scoring.grading import grade_model
 from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import support
 from bench.scoring.trust import CellTrust
 from bench.store import CellEntry
+from bench.store.records import Bools, CellOutcomes, Records
 from bench.trust.effort import BACKWARD, plan_effort
 from bench.trust.examine import Subject, examine
 

@@ -21,10 +21,10 @@ def warm_up() -> None:
     """Import what a run imports; a fork may not inherit running threads."""
     import peft  # noqa: F401
 
+    import bench.api.pipeline
     import bench.attacks.via_art
     import bench.attacks.via_foolbox
-    import bench.pipeline
-    import bench.runner  # noqa: F401
+    import bench.engine.runner  # noqa: F401
 
     torch.set_num_threads(1)
 
@@ -83,7 +83,7 @@ def _fork(place: Place, arguments: list[str], before: Callable[[], None]) -> Chi
         logging.root.handlers.clear()  # pytest's
         os.environ["BENCH_CACHE"] = str(place.cache)
         before()
-        from bench.cli import main
+        from bench.cli.commands import main
 
         code = main(arguments)
     except BaseException:  # noqa: BLE001 (the log shows it, the exit code tells it)

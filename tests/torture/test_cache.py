@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import Figure
+from tests.builders.figures import Figure
 from tests.torture.forked import Child, start, warm_up
 from tests.torture.tiny import CELLS, SUITE, Place
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.figures import Figure
+from tests.builders.figures import Figure
 from tests.torture.forked import reproduce, start, warm_up
 from tests.torture.tiny import CELLS, SUITE, Place
 

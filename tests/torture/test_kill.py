@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import Figure
+from tests.builders.figures import Figure
 from tests.torture.forked import count_writes, kill_at_write, start, warm_up
 from tests.torture.tiny import CELLS, UNITS, Place
 

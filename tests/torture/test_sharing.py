@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import Figure
+from tests.builders.figures import Figure
 from tests.torture.forked import start, warm_up
 from tests.torture.tiny import CELLS, Place
 

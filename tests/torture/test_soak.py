@@ -13,9 +13,9 @@ from statistics import mean
 
 import pytest
 
-from bench.cli import main
-from bench.suite import shipped_suites
-from tests.figures import Figure
+from bench.cli.commands import main
+from bench.suite.suite import shipped_suites
+from tests.builders.figures import Figure
 from tests.torture.tiny import Place
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Where a network comes from: torchvision, timm, a file, or trained here."""

@@ -1,0 +1,197 @@
+"""Backbones: torchvision's and timm's networks, from scratch, pretrained, or from a local file."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from adapters.backbones.checkpoints import read_checkpoint
+from adapters.backbones.constructors import check_arguments, make_network
+from adapters.backbones.published import of_architecture, published, timm_config, torchvision_weights
+from adapters.backbones.weights import load_strictly, save_weights
+from adapters.errors import ModelError, about, within
+from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_metadata, to_metadata
+from adapters.spec import WEIGHT_FILES, BackboneSpec
+
+KEEP_HEAD = "take another backbone, or method 'none' with as many classes as this one has"
+SIZES = ("img_size", "image_size")
+"""How constructors call the side of the images that they are made for."""
+LONGEST_HEADER = 2**27
+"""Bytes of a safetensors header; the format allows no more."""
+
+
+def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
+    """A randomly initialised ``spec.architecture`` with ``num_classes`` outputs. Raises ModelError for an unknown name."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_network(spec, num_classes)
+
+
+@about("weights")
+def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``.
+
+    With it come sentences on how a file was read.
+    """
+    if spec.weights is None:
+        return build_backbone(spec, 1000, seed), ()
+    if (file := spec.weights_file) is not None:
+        network = build_backbone(spec, 2, 0)
+        weights = read_checkpoint(file, network, spec.key, spec.prefix)
+        network, _, rounded = _filled(spec, network, weights.state, str(file))
+        return network, (*weights.notes, *rounded)
+    with _fetching(spec):
+        return _pretrained(spec), ()
+
+
+@about("weights")
+def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
+    """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes."""
+    return _filled(spec, build_backbone(spec, 2, 0), state, what)[:2]
+
+
+def _filled(
+    spec: BackboneSpec, network: nn.Module, state: dict[str, Tensor], what: str
+) -> tuple[nn.Module, int, tuple[str, ...]]:
+    """``network``, of two classes, or one of as many classes as ``state`` has, with these weights; and what was rounded."""
+    classes = _classes(network, state)
+    if classes != 2:
+        network = build_backbone(spec, classes, 0)
+    return network, classes, load_strictly(network, state, what)
+
+
+def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
+    """How many classes ``state`` has: as many rows as it has where ``network``, which has two classes, has two.
+
+    Whatever the last layer is, and however many there are: nothing is replaced by looking.
+    """
+    two = {name: tensor for name, tensor in network.state_dict().items() if tensor.shape[:1] == (2,) and name in state}
+    found = {
+        len(state[name]) for name, tensor in two.items() if state[name].dim() and state[name].shape[1:] == tensor.shape[1:]
+    }
+    other = found - {0, 2}
+    return other.pop() if len(other) == 1 else 2
+
+
+def _pretrained(spec: BackboneSpec) -> nn.Module:
+    check_arguments(spec)
+    if spec.timm_name is not None:
+        import timm
+
+        timm_config(spec.timm_name)
+        network: nn.Module = timm.create_model(spec.timm_name, pretrained=True, **spec.kwargs)
+        return network
+    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=torchvision_weights(spec), **spec.kwargs)
+    return made
+
+
+@contextmanager
+def _fetching(spec: BackboneSpec) -> Iterator[None]:
+    """A failed download becomes a ModelError that says how to go on without one."""
+    if spec.timm_name is not None and spec.weights != "pretrained":
+        files = f"a file, which ends in {', '.join(WEIGHT_FILES)}"
+        raise ModelError(f"weights of {spec.architecture} are 'pretrained' or {files}, not '{spec.weights}'")
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        if spec.kwargs and ("size mismatch" in str(error) or isinstance(error, ValueError)):
+            raise ModelError(f"the weights {spec.weights} of {spec.architecture} do not fit its kwargs: {error}") from None
+        raise ModelError(
+            f"the weights {spec.weights} of {spec.architecture} are not on this machine and cannot be downloaded "
+            f"({type(error).__name__}: {error}); download them elsewhere and name the file as backbone.weights, "
+            "or let the suite train its backbone (backbone.pretrain)"
+        ) from None
+
+
+def preprocessing_of(spec: BackboneSpec) -> Preprocessing:
+    """What the network of ``spec`` expects of an image, where nothing is trained here first.
+
+    It is what ``spec`` says; else what belongs to its weights; else ImageNet's. A random start learns with it whatever it is.
+    """
+    known = _of_weights(spec) or Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed" if spec.weights else "training")
+    mean, std = spec.mean or known.mean, spec.std or known.std
+    said = (spec.mean and spec.std) or ((spec.mean or spec.std) and known.origin in ("weights", "training"))
+    return replace(known, mean=mean, std=std, origin="suite" if said else known.origin).at(given_size(spec))
+
+
+def _of_weights(spec: BackboneSpec) -> Preprocessing | None:
+    if spec.weights is None:
+        return None
+    if spec.weights_file is not None:
+        return saved_preprocessing(_header(spec.weights_file)) or of_architecture(spec)
+    return published(spec)
+
+
+def given_size(spec: BackboneSpec) -> int | None:
+    """The side in pixels of the square images that the network of ``spec`` is made for by its constructor's arguments."""
+    for name in SIZES:
+        given = spec.kwargs.get(name)
+        sides = set(given) if isinstance(given, list) else {given}
+        if len(sides) == 1 and isinstance(side := sides.pop(), int):
+            return side
+    return None
+
+
+def save_backbone(network: nn.Module, file: Path, expects: Preprocessing) -> None:
+    """Write the state dict as safetensors, with what it expects of an image."""
+    save_weights(network, file, to_metadata(expects))
+
+
+def saved_preprocessing(data: bytes) -> Preprocessing | None:
+    """What is written beside the weights in ``data`` (a safetensors file, or its beginning), None where nothing is."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return from_metadata(header.get("__metadata__", {}))
+    except (ValueError, AttributeError):
+        return None
+
+
+def _header(file: Path) -> bytes:
+    """The beginning of ``file``, if it is a safetensors file: as much as its header is said to be long."""
+    if file.suffix != ".safetensors" or not file.is_file():
+        return b""
+    with file.open("rb") as stream:
+        length = stream.read(8)
+        return length + stream.read(min(int.from_bytes(length, "little"), LONGEST_HEADER))
+
+
+def find_head(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the linear layer that gives the logits. Raises ModelError if there is none, or more than one."""
+    within = _classifier(network)
+    linear = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear) and (within is None or m in within)]
+    if not linear:
+        raise ModelError(f"the last layer of this backbone is not linear: its head cannot be replaced; {KEEP_HEAD}")
+    last = linear[-1]
+    beside = [name for name, module in linear if within is not None and module.out_features == last[1].out_features]
+    if len(beside) > 1:
+        raise ModelError(f"this backbone has {len(beside)} heads ({', '.join(beside)}), which cannot be replaced; {KEEP_HEAD}")
+    return last
+
+
+def _classifier(network: nn.Module) -> set[nn.Module] | None:
+    """The modules that timm calls the classifier of ``network``; None where it is none of timm's."""
+    get = getattr(network, "get_classifier", None)
+    if get is None:
+        return None
+    found = get()
+    return {module for part in (found if isinstance(found, tuple | list) else [found]) for module in part.modules()}
+
+
+@within("backbone")
+def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
+    """Give ``network`` a new last layer that starts at zero.
+
+    Zero, not random: an adapter on the head then holds all that was learnt, so that the adapter file and the backbone
+    file alone give the model back.
+    """
+    name, old = find_head(network)
+    head = nn.Linear(old.in_features, num_classes)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    network.set_submodule(name, head)
+    return network

@@ -1,0 +1,67 @@
+"""What is known of a trained model without loading it: kept beside its weights."""
+
+import json
+import logging
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.cache.folders import is_sound
+from adapters.preprocessing import Preprocessing
+
+CARD = "card.json"
+WEIGHTS = "model.safetensors"
+ADAPTER = "adapter"
+ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+BASE_FILE = "base_model.json"
+"""Ours alone, see adapters.methods.base: peft neither writes nor reads it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a trained model without loading it.
+
+    ``notes`` say what was chosen when its files were read; ``preprocessing`` is what happens to an image inside it.
+    """
+
+    sha256: str
+    method: str
+    trainable_parameters: int
+    parameters: int
+    losses: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+
+
+def read_card(folder: Path) -> Card | None:
+    """The card in ``folder``; None if there is none that this version can read, or if a file there is damaged."""
+    if not is_sound(folder):
+        return None
+    try:
+        return _parsed(json.loads((folder / CARD).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s: of another version (%s); made anew", folder, error)
+        return None
+
+
+def _parsed(fields: dict[str, Any]) -> Card:
+    """The card with these ``fields``, with JSON's lists as tuples."""
+    expects = fields.get("preprocessing")
+    preprocessing = expects and Preprocessing(**{**expects, "mean": tuple(expects["mean"]), "std": tuple(expects["std"])})
+    plain = {**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))}
+    return Card(**{**plain, "preprocessing": preprocessing})
+
+
+def weights_name(names: Collection[str]) -> str:
+    """Which of the files ``names`` of a model's folder holds its weights."""
+    adapter = f"{ADAPTER}/{ADAPTER_FILE}"
+    return adapter if adapter in names else WEIGHTS
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write ``card`` into ``folder``."""
+    (folder / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")

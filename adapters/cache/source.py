@@ -1,0 +1,43 @@
+"""Where models come from, as whoever attacks them sees it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from adapters.cache.card import Card
+from adapters.cache.recipe import Recipe
+
+if TYPE_CHECKING:
+    from adapters.classifier import Classifier
+
+
+class ModelSource(Protocol):
+    """Gives the model of each recipe: trained and cached (``adapters.cache.zoo``), or one that a script has made."""
+
+    @property
+    def device(self) -> str:
+        """The torch device that models are loaded to."""
+        ...
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ModelError if the model cannot be had, or does not fit the images: found out before hours of work."""
+        ...
+
+    def card(self, recipe: Recipe) -> Card | None:
+        """The card of the model if it is there already."""
+        ...
+
+    def ensure(self, recipe: Recipe) -> Card:
+        """The card of the model, which is made first if need be."""
+        ...
+
+    def files(self, recipe: Recipe) -> dict[str, str]:
+        """sha256 of each file of the model, by name."""
+        ...
+
+    def folder(self, recipe: Recipe) -> Path:
+        """The folder of the model's files. Raises ModelError if it has none."""
+        ...
+
+    def load(self, recipe: Recipe, sha256: str) -> "Classifier":
+        """The model of the content ``sha256``, in eval mode. Raises ModelError if it is another by now."""
+        ...

@@ -1,0 +1,329 @@
+"""Recipe -> trained model, cached by content: the same recipe is never trained twice."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from adapters.cache.card import ADAPTER, BASE_FILE, CONFIG_FILE, WEIGHTS, Card, read_card, weights_name, write_card
+from adapters.cache.folders import alone, new_folder, read_sums, read_whole
+from adapters.cache.folders import sha256 as sha256_of_file
+from adapters.cache.recipe import Backbone, Recipe, sha256_of_backbone, sha256_of_model
+from adapters.errors import ChangedError, ModelError, within
+from adapters.images import ImageSet
+from adapters.methods.peft_config import canonical_config
+from adapters.preprocessing import Preprocessing
+from adapters.spec import NoneSpec, PeftSpec, is_trained
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from adapters.classifier import Classifier
+    from adapters.training.fit import Progress
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
+RANDOM = "the backbone's weights are random: give weights"
+PROBE = 8
+"""Images on which a loaded model is checked."""
+
+
+class Zoo:
+    """Trained models under one cache folder. ``announce(title)`` gives the progress callback of one training."""
+
+    def __init__(self, cache: Path, announce: Callable[[str], "Progress"], device: str = "cpu") -> None:
+        self.cache = cache
+        self.announce = announce
+        self.device = device
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where the trained model of ``recipe`` is, or will be; an adapter in it is in peft's format."""
+        return self.cache / "models" / recipe.key
+
+    def card(self, recipe: Recipe) -> Card | None:
+        """The card of ``recipe``'s model if it is trained already, on the backbone that is there."""
+        card = read_card(self.folder(recipe))
+        if card is None or read_card(self.backbone_folder(recipe.backbone)) is None:
+            return None
+        if card.sha256 != _sha256(recipe, self.files(recipe), self._config(recipe)):
+            log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
+            return None
+        return card
+
+    def files(self, recipe: Recipe) -> dict[str, str]:
+        """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
+        with _still_there(recipe):
+            backbone = read_sums(self.backbone_folder(recipe.backbone))
+            return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
+
+    def _config(self, recipe: Recipe) -> bytes | None:
+        """The configuration of the adapter that ``recipe``'s trained model holds, if it does."""
+        file = self.folder(recipe) / CONFIG
+        return file.read_bytes() if file.is_file() else None
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
+        from adapters.backbones.networks import build_backbone, preprocessing_of, replace_head
+        from adapters.methods.adaptation import adapt
+
+        waits = recipe.backbone.pretraining is not None or is_trained(recipe.adaptation)
+        if waits and self.card(recipe) is None:
+            spec, classes = recipe.backbone.spec, len(recipe.images.classes)
+            with within("backbone"):
+                network = build_backbone(spec, classes, recipe.seed)
+            if is_trained(recipe.adaptation):
+                network = replace_head(network, classes)
+            network = adapt(network, recipe.adaptation, recipe.seed)
+            _check_fit(self._wrap(network, preprocessing_of(spec), classes), recipe)
+
+    def ensure(self, recipe: Recipe) -> Card:
+        """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
+        self.ensure_backbone(recipe.backbone)
+        if (card := self.card(recipe)) is not None:
+            return card
+        with alone(self.folder(recipe), recipe.name):
+            return self.card(recipe) or self._train(recipe)
+
+    def load(self, recipe: Recipe, sha256: str) -> "Classifier":
+        """The trained classifier of the content ``sha256`` (as its card says), on the zoo's device, in eval mode.
+
+        Nothing is trained here, and what is hashed is what is loaded: a cache may change under a run. Raises ModelError if the
+        cache does not hold that content any more, or if the model is not what it claims to be.
+        """
+        from adapters.cache.checks import check_model
+        from adapters.methods.adaptation import load_adapted, unpacked_adapter
+
+        backbone, own = self._read(recipe, sha256)
+        with unpacked_adapter(own) as adapter:
+            network = load_adapted(self._fresh_network(recipe, backbone, adapter), recipe.adaptation, own, adapter)
+        classifier = self._classifier(recipe, network, backbone).eval()
+        check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
+        return classifier
+
+    def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
+        """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
+        with _still_there(recipe, sha256):
+            backbone, own = read_whole(self.backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
+        if _sha256(recipe, _digests({**_of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
+            raise _not_as_planned(recipe, sha256, "replaced")
+        return backbone[WEIGHTS], own
+
+    def _train(self, recipe: Recipe) -> Card:
+        from adapters.backbones.own_classes import note_on_classes
+        from adapters.cache.checks import check_model
+        from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
+        from adapters.methods.base import base_of, notes_on_adapter
+        from adapters.training.fit import fit
+
+        target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
+        network = self._fresh_network(recipe, backbone, getattr(recipe.adaptation, "path", None))
+        base, parameters = base_of(network), count_parameters(network, trainable=False)
+        known = self._backbone_card(recipe.backbone)
+        notes = known.notes
+        if recipe.backbone.is_random and not is_trained(recipe.adaptation):
+            notes += (RANDOM,)
+        if isinstance(recipe.adaptation, PeftSpec):
+            notes += notes_on_adapter(network, recipe.adaptation.path)
+        if isinstance(recipe.adaptation, NoneSpec):
+            notes += note_on_classes(recipe.backbone.spec, recipe.images.classes)
+        network = adapt(network, recipe.adaptation, recipe.seed)
+        classifier = self._classifier(recipe, network, backbone)
+        _check_fit(classifier, recipe)
+        losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
+        expects = _made_for(_expected(known), recipe.images) if trained else _expected(known)
+        if trained:
+            check_trainable(network, recipe.adaptation)
+            announce = self.announce(recipe.name)
+            losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
+        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
+        with new_folder(target) as folder:
+            save_adapted(network.cpu(), base, folder, expects)
+            own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+            sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
+            trainable = count_parameters(network, trainable=True)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), notes, expects)
+            write_card(folder, card)
+            _check_unchanged(recipe.name, self.folder(recipe), target)
+        state.unlink(missing_ok=True)
+        return card
+
+    def _fresh_network(self, recipe: Recipe, backbone: bytes, adapter: "Path | str | None") -> "nn.Module":
+        """The network of the weights ``backbone`` before adaptation: with a new head, unless an untrained model keeps the old.
+
+        An ``adapter`` (a folder) that was made elsewhere is asked what it was made on.
+        """
+        from safetensors.torch import load
+
+        from adapters.backbones.networks import replace_head, with_weights
+        from adapters.methods.base import fit_base
+
+        network, has = with_weights(recipe.backbone.spec, load(backbone), str(self.backbone_folder(recipe.backbone)))
+        wanted = len(recipe.images.classes)
+        if isinstance(recipe.adaptation, PeftSpec):
+            return fit_base(network, has, str(adapter), wanted)
+        if not isinstance(recipe.adaptation, NoneSpec):
+            return replace_head(network, wanted)
+        if has != wanted:
+            raise ModelError(
+                f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
+                f"or adapt the backbone{'; ' + RANDOM if recipe.backbone.is_random else ''}"
+            )
+        return network
+
+    @within("backbone")
+    def ensure_backbone(self, backbone: Backbone) -> None:
+        """Train or fetch the backbone's weights if they are not there yet."""
+        folder = self.backbone_folder(backbone)
+        if read_card(folder) is None:
+            with alone(folder, "the backbone"):
+                if read_card(folder) is None:
+                    (self._pretrain if backbone.pretraining else self._fetch)(backbone, folder)
+
+    def backbone_folder(self, backbone: Backbone) -> Path:
+        """Where the weights of ``backbone`` are, or will be."""
+        return self.cache / "backbones" / backbone.key
+
+    def _backbone_card(self, backbone: Backbone) -> Card:
+        """The card of ``backbone``, which has been ensured."""
+        card = read_card(self.backbone_folder(backbone))
+        if card is None:
+            raise ChangedError(f"{self.backbone_folder(backbone)}: the backbone was removed during the run; run again")
+        return card
+
+    def _read_backbone(self, backbone: Backbone) -> bytes:
+        """The weights of ``backbone``, which has been ensured."""
+        folder = self.backbone_folder(backbone)
+        try:
+            return read_whole(folder)[WEIGHTS]
+        except (OSError, ValueError, KeyError) as error:
+            raise ChangedError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
+
+    @within("pretrain")
+    def _pretrain(self, backbone: Backbone, folder: Path) -> None:
+        from adapters.backbones.networks import build_backbone, preprocessing_of
+        from adapters.training.fit import fit
+
+        assert backbone.pretraining is not None  # noqa: S101 (the caller has looked)
+        images = backbone.pretraining.images
+        classes = len(images.classes)
+        network = build_backbone(backbone.spec, classes, backbone.seed)
+        expects = _made_for(preprocessing_of(backbone.spec), images)
+        classifier = self._wrap(network, expects, classes)
+        announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
+        training = backbone.pretraining.training
+        losses = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
+        self._keep(backbone, folder, network.cpu(), Card("", "scratch", 0, 0, tuple(losses), preprocessing=expects))
+        state.unlink(missing_ok=True)
+
+    def _fetch(self, backbone: Backbone, folder: Path) -> None:
+        from adapters.backbones.networks import fetch_backbone, preprocessing_of
+
+        expects = preprocessing_of(backbone.spec)
+        network, notes = fetch_backbone(backbone.spec, backbone.seed)
+        method = "pretrained" if backbone.spec.weights else "random"
+        self._keep(backbone, folder, network, Card("", method, 0, 0, (), notes, expects))
+
+    def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", known: Card) -> None:
+        """Write ``network`` with its card: what is ``known``, its parameters, and the hash of what was written.
+
+        The weights carry what they expect of an image, which is thus part of the content of every model built on them.
+        """
+        from adapters.backbones.networks import save_backbone
+        from adapters.methods.adaptation import count_parameters
+
+        with new_folder(folder) as temporary:
+            save_backbone(network, temporary / WEIGHTS, _expected(known))
+            count = count_parameters(network, trainable=False)
+            sha = sha256_of_backbone(backbone, sha256_of_file(temporary / WEIGHTS))
+            write_card(temporary, replace(known, sha256=sha, trainable_parameters=count, parameters=count))
+            _check_unchanged("the backbone", self.backbone_folder(backbone), folder)
+
+    def _state(self, key: str) -> Path:
+        """Where an unfinished training of ``key`` is kept."""
+        return self.cache / "unfinished" / f"{key}.pt"
+
+    def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes) -> "Classifier":
+        from adapters.backbones.networks import saved_preprocessing
+
+        expects = saved_preprocessing(backbone)
+        assert expects is not None  # noqa: S101 (every backbone is written with it)
+        return self._wrap(network, expects, len(recipe.images.classes))
+
+    def _wrap(self, network: "nn.Module", expects: Preprocessing, num_classes: int) -> "Classifier":
+        from adapters.classifier import Classifier
+
+        return Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes).to(self.device)
+
+
+def _expected(card: Card) -> Preprocessing:
+    """What is noted on ``card``."""
+    assert card.preprocessing is not None  # noqa: S101 (every card has one since RECIPE_VERSION 3)
+    return card.preprocessing
+
+
+def _made_for(expects: Preprocessing, images: ImageSet) -> Preprocessing:
+    """What weights expect that start with ``expects`` and are trained on ``images``."""
+    resize, interpolation = images.facts.way or (None, None)
+    return replace(expects, size=images.input_shape[-1], resize=resize, interpolation=interpolation)
+
+
+def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:
+    """The backbone's ``files`` as they are called beside the model's own."""
+    return {f"backbone/{name}": value for name, value in files.items()}
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+
+
+def _sha256(recipe: Recipe, digests: Mapping[str, str], config: bytes | None) -> str:
+    """What names the model of ``recipe`` whose files have the ``digests``, and whose adapter, if any, has this ``config``."""
+    names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}")
+    said = () if config is None else (canonical_config(config, CONFIG),)
+    return sha256_of_model(recipe, *(digests[name] for name in names if name in digests), *said)
+
+
+@contextmanager
+def _still_there(recipe: Recipe, sha256: str | None = None) -> Iterator[None]:
+    """What cannot be read in here was removed or damaged after the run had been planned with it (as ``sha256``)."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _not_as_planned(recipe, sha256, f"removed or damaged ({error})") from None
+
+
+def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ChangedError:
+    named = f" (sha256 {sha256[:12]})" if sha256 else ""
+    return ChangedError(
+        f"the model {recipe.name} in the cache is not the one that this run was planned with{named}: "
+        f"it was {what} during the run; run again"
+    )
+
+
+def _check_unchanged(what: str, now: Path, then: Path) -> None:
+    """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
+    if now != then:
+        raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
+
+
+def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:
+    from adapters.cache.checks import check_input, check_reached
+
+    check_input(classifier, recipe.images.input_shape)
+    check_reached(classifier, recipe.images.input_shape)
+
+
+def _probe(images: ImageSet) -> "Tensor":
+    """A few images to try a model on: of ``images``, or noise where there are none. N x 3 x H x W in [0, 1]."""
+    import torch
+
+    if len(images) >= PROBE:
+        return torch.from_numpy(np.divide(images.images[:PROBE], 255, dtype=np.float32))
+    return torch.rand(PROBE, *images.input_shape, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,1 @@
+"""The lossless form that is attacked."""

@@ -1,0 +1,1 @@
+"""Files: atomic writes, checksums, locks, and what is asked of those of strangers."""

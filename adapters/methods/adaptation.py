@@ -1,0 +1,132 @@
+"""Backbone -> adapted network: which parameters train, and how an adaptation is written and read."""
+
+import copy
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import load
+from torch import nn
+
+from adapters.backbones.networks import find_head, save_backbone
+from adapters.backbones.weights import put
+from adapters.cache.card import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
+from adapters.errors import ModelError, within
+from adapters.methods.adapter_effect import is_peft
+from adapters.methods.atoms import ATOMS, join_atoms, split_into_atoms
+from adapters.methods.base import Base, write_base
+from adapters.methods.peft_folder import load_adapter
+from adapters.methods.peft_methods import with_adapter
+from adapters.preprocessing import Preprocessing
+from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
+
+log = logging.getLogger(__name__)
+
+
+@within("adaptation")
+def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
+    """``network`` with the parameters of ``spec`` trainable and no others."""
+    network.requires_grad_(False)
+    match spec:
+        case NoneSpec():
+            return network
+        case FullSpec():
+            return network.requires_grad_(True)
+        case HeadSpec():
+            find_head(network)[1].requires_grad_(True)
+            return network
+        case AtomsSpec():
+            return _with_atoms(network)
+        case PeftSpec():
+            return load_adapter(network, spec.path)
+        case _:
+            return with_adapter(network, spec, seed)
+
+
+def _with_atoms(network: nn.Module) -> nn.Module:
+    split_into_atoms(network)
+    find_head(network)[1].requires_grad_(True)
+    for name, parameter in network.named_parameters():
+        if name.endswith(ATOMS):
+            parameter.requires_grad_(True)
+    return network
+
+
+def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preprocessing) -> None:
+    """Write what tuning changed into ``folder``: an adapter with its ``base``, or whole weights with what they expect."""
+    if is_peft(network):
+        network.save_pretrained(str(folder / ADAPTER), save_embedding_layers=False)  # type: ignore[operator]
+        write_base(base, folder / ADAPTER)
+    else:
+        save_backbone(network, folder / WEIGHTS, expects)
+
+
+def load_adapted(network: nn.Module, spec: Adaptation, files: Mapping[str, bytes], adapter: Path) -> nn.Module:
+    """Put the tuned weights among ``files`` (by name), or in ``adapter``, onto ``network`` (as ``adapt`` gets it)."""
+    if weights_name(files) != WEIGHTS:
+        return load_adapter(network, str(adapter))
+    if isinstance(spec, AtomsSpec):
+        split_into_atoms(network)
+    put(network, load(files[WEIGHTS]))
+    return network
+
+
+@contextmanager
+def unpacked_adapter(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A folder with the adapter among ``files``, for peft, which reads folders only."""
+    with tempfile.TemporaryDirectory(prefix="bench-adapter-") as folder:
+        for name in (CONFIG_FILE, ADAPTER_FILE, BASE_FILE):
+            if (data := files.get(f"{ADAPTER}/{name}")) is not None:
+                (Path(folder) / name).write_bytes(data)
+        yield Path(folder)
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """``network`` with its adapter added into the weights, or its atoms multiplied out; else ``network`` itself."""
+    if not hasattr(network, "merge_and_unload"):
+        return join_atoms(network)
+    plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
+    return plain
+
+
+def merged_copy(network: nn.Module) -> nn.Module | None:
+    """A merged copy of ``network``; None, and said so, where peft cannot merge its adapter."""
+    try:
+        return merged(copy.deepcopy(network))
+    except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse)
+        log.warning("the adapter stays unmerged: it cannot be merged (%s)", error)
+        return None
+
+
+def check_trainable(network: nn.Module, spec: Adaptation) -> None:
+    """Raise ModelError unless exactly the parameters that ``spec`` means are trainable."""
+    trainable = {name for name, p in network.named_parameters() if p.requires_grad}
+    expected = {name for name, _ in network.named_parameters() if _is_meant(network, spec, name)}
+    if trainable != expected:
+        wrong = sorted(trainable ^ expected)
+        raise ModelError(f"{spec.method}: the wrong parameters would be trained, {len(wrong)} in all, for example '{wrong[0]}'")
+
+
+def _is_meant(network: nn.Module, spec: Adaptation, name: str) -> bool:
+    match spec:
+        case NoneSpec():
+            return False
+        case FullSpec():
+            return True
+        case HeadSpec() | AtomsSpec():
+            head = name.startswith(find_head(network)[0] + ".")
+            return head or (isinstance(spec, AtomsSpec) and name.endswith(ATOMS))
+        case _:
+            return f".{active_adapter(network)}" in name and "base_layer" not in name and "original_module" not in name
+
+
+def active_adapter(network: nn.Module) -> str:
+    """The name of the one adapter that ``network`` (a PeftModel) uses."""
+    return str(network.active_adapter)
+
+
+def count_parameters(network: nn.Module, *, trainable: bool) -> int:
+    """Number of parameters, all or only those that tuning changes."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad or not trainable)

@@ -1,0 +1,105 @@
+"""peft's methods on exactly the layers that a suite names."""
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapters.backbones.networks import find_head
+from adapters.backbones.weights import some
+from adapters.declaration import did_you_mean
+from adapters.errors import ModelError, about
+from adapters.spec import BoftSpec, DoraSpec, HraSpec, LohaSpec, LokrSpec, LoraSpec, OftSpec, Targets, TunedSpec
+
+NOT_ON_A_NEW_HEAD = DoraSpec | OftSpec | BoftSpec | HraSpec
+"""These multiply or normalise weights: on a head that starts at zero they would learn nothing, or divide by zero."""
+
+
+def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
+    """``network`` as a PeftModel whose adapter alone is trainable, with the head where no adapter is on it."""
+    from peft import get_peft_model
+
+    head, _ = find_head(network)
+    targets = resolve_targets(network, spec.targets)
+    if head in targets and isinstance(spec, NOT_ON_A_NEW_HEAD):
+        raise ModelError(
+            f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained in full"
+        )
+    if isinstance(spec, OftSpec):
+        _check_oft(network, targets, spec.blocks)
+    common = {
+        # A list would match by suffix (every block's conv1); a string is a full-match regular expression.
+        "target_modules": "|".join(re.escape(name) for name in targets),
+        "modules_to_save": None if head in targets else [head],
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            adapted: nn.Module = get_peft_model(network, _config(spec, common))
+        except (ValueError, NotImplementedError, RuntimeError, TypeError) as error:
+            raise ModelError(f"{spec.method} cannot adapt these layers: {error}") from None
+    return adapted
+
+
+@about("blocks")
+def _check_oft(network: nn.Module, targets: list[str], blocks: int) -> None:
+    """Raise ModelError for what peft gets wrong: OFT on spatial convolutions, and a number of blocks that does not divide.
+
+    Merged, a spatial convolution is another function than unmerged; a number that does not divide is replaced by one that does.
+    """
+    layers: dict[str, Any] = {name: network.get_submodule(name) for name in targets}
+    spatial = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
+    if spatial:
+        raise ModelError(
+            f"oft merges wrongly on spatial convolutions: {some(spatial)}; choose others, or boft or hra for these"
+        )
+    uneven = [name for name, layer in layers.items() if _inputs(layer) % blocks]
+    if uneven:
+        raise ModelError(f"oft: {blocks} blocks do not divide the inputs of {some(uneven)}; choose a number that does")
+
+
+def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
+
+
+def _config(spec: TunedSpec, common: dict[str, Any]) -> Any:
+    import peft
+
+    match spec:
+        case LoraSpec() | DoraSpec():
+            return peft.LoraConfig(
+                r=spec.r, lora_alpha=spec.alpha, lora_dropout=spec.dropout, use_dora=isinstance(spec, DoraSpec), **common
+            )  # fmt: skip
+        case LohaSpec():
+            return peft.LoHaConfig(r=spec.r, alpha=spec.alpha, **common)
+        case LokrSpec():
+            return peft.LoKrConfig(r=spec.r, alpha=spec.alpha, **common)
+        case OftSpec():
+            return peft.OFTConfig(r=spec.blocks, oft_block_size=0, **common)
+        case BoftSpec():
+            return peft.BOFTConfig(boft_block_size=spec.block_size, boft_n_butterfly_factor=1, **common)
+        case HraSpec():
+            return peft.HRAConfig(r=spec.r, **common)
+
+
+@about("targets")
+def resolve_targets(network: nn.Module, targets: Targets) -> list[str]:
+    """The names of the linear and convolution layers meant; raises ModelError unless each target is one, exactly."""
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    if isinstance(targets, str):
+        return _matching(layers, targets)
+    for target in targets:
+        if target not in layers:
+            raise ModelError(f"target '{target}' is not a layer of this backbone; {did_you_mean(target, layers)}")
+    return list(targets)
+
+
+def _matching(layers: list[str], pattern: str) -> list[str]:
+    try:
+        found = [name for name in layers if re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise ModelError(f"targets '{pattern}' is not a regular expression: {error}") from None
+    if not found:
+        raise ModelError(f"targets '{pattern}' matches no whole layer name; the layers are: {', '.join(layers)}")
+    return found

@@ -1,0 +1,1 @@
+"""Fine-tuning: augmentation, optimisers, checkpoints."""

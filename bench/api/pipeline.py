@@ -1,0 +1,173 @@
+"""A whole run: train or find the models, plan, attack what is missing, store."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.cache.card import Card
+from adapters.cache.recipe import RECIPE_VERSION
+from adapters.cache.source import ModelSource
+from adapters.cache.zoo import Zoo
+from adapters.images import ImageSet
+from bench.api import kept
+from bench.attacks.spec import contract_of
+from bench.engine import interrupt
+from bench.engine.job import Job, make_job
+from bench.engine.options import Options
+from bench.engine.plan import UNTRAINED, Unit, content_key, make_units
+from bench.engine.progress import Progress
+from bench.errors import UserError
+from bench.executors.executor import Executor
+from bench.executors.expected import check_expected
+from bench.executors.local import Local
+from bench.store import (
+    FOLDER,
+    SCHEMA_VERSION,
+    CellEntry,
+    DataEntry,
+    ModelEntry,
+    OpenRun,
+    RunHeader,
+    check_writable,
+    new_run_id,
+    open_run,
+)
+from bench.suite.suite import Suite
+
+
+def choose_device(asked: str) -> str:
+    """The torch device that ``asked`` means. Raises UserError if this machine does not have it."""
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=asked)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"--device {asked}: this machine has no such device; `bench doctor` shows what it has") from None
+    return asked
+
+
+def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
+    """Bring the run of ``suite`` to its end and return it. Attack failures become error cells; the run goes on.
+
+    Raises Interrupted if SIGINT or SIGTERM asked it to stop: it then has stored the batch, or ended the epoch, that it was at.
+    """
+    with interrupt.deferred():
+        check_writable(options.results)
+        with _executor(suite, options, progress) as executor:
+            return run_job(make_job(suite, options.places), options, executor)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that is ready to be attacked: its name, training seed, card, and the folder that its weights are in."""
+
+    model: str
+    seed: int
+    card: Card
+    folder: Path
+
+
+def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trained]:
+    """Train every model of ``suite`` that is not trained yet, as ``run_suite`` does first; all of them. Raises as it does."""
+    with interrupt.deferred(), _executor(suite, options, progress) as executor:
+        job = make_job(suite, options.places)
+        job.for_each(executor.zoo.check)
+        cards = executor.train(job)
+        return [Trained(*model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]
+
+
+def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
+    if options.executor == "local":
+        zoo = Zoo(options.models, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
+        return nullcontext(Local(zoo, progress, fresh=options.fresh))
+    try:
+        from bench.executors.cluster import on_ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UserError("--executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'") from None
+    return on_ray(suite, options, progress)
+
+
+def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
+    """Bring the run of ``job`` to its end and return it."""
+    if options.weights_of is not None:
+        kept.check(job, executor.zoo, options.weights_of)
+    job.for_each(executor.zoo.check)
+    options.chosen(make_units(job.suite, dict.fromkeys(job.recipes, UNTRAINED), ""))  # nothing is trained if none is
+    surroundings = {**executor.surroundings(job), **_suite_folder(options)}
+    cards = executor.train(job)
+    units = make_units(job.suite, cards, job.samples.content_hash)
+    chosen = options.chosen(units)
+    check_expected(job, {(unit.model, unit.seed): cards[unit.model, unit.seed] for unit in chosen}, executor)
+    header = _header(job, executor.zoo, cards, units, surroundings)
+    run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
+    executor.attack(job, run, units, chosen)
+    run.close()
+    return run
+
+
+def _suite_folder(options: Options) -> dict[str, str]:
+    """From where the suite's paths count, for whoever makes the run again; nothing where there was no file."""
+    return {FOLDER: str(options.near[0].absolute())} if options.near else {}
+
+
+def _header(
+    job: Job, zoo: ModelSource, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
+) -> RunHeader:
+    suite = job.suite
+    cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))
+    declared = suite.model_dump(mode="json")
+    question = suite.model_dump(mode="json", exclude={"models": {"__all__": {"expect_accuracy"}}})
+    fingerprint = content_key({"suite": question, "cells": [cell.key for cell in cells]})
+    return RunHeader(
+        schema_version=SCHEMA_VERSION,
+        run_id=new_run_id(fingerprint),
+        fingerprint=fingerprint,
+        status="running",
+        suite_name=suite.name,
+        headline_eps=str(suite.headline),
+        suite=declared,
+        data_hash=job.samples.content_hash,
+        samples=len(job.samples),
+        provenance=surroundings,
+        models=tuple(_model_entry(model, card, zoo.files(job.recipes[model])) for model, card in cards.items()),
+        cells=cells,
+        data=_data_entry(job.samples),
+    )
+
+
+def _data_entry(samples: ImageSet) -> DataEntry:
+    """What is attacked, as the reader of the numbers has to know it."""
+    facts = samples.facts
+    size = samples.input_shape[-1]
+    return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
+
+
+def _model_entry(model: tuple[str, int], card: Card, files: dict[str, str]) -> ModelEntry:
+    expects = asdict(card.preprocessing) if card.preprocessing else {}
+    counts = card.trainable_parameters, card.parameters
+    return ModelEntry(*model, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
+
+
+def entry_of(unit: Unit, i: int) -> CellEntry:
+    """The cell ``i`` of ``unit`` before it is run."""
+    contract = contract_of(unit.attack)
+    return CellEntry(
+        model=unit.model,
+        seed=unit.seed,
+        attack=unit.attack_label,
+        eps=str(unit.cells[i].eps),
+        norm=unit.attack.norm,
+        library=unit.library,
+        pairing=contract.pairing,
+        key=unit.cells[i].key,
+        kind=unit.attack.attack,
+        access="transfer" if unit.source is not None else contract.access,
+        budget=contract.budget,
+    )

@@ -1,0 +1,97 @@
+"""What a run would do: its units, what is finished already, and how long the rest would take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.cache.recipe import Recipe
+from adapters.cache.zoo import Zoo
+from adapters.spec import is_trained
+from bench.api.pipeline import choose_device
+from bench.attacks.spec import changes_with_eps
+from bench.engine.job import Job, make_job
+from bench.engine.options import Options
+from bench.engine.plan import UNTRAINED, Unit, make_units
+from bench.engine.probe import Probe, passes
+from bench.store import RUN_FILE, list_runs, readable_header
+from bench.suite.suite import Suite
+
+
+@dataclass(frozen=True)
+class UnitPreview:
+    """A unit: how many cells it has, how many are finished, whether its model is trained, and seconds still needed.
+
+    ``probed``: no earlier run tells the seconds, they are estimated.
+    """
+
+    label: str
+    cells: int
+    cached: int
+    trained: bool
+    seconds: float
+    probed: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before."""
+
+    units: tuple[UnitPreview, ...]
+    training: float
+
+
+def preview(suite: Suite, options: Options) -> Preview:
+    """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing.
+
+    What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
+    """
+    job = make_job(suite, options.places)
+    zoo = Zoo(options.models, lambda _: lambda *_: None)
+    found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
+    units = make_units(suite, {m: card or UNTRAINED for m, card in found.items()}, job.samples.content_hash)
+    finished = set() if options.fresh else _finished(options.results)
+    rates = _seconds_per_sample(options.results)
+    chosen = options.chosen(units)
+    probe = Probe(choose_device(options.device), job.samples.input_shape, len(job.samples.classes))
+    training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
+    shown = (_preview(unit, job, found[unit.model, unit.seed] is not None, finished, rates, probe) for unit in chosen)
+    return Preview(tuple(shown), training)
+
+
+def _preview(
+    unit: Unit, job: Job, trained: bool, finished: set[str], rates: dict[tuple[str, str], float], probe: Probe
+) -> UnitPreview:
+    cached = sum(cell.key in finished for cell in unit.cells) if trained else 0
+    left, rate = len(unit.cells) - cached, rates.get((unit.attack_label, unit.library))
+    seconds, probed = 0.0, left > 0 and rate is None
+    if probed:
+        gradient = probe.gradient(job.recipes[unit.model, unit.seed].backbone.spec)
+        seconds = gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
+    elif left and rate is not None:
+        seconds = rate * left * len(job.samples)
+    return UnitPreview(unit.label, len(unit.cells), cached, trained, seconds, probed)
+
+
+def _training(recipes: Sequence[Recipe], probe: Probe) -> float:
+    """About how many seconds it takes to train the models of ``recipes``, and first what they share."""
+    own = [(r.backbone.spec, r.training, r.images) for r in recipes if is_trained(r.adaptation)]
+    shared = {id(r.backbone.pretraining): (r.backbone.spec, r.backbone.pretraining) for r in recipes}
+    own += [(spec, before.training, before.images) for spec, before in shared.values() if before is not None]
+    return sum(probe.gradient(spec) * training.epochs * len(images) for spec, training, images in own)
+
+
+def _finished(results: Path) -> set[str]:
+    return {file.stem for file in results.glob("*/*/cells/*.parquet")}
+
+
+def _seconds_per_sample(results: Path) -> dict[tuple[str, str], float]:
+    """What a cell of (attack, library) took per sample in the newest run that has one."""
+    rates: dict[tuple[str, str], float] = {}
+    for path in list_runs(results):
+        header = readable_header(path / RUN_FILE)
+        if header is None:
+            continue
+        for cell in header.cells:
+            if cell.seconds is not None and (cell.attack, cell.library) not in rates:
+                rates[cell.attack, cell.library] = cell.seconds / header.samples
+    return rates

@@ -1,0 +1,349 @@
+"""The command line: parses, calls, prints. Heavy imports stand inside the commands."""
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bench.cli.compare as cli_compare
+import bench.cli.report as cli_report
+from adapters.errors import ChangedError, ModelError
+from bench.cli.output import harmless, quiet
+from bench.cli.output import show as _print
+from bench.cli.output import write as _write
+from bench.engine.interrupt import Interrupted
+from bench.errors import Exit, SuiteError, UserError
+from bench.store.atomic import RESUME
+from bench.version import __version__
+
+if TYPE_CHECKING:
+    from bench.engine.options import Options
+    from bench.store import Attempted
+    from bench.suite.suite import Suite
+
+FORMATS = ("table", "json", "csv", "md")
+EXECUTOR = (
+    "where to train and attack: in this process, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
+    "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or $OMP_NUM_THREADS cores"
+)
+GOES_ON = "what is finished is stored, the same command goes on from there"
+FRESH_STARTS_OVER = (
+    "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs have); "
+    "with --fresh every cell is computed anew"
+)
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``bench`` and return its exit code."""
+    options = _parse(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    quiet(_log())
+    try:
+        return command(options)
+    except UserError as error:
+        return _fail(str(error).replace(RESUME, _how_to_go_on(options, RESUME)), error.exit_code)
+    except ChangedError as error:
+        return _fail(str(error), Exit.INCOMPLETE)
+    except ModelError as error:
+        return _fail(str(error), Exit.USAGE)
+    except Interrupted as stop:
+        return _fail(f"interrupted ({stop}); {_how_to_go_on(options, GOES_ON)}", stop.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has left; there is nobody to tell
+        return Exit.OK
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        resume = _how_to_go_on(options, RESUME)
+        return _fail(f"{error.filename}: cannot be written: {error.strerror}; {resume}", Exit.INCOMPLETE)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options in ``arguments``. Exits as argparse does; a ``bench run`` that it refuses is noted, for the gate to know."""
+    try:
+        return _parser().parse_args(arguments)
+    except SystemExit as stop:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        if stop.code == Exit.USAGE and given[:1] == ["run"]:
+            from bench.store import refused
+
+            refused(_results_in(given), "the command line", "its options were refused")
+        raise
+
+
+def _results_in(given: Sequence[str]) -> Path:
+    """The folder of --results in options that cannot be read as a whole."""
+    found = "results"
+    for option, value in zip(given, [*given[1:], found], strict=True):
+        found = value if option == "--results" else option.removeprefix("--results=") if "--results=" in option else found
+    return Path(found)
+
+
+def _how_to_go_on(options: argparse.Namespace, usually: str) -> str:
+    """``usually``, but where the same command would not go on from what is stored."""
+    if options.command is _reproduce:
+        return "nothing of it is kept but trained models: the same command starts over"
+    return FRESH_STARTS_OVER if getattr(options, "fresh", False) else usually
+
+
+def _fail(message: str, code: int) -> int:
+    """Print ``message`` with whatever could steer the terminal made visible; returns ``code``."""
+    print(f"bench: {harmless(message)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _log() -> logging.Handler:
+    """Our log on stderr."""
+    handler = _OnStderr()
+    handler.setFormatter(_Formatter("bench: %(message)s"))
+    return handler
+
+
+class _OnStderr(logging.Handler):
+    """Writes to what stderr is at that moment: while bars are shown, that prints above them instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+
+
+class _Formatter(logging.Formatter):
+    """A log that cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes options in full only: ``--out DIR`` is not ``--output DIR``, nor what a later option would make of it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _Parser(
+        prog="bench",
+        description="Did adapting this model with LoRA change how robust it is, and can I trust that number?",
+    )
+    parser.add_argument("--version", action="version", version=f"bench {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands)
+    train = _command(commands, "train", _train, "train a suite's models, and say where their weights are")
+    train.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    train.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
+    again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    again.add_argument("--format", choices=("table", "json"), default="table")
+    cli_compare.add_commands(commands)
+    cli_report.add_commands(commands)
+    listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
+    listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
+    _command(commands, "schema", _schema, "print the JSON schema of suites")
+    _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")
+    return parser
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = _command(commands, "run", _run, "run a suite and print its leaderboard")
+    run.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
+    run.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
+    run.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
+    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    run.add_argument(
+        "--weights-of",
+        metavar="REFERENCE",
+        help="take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead of training",
+    )
+    run.add_argument("--fresh", action="store_true", help="compute every cell anew")
+    run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
+    run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    run.add_argument(
+        "--gate", action="store_true", help="then compare with the suite's reference: exit 3 or 4 as bench compare does"
+    )
+    run.add_argument("--format", choices=FORMATS, default="table")
+    run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    help_text: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """(i, n) of "i/n"."""
+    part, slash, of = text.partition("/")
+    if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not I/N with 1 <= I <= N, like 2/4")
+    return int(part), int(of)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        if options.gate:
+            raise UserError("--gate: a dry run has nothing to judge; drop one of the two")
+        return _with_suite(options, _preview_suite)
+    from bench.store import attempted
+
+    with attempted(options.results, str(Path(options.suite).absolute())) as attempt:
+        return _with_suite(options, partial(_run_suite, attempt))
+
+
+def _train(options: argparse.Namespace) -> int:
+    return _with_suite(options, _train_suite)
+
+
+def _with_suite(options: argparse.Namespace, work: "Callable[[Suite, argparse.Namespace], int]") -> int:
+    """``work`` on the suite that is asked for; what it finds wrong in it is named by file and line."""
+    from bench.suite.suite import find_suite, load_suite, place_of
+
+    path = find_suite(options.suite)
+    try:
+        return work(load_suite(path), options)
+    except SuiteError as error:
+        raise type(error)(f"{place_of(path, error)}: {error}", error.where) from None
+
+
+def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.api.pipeline import train_suite
+    from bench.engine.options import Options
+    from bench.engine.progress import Progress
+    from bench.render.listing import trained_table
+
+    how = Options(Path("results"), options.device, data_root=options.data_root, near=_near(options))
+    models = train_suite(suite, how, Progress(Console(stderr=True)))
+    _print(lambda _: trained_table(models))
+    return Exit.OK
+
+
+def _preview_suite(suite: "Suite", options: argparse.Namespace) -> int:
+    from bench.api.preview import preview
+    from bench.render.listing import preview_table
+
+    found = preview(suite, _how(suite, options))
+    _print(lambda _: preview_table(found))
+    return Exit.OK
+
+
+def _run_suite(attempt: "Attempted", suite: "Suite", options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.api import pipeline
+    from bench.engine.progress import Progress
+
+    attempt.of_suite(suite.name)
+    how = _how(suite, options)
+    run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
+    attempt.made(run.path.name)
+    return _show_run(run.path, how, options)
+
+
+def _how(suite: "Suite", options: argparse.Namespace) -> "Options":
+    from bench.api import kept
+    from bench.engine.job import default_cache
+    from bench.engine.options import Options
+
+    weights_of = options.weights_of and kept.reference_of(options.weights_of, options.results, suite.name)
+    return Options(
+        options.results,
+        options.device,
+        options.only,
+        options.shard,
+        options.fresh,
+        options.save_adversarials,
+        data_root=options.data_root,
+        executor=options.executor,
+        near=_near(options),
+        weights_of=weights_of,
+        kept=weights_of and kept.fill(weights_of, default_cache()),
+    )
+
+
+def _near(options: argparse.Namespace) -> tuple[Path, ...]:
+    """From where the suite's paths count: its own folder, then the current one."""
+    from bench.suite.suite import find_suite
+
+    return find_suite(options.suite).parent, Path()
+
+
+def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
+    from bench import render
+    from bench.api.owed import owed
+    from bench.scoring.scorecard import score
+    from bench.store import StoredRun
+
+    card = score(StoredRun(path))
+    if options.format == "table":
+        _print(lambda console: render.leaderboard(card, console.width), options.output)
+    else:
+        _write(
+            {"json": render.to_json, "csv": render.to_csv, "md": render.to_markdown}[options.format](card),
+            options.output,
+        )
+    left = owed([cell.entry for cell in card.cells], how)
+    for line in (f"stored: {path}", *left.lines):
+        print(line, file=sys.stderr)  # noqa: T201
+    return cli_compare.gate(path, options.results, options.format) if options.gate else left.exit_code
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from bench.api.reproduce import reproduce
+    from bench.comparison.runs import find_stored
+    from bench.engine.progress import Progress
+    from bench.render.reproduction import reproduction_json, reproduction_table
+
+    run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
+    found = reproduce(run, options.device, progress, options.data_root)
+    if options.format == "json":
+        _write(reproduction_json(found))
+    else:
+        _print(lambda _: reproduction_table(found))
+    return found.exit_code
+
+
+def _list(options: argparse.Namespace) -> int:
+    from bench.cli.catalogue import CATALOGUE
+    from bench.render.listing import catalogue_table
+
+    listing = CATALOGUE[options.what]()
+    _print(lambda _: catalogue_table(listing))
+    return Exit.OK
+
+
+def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001
+    from bench.suite.suite import schema_text
+
+    _write(schema_text().rstrip("\n"))
+    return Exit.OK
+
+
+def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001
+    from bench.cli.doctor import examine
+    from bench.render.listing import doctor_table
+
+    findings = examine()
+    _print(lambda _: doctor_table(findings))
+    return Exit.OK if all(f.status != "missing" for f in findings) else Exit.INCOMPLETE

@@ -1,0 +1,146 @@
+"""The commands that set runs beside each other: ``bench compare`` and ``bench reference``."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.output import harmless, show, write
+from bench.errors import Exit, UserError
+
+if TYPE_CHECKING:
+    from bench.comparison.verdict import Verdict
+
+LIMIT = 20.0
+"""MB of weights that are kept beside a reference: what version control does not mind."""
+FORMATS = ("table", "json", "csv", "md", "junit")
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this module's commands to the parser."""
+    compare = commands.add_parser(
+        "compare",
+        help="rank the runs of a folder, or tell a change between two runs from noise",
+        description="One PATH: every run in it, newest first, each against its suite's reference. Two: what changed from the "
+        "first to the second, cell by cell on the samples that they share. A run is its folder, its id, 'latest', "
+        "'reference', a reference file, or a git revision of the reference.",
+    )
+    compare.set_defaults(command=_compare)
+    compare.add_argument("before", metavar="PATH", help="a results folder, or the run to compare with")
+    compare.add_argument("after", metavar="PATH", nargs="?", help="the run that is compared")
+    compare.add_argument("--gate", action="store_true", help="exit 3 if a change is beyond the suite's gate, 4 if cells lack")
+    compare.add_argument("--all", action="store_true", help="show every row, not only those in which a change is shown")
+    compare.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    compare.add_argument("--format", choices=FORMATS, default="table")
+    compare.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+    _add_reference(commands)
+
+
+def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    reference = commands.add_parser("reference", help="the committed numbers that CI compares with")
+    actions = reference.add_subparsers(title="actions", required=True, metavar="ACTION")
+    text = "show how a run differs from the reference of its suite, then make it the reference"
+    update = actions.add_parser("update", help=text, description=text[0].upper() + text[1:] + ".")
+    update.set_defaults(command=_update)
+    update.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    update.add_argument("--force", action="store_true", help="take a run that was made from uncommitted changes")
+    update.add_argument("--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of")
+    update.add_argument("--limit-mb", type=float, default=LIMIT, metavar="MB", help=f"the most to keep (default: {LIMIT:g})")
+    update.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.after is None and not options.gate:
+        return _rank(options)
+    from bench.comparison.compare import compare
+    from bench.comparison.runs import find_pair
+
+    first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
+    before, after = find_pair(first, second, options.results, gated=options.gate)
+    verdict = compare(before, after, gated=options.gate)
+    _show(verdict, str(after.header.provenance.get("started", ""))[:19], options)
+    _tell_github(verdict)
+    return verdict.exit_code
+
+
+def gate(run: Path, results: Path, form: str) -> int:
+    """Judge ``run`` by its suite's reference; returns the exit code.
+
+    In a format that programs read, standard output holds the run's numbers alone, and the verdict goes to stderr.
+    """
+    from bench.comparison.compare import compare
+    from bench.comparison.runs import find_pair
+    from bench.render.verdict import verdict_table
+    from bench.render.words import details, headline
+
+    verdict = compare(*find_pair("reference", str(run), results), gated=True)
+    if form == "table":
+        show(lambda _: verdict_table(verdict, every_row=False))
+    else:
+        for line in (*details(verdict), headline(verdict)):
+            print(harmless(line), file=sys.stderr)  # noqa: T201
+    _tell_github(verdict)
+    return verdict.exit_code
+
+
+def _tell_github(verdict: "Verdict") -> None:
+    from bench.cli.github import annotations, write_summary
+
+    write_summary(verdict)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in annotations(verdict):
+            print(harmless(line), file=sys.stderr)  # noqa: T201
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from bench.comparison.runs import summaries
+    from bench.render.ranking import runs_json, runs_table
+
+    if not Path(options.before).is_dir():
+        raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
+    if options.format not in ("table", "json"):
+        raise UserError(f"--format {options.format}: is of a comparison; the runs of a folder are listed as table or json")
+    runs = summaries(Path(options.before))
+    if options.format == "json":
+        write(runs_json(runs), options.output)
+    else:
+        show(lambda _: runs_table(runs), options.output)
+    return Exit.OK if all(run.is_complete for run in runs) else Exit.INCOMPLETE
+
+
+def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None:
+    from bench.render.junit import verdict_junit
+    from bench.render.verdict import verdict_table
+    from bench.render.verdict_text import verdict_csv, verdict_json, verdict_markdown
+
+    if options.format == "table":
+        show(lambda _: verdict_table(verdict, every_row=options.all), options.output)
+        return
+    text = {
+        "json": lambda: verdict_json(verdict),
+        "csv": lambda: verdict_csv(verdict),
+        "md": lambda: verdict_markdown(verdict, every_row=options.all),
+        "junit": lambda: verdict_junit(verdict, started),
+    }[options.format]()
+    write(text, options.output)
+
+
+def _update(options: argparse.Namespace) -> int:
+    from bench.api import kept
+    from bench.comparison import reference
+    from bench.comparison.runs import find_stored
+    from bench.render.verdict import verdict_table
+
+    run = find_stored(options.run, options.results)
+    snapshot, verdict = reference.preview(run, options.results)
+    if verdict is not None:
+        show(lambda _: verdict_table(verdict, every_row=False))
+    reference.check(snapshot, force=options.force)
+    if options.with_weights:
+        print(f"written: {kept.keep(run.header, options.results, options.limit_mb)}", file=sys.stderr)  # noqa: T201
+    else:
+        kept.check_weights(snapshot, options.results)
+    file = reference.update(snapshot, options.results)
+    print(f"written: {file}; commit it", file=sys.stderr)  # noqa: T201
+    return Exit.OK

@@ -1,0 +1,106 @@
+"""Is this machine ready to run, and what will a run use? Versions, devices, precision, batches, cache, and what is missing."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.engine.job import default_cache
+from bench.engine.provenance import PACKAGES, version_of
+from bench.version import __version__
+
+LOW_DISK = 1_000_000_000
+"""Bytes free below which a run may not fit."""
+SIDES = (32, 64, 224)
+"""Usual image sizes, in pixels."""
+
+Status = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    found: str
+    status: Status = "ok"
+
+
+def examine() -> list[Finding]:
+    """Everything that a run rests on."""
+    findings = [Finding("bench", __version__), Finding("python", platform.python_version())]
+    for package in PACKAGES:
+        found = version_of(package)
+        findings.append(Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing"))
+    compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
+    return [*findings, *compute, *_cache(default_cache())]
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    # Only Linux says which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
+    advice = "" if threads <= cores else "; set OMP_NUM_THREADS: more threads than cores are several times slower"
+    yield Finding("cpu", f"{cores} cores free to use, torch uses {threads} threads{advice}", "note" if advice else "ok")
+    if not torch.cuda.is_available():
+        yield Finding("gpu", "none that torch can use; attacks run on the cpu", "note")
+    for i in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(i)
+        yield Finding(f"gpu {i}", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB, compute {facts.major}.{facts.minor}")
+
+
+def _precisions() -> Iterator[Finding]:
+    """What a suite's ``precision`` may be on the device that a run takes by default."""
+    import torch
+
+    from adapters.precision import unavailable
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    yield Finding("precision fp32", "yes; what is crafted in less is judged in it")
+    reason = unavailable("tf32", device)
+    yield Finding("precision tf32", reason or "yes", "note" if reason else "ok")
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
+    emulated = f"possible, but this {device} emulates it: slower than fp32"
+    yield Finding("precision bf16", f"yes, native on this {device}" if native else emulated, "ok" if native else "note")
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies in bfloat16 itself: AVX-512 BF16, AMX, or ARM's BF16."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _forms() -> Iterator[Finding]:
+    """In which form and in what batches models are attacked."""
+    import torch
+
+    from bench.engine.prepare import batch_on_cpu
+
+    yield Finding(
+        "lossless form",
+        "frozen, adapter merged, BatchNorm folded; on a CPU channels_last but for large convolutions, and the first one's "
+        "gradient by sub-pixels; on a GPU channels_last in tf32 and bf16; the plain form where that changes logits",
+    )
+    chosen = ", ".join(f"{batch_on_cpu(side * side)} at {side} px" for side in SIDES)
+    found = "the most that fit, found once per model by trying" if torch.cuda.is_available() else chosen
+    yield Finding("batch size", f"{found}; halved when memory runs out (batch_size: in a suite sets it)")
+
+
+def _cache(cache: Path) -> Iterator[Finding]:
+    models = len(list((cache / "models").glob("*/card.json")))
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("cache", f"{cache}: cannot be written; set BENCH_CACHE to another folder", "missing")
+        return
+    size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+    free = shutil.disk_usage(existing).free
+    found = f"{cache}: {models} trained models, {size / 1e9:.1f} GB; {free / 1e9:.1f} GB free"
+    yield Finding("cache", found, "ok" if free > LOW_DISK else "note")

@@ -1,0 +1,1 @@
+"""A suite -> units of work; one unit run."""

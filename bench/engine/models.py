@@ -1,0 +1,73 @@
+"""The models of a job, made ready to be attacked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from adapters.cache.source import ModelSource
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from adapters.classifier import Classifier, Predictions
+    from bench.engine.job import Job
+    from bench.engine.runner import Target
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as trained (``raw``), and as it is attacked (``target``)."""
+
+    raw: "Classifier"
+    target: "Target"
+
+
+class Models:
+    """The models of a job, loaded when they are asked for; those that the last question did not name are let go.
+
+    ``planned`` has the sha256 of each, by name and training seed: a model of another content raises ModelError.
+    """
+
+    def __init__(self, job: "Job", zoo: ModelSource, planned: Mapping[tuple[str, int], str]) -> None:
+        self._job = job
+        self._zoo = zoo
+        self._planned = planned
+        self._loaded: dict[tuple[str, int], Loaded] = {}
+
+    def load(self, *models: tuple[str, int]) -> list[Loaded]:
+        """``models`` (name and training seed), in that order."""
+        self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
+        for model in models:
+            if model not in self._loaded:
+                self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
+        return [self._loaded[model] for model in models]
+
+    def siblings(self, model: tuple[str, int]) -> "list[tuple[str, Callable[[], Classifier]]]":
+        """The other models of the same training seed, each with what loads it as trained; they are not kept."""
+        others = [o for o in self._planned if o[1] == model[1] and self._planned[o] != self._planned[model]]
+        return [(other[0], partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
+
+
+def clean_predictions(job: "Job", zoo: ModelSource, model: tuple[str, int], sha256: str) -> "Predictions":
+    """What ``model`` says of the samples before it is attacked. Raises UserError if that is no number."""
+    from bench.engine.runner import AttackError
+
+    try:
+        (loaded,) = Models(job, zoo, {model: sha256}).load(model)
+    except AttackError as error:
+        raise UserError(str(error)) from None
+    return loaded.target.clean
+
+
+def _prepare(job: "Job", classifier: "Classifier") -> Loaded:
+    import numpy as np
+
+    from bench.engine.prepare import prepare
+    from bench.engine.runner import AttackError
+
+    suite = job.suite
+    target = prepare(classifier, job.samples, suite.batch_size, suite.precision)
+    broken = int((~np.isfinite(target.clean.prob)).sum())
+    if broken:
+        raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
+    return Loaded(classifier, target)

@@ -1,0 +1,102 @@
+"""Where and with what a run was made."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.version import __version__
+
+PROJECT = ("bench", "adapters")
+PACKAGES = (
+    "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn",
+    "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
+)  # fmt: skip
+
+
+def collect(device: str) -> dict[str, Any]:
+    """Versions, device, commit, code, command line and time of the run about to start."""
+    import torch
+
+    return {
+        "bench_version": __version__,
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": _is_dirty(),
+        "code": code(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": device,
+        "device_name": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "packages": {name: version_of(name) for name in PACKAGES},
+        "command": shlex.join(sys.argv),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def code() -> str:
+    """The sha256 of all modules of the project, as they lie on disk."""
+    digest = hashlib.sha256()
+    for package in PROJECT:
+        folder = Path(__file__).parent.parent.parent / package
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{package}/{file.relative_to(folder).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_dirty() -> bool:
+    """Whether what was committed differs from what runs: a change of any file but results, or a module that git does not know.
+
+    Other files that git does not know, like a suite being written, stand in run.json or change nothing.
+    """
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    return any(not line.startswith("??") or _is_module(line[3:].strip('"')) for line in status.splitlines())
+
+
+def _is_module(file: str) -> bool:
+    return file.endswith(".py") and file.startswith(tuple(f"{package}/" for package in PROJECT))
+
+
+def _processor() -> str:
+    """The processor's model: another one may round otherwise."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    known = [facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts]
+    return " / ".join(known) or platform.processor()
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says in the project's checkout; None outside of one."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True, timeout=10
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,227 @@
+"""One unit: a classifier, samples and an attack through one library -> per-sample records of each cell."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.classifier import Classifier, Predictions, predict, tensors
+from adapters.images import ImageSet
+from adapters.spec import Precision
+from bench.attacks.access import distance, size
+from bench.attacks.question import Question
+from bench.attacks.stages import Answer, Stage, make_stages
+from bench.attacks.starts import seed_of
+from bench.engine.plan import Unit
+from bench.store.records import NORMS, Floats, Ints, Records
+
+Rows = dict[str, Any]
+"""Adversarial columns by name, each an array with one entry per sample."""
+
+SLACK = 1e-6
+"""How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
+
+
+class AttackError(Exception):
+    """An attack gave something that must not count: it becomes an error cell with this reason."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A classifier ready to be attacked in ``precision``, its samples, and what it says of them (in float32) unattacked."""
+
+    classifier: Classifier
+    samples: ImageSet
+    clean: Predictions
+    batch_size: int
+    precision: Precision = "fp32"
+    whole: "Target | None" = None
+    """The target that this one is a slice of; None: it is whole."""
+    source: "Target | None" = None
+    """Whose adversarials are transferred to this one; None: it is attacked itself."""
+
+    @property
+    def attacked(self) -> "Target":
+        """What the attack is carried out against, whole: what is drawn from its samples must not depend on the slice."""
+        return self.source or self.whole or self
+
+    @property
+    def correct(self) -> Ints:
+        """Positions of the samples predicted correctly: those that are attacked."""
+        return np.flatnonzero(self.clean.pred == self.samples.labels)
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """A unit's records, one per eps, and what they cost; on request its images (float32, N x C x H x W), one per eps."""
+
+    records: list[Records]
+    seconds: float
+    forwards: int
+    backwards: int
+    images: list[Floats] | None = None
+
+
+def make_target(classifier: Classifier, samples: ImageSet, batch_size: int, precision: Precision = "fp32") -> Target:
+    """``classifier`` and its clean predictions of ``samples``, made once for all attacks."""
+    batches = [samples.take(index) for index in _batches(np.arange(len(samples)), batch_size)]
+    parts = [predict(classifier, *tensors(batch, classifier.device)) for batch in batches]
+    return Target(classifier, samples, _join(parts), batch_size, precision)
+
+
+def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
+    """Attack the correctly predicted samples of ``target`` at every eps of ``unit``.
+
+    A ``target`` with a source is attacked through it: the attack is carried out against the source, judged by the target.
+    Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever the library raises.
+    """
+    started = time.perf_counter()
+    stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
+    rows = [_clean_rows(target, stages, keep_images=keep_images) for _ in unit.cells]
+    for index in _batches(target.correct, target.batch_size):
+        question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
+        for row, cell in zip(rows, unit.cells, strict=True):
+            asked = replace(question, eps=float(cell.eps))
+            _write_rows(row, index, _cascade(stages, asked, target.classifier, keep_images=keep_images))
+    images = [row.pop("images") for row in rows] if keep_images else None
+    records = [_records(target, row) for row in rows]
+    forwards, backwards = (sum(getattr(s.access, passes) for s in stages) for passes in ("forwards", "backwards"))
+    return UnitResult(records, time.perf_counter() - started, forwards, backwards, images)
+
+
+def _batches(index: Ints, size: int) -> list[Ints]:
+    return [index[i : i + size] for i in range(0, len(index), size)]
+
+
+def _question(target: Target, index: Ints, stream: int, *, others: bool) -> Question:
+    samples = target.samples.take(index)
+    x, y = tensors(samples, target.classifier.device)
+    question = Question(x=x, y=y, ids=samples.ids, eps=0.0, seed=stream)
+    return replace(question, others=_others(question, target.attacked)) if others else question
+
+
+def _others(question: Question, attacked: Target) -> Tensor | None:
+    """For each sample an image that is taken for another class; None if any has none."""
+    others = [np.flatnonzero(attacked.clean.pred != label) for label in question.y.tolist()]
+    if not all(len(candidates) for candidates in others):
+        return None
+    chosen = [int(candidates[seed_of(question, i, "other") % len(candidates)]) for i, candidates in enumerate(others)]
+    images, _ = tensors(attacked.samples.take(np.array(chosen)), question.x.device)
+    return images
+
+
+def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Rows:
+    """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
+    y = question.y.cpu().numpy()
+    best: Rows = {}
+    alive = np.arange(len(question))
+    for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
+        asked = replace(question.take(alive.tolist()), restart=restart)
+        found = _judge(stage, asked, stage(asked), classifier, keep_images=keep_images)
+        if not best:
+            best = found
+        else:
+            _keep_better(best, found, alive, y)
+        alive = np.flatnonzero(best["adv_pred"] == y)
+        if not len(alive):
+            break
+    return best
+
+
+def _keep_better(best: Rows, found: Rows, index: Ints, y: Ints) -> None:
+    """Write those rows of ``found`` (about the samples ``index``) into ``best`` that harm the classifier more."""
+    better = (found["adv_pred"] != y[index]) | (found["adv_prob_true"] < best["adv_prob_true"][index])
+    for name in best.keys() & found.keys() - {"queries"}:
+        best[name][index[better]] = found[name][better]
+    if "queries" in best and "queries" in found:
+        best["queries"][index] += found["queries"]
+
+
+def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier, *, keep_images: bool) -> Rows:
+    """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
+    x, y, eps = question.x, question.y, question.eps
+    adversarial, extra = answer.adversarial, {}
+    check_box(adversarial)
+    if stage.once_for_all_eps:
+        found = distance(x, adversarial, stage.norm)
+        broken = torch.from_numpy(_said_of(classifier, adversarial, y).pred).to(y) != y
+        inside = (broken & (found <= eps))[:, None, None, None]
+        adversarial = torch.where(inside, adversarial, x)
+        extra["distance"] = torch.where(broken, found, torch.inf).cpu().numpy()
+    if answer.traces:
+        extra["queries"] = np.array(answer.queries(eps), dtype=np.int64)
+    distances = measure(x, adversarial)
+    check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
+    said = _said_of(classifier, adversarial, y)
+    rows: Rows = {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true}
+    if keep_images:  # only then: a GPU waits while they are copied
+        extra["images"] = adversarial.cpu().numpy()
+    return rows | distances | extra
+
+
+def _said_of(classifier: Classifier, adversarial: Tensor, y: Tensor) -> Predictions:
+    """What ``classifier`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is no class."""
+    said = predict(classifier, adversarial, y)
+    broken = int((~(np.isfinite(said.prob) & np.isfinite(said.prob_true))).sum())
+    if broken:
+        raise AttackError(f"the model's logits are not finite (NaN or infinite) on {broken} of {len(y)} attacked images")
+    return said
+
+
+def measure(x: Tensor, adversarial: Tensor) -> dict[str, Floats]:
+    """Distances per sample on the [0, 1] scale; l0 counts pixels (positions changed in any channel)."""
+    change = (adversarial - x).abs()
+    return {norm: size(change, norm).cpu().numpy() for norm in NORMS}
+
+
+def check_budget(distance: Floats, eps: float) -> None:
+    """Raise AttackError unless every ``distance`` (N) is within ``eps``."""
+    if float(distance.max()) > eps + SLACK * max(1.0, eps):
+        raise AttackError(f"the attack left its budget: distance {distance.max():.6f} > eps {eps:.6f}")
+
+
+def check_box(adversarial: Tensor) -> None:
+    """Raise AttackError unless ``adversarial`` is finite and inside [0, 1]."""
+    low, high = map(float, torch.aminmax(adversarial))  # either is NaN where any value is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise AttackError("the attack returned values that are not finite")
+    if low < -SLACK or high > 1 + SLACK:
+        raise AttackError(f"the attack left the box [0, 1]: values from {low:.6f} to {high:.6f}")
+
+
+def _clean_rows(target: Target, stages: Sequence[Stage], *, keep_images: bool) -> Rows:
+    n, clean = len(target.samples), target.clean
+    rows: Rows = {"adv_pred": clean.pred.copy(), "adv_prob": clean.prob.copy(), "adv_prob_true": clean.prob_true.copy()}
+    rows |= {norm: np.zeros(n, dtype=np.float32) for norm in NORMS}
+    if all(stage.counts_queries for stage in stages):
+        rows["queries"] = np.zeros(n, dtype=np.int64)
+    if all(stage.once_for_all_eps for stage in stages):
+        rows["distance"] = np.zeros(n, dtype=np.float32)
+    if keep_images:
+        rows["images"] = target.samples.x
+    return rows
+
+
+def _write_rows(rows: Rows, index: Ints, values: Rows) -> None:
+    for name, column in rows.items():
+        column[index] = values[name]
+
+
+def _records(target: Target, rows: Rows) -> Records:
+    clean, labels = target.clean, target.samples.labels
+    success = (clean.pred == labels) & (rows["adv_pred"] != labels)
+    ids = np.array(target.samples.ids)
+    return Records(ids, labels, clean.pred, clean.prob, clean.prob_true, success=success, **rows)
+
+
+def _join(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        np.concatenate([p.pred for p in parts]),
+        np.concatenate([p.prob for p in parts]),
+        np.concatenate([p.prob_true for p in parts]),
+    )

@@ -1,0 +1,106 @@
+"""What a suite names by a path: found beside the suite's file, in the current folder or, for data, under the data root."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from adapters.spec import BackboneSpec, PeftSpec
+from bench.data.raw import Places
+from bench.data.spec import DataSpec
+from bench.errors import SuiteError
+from bench.suite.models import OwnNetwork
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Where = tuple[str | int, ...]
+LONGEST = 200
+"""Characters of a path that a message shows."""
+PUT = "put the images there, one folder per class, or mend path or --data-root"
+REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+"""What can be the name of an adapter on the Hub."""
+
+
+def located(declared: Spec, places: Places) -> tuple[Spec, list[SuiteError]]:
+    """``declared``, a suite, with every path in it as it is found from here; and what is nowhere, with the places looked at.
+
+    What is found enters no key: those are of the content.
+    """
+    lost: list[SuiteError] = []
+    return _Search(places, lost).within(declared, ()), lost
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Looks in ``places``, and notes what is ``lost``."""
+
+    places: Places
+    lost: list[SuiteError]
+
+    def within(self, declared: Spec, where: Where) -> Spec:
+        """``declared``, which stands at ``where`` in the suite, with its paths as they are found."""
+        changes: dict[str, object] = {}
+        for name in type(declared).model_fields:
+            value = getattr(declared, name)
+            if isinstance(value, BaseModel):
+                changes[name] = self.within(value, (*where, name))
+            elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+                changes[name] = tuple(self.within(item, (*where, name, i)) for i, item in enumerate(value))
+        changes |= self._own_path(declared, where)
+        changed = {name: value for name, value in changes.items() if value != getattr(declared, name)}
+        return declared.model_copy(update=changed) if changed else declared
+
+    def _own_path(self, spec: BaseModel, where: Where) -> dict[str, str]:
+        """The field of ``spec`` itself that is a path, as found; empty where it has none, or may be a name on the Hub."""
+        near = _beside(self.places)
+        if isinstance(spec, BackboneSpec | OwnNetwork) and spec.weights_file:
+            return {"weights": self._found(str(spec.weights), "file", near, (*where, "weights"))}
+        if isinstance(spec, DataSpec) and spec.path is not None and self.places.near:
+            looked = {**near, "under the data root": self.places.root}
+            found = self._found(spec.path, f"folder; {PUT}", looked, (*where, "path"))
+            return {"path": str(Path(found).absolute())}  # else it would count from the data root again
+        if isinstance(spec, PeftSpec) and (_first(spec.path, near) or not REPOSITORY.fullmatch(spec.path)):
+            return {"path": self._found(spec.path, "adapter folder", near, (*where, "path"))}
+        return {}
+
+    def _found(self, path: str, what: str, looked: dict[str, Path], where: Where) -> str:
+        """``path`` from the first of the folders ``looked`` at in which there is such a thing."""
+        found = _first(path, looked)
+        if found is None:
+            self.lost.append(SuiteError(f"{path[:LONGEST]}: no such {what}{_looked(path, looked)}", where))
+        return str(found or path)
+
+
+def _beside(places: Places) -> dict[str, Path]:
+    """The folders from which any path counts, by what they are."""
+    names = ("beside the suite", "in the current folder")
+    return dict(zip(names, places.near, strict=False)) or {"in the current folder": Path()}
+
+
+def _first(path: str, looked: dict[str, Path]) -> Path | None:
+    return next((found for place in looked.values() if _exists(found := place / _expanded(path))), None)
+
+
+def _expanded(path: str) -> Path:
+    """``path``, a leading ~ as a shell has it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user of this machine who is none
+        return Path(path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or that holds a NUL
+        return False
+
+
+def _looked(path: str, looked: dict[str, Path]) -> str:
+    if (whole := _expanded(path)).is_absolute():
+        return "" if str(whole) == path else f" ({str(whole)[:LONGEST]})"
+    places: dict[str, str] = {}
+    for name, place in looked.items():
+        places.setdefault(str(place.absolute() / path[:LONGEST]), name)
+    return f"; looked for {', '.join(f'{place} ({name})' for place, name in places.items())}"

@@ -1,0 +1,39 @@
+"""Tasks on Ray that go wrong: imported by their workers, where nothing can be patched from a test."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bench.attacks import stages
+from bench.attacks.libraries import make_craft
+from bench.attacks.question import Question
+from bench.engine.plan import Unit
+from bench.executors import node
+
+DIES, RAISES = "full/0/fgsm/foolbox", "lora/0/pgd-2/art"
+sound_attack = node.attack
+
+
+def attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+    """As ``node.attack``, but one unit kills its worker, and the library of another one raises."""
+    if unit.label == DIES:
+        os.kill(os.getpid(), signal.SIGKILL)
+    vars(stages)["make_craft"] = broken if unit.label == RAISES else make_craft
+    sound_attack(order, mail, run, unit)
+
+
+def sleeping_attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+    """As ``node.attack``, and then some seconds in which nothing happens."""
+    sound_attack(order, mail, run, unit)
+    time.sleep(4)
+
+
+def broken(*_: Any) -> Any:
+    def craft(_: Question) -> Tensor:
+        raise RuntimeError("the library broke")
+
+    return craft
