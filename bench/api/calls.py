@@ -1,19 +1,16 @@
 """The calls of the Python API. The command line makes the same ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.api.arrays import as_samples
 from bench.api.result import Result
-from bench.errors import SuiteError, UserError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from bench.comparison.verdict import Verdict
-    from bench.suite.suite import Suite
 
 
 def run(
@@ -51,11 +48,8 @@ def run(
     >>> result.leaderboard[["model", "accuracy", "worst_case"]]  # doctest: +SKIP
 
     """
-    from rich.console import Console
-
-    from bench.api.pipeline import run_suite
+    from bench.api.asked import run_asked
     from bench.engine.options import Options
-    from bench.engine.progress import Progress
 
     how = Options(
         Path(results),
@@ -67,23 +61,8 @@ def run(
         data_root=None if data_root is None else Path(data_root),
         executor=executor,
     )
-    with _declared(suite) as declared:
-        return Result(run_suite(declared, how, Progress(Console(stderr=True))).path)
-
-
-@contextmanager
-def _declared(suite: str | Path | Mapping[str, Any]) -> "Iterator[Suite]":
-    """The suite that ``suite`` means; what is found wrong in it is named by its file and line where it has any."""
-    from bench.suite.suite import find_suite, load_suite, place_of, suite_from
-
-    if isinstance(suite, Mapping):
-        yield suite_from(suite)
-        return
-    path = find_suite(str(suite))
-    try:
-        yield load_suite(path)
-    except SuiteError as error:
-        raise UserError(f"{place_of(path, error)}: {error}") from None
+    path, _ = run_asked(suite, how)
+    return Result(path)
 
 
 def evaluate(

@@ -5,7 +5,6 @@ import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,12 @@ from bench.cli.output import harmless, quiet
 from bench.cli.output import show as _print
 from bench.cli.output import write as _write
 from bench.engine.interrupt import Interrupted
-from bench.errors import Exit, SuiteError, UserError
+from bench.errors import Exit, UserError
 from bench.store.atomic import RESUME
 from bench.version import __version__
 
 if TYPE_CHECKING:
     from bench.engine.options import Options
-    from bench.store import Attempted
-    from bench.suite.suite import Suite
 
 FORMATS = ("table", "json", "csv", "md")
 EXECUTOR = (
@@ -199,72 +196,45 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
-        if options.gate:
-            raise UserError("--gate: a dry run has nothing to judge; drop one of the two")
-        return _with_suite(options, _preview_suite)
-    from bench.store import attempted
+        return _preview(options)
+    from bench.api.asked import run_asked
 
-    with attempted(options.results, str(Path(options.suite).absolute())) as attempt:
-        return _with_suite(options, partial(_run_suite, attempt))
+    path, how = run_asked(options.suite, _how(options), options.weights_of)
+    return _show_run(path, how, options)
+
+
+def _preview(options: argparse.Namespace) -> int:
+    if options.gate:
+        raise UserError("--gate: a dry run has nothing to judge; drop one of the two")
+    from bench.api.asked import declared, settled
+    from bench.api.preview import preview
+    from bench.render.listing import preview_table
+
+    with declared(options.suite) as suite:
+        found = preview(suite, settled(options.suite, suite, _how(options), options.weights_of))
+    _print(lambda _: preview_table(found))
+    return Exit.OK
 
 
 def _train(options: argparse.Namespace) -> int:
-    return _with_suite(options, _train_suite)
-
-
-def _with_suite(options: argparse.Namespace, work: "Callable[[Suite, argparse.Namespace], int]") -> int:
-    """``work`` on the suite that is asked for; what it finds wrong in it is named by file and line."""
-    from bench.suite.suite import find_suite, load_suite, place_of
-
-    path = find_suite(options.suite)
-    try:
-        return work(load_suite(path), options)
-    except SuiteError as error:
-        raise type(error)(f"{place_of(path, error)}: {error}", error.where) from None
-
-
-def _train_suite(suite: "Suite", options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from bench.api.asked import declared, settled
     from bench.api.pipeline import train_suite
     from bench.engine.options import Options
     from bench.engine.progress import Progress
     from bench.render.listing import trained_table
 
-    how = Options(Path("results"), options.device, data_root=options.data_root, near=_near(options))
-    models = train_suite(suite, how, Progress(Console(stderr=True)))
+    with declared(options.suite) as suite:
+        how = settled(options.suite, suite, Options(Path("results"), options.device, data_root=options.data_root))
+        models = train_suite(suite, how, Progress(Console(stderr=True)))
     _print(lambda _: trained_table(models))
     return Exit.OK
 
 
-def _preview_suite(suite: "Suite", options: argparse.Namespace) -> int:
-    from bench.api.preview import preview
-    from bench.render.listing import preview_table
-
-    found = preview(suite, _how(suite, options))
-    _print(lambda _: preview_table(found))
-    return Exit.OK
-
-
-def _run_suite(attempt: "Attempted", suite: "Suite", options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from bench.api import pipeline
-    from bench.engine.progress import Progress
-
-    attempt.of_suite(suite.name)
-    how = _how(suite, options)
-    run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
-    attempt.made(run.path.name)
-    return _show_run(run.path, how, options)
-
-
-def _how(suite: "Suite", options: argparse.Namespace) -> "Options":
-    from bench.api import kept
-    from bench.engine.job import default_cache
+def _how(options: argparse.Namespace) -> "Options":
     from bench.engine.options import Options
 
-    weights_of = options.weights_of and kept.reference_of(options.weights_of, options.results, suite.name)
     return Options(
         options.results,
         options.device,
@@ -274,17 +244,7 @@ def _how(suite: "Suite", options: argparse.Namespace) -> "Options":
         options.save_adversarials,
         data_root=options.data_root,
         executor=options.executor,
-        near=_near(options),
-        weights_of=weights_of,
-        kept=weights_of and kept.fill(weights_of, default_cache()),
     )
-
-
-def _near(options: argparse.Namespace) -> tuple[Path, ...]:
-    """From where the suite's paths count: its own folder, then the current one."""
-    from bench.suite.suite import find_suite
-
-    return find_suite(options.suite).parent, Path()
 
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ from bench.store.shapes import (
 )
 from bench.store.strangers import read_bytes, typed
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SEALED_SINCE = 2
 """The version from which on run.json has a checksum; what was written before is read without one."""
 RUN_FILE = "run.json"

@@ -1,6 +1,5 @@
 """Backbones and adaptations: what trains, what is kept, and what is refused."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -296,10 +295,6 @@ def test_the_architecture_is_part_of_what_names_a_model(weights: Path, tmp_path:
     models = zoo(tmp_path)
     assert models.ensure(made).sha256 != models.ensure(other).sha256
     assert torch.isfinite(loaded(models, other)(X)).all()
-    files = [tmp_path / "cache" / "backbones" / made.backbone.key, tmp_path / "cache" / "models" / made.key]
-    sums = [hashlib.sha256((folder / "model.safetensors").read_bytes()).digest() for folder in files]
-    named = hashlib.sha256(b'{"method":"none"}' + b"".join(sums)).hexdigest()
-    assert models.ensure(made).sha256 == named, "the default architecture keeps the name that references have of it"
 
 
 def test_moving_files_changes_no_key(weights: Path, tmp_path: Path) -> None:

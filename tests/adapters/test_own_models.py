@@ -79,5 +79,6 @@ def test_errors_of_models_and_data_exit_with_2_and_no_traceback(suite: Path, cap
 def test_a_timm_tag_without_weights_is_named_by_its_line(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = suite.read_text().splitlines()
     suite.write_text("\n".join([lines[0], "backbone: {architecture: timm/resnet18.a1_in1k}", *lines[2:]]))
+    (suite.parent / "adapter").mkdir()
     assert run(suite) == 2
     assert "suite.yaml:2: timm/resnet18.a1_in1k names weights" in capsys.readouterr().err

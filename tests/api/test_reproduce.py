@@ -6,6 +6,7 @@ import json
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ PROVENANCE = {"commit": "c", "dirty": False, "packages": {"torch": "2.0"}}
 
 
 def stored(results: Path, filled: list[Records], **changes: object) -> StoredRun:
-    fields = {**header().__dict__, "provenance": PROVENANCE, **changes}
+    fields: dict[str, Any] = {**header().__dict__, "provenance": PROVENANCE, "samples": 40, **changes}
     run = open_run(results, RunHeader(**fields), fresh=True)
     for key, cell in zip(KEYS, filled, strict=False):
         run.write_cell(key, cell)
@@ -38,12 +39,19 @@ def stored(results: Path, filled: list[Records], **changes: object) -> StoredRun
 
 def broken(count: int, n: int = 40) -> Records:
     """Records in which the attack broke the first ``count`` samples."""
-    return dataclasses.replace(records(0, n), success=np.arange(n) < count)
+    success = np.arange(n) < count
+    clean = dataclasses.replace(records(0, n), label=np.zeros(n, np.int64), clean_pred=np.zeros(n, np.int64))
+    prob = np.full(n, 0.5, np.float32)
+    return dataclasses.replace(
+        clean, clean_prob=prob, clean_prob_true=prob, adv_pred=success.astype(np.int64), adv_prob=prob, adv_prob_true=prob,
+        success=success,
+    )  # fmt: skip
 
 
 def test_each_cell_gets_its_verdict(tmp_path: Path) -> None:
     cell = broken(20)
-    nudged = dataclasses.replace(cell, adv_prob=cell.adv_prob + np.float32(0.25))
+    nudge = np.where(cell.success, -0.25, 0.25).astype(np.float32)
+    nudged = dataclasses.replace(cell, adv_prob=cell.adv_prob + abs(nudge), adv_prob_true=cell.adv_prob_true + nudge)
     old = stored(tmp_path / "old", [cell] * 4)
     new = stored(tmp_path / "new", [cell, nudged, broken(22), broken(0)])
     found = compare(old, new)
@@ -58,9 +66,9 @@ def test_each_cell_gets_its_verdict(tmp_path: Path) -> None:
 def test_missing_cells_and_other_samples_cannot_be_compared(tmp_path: Path) -> None:
     old = stored(tmp_path / "old", [broken(1)] * 4)
     other = dataclasses.replace(broken(1), id=np.array([f"other/{i}" for i in range(40)]))
-    found = compare(old, stored(tmp_path / "new", [broken(1), broken(1), other]))
-    assert [o.verdict for o in found.outcomes] == ["bitwise equal"] * 2 + ["not comparable"] * 2
-    assert found.outcomes[2].reason == "the samples differ"
+    found = compare(old, stored(tmp_path / "new", [other] * 3))
+    assert [o.verdict for o in found.outcomes] == ["not comparable"] * 4
+    assert [o.reason for o in found.outcomes[:3]] == ["the samples differ"] * 3
     assert found.exit_code == 4
 
 

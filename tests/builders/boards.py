@@ -1,6 +1,7 @@
 """Runs made by hand, stored and scored, that show what a leaderboard can show. Nothing is attacked."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ NOTES = {"lora|r=8": ("the prefix 'module.' was taken off <planted>",)}
 ORIGIN = {"commit": "", "dirty": False, "started": ""}
 
 
-def records(broken: Bools, *, queries: bool = False, distance: Floats | None = None) -> Records:
+def records(broken: Bools, *, queries: bool = False, distance: Floats | None = None, eps: str = "1") -> Records:
     """Class 0 everywhere; the first 4 samples are wrong from the start, those of ``broken`` after the attack."""
     clean = (SAMPLE < 4).astype(np.int64)
     success = broken & (clean == 0)
-    moved = np.where(clean == 0, 1 / 32, 0).astype(np.float32)
+    moved = np.where(clean == 0, min(1 / 32, float(Fraction(eps))), 0).astype(np.float32)
     prob = np.where(SAMPLE % 2, 0.75, 0.9375).astype(np.float32)
     adv_prob = np.where(success, 0.625, prob).astype(np.float32)
     return Records(
@@ -97,7 +98,8 @@ def records_of(cell: CellEntry) -> Records:
     first = {"fgsm": 90, "pgd": 76, "square": 100, "deepfool": 76}[cell.attack] + 40 * (cell.model != "base")
     distance = (8 / 255 * np.maximum(1 + (first - SAMPLE) / 20, 1 / 32)).astype(np.float32)
     first -= 20 * (cell.eps == "16/255") + 16 * (cell.attack == "pgd" and cell.library == "art")
-    return records(first <= SAMPLE, queries=cell.attack == "square", distance=distance if cell.attack == "deepfool" else None)
+    found = distance if cell.attack == "deepfool" else None
+    return records(first <= SAMPLE, queries=cell.attack == "square", distance=found, eps=cell.eps)
 
 
 def three_seeds(folder: Path) -> Scorecard:

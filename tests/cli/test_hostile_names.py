@@ -48,7 +48,7 @@ STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs whose samples carry all names."""
     results = tmp_path_factory.mktemp("runs") / "results"
-    samples = replace(scene_samples(40), ids=tuple(f"{'/'.join(NAMES.values())}/{i}" for i in range(40)))
+    samples = replace(scene_samples(40), ids=tuple(f"{i}/{'/'.join(NAMES.values())}" for i in range(40)))
     for lora in (Scene().models["lora"], BROKEN):
         models = {"base": Scene().models["base"], "lora": lora}
         store_scene(results, Scene(models=models, samples=samples), failing="fgsm")

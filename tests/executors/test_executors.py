@@ -291,7 +291,7 @@ def test_native_code_that_hangs_ends_the_process_with_its_unit_stored(tmp_path: 
         from pathlib import Path
         from bench.attacks import stages
         from bench.executors import limit
-        from tests import test_executors as t
+        from tests.executors import test_executors as t
         t.run_all(t.open_linear(Path(sys.argv[1]) / "imports everything"))
         limit.GRACE = 0.5
         real = stages.make_craft

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from adapters.cache.zoo import Zoo
 from adapters.classifier import Classifier
-from adapters.zoo import Zoo
 from bench.attacks.spec import Strong
-from bench.job import Job, default_cache, make_job
-from bench.suite import find_suite, load_suite
+from bench.engine.job import Job, default_cache, make_job
+from bench.suite.suite import find_suite, load_suite
 from tests.broken.honest import HONEST, honest
 from tests.broken.judge import ATTACKS, Judged, Setting, judge, overstated
 from tests.broken.masked import MASKED

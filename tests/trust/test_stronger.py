@@ -10,16 +10,16 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
-from bench.evidence import Evidence
-from bench.runner import make_target
+from bench.engine.runner import make_target
 from bench.scoring.scorecard import score
 from bench.store import CellEntry
+from bench.store.evidence import Evidence
 from bench.trust.again import judged_again
 from bench.trust.slope import slope
 from bench.trust.stronger import GAP, Reach, Rescaled, before_the_rest, held_of, stronger
 from tests.broken.masked import NormalisedByBatch, Remembers, clamped
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
-from tests.test_scoring import SAMPLE, records, stored
+from tests.scoring.test_scoring import SAMPLE, records, stored
 
 EPS = Fraction(12, 255)
 X, Y = torch.from_numpy(shapes(32).x), torch.from_numpy(shapes(32).labels)
