@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.trust.effort import BACKWARD, plan_effort
 if TYPE_CHECKING:
     from bench.engine.job import Job
     from bench.engine.models import Models
+    from bench.trust.stronger import Source
 
 SIBLINGS = 1
 """Other models of the suite whose adversarials are tried: each has to be loaded."""
@@ -70,17 +72,25 @@ class Checks:
         return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)
 
     def _examine(self, units: list[Unit], key: str) -> None:
+        from adapters.methods.adapter_effect import is_peft
         from bench.trust.examine import Subject, examine
 
         model = units[0].model, units[0].seed
         (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
+        siblings = [] if is_peft(loaded.raw.network) else self._siblings(model)
         started = time.perf_counter()
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
         effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
-        siblings = self._models.siblings(model)[:SIBLINGS]
         subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings)
         found = examine(subject, effort)
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
+
+    def _siblings(self, model: tuple[str, int]) -> "list[Source]":
+        """Siblings of ``model``, loaded: that takes no part of the checks' time, as little as of the attacks'."""
+        found: list[Source] = [(name, cache(load)) for name, load in self._models.siblings(model)[:SIBLINGS]]
+        for _, load in found:
+            load()
+        return found
 
     def _broken(self, units: list[Unit]) -> dict[str, Bools]:
         """By norm, which samples any of ``units`` breaks at the eps at which its attack is examined."""
