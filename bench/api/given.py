@@ -46,7 +46,7 @@ class Given:
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         mean, std = ((*tensor.flatten().tolist(),) * 3 for tensor in (model.mean, model.std))
         expects = Preprocessing(mean[:3], std[:3], "suite")
-        return Card(_sha256(model), "given", trainable, sum(counts), (), preprocessing=expects)
+        return Card(_sha256(recipe.name, model), "given", trainable, sum(counts), (), preprocessing=expects)
 
     def card(self, recipe: Recipe) -> Card:
         """As ``ensure``: every model is there."""
@@ -63,7 +63,7 @@ class Given:
     def load(self, recipe: Recipe, sha256: str) -> Classifier:
         """A copy of the model of the content ``sha256``. Raises ModelError if it was changed, or is not fit to be attacked."""
         model = copy.deepcopy(self.models[recipe.name])
-        if _sha256(model) != sha256:
+        if _sha256(recipe.name, model) != sha256:
             raise ModelError(f"{recipe.name}: its weights were changed while it was evaluated; evaluate it again")
         probe, _ = tensors(self.samples.take(_first(PROBE, self.samples)), model.device)
         check_model(model, probe, trained=False)
@@ -76,9 +76,12 @@ def _first(count: int, samples: ImageSet) -> Any:
     return np.arange(min(count, len(samples)))
 
 
-def _sha256(model: Classifier) -> str:
-    """Content hash of the weights, the normalisation, and the structure as the network prints it."""
-    digest = hashlib.sha256(f"{type(model.network)}\n{model.network}".encode())
+def _sha256(name: str, model: Classifier) -> str:
+    """Content hash of the name, the weights, the normalisation, and the structure as the network prints it.
+
+    What a network does is more than these tell (a constant in its forward), so that two are never taken for one: by the name.
+    """
+    digest = hashlib.sha256(f"{name}\n{type(model.network)}\n{model.network}".encode())
     for name, tensor in {**model.state_dict(), "mean": model.mean, "std": model.std}.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())

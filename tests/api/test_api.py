@@ -75,11 +75,16 @@ def test_bytes_floats_tensors_and_loaders_are_one_question() -> None:
 
 
 def test_several_models_are_compared_pair_by_pair() -> None:
-    result = evaluated({"base": network(), "opposite": Linear(-network().weight, -network().bias)})  # type: ignore[operator,arg-type]
-    assert list(result.leaderboard["model"]) == ["base", "opposite"]
-    assert list(result.leaderboard["accuracy"]) == [0.75, 0.25]
+    samples, bias = linear_samples(), float(network().bias)  # type: ignore[arg-type]
+    result = evaluated({"base": network(), "shifted": Linear(bias=bias + 0.25)})
+    shifted = float((((margins(samples.images) + 0.25) > 0) == samples.labels).mean())
+    assert shifted not in (0.75, 0.5)
+    assert dict(zip(result.leaderboard["model"], result.leaderboard["accuracy"], strict=True)) == {
+        "base": 0.75,
+        "shifted": shifted,
+    }
     pair = result.comparisons.query("attack == 'fgsm' and eps == '4/255'").iloc[0]
-    assert (pair["model"], pair["baseline"], pair["robust_n"]) == ("opposite", "base", 64)
+    assert (pair["model"], pair["baseline"], pair["robust_n"]) == ("shifted", "base", 64)
 
 
 def test_models_stay_as_they_are() -> None:
