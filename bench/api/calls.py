@@ -140,7 +140,8 @@ def load(path: str | Path, *, results: str | Path = "results") -> Result:
     """
     from bench.comparison.runs import find_stored
 
-    return Result(find_stored(str(path), Path(results)).path)
+    stored = find_stored(str(path), Path(results))
+    return Result(stored.path, stored)
 
 
 def compare(

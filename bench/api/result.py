@@ -22,7 +22,7 @@ WIDTH = 100
 
 
 class Result:
-    """A run that is stored in the folder ``path``.
+    """A run that is stored in the folder ``path``; ``stored`` where it has been opened already.
 
     Shares (accuracies, success rates, certainties) are from 0 to 1, and columns have the names of ``--format json``. In each
     frame ``eps`` is text as the suite has it ("8/255"), and ``eps_value`` the number.
@@ -31,13 +31,14 @@ class Result:
     >>> result.cells.query("attack == 'pgd-10'").pivot(index="eps_value", columns="model", values="asr")  # doctest: +SKIP
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stored: StoredRun | None = None) -> None:
         self.path = path
+        self._stored = stored
 
     @cached_property
     def run(self) -> StoredRun:
         """The stored run: its header, and each cell's records."""
-        return StoredRun(self.path)
+        return self._stored or StoredRun(self.path)
 
     @cached_property
     def card(self) -> "Scorecard":

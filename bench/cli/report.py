@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.cli.output import write
-from bench.errors import Exit, UserError
+from bench.errors import Exit
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,29 +21,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _report(options: argparse.Namespace) -> int:
-    from bench.comparison.runs import against_reference, find_stored
-    from bench.render.report import to_html
-    from bench.scoring.scorecard import score
+    from bench.api.calls import load
 
-    run = find_stored(options.run, options.results)
-    card = score(run)
-    write(to_html(card, run.header, against_reference(run)), options.output)
-    return Exit.OK if card.status == "complete" else Exit.INCOMPLETE
+    result = load(options.run, results=options.results)
+    result.report(options.output)
+    return Exit.OK if result.is_complete else Exit.INCOMPLETE
 
 
 def _figures(options: argparse.Namespace) -> int:
-    from bench.comparison.runs import find_stored
-    from bench.render.figures import make_figures
-    from bench.scoring.scorecard import score
+    from bench.api.calls import load
 
-    card = score(find_stored(options.run, options.results))
-    figures = make_figures(card)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for kind in ("png", "svg"):
-                figure.savefig(options.output / f"{name}.{kind}", dpi=160)
-    except OSError as error:
-        raise UserError(f"{options.output}: cannot be written: {error.strerror}") from None
-    print(f"drawn: {', '.join(figures) or 'nothing, since no cell has numbers'}", file=sys.stderr)  # noqa: T201
-    return Exit.OK if card.status == "complete" else Exit.INCOMPLETE
+    result = load(options.run, results=options.results)
+    names = dict.fromkeys(file.stem for file in result.figures(options.output))
+    print(f"drawn: {', '.join(names) or 'nothing, since no cell has numbers'}", file=sys.stderr)  # noqa: T201
+    return Exit.OK if result.is_complete else Exit.INCOMPLETE
