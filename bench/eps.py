@@ -36,7 +36,7 @@ def _error(message: str, value: object) -> PydanticCustomError:
     return PydanticCustomError("eps", message, {"value": str(value)[:40]})
 
 
-def format_eps(eps: Fraction) -> str:
+def eps_text(eps: Fraction) -> str:
     """``eps`` as people write it: as a short decimal or in 255ths where it is one, else as the fraction that it is."""
     decimal = f"{float(eps):.12g}"
     if Fraction(decimal) == eps:
@@ -46,7 +46,7 @@ def format_eps(eps: Fraction) -> str:
 
 def shown_eps(stored: str) -> str:
     """The eps of a cell, which is ``stored`` as a fraction in lowest terms ("4/85"), as people write it ("12/255")."""
-    return format_eps(Fraction(stored))
+    return eps_text(Fraction(stored))
 
 
 Eps = Annotated[

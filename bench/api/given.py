@@ -18,6 +18,7 @@ from adapters.preprocessing import Preprocessing
 from adapters.spec import BackboneSpec, NoneSpec, TrainingSpec
 from bench.engine.job import Job
 from bench.errors import UserError
+from bench.ids import ModelId
 from bench.suite.suite import Suite
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def as_classifier(
 def given_job(suite: Suite, samples: ImageSet) -> Job:
     """The job that attacks given models on ``samples``: their recipes train nothing, and name nothing on disk."""
     recipes = {
-        (model.name, 0): Recipe(
+        ModelId(model.name, 0): Recipe(
             model.name, Backbone(BackboneSpec(), None, 0), NoneSpec(method="none"), TrainingSpec(), samples.none_of_them(), 0
         )
         for model in suite.models

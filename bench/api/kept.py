@@ -74,7 +74,7 @@ def _copy(folder: Path, target: Path) -> None:
 
 def check(job: Job, zoo: ModelSource, file: Path) -> None:
     """Raise NotComparableError unless ``zoo`` has the very models of the reference ``file`` for every recipe of ``job``."""
-    expected = {(m.model, m.seed): m.sha256 for m in from_file(file).header.models}
+    expected = {m.id: m.sha256 for m in from_file(file).header.models}
     for model, recipe in job.recipes.items():
         card = zoo.card(recipe)
         if card is None:
@@ -110,7 +110,7 @@ def keep(header: RunHeader, results: Path, limit: float) -> Path:
     near = Path(str(header.provenance.get(FOLDER, ""))), Path()
     job = make_job(Suite.model_validate(header.suite), default_places(None, default_cache(), near))
     zoo, folders = Zoo(default_cache(), lambda _: lambda *_: None), dict[str, Path]()
-    planned = {(m.model, m.seed): m.sha256 for m in header.models}
+    planned = {m.id: m.sha256 for m in header.models}
     for model, recipe in job.recipes.items():
         card = zoo.card(recipe)
         if card is None or card.sha256 != planned.get(model):

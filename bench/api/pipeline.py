@@ -21,6 +21,7 @@ from bench.errors import UserError
 from bench.executors.executor import Executor
 from bench.executors.expected import check_expected
 from bench.executors.local import Local
+from bench.ids import ModelId
 from bench.store import (
     FOLDER,
     SCHEMA_VERSION,
@@ -64,10 +65,9 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that is ready to be attacked: its name, training seed, card, and the folder that its weights are in."""
+    """A model that is ready to be attacked: its card, and the folder that its weights are in."""
 
-    model: str
-    seed: int
+    model: ModelId
     card: Card
     folder: Path
 
@@ -78,7 +78,7 @@ def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trai
         job = make_job(suite, options.places)
         job.for_each(executor.zoo.check)
         cards = executor.train(job)
-        return [Trained(*model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]
+        return [Trained(model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]
 
 
 def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
@@ -104,7 +104,7 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     cards = executor.train(job)
     units = make_units(job.suite, cards, job.samples.content_hash)
     chosen = options.chosen(units)
-    check_expected(job, {(unit.model, unit.seed): cards[unit.model, unit.seed] for unit in chosen}, executor)
+    check_expected(job, {unit.model: cards[unit.model] for unit in chosen}, executor)
     header = _header(job, executor.zoo, cards, units, surroundings)
     run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
     executor.attack(job, run, units, chosen)
@@ -118,7 +118,7 @@ def _suite_folder(options: Options) -> dict[str, str]:
 
 
 def _header(
-    job: Job, zoo: ModelSource, cards: dict[tuple[str, int], Card], units: list[Unit], surroundings: dict[str, Any]
+    job: Job, zoo: ModelSource, cards: dict[ModelId, Card], units: list[Unit], surroundings: dict[str, Any]
 ) -> RunHeader:
     suite = job.suite
     cells = tuple(entry_of(unit, i) for unit in units for i in range(len(unit.cells)))
@@ -149,18 +149,18 @@ def _data_entry(samples: ImageSet) -> DataEntry:
     return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
 
 
-def _model_entry(model: tuple[str, int], card: Card, files: dict[str, str]) -> ModelEntry:
+def _model_entry(model: ModelId, card: Card, files: dict[str, str]) -> ModelEntry:
     expects = asdict(card.preprocessing) if card.preprocessing else {}
     counts = card.trainable_parameters, card.parameters
-    return ModelEntry(*model, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
+    return ModelEntry(model.name, model.seed, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
 
 
 def entry_of(unit: Unit, i: int) -> CellEntry:
     """The cell ``i`` of ``unit`` before it is run."""
     contract = contract_of(unit.attack)
     return CellEntry(
-        model=unit.model,
-        seed=unit.seed,
+        model=unit.model.name,
+        seed=unit.model.seed,
         attack=unit.attack_label,
         eps=str(unit.cells[i].eps),
         norm=unit.attack.norm,

@@ -54,7 +54,7 @@ def preview(suite: Suite, options: Options) -> Preview:
     chosen = options.chosen(units)
     probe = Probe(choose_device(options.device), job.samples.input_shape, len(job.samples.classes))
     training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
-    shown = (_preview(unit, job, found[unit.model, unit.seed] is not None, finished, rates, probe) for unit in chosen)
+    shown = (_preview(unit, job, found[unit.model] is not None, finished, rates, probe) for unit in chosen)
     return Preview(tuple(shown), training)
 
 
@@ -65,7 +65,7 @@ def _preview(
     left, rate = len(unit.cells) - cached, rates.get((unit.attack_label, unit.library))
     seconds, probed = 0.0, left > 0 and rate is None
     if probed:
-        gradient = probe.gradient(job.recipes[unit.model, unit.seed].backbone.spec)
+        gradient = probe.gradient(job.recipes[unit.model].backbone.spec)
         seconds = gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
     elif left and rate is not None:
         seconds = rate * left * len(job.samples)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.eps import format_eps
+from bench.eps import eps_text
 from bench.errors import UserError
 from bench.store import CellEntry, StoredRun
 
@@ -143,7 +143,7 @@ def _samples(run: StoredRun, cell: CellEntry) -> "DataFrame":
         "attack": cell.attack,
         "library": cell.library,
         "norm": cell.norm,
-        "eps": format_eps(Fraction(cell.eps)),
+        "eps": eps_text(Fraction(cell.eps)),
         "eps_value": float(Fraction(cell.eps)),
     }
     return pd.DataFrame({**identity, **{name: column for name, column in vars(records).items() if column is not None}})

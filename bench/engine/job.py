@@ -17,6 +17,7 @@ from bench.attacks.spec import classes_needed
 from bench.data.leaks import about_duplicates, about_training
 from bench.engine.networks import Sources, images_for, networks_of
 from bench.errors import SuiteError, UserError, asked_at
+from bench.ids import ModelId
 from bench.suite.suite import Suite
 from bench.suite.whereabouts import located
 
@@ -41,9 +42,9 @@ class Job:
 
     suite: Suite
     samples: ImageSet
-    recipes: dict[tuple[str, int], Recipe]
+    recipes: dict[ModelId, Recipe]
 
-    def for_each(self, do: Callable[[Recipe], T]) -> dict[tuple[str, int], T]:
+    def for_each(self, do: Callable[[Recipe], T]) -> dict[ModelId, T]:
         """What ``do`` makes of each recipe; an error names the model's place in the suite."""
         found = {}
         for model, recipe in self.recipes.items():
@@ -51,9 +52,9 @@ class Job:
                 found[model] = do(recipe)
         return found
 
-    def asking_for(self, model: tuple[str, int]) -> AbstractContextManager[None]:
-        """What cannot be had in here, the suite asks for by its ``model`` (name and training seed)."""
-        return asked_at("models", [m.name for m in self.suite.models].index(model[0]))
+    def asking_for(self, model: ModelId) -> AbstractContextManager[None]:
+        """What cannot be had in here, the suite asks for by its ``model``."""
+        return asked_at("models", [m.name for m in self.suite.models].index(model.name))
 
 
 def make_job(suite: Suite, places: data.Places | None = None) -> Job:
@@ -76,7 +77,7 @@ def make_job(suite: Suite, places: data.Places | None = None) -> Job:
     _refuse(lost)
     sources = Sources(places, size, fit, samples)
     recipes = {
-        (model.name, seed): Recipe(
+        ModelId(model.name, seed): Recipe(
             name=f"{model.name} (seed {seed})" if len(suite.seeds) > 1 else model.name,
             backbone=backbone,
             adaptation=model.adaptation,

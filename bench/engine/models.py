@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.cache.source import ModelSource
 from bench.errors import UserError
+from bench.ids import ModelId
 
 if TYPE_CHECKING:
     from adapters.classifier import Classifier, Predictions
@@ -25,30 +26,30 @@ class Loaded:
 class Models:
     """The models of a job, loaded when they are asked for; those that the last question did not name are let go.
 
-    ``planned`` has the sha256 of each, by name and training seed: a model of another content raises ModelError.
+    ``planned`` has the sha256 of each: a model of another content raises ModelError.
     """
 
-    def __init__(self, job: "Job", zoo: ModelSource, planned: Mapping[tuple[str, int], str]) -> None:
+    def __init__(self, job: "Job", zoo: ModelSource, planned: Mapping[ModelId, str]) -> None:
         self._job = job
         self._zoo = zoo
         self._planned = planned
-        self._loaded: dict[tuple[str, int], Loaded] = {}
+        self._loaded: dict[ModelId, Loaded] = {}
 
-    def load(self, *models: tuple[str, int]) -> list[Loaded]:
-        """``models`` (name and training seed), in that order."""
+    def load(self, *models: ModelId) -> list[Loaded]:
+        """``models``, in that order."""
         self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
         for model in models:
             if model not in self._loaded:
                 self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
         return [self._loaded[model] for model in models]
 
-    def siblings(self, model: tuple[str, int]) -> "list[tuple[str, Callable[[], Classifier]]]":
+    def siblings(self, model: ModelId) -> "list[tuple[str, Callable[[], Classifier]]]":
         """The other models of the same training seed, each with what loads it as trained; they are not kept."""
-        others = [o for o in self._planned if o[1] == model[1] and self._planned[o] != self._planned[model]]
-        return [(other[0], partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
+        others = [o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]]
+        return [(other.name, partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
 
 
-def clean_predictions(job: "Job", zoo: ModelSource, model: tuple[str, int], sha256: str) -> "Predictions":
+def clean_predictions(job: "Job", zoo: ModelSource, model: ModelId, sha256: str) -> "Predictions":
     """What ``model`` says of the samples before it is attacked. Raises UserError if that is no number."""
     from bench.engine.runner import AttackError
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from adapters.cache.card import Card
 from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
 from bench.attacks.spec import Attack, parameters
+from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
 
 KEY_VERSION = 5
@@ -29,24 +30,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Unit:
-    """One model (at one training seed), one attack, one library (an ensemble: both): all its eps at once.
+    """One model, one attack, one library (an ensemble: both): all its eps at once.
 
     ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that model and its
     adversarials are transferred to this one.
     """
 
-    model: str
-    seed: int
+    model: ModelId
     attack: Attack
     library: Carrier
     cells: tuple[Cell, ...]
     stream: int = 0
-    source: str | None = None
+    source: ModelId | None = None
 
     @property
     def attack_label(self) -> str:
         """The attack's name in tables; a transferred one names its source."""
-        return self.attack.label if self.source is None else f"{self.attack.label} on {self.source}"
+        return self.attack.label if self.source is None else f"{self.attack.label} on {self.source.name}"
 
     @property
     def keys(self) -> list[str]:
@@ -61,26 +61,26 @@ class Unit:
     @property
     def label(self) -> str:
         """The unit's name in progress lines, and what ``--only`` matches."""
-        return f"{self.model}/{self.seed}/{self.attack_label}/{self.library}"
+        return str(UnitId(self.model, self.attack_label, self.library))
 
 
-def make_units(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str) -> list[Unit]:
+def make_units(suite: Suite, cards: dict[ModelId, Card], data_hash: str) -> list[Unit]:
     """All units of ``suite`` whose models' cards are known, in the order of the suite; then what is transferred."""
     sources: list[str | None] = [None, *(m.name for m in suite.models if suite.transfer)]
     return [
-        _unit(suite, cards, data_hash, Unit(model, seed, attack, carrier, (), suite.seed, source))
-        for model, seed in cards
-        for source in sources
-        if source != model and (source is None or (source, seed) in cards)
+        _unit(suite, cards, data_hash, Unit(model, attack, carrier, (), suite.seed, source))
+        for model in cards
+        for source in (None if name is None else ModelId(name, model.seed) for name in sources)
+        if source != model and (source is None or source in cards)
         for attack in suite.attacks
         for carrier in suite.carriers_of(attack)
     ]
 
 
-def _unit(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str, unit: Unit) -> Unit:
+def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) -> Unit:
     facts: dict[str, object] = {
         "key_version": KEY_VERSION,
-        "model": cards[unit.model, unit.seed].sha256,
+        "model": cards[unit.model].sha256,
         "data": data_hash,
         "attack": parameters(unit.attack),
         "library": unit.library,
@@ -89,7 +89,7 @@ def _unit(suite: Suite, cards: dict[tuple[str, int], Card], data_hash: str, unit
         "precision": suite.precision,
     }
     if unit.source is not None:
-        facts["source"] = cards[unit.source, unit.seed].sha256
+        facts["source"] = cards[unit.source].sha256
     cells = tuple(Cell(eps, content_key({**facts, "eps": str(eps)})) for eps in suite.grid(unit.attack))
     return replace(unit, cells=cells)
 

@@ -36,6 +36,7 @@ from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node
 from bench.executors.local import unfinished
+from bench.ids import ModelId
 from bench.store import OpenRun
 from bench.suite.suite import Suite
 from bench.trust.gather import Checks
@@ -89,7 +90,7 @@ class OnRay:
         found = self._alone(node.survey, "a look at a worker")
         return {**found, "command": shlex.join(sys.argv)}
 
-    def train(self, job: Job) -> dict[tuple[str, int], Card]:
+    def train(self, job: Job) -> dict[ModelId, Card]:
         """Train what is not trained yet, side by side; the cards of all."""
         untrained = [model for model, recipe in job.recipes.items() if self.zoo.card(recipe) is None]
         if untrained:
@@ -100,7 +101,7 @@ class OnRay:
                 _result(task, f"the training of {job.recipes[model].name}")
         return job.for_each(partial(node.shared_card, self.zoo))
 
-    def clean(self, job: Job, models: dict[tuple[str, int], Card]) -> dict[tuple[str, int], Predictions]:
+    def clean(self, job: Job, models: dict[ModelId, Card]) -> dict[ModelId, Predictions]:
         """What ``models`` make of the samples, side by side."""
         found = {}
         for model, task in self._finished({m: (node.clean, m, card.sha256) for m, card in models.items()}):
@@ -119,7 +120,7 @@ class OnRay:
         due = Checks(job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh).due()
         for unit, task in self._finished({unit: (node.examine, path, unit) for unit in due}):
             try:
-                _result(task, f"the checks of {unit.model}/{unit.seed}")
+                _result(task, f"the checks of {unit.model}")
             except LostWorkerError as error:
                 log.warning("%s; its cells stay unchecked", error)
 

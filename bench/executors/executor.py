@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from adapters.classifier import Predictions
     from bench.engine.job import Job
     from bench.engine.plan import Unit
+    from bench.ids import ModelId
     from bench.store import OpenRun
 
 
@@ -23,12 +24,12 @@ class Executor(Protocol):
         """With what units run. Raises UserError if they cannot run there as the suite asks."""
         ...
 
-    def train(self, job: "Job") -> "dict[tuple[str, int], Card]":
+    def train(self, job: "Job") -> "dict[ModelId, Card]":
         """Train the models of ``job`` that are not trained yet; the cards of all."""
         ...
 
-    def clean(self, job: "Job", models: "dict[tuple[str, int], Card]") -> "dict[tuple[str, int], Predictions]":
-        """What ``models`` (name and training seed), trained as their cards say, make of the samples before any attack."""
+    def clean(self, job: "Job", models: "dict[ModelId, Card]") -> "dict[ModelId, Predictions]":
+        """What ``models``, trained as their cards say, make of the samples before any attack."""
         ...
 
     def attack(self, job: "Job", run: "OpenRun", units: "list[Unit]", chosen: "list[Unit]") -> None:

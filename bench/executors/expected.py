@@ -8,6 +8,7 @@ import numpy as np
 from adapters.cache.card import Card
 from bench.errors import MissedError
 from bench.executors.executor import Executor
+from bench.ids import ModelId
 from bench.scoring.labels import check_labels
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 CAUSES = "class order, normalisation, image size, or other weights than those meant"
 
 
-def check_expected(job: "Job", models: Mapping[tuple[str, int], Card], executor: Executor) -> None:
+def check_expected(job: "Job", models: Mapping[ModelId, Card], executor: Executor) -> None:
     """Raise MissedError if one of ``models`` has another clean accuracy than the suite expects of it.
 
     Those of which nothing is expected are not even loaded.
     """
     expected = {m.name: (i, m.expect_accuracy) for i, m in enumerate(job.suite.models) if m.expect_accuracy}
-    asked = {model: card for model, card in models.items() if model[0] in expected}
+    asked = {model: card for model, card in models.items() if model.name in expected}
     for model, clean in executor.clean(job, asked).items():
-        place, expectation = expected[model[0]]
+        place, expectation = expected[model.name]
         right, n = int(np.count_nonzero(clean.pred == job.samples.labels)), len(job.samples)
         if not expectation.allows(right, n):
             message = f"{job.recipes[model].name}: {_missed(right, n, expectation)}; {_cause(job, clean)}; nothing was attacked"

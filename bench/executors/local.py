@@ -14,6 +14,7 @@ from bench.engine.plan import Unit
 from bench.engine.progress import Progress
 from bench.errors import UserError
 from bench.executors.limit import TimeLimitError, time_limit
+from bench.ids import ModelId
 from bench.store import OpenRun
 from bench.trust.gather import Checks
 
@@ -43,11 +44,11 @@ class Local:
             raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
         return provenance.collect(self.zoo.device)
 
-    def train(self, job: "Job") -> dict[tuple[str, int], Card]:
+    def train(self, job: "Job") -> dict[ModelId, Card]:
         """Train what is not trained yet; the cards of all."""
         return job.for_each(self.zoo.ensure)
 
-    def clean(self, job: "Job", models: dict[tuple[str, int], Card]) -> "dict[tuple[str, int], Predictions]":
+    def clean(self, job: "Job", models: dict[ModelId, Card]) -> "dict[ModelId, Predictions]":
         """What ``models`` make of the samples, one after another."""
         found = {}
         for model, card in models.items():
@@ -145,8 +146,8 @@ class _Worker:
             return run_in_parts(unit, target, self.store)
 
     def _target_of(self, unit: Unit) -> "Target":
-        names = [name for name in (unit.model, unit.source) if name is not None]
-        target, *source = (loaded.target for loaded in self.models.load(*((name, unit.seed) for name in names)))
+        models = [model for model in (unit.model, unit.source) if model is not None]
+        target, *source = (loaded.target for loaded in self.models.load(*models))
         return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:

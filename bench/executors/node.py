@@ -25,6 +25,7 @@ from bench.engine.plan import Unit, make_units
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.local import Local, run_units
+from bench.ids import ModelId
 from bench.store import join_run
 from bench.suite.suite import Suite
 from bench.trust.gather import Checks
@@ -90,13 +91,13 @@ def train_backbone(order: Order, mail: Mail) -> None:
         _zoo(order, mail).ensure_backbone(next(iter(_job(order).recipes.values())).backbone)
 
 
-def train(order: Order, mail: Mail, model: tuple[str, int]) -> None:
-    """Train ``model`` (name and seed)."""
+def train(order: Order, mail: Mail, model: ModelId) -> None:
+    """Train ``model``."""
     with _at_work(order, mail):
         _zoo(order, mail).ensure(_job(order).recipes[model])
 
 
-def clean(order: Order, mail: Mail, model: tuple[str, int], sha256: str) -> Predictions:
+def clean(order: Order, mail: Mail, model: ModelId, sha256: str) -> Predictions:
     """What ``model``, trained to these weights, makes of the samples."""
     with _at_work(order, mail):
         return clean_predictions(_job(order), _zoo(order, mail), model, sha256)

@@ -62,8 +62,8 @@ def trained_table(models: Sequence[Trained]) -> Table:
     for m in models:
         losses = m.card.losses
         loss = f"{losses[-1]:.3f}" if losses else "none"
-        trained = f"{m.card.trainable_parameters:,}"
-        table.add_row(escape(m.model), str(m.seed), m.card.method, trained, str(len(losses)), loss, escape(str(m.folder)))
+        trained, model = f"{m.card.trainable_parameters:,}", (escape(m.model.name), str(m.model.seed))
+        table.add_row(*model, m.card.method, trained, str(len(losses)), loss, escape(str(m.folder)))
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.eps import format_eps
+from bench.eps import eps_text
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Model, Outcome
 from bench.scoring.metrics import Metrics
@@ -81,7 +81,7 @@ def seed_rates(
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
     cells: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for scored in standing.cells:
-        cells[scored.entry.model, scored.entry.attack, format_eps(scored.eps)].append(scored.entry.key)
+        cells[scored.entry.model, scored.entry.attack, eps_text(scored.eps)].append(scored.entry.key)
     for name, own in _by_name(outcomes).items():
         for attack, eps in outcomes[own[0]] if len(own) > 1 else ():
             found = [outcomes[model][attack, eps] for model in own if (attack, eps) in outcomes[model]]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bench.errors import NotComparableError, UserError
+from bench.ids import ModelId
 from bench.store.checksum import BrokenFileError, from_json
 from bench.store.origin import Origin, origin_of
 from bench.store.shapes import (
@@ -100,6 +101,11 @@ class ModelEntry:
     preprocessing: Preprocessed = field(default_factory=dict)
     notes: Several[Words] = ()
     rule: Count = FIRST_RULE
+
+    @property
+    def id(self) -> ModelId:
+        """Its name and training seed."""
+        return ModelId(self.model, self.seed)
 
     def same_as(self, other: "ModelEntry") -> bool | None:
         """Whether the two are one model. None where nobody can tell: they are named by different rules, and files differ."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters.files.lock import claimed, held
 from bench.errors import StorageError
+from bench.ids import ModelId
 from bench.store.atomic import RESUME, write_atomically
 from bench.store.cellfile import Facts, decode, encode
 from bench.store.checksum import BrokenFileError, to_json
@@ -49,9 +50,9 @@ class OpenRun:
         return self._entries
 
     @property
-    def planned(self) -> dict[tuple[str, int], str]:
-        """The sha256 of each model whose cells are stored here, by name and training seed."""
-        return {(m.model, m.seed): m.sha256 for m in self.header.models}
+    def planned(self) -> dict[ModelId, str]:
+        """The sha256 of each model whose cells are stored here."""
+        return {m.id: m.sha256 for m in self.header.models}
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of ``keys`` that have no records yet, or no images where these are asked for."""

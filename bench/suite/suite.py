@@ -14,7 +14,7 @@ from adapters.spec import Precision, TrainingSpec
 from bench.attacks.contract import LIBRARIES, Carrier, Library
 from bench.attacks.spec import Attack, AttackSpec, contract_of
 from bench.data.spec import DataSpec
-from bench.eps import Eps, EpsGrid, format_eps
+from bench.eps import Eps, EpsGrid, eps_text
 from bench.errors import SuiteError, UserError
 from bench.suite import yaml_lines
 from bench.suite.gate import Gate
@@ -116,13 +116,13 @@ class Suite(Strict):
         """Models are ranked by the worst case at one eps: in one norm, or it would be of no threat model."""
         ranking = [(i, attack) for i, attack in enumerate(self.attacks) if self.headline in self.grid(attack)]
         if not ranking:
-            raise _error(("headline_eps",), f"no attack of this suite is run at eps {format_eps(self.headline)}")
+            raise _error(("headline_eps",), f"no attack of this suite is run at eps {eps_text(self.headline)}")
         first = ranking[0][1]
         for i, attack in ranking:
             if attack.norm != first.norm:
                 message = (
                     f"'{attack.label}' is in {attack.norm} and '{first.label}' in {first.norm}, both at the headline eps "
-                    f"{format_eps(self.headline)}: models would be ranked by a mixture; give it an eps of its own"
+                    f"{eps_text(self.headline)}: models would be ranked by a mixture; give it an eps of its own"
                 )
                 raise _error(("attacks", i), message)
 
@@ -178,10 +178,10 @@ def _check_libraries(attack: Attack, libraries: tuple[Library, ...], i: int) -> 
 
 
 def _check_eps(grid: tuple[Fraction, ...], norm: str, where: tuple[str | int, ...]) -> None:
-    _unique([format_eps(eps) for eps in grid], tuple(str(w) for w in where), "eps")
+    _unique([eps_text(eps) for eps in grid], tuple(str(w) for w in where), "eps")
     if norm == "linf" and grid[-1] > 1:
         hint = f"; did you mean {grid[-1]}/255?" if grid[-1].denominator == 1 else ""
-        raise _error(where, f"eps {format_eps(grid[-1])} is larger than the whole pixel range [0, 1]{hint}")
+        raise _error(where, f"eps {eps_text(grid[-1])} is larger than the whole pixel range [0, 1]{hint}")
 
 
 def _error(where: tuple[str | int, ...], message: str) -> PydanticCustomError:

@@ -66,7 +66,7 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
             again = partial(outcomes_in_float32, u, chosen, examined_eps(u, subject.headline))
             found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
     found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
-    return [replace(e, model=unit.model, seed=unit.seed) for e in found]
+    return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
 
 
 def _judge_again(subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int) -> Iterator[Evidence]:

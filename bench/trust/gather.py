@@ -9,6 +9,7 @@ import numpy as np
 
 from adapters.errors import ModelError
 from bench.engine.plan import Unit, content_key
+from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun
 from bench.store.records import Bools
 from bench.trust.effort import BACKWARD, plan_effort
@@ -43,12 +44,12 @@ class Checks:
             return
         with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
             if not self._has_evidence(own):
-                log.info("checking %s/%d", unit.model, unit.seed)
+                log.info("checking %s", unit.model)
                 done = [u for u in own if not self._run.missing(u.keys)]
                 try:
                     self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
                 except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
-                    log.warning("%s/%d stays unchecked: %s", unit.model, unit.seed, error)
+                    log.warning("%s stays unchecked: %s", unit.model, error)
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""
@@ -57,11 +58,11 @@ class Checks:
 
     def due(self) -> list[Unit]:
         """A unit of each model that has been attacked and not been examined."""
-        first = {(unit.model, unit.seed): unit for unit in self._units}.values()
+        first = {unit.model: unit for unit in self._units}.values()
         return [unit for unit in first if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)]
 
     def _of_model(self, unit: Unit) -> list[Unit]:
-        return [u for u in self._units if (u.model, u.seed) == (unit.model, unit.seed)]
+        return [u for u in self._units if u.model == unit.model]
 
     def _is_attacked(self, units: list[Unit]) -> bool:
         """Whether there is something to examine, and nothing still to come."""
@@ -75,7 +76,7 @@ class Checks:
         from adapters.methods.adapter_effect import is_peft
         from bench.trust.examine import Subject, examine
 
-        model = units[0].model, units[0].seed
+        model = units[0].model
         (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
         siblings = [] if is_peft(loaded.raw.network) else self._siblings(model)
         started = time.perf_counter()
@@ -85,7 +86,7 @@ class Checks:
         found = examine(subject, effort)
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 
-    def _siblings(self, model: tuple[str, int]) -> "list[Source]":
+    def _siblings(self, model: ModelId) -> "list[Source]":
         """Siblings of ``model``, loaded: that takes no part of the checks' time, as little as of the attacks'."""
         found: list[Source] = [(name, cache(load)) for name, load in self._models.siblings(model)[:SIBLINGS]]
         for _, load in found:

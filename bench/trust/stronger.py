@@ -15,6 +15,7 @@ from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_of
 from bench.attacks.spec import Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, UnitResult, run_unit
+from bench.ids import ModelId
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Ints
 from bench.trust.binarisation import NORMS, last_linear
@@ -127,7 +128,7 @@ class Reach:
         self, source: Classifier, tried: Ints, loss: Loss, *, steps: int = STEPS, keep_images: bool = False
     ) -> UnitResult:
         attack = PGD.validate_python({"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps})
-        unit = Unit("", 0, attack, "foolbox", (Cell(self.eps, "control"),))
+        unit = Unit(ModelId("", 0), attack, "foolbox", (Cell(self.eps, "control"),))
         few = replace(take(self.target, tried), batch_size=self.target.batch_size)
         attacked = replace(few, source=replace(few, classifier=Rescaled(source, loss)))
         return run_unit(unit, attacked, keep_images=keep_images)

@@ -15,6 +15,7 @@ from bench.data import Fit
 from bench.engine.job import make_job
 from bench.engine.networks import images_for, networks_of
 from bench.errors import SuiteError
+from bench.ids import ModelId
 from bench.suite.suite import Suite, load_suite, place_of
 
 HALF = (0.5, 0.5, 0.5)
@@ -56,7 +57,7 @@ def test_each_model_has_its_own_weights_with_their_own_normalisation(tmp_path: P
     for model, seed, mean, std, origin in (
         ("m0", 1, HALF, HALF, "weights"), ("m1", 2, (0.1, 0.2, 0.3), (0.25,) * 3, "weights"), ("m2", 2, HALF, HALF, "suite"),
     ):  # fmt: skip
-        recipe = job.recipes[model, 0]
+        recipe = job.recipes[ModelId(model, 0)]
         card = zoo.ensure(recipe)
         plain = build_backbone(BackboneSpec(), 3, seed).eval()
         shifted = (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
@@ -72,14 +73,14 @@ def test_weights_that_are_trained_here_bring_back_what_they_were_trained_with(tm
     data = {"classes": [0, 1, 2], "samples": 6, "train_per_class": 4, "size": 40, "crop_pct": 0.8, "interpolation": "bicubic"}
     adapted = {"adaptation": {"method": "full"}, "training": training}
     job = make_job(suite(adapted, backbone=network, data=data))
-    zoo, recipe = Zoo(tmp_path / "cache", lambda _: lambda *_: None), job.recipes["m0", 0]
+    zoo, recipe = Zoo(tmp_path / "cache", lambda _: lambda *_: None), job.recipes[ModelId("m0", 0)]
     card = zoo.ensure(recipe)
     mean, std = (0.1, 0.2, 0.3), (0.25, 0.25, 0.25)
     assert card.preprocessing == Preprocessing(mean, std, "suite", 40, 50, "bicubic")
     named = {"architecture": "timm/test_resnet", "weights": str(zoo.folder(recipe) / "model.safetensors")}
     again = suite({}, backbone=named)
     assert asked(again) == (40, Fit(40, 50, "bicubic"))
-    taken = make_job(suite({}, backbone=named, data={"classes": [0, 1, 2]})).recipes["m0", 0]
+    taken = make_job(suite({}, backbone=named, data={"classes": [0, 1, 2]})).recipes[ModelId("m0", 0)]
     found = zoo.ensure(taken)
     assert found.preprocessing == Preprocessing(mean, std, "weights", 40, 50, "bicubic")
     x = torch.rand(2, 3, 40, 40)
@@ -138,7 +139,7 @@ def test_arguments_reach_the_constructor_and_set_the_size(tmp_path: Path) -> Non
     file = weights(tmp_path, 5, Preprocessing(HALF, HALF, "training"), spec)
     job = make_job(suite({}, backbone={"architecture": VIT, "kwargs": ARGUMENTS, "weights": file}))
     assert job.samples.input_shape == (3, 32, 32)
-    recipe = job.recipes["m0", 0]
+    recipe = job.recipes[ModelId("m0", 0)]
     zoo, x = Zoo(tmp_path / "cache", lambda _: lambda *_: None), torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(zoo.load(recipe, zoo.ensure(recipe).sha256)(x), network((x - 0.5) / 0.5))

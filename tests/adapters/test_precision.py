@@ -21,6 +21,7 @@ from bench.attacks.spec import Pgd
 from bench.comparison.cause import Made, Subject, drifts
 from bench.engine.plan import Cell, Unit, make_units
 from bench.engine.runner import make_target, run_unit
+from bench.ids import ModelId
 from bench.render.footer import precision_line
 from bench.render.text import to_json, to_markdown
 from bench.scoring.scorecard import PrecisionScore, Scorecard, score
@@ -35,7 +36,7 @@ from tests.builders.small import few, small_classifier
 from tests.builders.snapshots import flags, make_snapshot
 
 EPS = Fraction(20, 255)
-PGD = Unit("m", 0, Pgd(attack="pgd", steps=5, rel_step_size=0.25), "foolbox", (Cell(EPS, "a"),))
+PGD = Unit(ModelId("m", 0), Pgd(attack="pgd", steps=5, rel_step_size=0.25), "foolbox", (Cell(EPS, "a"),))
 
 
 class Watched(Classifier):
@@ -119,7 +120,7 @@ def test_one_percent_may_differ(changed: int, grade: str) -> None:
 
 def test_precision_is_in_the_key_and_fp32_keys_stay() -> None:
     suite = load_suite(find_suite("fgsm_pgd"))
-    cards: Any = {("baseline", 0): SimpleNamespace(sha256="w" * 64)}
+    cards: Any = {ModelId("baseline", 0): SimpleNamespace(sha256="w" * 64)}
     keys = [
         {cell.key for unit in make_units(s, cards, "d") for cell in unit.cells}
         for s in (suite, Suite.model_validate({**suite.model_dump(mode="json"), "precision": "bf16"}))

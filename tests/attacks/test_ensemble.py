@@ -19,6 +19,7 @@ from bench.cli.catalogue import attacks
 from bench.engine.plan import make_units
 from bench.engine.runner import make_target, run_unit
 from bench.errors import UserError
+from bench.ids import ModelId
 from bench.suite.suite import load_suite, shipped_suites
 from tests.builders.attacking import correct, make_unit, run, spec
 from tests.builders.linear import WEIGHT, Linear, margins
@@ -87,11 +88,11 @@ def test_transfer_plans_every_pair_of_models_once() -> None:
     from adapters.cache.card import Card
 
     suite = load_suite(next(p for p in shipped_suites() if p.stem == "transfer"))
-    cards = {(m.name, 0): Card(m.name, m.name, 0, 0, ()) for m in suite.models}
+    cards = {ModelId(m.name, 0): Card(m.name, m.name, 0, 0, ()) for m in suite.models}
     units = make_units(suite, cards, "data")
     assert len(units) == 3 * (1 + 2) * 2 * 2
     assert len({cell.key for unit in units for cell in unit.cells}) == sum(len(unit.cells) for unit in units)
-    assert {u.source for u in units if u.model == "lora-fc"} == {None, "baseline", "lora-fc-conv1"}
+    assert {u.source and u.source.name for u in units if u.model.name == "lora-fc"} == {None, "baseline", "lora-fc-conv1"}
 
 
 SUITE = """

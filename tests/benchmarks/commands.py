@@ -17,6 +17,7 @@ from adapters.cache.card import Card
 from bench.api.pipeline import entry_of
 from bench.comparison.snapshot import snapshot_of, to_text
 from bench.engine.plan import content_key, make_units
+from bench.ids import ModelId
 from bench.store import SCHEMA_VERSION, ModelEntry, RunHeader, StoredRun, open_run, write_reference
 from bench.store.evidence import Evidence
 from bench.store.records import Floats, Records
@@ -76,8 +77,10 @@ def _records(distance: Floats, eps: float) -> Records:
 def _header(number: int) -> RunHeader:
     suite = load_suite(find_suite("fgsm_pgd"))
     names = [model.name for model in suite.models]
-    cards = {(name, 0): Card(content_key({"model": name, "run": number}), "lora", 4136, 11_180_000, ()) for name in names}
-    models = tuple(ModelEntry(n, 0, c.method, c.trainable_parameters, c.parameters, c.sha256) for (n, _), c in cards.items())
+    cards = {
+        ModelId(name, 0): Card(content_key({"model": name, "run": number}), "lora", 4136, 11_180_000, ()) for name in names
+    }
+    models = tuple(ModelEntry(m.name, 0, c.method, c.trainable_parameters, c.parameters, c.sha256) for m, c in cards.items())
     return RunHeader(
         schema_version=SCHEMA_VERSION,
         run_id=f"run-{number:04d}",

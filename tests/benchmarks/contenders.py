@@ -22,6 +22,7 @@ from bench.attacks.spec import Fgsm, Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import Target, run_unit
+from bench.ids import ModelId
 
 BATCH = 64
 ART_ATTACKS, ART_PREDICTS = 32, 128
@@ -172,7 +173,7 @@ def bench_through(library: Library, precision: Precision = "fp32") -> Contender:
 
     def contender(question: Question) -> Outcomes:
         attack = Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25) if question.steps else Fgsm(attack="fgsm")
-        unit = Unit("model", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
+        unit = Unit(ModelId("model", 0), attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
         records = run_unit(unit, question.subject.targets[precision]).records
         return [torch.from_numpy(r.success) for r in records]
 

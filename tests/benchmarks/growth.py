@@ -19,6 +19,7 @@ from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import Target, run_unit
 from bench.executors.parts import Slice
+from bench.ids import ModelId
 from tests.benchmarks.models import known, make_classifier
 
 SIDE, ROUNDS = 32, 3
@@ -43,7 +44,7 @@ AXES: dict[str, tuple[int, ...]] = {
 def attack(target: Target, amount: Amount) -> None:
     """Attack as much as ``amount`` says."""
     cells = tuple(Cell(eps, str(eps)) for eps in EPS[: amount.eps])
-    unit = Unit("m", 0, Pgd(attack="pgd", steps=amount.steps, rel_step_size=0.25), "foolbox", cells)
+    unit = Unit(ModelId("m", 0), Pgd(attack="pgd", steps=amount.steps, rel_step_size=0.25), "foolbox", cells)
     for _ in range(amount.models):
         run_unit(unit, Slice(0, np.arange(amount.samples)).of(target))
 

@@ -16,6 +16,7 @@ import numpy as np
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.engine.runner import make_target
+from bench.ids import ModelId
 
 COUNTS = (500, 2_000, 10_000)
 SIDE = 32
@@ -45,7 +46,7 @@ def peak(count: int) -> float:
     classifier = make_classifier(SIDE, lora=False, device="cpu")
     samples = _samples(count, classifier)
     cells = tuple(Cell(Fraction(n, 255), f"{n:032d}") for n in (2, 8))
-    unit = Unit("m", 0, spec(attack="fgsm"), "foolbox", cells)
+    unit = Unit(ModelId("m", 0), spec(attack="fgsm"), "foolbox", cells)
     entries = tuple(CellEntry("m", 0, "fgsm", str(c.eps), "linf", "foolbox", "exact", c.key) for c in cells)
     header = RunHeader(1, "run-ffffffff", "f" * 32, "running", "memory", "2/255", {}, "d", count, {}, (), entries)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.progress import Progress
 from bench.engine.runner import Target, run_unit
+from bench.ids import ModelId
 from bench.suite.suite import find_suite, load_suite
 from tests.builders.loaded import loaded
 
@@ -33,7 +34,7 @@ HEADER = ("model", "attack", "outcomes", "bf16 changes", "%", "another start", "
 
 def outcomes(target: Target, attack: RandomStart, cells: tuple[Cell, ...], stream: int = 0) -> Outcomes:
     """Which samples that are attacked at all are broken, eps x samples."""
-    records = run_unit(Unit("m", 0, attack, "foolbox", cells, stream), target).records
+    records = run_unit(Unit(ModelId("m", 0), attack, "foolbox", cells, stream), target).records
     return np.stack([r.success for r in records])[:, target.correct]
 
 
@@ -50,13 +51,13 @@ def changed(job: Job, targets: dict[Precision, Target], attack: RandomStart) -> 
 def rows(job: Job, zoo: Zoo) -> Iterator[tuple[str, str, int, int, int]]:
     """Model, attack, and what ``changed`` counts."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    for (name, seed), recipe in job.recipes.items():
+    for model, recipe in job.recipes.items():
         zoo.ensure(recipe)
         classifier = loaded(zoo, recipe)
         targets = {p: prepare(classifier, job.samples, job.suite.batch_size, p) for p in precisions}
         for attack in job.suite.attacks:
             if isinstance(attack, RandomStart):
-                yield f"{name}/{seed}", attack.label, *changed(job, targets, attack)
+                yield str(model), attack.label, *changed(job, targets, attack)
 
 
 def main() -> int:

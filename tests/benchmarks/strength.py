@@ -28,6 +28,7 @@ from bench.attacks.spec import Attack, Pgd, Strong
 from bench.data.spec import DataSpec, Split
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import make_target, run_unit
+from bench.ids import ModelId
 from bench.store.records import Records
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ def descend(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Tensor:
 def ours(attack: Attack, classifier: Classifier, samples: ImageSet, eps: Fraction) -> Records:
     """The records of ``attack``."""
     carrier = "both" if isinstance(attack, Strong) else "art"
-    unit = Unit("model", 0, attack, carrier, (Cell(eps, str(eps)),))  # type: ignore[arg-type]
+    unit = Unit(ModelId("model", 0), attack, carrier, (Cell(eps, str(eps)),))  # type: ignore[arg-type]
     return run_unit(unit, make_target(classifier, samples, BATCH)).records[0]
 
 

@@ -18,6 +18,7 @@ from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import run_unit
+from bench.ids import ModelId
 from bench.scoring.grading import grade_model
 from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import support
@@ -63,7 +64,7 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
     """Attack ``model`` and grade it, as a run does; ``known`` goes on to the subject that is examined."""
     target = prepare(model, samples, None, "fp32")
     units = [
-        Unit("model", 0, attack, carrier, tuple(Cell(eps, f"{attack.label} {carrier} {eps}") for eps in setting.grid))
+        Unit(ModelId("model", 0), attack, carrier, tuple(Cell(eps, f"{attack.label} {carrier} {eps}") for eps in setting.grid))
         for attack in setting.attacks
         for carrier in setting.carriers
     ]

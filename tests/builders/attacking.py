@@ -13,6 +13,7 @@ from bench.attacks.contract import Carrier
 from bench.attacks.spec import Attack, AttackSpec
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import make_target, run_unit
+from bench.ids import ModelId
 from bench.store.records import Records
 from tests.builders.linear import WEIGHT, margins
 
@@ -27,7 +28,7 @@ def spec(**declared: Any) -> Attack:
 
 
 def make_unit(attack: Attack, carrier: Carrier, eps: list[float]) -> Unit:
-    return Unit("m", 0, attack, carrier, tuple(Cell(Fraction(str(e)), str(e)) for e in eps), stream=3)
+    return Unit(ModelId("m", 0), attack, carrier, tuple(Cell(Fraction(str(e)), str(e)) for e in eps), stream=3)
 
 
 def run(

@@ -15,6 +15,7 @@ from bench.attacks.contract import LIBRARIES, Library
 from bench.attacks.spec import Fgsm, Pgd, contract_of, parameters
 from bench.engine.plan import Cell, Unit, content_key
 from bench.engine.runner import make_target, run_unit
+from bench.ids import ModelId
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, new_run_id, open_run
 from tests.builders.linear import SHAPE, WEIGHT, Linear
 
@@ -80,7 +81,7 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
             for cell in unit.cells:
                 run.write_error(cell.key, "RuntimeError: planted")
             continue
-        result = run_unit(unit, make_target(linear_model(scene.models[unit.model]), scene.samples, 64))
+        result = run_unit(unit, make_target(linear_model(scene.models[unit.model.name]), scene.samples, 64))
         for cell, records in zip(unit.cells, result.records, strict=True):
             run.write_cell(cell.key, records)
     run.save("complete" if failing is None else "incomplete")
@@ -90,7 +91,7 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
 def _unit(scene: Scene, model: str, attack: Fgsm | Pgd, library: Library) -> Unit:
     facts = {"model": _sha(scene.models[model]), "name": model, "data": scene.samples.content_hash, "library": library}
     keys = [content_key({**facts, "attack": [attack.label, parameters(attack)], "eps": str(eps)}) for eps in GRID]
-    return Unit(model, 0, attack, library, tuple(map(Cell, GRID, keys)))
+    return Unit(ModelId(model, 0), attack, library, tuple(map(Cell, GRID, keys)))
 
 
 def _sha(weight: torch.Tensor) -> str:
@@ -126,7 +127,7 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
 
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
     contract = contract_of(unit.attack)
-    place = unit.model, unit.seed, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library
+    place = unit.model.name, unit.model.seed, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library
     return CellEntry(*place, contract.pairing, cell.key, kind=unit.attack.attack, access=contract.access)
 
 

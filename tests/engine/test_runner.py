@@ -12,6 +12,7 @@ from adapters.images import ImageSet
 from bench.attacks.spec import Attack, Fgsm, Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import AttackError, check_box, check_budget, make_target, measure, run_unit
+from bench.ids import ModelId
 from bench.store.records import Records
 from tests.builders.attacking import make_unit, spec
 from tests.builders.linear import WEIGHT, Linear, margins
@@ -24,7 +25,7 @@ EPS = [0.02, 0.04, 0.08]
 
 
 def run(attack: Attack, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
-    unit = Unit("linear", 0, attack, library, tuple(Cell(eps, str(eps)) for eps in GRID))
+    unit = Unit(ModelId("linear", 0), attack, library, tuple(Cell(eps, str(eps)) for eps in GRID))
     return run_unit(unit, make_target(linear, samples, batch_size)).records
 
 
@@ -79,7 +80,7 @@ def test_wrong_samples_are_not_attacked(linear: Classifier, samples: ImageSet) -
 def test_fgsm_needs_one_gradient_for_the_whole_grid(
     library: Library, forwards: int, linear: Classifier, samples: ImageSet
 ) -> None:
-    unit = Unit("linear", 0, ATTACKS[0], library, tuple(Cell(eps, str(eps)) for eps in GRID))
+    unit = Unit(ModelId("linear", 0), ATTACKS[0], library, tuple(Cell(eps, str(eps)) for eps in GRID))
     result = run_unit(unit, make_target(linear, samples, 64))
     assert (result.forwards, result.backwards) == (forwards, 48)
 

@@ -35,6 +35,7 @@ from bench.engine.runner import make_target, run_unit
 from bench.executors.limit import TimeLimitError, time_limit
 from bench.executors.local import run_units
 from bench.executors.parts import run_in_parts, slices
+from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.store.records import COLUMNS, Records
 from tests.builders.linear import linear_classifier, linear_samples, margins
@@ -52,7 +53,7 @@ BATCH = 10
 def unit_of(name: str) -> Unit:
     keys = [f"{name:0<30}{i:02d}" for i in range(len(EPS))]
     cells = tuple(Cell(Fraction(eps), key) for eps, key in zip(EPS, keys, strict=True))
-    return Unit("linear", 0, Fgsm(attack="fgsm", name=name), "foolbox", cells)
+    return Unit(ModelId("linear", 0), Fgsm(attack="fgsm", name=name), "foolbox", cells)
 
 
 UNITS = [unit_of(name) for name in ("one", "two", "three")]
@@ -60,7 +61,7 @@ UNITS = [unit_of(name) for name in ("one", "two", "three")]
 
 def open_linear(results: Path, *, images: bool = False) -> OpenRun:
     cells = tuple(
-        CellEntry(u.model, u.seed, u.attack.label, str(c.eps), "linf", u.library, "exact", c.key)
+        CellEntry(u.model.name, u.model.seed, u.attack.label, str(c.eps), "linf", u.library, "exact", c.key)
         for u in UNITS
         for c in u.cells
     )
@@ -78,8 +79,8 @@ class LinearZoo:
 
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
     suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit)
-    job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={("linear", 0): None}))
-    models = Models(job, cast("Zoo", zoo or LinearZoo()), {("linear", 0): "sha256"})
+    job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={ModelId("linear", 0): None}))
+    models = Models(job, cast("Zoo", zoo or LinearZoo()), {ModelId("linear", 0): "sha256"})
     run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
 
 

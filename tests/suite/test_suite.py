@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from adapters.spec import Adaptation
 from bench.cli.commands import main
-from bench.eps import format_eps, parse_eps
+from bench.eps import eps_text, parse_eps
 from bench.errors import Exit, UserError
 from bench.suite.suite import Suite, find_suite, load_suite, shipped_suites
 from tests.builders.tiny import TINY
@@ -146,7 +146,7 @@ def test_a_model_overrides_the_suites_training_key_by_key(tmp_path: Path) -> Non
 )
 def test_eps_is_read_exactly(written: object, eps: Fraction, shown: str) -> None:
     assert parse_eps(written) == eps
-    assert format_eps(eps) == shown
+    assert eps_text(eps) == shown
 
 
 @pytest.mark.parametrize("path", shipped_suites(), ids=lambda path: path.stem)

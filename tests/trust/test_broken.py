@@ -11,6 +11,7 @@ from adapters.cache.zoo import Zoo
 from adapters.classifier import Classifier
 from bench.attacks.spec import Strong
 from bench.engine.job import Job, default_cache, make_job
+from bench.ids import ModelId
 from bench.suite.suite import find_suite, load_suite
 from tests.broken.honest import HONEST, honest
 from tests.broken.judge import ATTACKS, Judged, Setting, judge, overstated
@@ -90,7 +91,7 @@ def default() -> tuple[Job, Classifier]:
     """The default suite and its baseline, a ResNet18; trained here if it is not in the cache."""
     job = make_job(load_suite(find_suite("fgsm_pgd")))
     zoo = Zoo(default_cache(), lambda _: lambda *_: None, "cpu")
-    recipe = job.recipes["baseline", 0]
+    recipe = job.recipes[ModelId("baseline", 0)]
     return job, zoo.load(recipe, zoo.ensure(recipe).sha256)
 
 

@@ -19,6 +19,7 @@ from bench.attacks.spec import Fgsm, Pgd, Strong
 from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import SLACK, make_target, measure, run_unit
+from bench.ids import ModelId
 from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.suite.suite import find_suite, load_suite
@@ -42,7 +43,7 @@ from bench.trust.recorder import subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.builders.linear import margins
 
-PGD = Unit("model", 0, Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
+PGD = Unit(ModelId("model", 0), Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
 FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
 
 
@@ -337,12 +338,12 @@ def evidence_of(
         loaded.append(recipe)
         return linear
 
-    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={("model", 0): "recipe"})
+    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={ModelId("model", 0): "recipe"})
     zoo: Any = SimpleNamespace(load=load)
     run = open_run(tmp_path, header, fresh=False)
     records = run_unit(PGD, make_target(linear, samples, 64)).records[0]
     run.write_cell("a", records, seconds=1.0, forwards=480, backwards=480)
-    checks = Checks(job, Models(job, zoo, {("model", 0): "sha256"}), run, [PGD], fresh=False)
+    checks = Checks(job, Models(job, zoo, {ModelId("model", 0): "sha256"}), run, [PGD], fresh=False)
     checks.after(PGD)
     checks.finish()
     run.save("complete")
