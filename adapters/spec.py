@@ -55,7 +55,6 @@ class TrainingSpec(Strict):
 Deviation = Annotated[float, Field(gt=0)]
 BYTES = 255
 """White, on the scale that images have in files."""
-TIMM = "timm/"
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
@@ -119,11 +118,6 @@ class BackboneSpec(Strict):
     def weights_file(self) -> Path | None:
         """The file that ``weights`` names, where it is a file rather than a published set of weights."""
         return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
-
-    @property
-    def timm_name(self) -> str | None:
-        """The name of ``architecture`` in timm; None where it is torchvision's."""
-        return self.architecture.removeprefix(TIMM) if self.architecture.startswith(TIMM) else None
 
 
 class NoneSpec(Strict):

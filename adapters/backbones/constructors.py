@@ -3,15 +3,14 @@
 import inspect
 import json
 from collections.abc import Callable
-from functools import cache
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from adapters.backbones.published import check_torchvision, timm_config
 from adapters.declaration import did_you_mean
 from adapters.errors import ModelError, about
 from adapters.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 RESERVED = {
     "num_classes": "it follows the weights, or the data",
@@ -21,45 +20,44 @@ RESERVED = {
     **dict.fromkeys(("features_only", "out_indices", "scriptable", "exportable", "no_jit", "progress"), "it is not for this"),
 }
 """Arguments that are no part of a network, or that something else decides."""
-
-
-def make_network(spec: BackboneSpec, num_classes: int) -> nn.Module:
-    """The network of ``spec`` without weights. Raises ModelError for an unknown name, or an argument that it does not take."""
-    check_arguments(spec)
-    return _maker(spec.architecture)(num_classes=num_classes, **spec.kwargs)
+_known_to_fit: set[tuple[str, str]] = set()
 
 
 @about("kwargs")
-def check_arguments(spec: BackboneSpec) -> None:
-    """Raise ModelError unless the constructor of ``spec.architecture`` takes ``spec.kwargs``."""
-    if spec.kwargs:
-        _check(spec.architecture, json.dumps(spec.kwargs))
+def check_arguments(spec: BackboneSpec, make: "Callable[..., nn.Module]") -> None:
+    """Raise ModelError unless ``make`` takes ``spec.kwargs``. What it swallows in silence is no argument of it either.
+
+    The network is made, once for each architecture and kwargs in this process.
+    """
+    written = json.dumps(spec.kwargs)
+    if (spec.architecture, written) not in _known_to_fit:
+        _check(spec, written, make)
+        _known_to_fit.add((spec.architecture, written))
 
 
-@cache
-def _check(architecture: str, written: str) -> None:
-    """Makes the network once. What a constructor swallows in silence is no argument of it either."""
-    kwargs, make = json.loads(written), _maker(architecture)
-    for name in kwargs:
+def _check(spec: BackboneSpec, written: str, make: "Callable[..., nn.Module]") -> None:
+    import torch
+
+    for name in spec.kwargs:
         if name in RESERVED:
-            raise ModelError(f"kwargs: {architecture} is not given '{name}' here: {RESERVED[name]}")
+            raise ModelError(f"kwargs: {spec.architecture} is not given '{name}' here: {RESERVED[name]}")
     with torch.random.fork_rng(devices=[]):
         try:
-            kind = type(make(num_classes=2, **kwargs))
+            kind = type(make(num_classes=2, **spec.kwargs))
         except Exception as error:  # noqa: BLE001 (constructors fail in every way)
-            _name_unknown(architecture, list(kwargs), type(make(num_classes=2)))
-            raise ModelError(f"kwargs: {architecture} cannot be made with {written} ({error})") from None
-    _name_unknown(architecture, list(kwargs), kind)
+            _name_unknown(spec, type(make(num_classes=2)))
+            raise ModelError(f"kwargs: {spec.architecture} cannot be made with {written} ({error})") from None
+    _name_unknown(spec, kind)
 
 
-def _name_unknown(architecture: str, given: list[str], kind: type) -> None:
-    known = sorted(_arguments(kind) - RESERVED.keys())
-    for name in given:
+def _name_unknown(spec: BackboneSpec, kind: type) -> None:
+    known = sorted(arguments(kind) - RESERVED.keys())
+    for name in spec.kwargs:
         if name not in known:
-            raise ModelError(f"kwargs: {architecture} has no argument '{name}'; {did_you_mean(name, known)}")
+            raise ModelError(f"kwargs: {spec.architecture} has no argument '{name}'; {did_you_mean(name, known)}")
 
 
-def _arguments(kind: type) -> set[str]:
+def arguments(kind: type) -> set[str]:
     """The names that the constructor of ``kind`` takes, and those it passes on to the constructors that it inherits."""
     found: set[str] = set()
     for one in kind.__mro__:
@@ -69,17 +67,3 @@ def _arguments(kind: type) -> set[str]:
             if not any(p.kind == p.VAR_KEYWORD for p in parameters):
                 break
     return found - {"self"}
-
-
-def _maker(architecture: str) -> Callable[..., nn.Module]:
-    """What makes a network of that name, without weights."""
-    timm_name = BackboneSpec(architecture=architecture).timm_name
-    if timm_name is not None:
-        import timm
-
-        timm_config(timm_name)
-        return lambda **options: timm.create_model(timm_name, pretrained=False, **options)
-    import torchvision
-
-    check_torchvision(architecture)
-    return lambda **options: torchvision.models.get_model(architecture, weights=None, **options)

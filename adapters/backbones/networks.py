@@ -1,4 +1,4 @@
-"""Backbones: torchvision's and timm's networks, from scratch, pretrained, or from a local file."""
+"""Backbones: the networks of every source, from scratch, pretrained, or with weights from a file."""
 
 import json
 from collections.abc import Iterator
@@ -7,29 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from adapters.backbones.checkpoints import read_checkpoint
-from adapters.backbones.constructors import check_arguments, make_network
-from adapters.backbones.published import of_architecture, published, timm_config, torchvision_weights
+from adapters.backbones.source import given_size
+from adapters.backbones.sources import has_weights, source_of
 from adapters.backbones.weights import load_strictly, save_weights
 from adapters.errors import ModelError, about, within
 from adapters.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_metadata, to_metadata
-from adapters.spec import WEIGHT_FILES, BackboneSpec
+from adapters.spec import BackboneSpec
 
 KEEP_HEAD = "take another backbone, or method 'none' with as many classes as this one has"
-SIZES = ("img_size", "image_size")
-"""How constructors call the side of the images that they are made for."""
 LONGEST_HEADER = 2**27
 """Bytes of a safetensors header; the format allows no more."""
 
 
 def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
-    """A randomly initialised ``spec.architecture`` with ``num_classes`` outputs. Raises ModelError for an unknown name."""
+    """The network of ``spec`` with ``num_classes`` outputs, at a start from ``seed``. Raises ModelError if there is none."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make_network(spec, num_classes)
+        return source_of(spec).make(spec, num_classes)
 
 
 @about("weights")
@@ -46,7 +43,7 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
         network, _, rounded = _filled(spec, network, weights.state, str(file))
         return network, (*weights.notes, *rounded)
     with _fetching(spec):
-        return _pretrained(spec), ()
+        return source_of(spec).fetch(spec), ()
 
 
 @about("weights")
@@ -78,24 +75,9 @@ def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
     return other.pop() if len(other) == 1 else 2
 
 
-def _pretrained(spec: BackboneSpec) -> nn.Module:
-    check_arguments(spec)
-    if spec.timm_name is not None:
-        import timm
-
-        timm_config(spec.timm_name)
-        network: nn.Module = timm.create_model(spec.timm_name, pretrained=True, **spec.kwargs)
-        return network
-    made: nn.Module = torchvision.models.get_model(spec.architecture, weights=torchvision_weights(spec), **spec.kwargs)
-    return made
-
-
 @contextmanager
 def _fetching(spec: BackboneSpec) -> Iterator[None]:
     """A failed download becomes a ModelError that says how to go on without one."""
-    if spec.timm_name is not None and spec.weights != "pretrained":
-        files = f"a file, which ends in {', '.join(WEIGHT_FILES)}"
-        raise ModelError(f"weights of {spec.architecture} are 'pretrained' or {files}, not '{spec.weights}'")
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
@@ -113,28 +95,19 @@ def preprocessing_of(spec: BackboneSpec) -> Preprocessing:
 
     It is what ``spec`` says; else what belongs to its weights; else ImageNet's. A random start learns with it whatever it is.
     """
-    known = _of_weights(spec) or Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed" if spec.weights else "training")
+    known = _of_weights(spec) or Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed" if has_weights(spec) else "training")
     mean, std = spec.mean or known.mean, spec.std or known.std
     said = (spec.mean and spec.std) or ((spec.mean or spec.std) and known.origin in ("weights", "training"))
     return replace(known, mean=mean, std=std, origin="suite" if said else known.origin).at(given_size(spec))
 
 
 def _of_weights(spec: BackboneSpec) -> Preprocessing | None:
-    if spec.weights is None:
+    if not has_weights(spec):
         return None
+    source = source_of(spec)
     if spec.weights_file is not None:
-        return saved_preprocessing(_header(spec.weights_file)) or of_architecture(spec)
-    return published(spec)
-
-
-def given_size(spec: BackboneSpec) -> int | None:
-    """The side in pixels of the square images that the network of ``spec`` is made for by its constructor's arguments."""
-    for name in SIZES:
-        given = spec.kwargs.get(name)
-        sides = set(given) if isinstance(given, list) else {given}
-        if len(sides) == 1 and isinstance(side := sides.pop(), int):
-            return side
-    return None
+        return saved_preprocessing(_header(spec.weights_file)) or source.of_architecture(spec)
+    return source.published(spec)
 
 
 def save_backbone(network: nn.Module, file: Path, expects: Preprocessing) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adapters.backbones.published import torchvision_weights
+from adapters.backbones.sources import has_weights, source_of
 from adapters.backbones.weights import read_saved
 from adapters.spec import BackboneSpec
 
@@ -28,11 +28,11 @@ def note_on_classes(spec: BackboneSpec, classes: tuple[str, ...]) -> tuple[str, 
 
 def _own_classes(spec: BackboneSpec) -> tuple[str, ...]:
     """The names of the classes; empty where the weights have none."""
-    if spec.weights is None:
+    if not has_weights(spec):
         return ()
     if (file := spec.weights_file) is not None:
         return _listed_in(_beside(file)) or (() if file.suffix == ".safetensors" else _listed_in(read_saved(file)))
-    return () if spec.timm_name else tuple(torchvision_weights(spec).meta["categories"])
+    return source_of(spec).classes(spec)
 
 
 def _beside(file: Path) -> Any:

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from adapters.errors import ModelError, about, within
+from adapters.backbones.sources import has_weights, source_of
+from adapters.errors import about, within
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, PeftSpec, TrainingSpec, is_trained
 
 RECIPE_VERSION = 3
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
 A new option changes no key."""
+
+NETWORK = ("architecture", "kwargs")
+"""The fields of a backbone that say what function its weights are of."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Pretraining:
 class Backbone:
     """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``.
 
-    Raises ModelError where a timm name has a tag, which stands for weights, and the start would be random all the same.
+    Raises ModelError where the name of the architecture stands for weights, and the start would be random all the same.
     """
 
     spec: BackboneSpec
@@ -35,16 +39,13 @@ class Backbone:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.is_random and "." in (self.spec.timm_name or ""):
-            raise ModelError(
-                f"{self.spec.architecture} names weights, but would start at random; add 'weights: pretrained', or take "
-                f"'{self.spec.architecture.partition('.')[0]}' for a random start"
-            )
+        if self.is_random:
+            source_of(self.spec).check_random(self.spec)
 
     @property
     def is_random(self) -> bool:
         """Whether nothing has trained it."""
-        return self.pretraining is None and self.spec.weights is None
+        return self.pretraining is None and not has_weights(self.spec)
 
     @property
     def key(self) -> str:
@@ -77,7 +78,7 @@ class Recipe:
 
 
 def _content(spec: BackboneSpec | Adaptation) -> str | None:
-    """The content hash of the weights file or adapter folder that ``spec`` names; None where it names neither."""
+    """The content hash of the weights or adapter folder that ``spec`` names or brings; None where there are none."""
     if isinstance(spec, PeftSpec):
         from adapters.methods.peft_folder import content_hash
 
@@ -88,6 +89,8 @@ def _content(spec: BackboneSpec | Adaptation) -> str | None:
 
         with about("weights"):
             return content_hash_of(spec.weights_file)
+    if isinstance(spec, BackboneSpec) and spec.weights is None:
+        return source_of(spec).weights_content(spec)
     return None
 
 
@@ -95,7 +98,10 @@ def _whereabouts(spec: BaseModel) -> set[str]:
     """The fields of ``spec`` that only say where something lies: its content is hashed in their place."""
     if isinstance(spec, PeftSpec):
         return {"path"}
-    return {"weights"} if isinstance(spec, BackboneSpec) and spec.weights_file else set()
+    if not isinstance(spec, BackboneSpec):
+        return set()
+    places = {"weights": spec.weights_file is not None, "architecture": source_of(spec).is_place}
+    return {name for name, is_place in places.items() if is_place}
 
 
 def _key(*parts: object) -> str:
@@ -112,6 +118,8 @@ def _digest(*parts: object) -> str:
 def _canonical(part: object) -> str:
     if isinstance(part, BaseModel):
         plain = part.model_dump(mode="json", exclude_defaults=True, exclude=_whereabouts(part))
+        if isinstance(part, BackboneSpec) and (content := source_of(part).content(part)) is not None:
+            plain["content"] = content
         return json.dumps(plain, sort_keys=True)  # arguments in another order are the same
     return part.content_hash if isinstance(part, ImageSet) else repr(part)
 
@@ -122,9 +130,13 @@ def sha256_of_model(recipe: Recipe, *digests: str) -> str:
     The architecture is part of it, with its arguments, since the weights do not tell two of the same shapes apart.
     Normalisation is in the file of the backbone.
     """
-    spec = recipe.backbone.spec
-    network = BackboneSpec(architecture=spec.architecture, kwargs=spec.kwargs)
-    return _digest("model", network, recipe.adaptation, *digests)
+    return _digest("model", _network_alone(recipe.backbone.spec), recipe.adaptation, *digests)
+
+
+def _network_alone(spec: BackboneSpec) -> BackboneSpec:
+    """``spec`` without its weights, normalisation and training."""
+    fields = type(spec).model_fields.items()
+    return spec.model_copy(update={k: f.get_default(call_default_factory=True) for k, f in fields if k not in NETWORK})
 
 
 def sha256_of_backbone(backbone: Backbone, weights: str) -> str:

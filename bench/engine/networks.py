@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from adapters.backbones.sources import has_weights, source_of
 from adapters.cache.recipe import Backbone, Pretraining
 from adapters.images import ImageSet
 from adapters.preprocessing import Preprocessing
@@ -46,13 +47,12 @@ class Network:
         Raises SuiteError for what no network of that name takes.
         """
         spec = self.spec
-        if not spec.weights and not spec.kwargs:
-            return None
-        from adapters.backbones.constructors import check_arguments
-        from adapters.backbones.networks import preprocessing_of
-
         with self.asked_at():
-            check_arguments(spec)
+            if not has_weights(spec) and not spec.kwargs:
+                return None
+            from adapters.backbones.networks import preprocessing_of
+
+            source_of(spec).check(spec)
             return preprocessing_of(spec)
 
 
@@ -108,7 +108,7 @@ class Sources:
         spec, seeds = network.spec, network.suite.seeds
         if spec.pretrain is None:
             with network.asked_at():
-                return {seed: Backbone(spec, None, 0 if spec.weights else seed) for seed in seeds}
+                return {seed: Backbone(spec, None, 0 if has_weights(spec) else seed) for seed in seeds}
         if spec.pretrain not in self._loaded:
             with network.asked_at("pretrain", "data"):
                 self._loaded[spec.pretrain] = self._load(spec.pretrain, network.suite.data)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from adapters.backbones.sources import source_of
+from adapters.errors import ModelError
 from adapters.spec import BackboneSpec, PeftSpec
 from bench.data.raw import Places
 from bench.data.spec import DataSpec
@@ -14,6 +16,7 @@ from bench.errors import SuiteError
 from bench.suite.models import OwnNetwork
 
 Spec = TypeVar("Spec", bound=BaseModel)
+Backbone = TypeVar("Backbone", bound=BackboneSpec)
 Where = tuple[str | int, ...]
 LONGEST = 200
 """Characters of a path that a message shows."""
@@ -49,7 +52,16 @@ class _Search:
                 changes[name] = tuple(self.within(item, (*where, name, i)) for i, item in enumerate(value))
         changes |= self._own_path(declared, where)
         changed = {name: value for name, value in changes.items() if value != getattr(declared, name)}
-        return declared.model_copy(update=changed) if changed else declared
+        found = declared.model_copy(update=changed) if changed else declared
+        return self._sourced(found, where) if isinstance(found, BackboneSpec) else found
+
+    def _sourced(self, spec: Backbone, where: Where) -> Backbone:
+        """``spec`` with its architecture as its source finds it."""
+        try:
+            return source_of(spec).located(spec, list(_beside(self.places).values()))
+        except ModelError as error:
+            self.lost.append(SuiteError(str(error), (*where, *error.about)))
+            return spec
 
     def _own_path(self, spec: BaseModel, where: Where) -> dict[str, str]:
         """The field of ``spec`` itself that is a path, as found; empty where it has none, or may be a name on the Hub."""

@@ -1,0 +1,32 @@
+"""The registry of backbone sources: who makes the network that an ``architecture`` names."""
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from adapters.backbones.from_timm import Timm
+from adapters.backbones.from_torchvision import Torchvision
+from adapters.backbones.source import BackboneSource
+from adapters.spec import BackboneSpec
+
+BUILT_IN: tuple[BackboneSource, ...] = (
+    Timm(),
+    Torchvision(),  # last: its names have no prefix
+)
+GROUP = "bench.backbone_sources"
+"""The entry points by which installed packages add theirs, each a subclass of BackboneSource."""
+
+
+@cache
+def sources() -> tuple[BackboneSource, ...]:
+    """All sources: those of packages, by the names of their entry points, before ours."""
+    return (*(entry.load()() for entry in sorted(entry_points(group=GROUP))), *BUILT_IN)
+
+
+def source_of(spec: BackboneSpec) -> BackboneSource:
+    """The source of the network of ``spec``."""
+    return next(source for source in sources() if source.takes(spec.architecture))
+
+
+def has_weights(spec: BackboneSpec) -> bool:
+    """Whether the network of ``spec`` is trained already: by weights that are named, or by those that its source brings."""
+    return spec.weights is not None or source_of(spec).brings_weights(spec)
