@@ -1,9 +1,9 @@
 """Runs the README and every page of docs/ as a reader would; fails if a command or a Python block fails.
 
-All pages share one empty folder that holds a copy of suites/. In the order in which they stand there, a `console` block is run line
-by line (`$ command`; the other lines are what it printed), a `python` block is run as a script, and a `yaml` block with a
-title is written to the file of that name. `sh` and untitled `yaml` blocks need what is not here (a cluster, a data set, a CI
-service) and are not run. `python -m tests.docs_run [PAGE...]`.
+All pages share one empty folder that holds a copy of suites/. In the order in which they stand there, a `console` block
+is run line by line (`$ command`; the other lines are what it printed), a `python` block is run as a script, and a `yaml`
+block with a title is written to the file of that name. `sh` and untitled `yaml` blocks need what is not here (a cluster, a
+data set, a CI service) and are not run. `python -m tests.docs_run [PAGE...]`.
 """
 
 import os
