@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
 from adapters.preprocessing import RGB
+from adapters.training.spec import Adversarial, HeadStart
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: IEEE single. tf32: its products rounded to 10 bits, on an NVIDIA GPU. bf16: layers in bfloat16, as autocast has it."""
@@ -28,6 +29,10 @@ class TrainingSpec(Strict):
 
     ``schedule``: "step" divides the rate by ten after each third of the epochs, "cosine" brings it to zero, "one-cycle" as
     Smith & Topin (2018), with a warm-up of its own. ``amp`` computes in bfloat16 where that is safe (torch.autocast).
+
+    With ``adversarial``, a share of the training images (that of ``early_stopping``, or of its default) is always held out: the
+    weights stay that are most accurate on it under PGD (Rice et al. 2020), and early stopping waits for that accuracy to rise.
+    ``head_start`` trains the new head alone first, with the same settings.
     """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -42,6 +47,24 @@ class TrainingSpec(Strict):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     early_stopping: EarlyStopping | None = None
     amp: bool = False
+    adversarial: Adversarial | None = None
+    head_start: HeadStart = "random"
+
+    @property
+    def held_out(self) -> float:
+        """The share of each class's training images that is not trained on, but chooses the epoch whose weights stay."""
+        stopping = self.early_stopping or (EarlyStopping() if self.adversarial else None)
+        return stopping.validation if stopping else 0.0
+
+    @model_validator(mode="after")
+    def _adversarial_where_it_is_asked(self) -> "TrainingSpec":
+        if self.head_start == "adversarial-probe" and self.adversarial is None:
+            message = "adversarial-probe needs adversarial (like {method: pgd, eps: 8/255}) to train the head by; or take probe"
+            raise PydanticCustomError("head_start", "{message}", {"key": "head_start", "message": message})
+        if self.adversarial and self.adversarial.eps_warmup_epochs >= self.epochs:
+            message = "eps_warmup_epochs must be fewer than epochs, or eps never reaches its full size"
+            raise PydanticCustomError("warmup", "{message}", {"key": "adversarial", "message": message})
+        return self
 
     @model_validator(mode="after")
     def _one_warmup(self) -> "TrainingSpec":

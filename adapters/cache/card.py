@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters.cache.folders import is_sound
 from adapters.preprocessing import Preprocessing
+from adapters.training.curves import Robust
 
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 class Card:
     """What is known of a trained model without loading it.
 
-    ``notes`` say what was chosen when its files were read; ``preprocessing`` is what happens to an image inside it.
+    ``losses`` are those of each epoch, and ``robust`` is how an adversarial training went besides. ``notes`` say what was
+    chosen when its files were read, and what training has to say; ``preprocessing`` is what happens to an image inside it.
     """
 
     sha256: str
@@ -35,6 +37,7 @@ class Card:
     losses: tuple[float, ...]
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    robust: Robust | None = None
 
 
 def read_card(folder: Path) -> Card | None:
@@ -52,8 +55,10 @@ def _parsed(fields: dict[str, Any]) -> Card:
     """The card with these ``fields``, with JSON's lists as tuples."""
     expects = fields.get("preprocessing")
     preprocessing = expects and Preprocessing(**{**expects, "mean": tuple(expects["mean"]), "std": tuple(expects["std"])})
+    robust = fields.get("robust")
+    curves = robust and Robust.of(robust)
     plain = {**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))}
-    return Card(**{**plain, "preprocessing": preprocessing})
+    return Card(**{**plain, "preprocessing": preprocessing, "robust": curves})
 
 
 def weights_name(names: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
@@ -28,15 +28,26 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """How a new head is trained on a backbone that stays as it is, before anything adapts the two."""
+
+    training: TrainingSpec
+    images: ImageSet
+    seed: int
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``.
 
-    Raises ModelError where the name of the architecture stands for weights, and the start would be random all the same.
+    With a ``probe`` it has a new head, trained so. Raises ModelError where the name of the architecture stands for weights, and
+    the start would be random all the same.
     """
 
     spec: BackboneSpec
     pretraining: Pretraining | None
     seed: int
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         if self.is_random:
@@ -50,14 +61,24 @@ class Backbone:
     @property
     def key(self) -> str:
         """Content key of the weights. Raises ModelError if they are a file that cannot be read."""
+        if self.probe:
+            return _key("probe", self.unprobed.key, self.probe.training, self.probe.images, self.probe.seed)
         if self.pretraining:
             return _key("backbone", self.spec, self.pretraining.training, self.pretraining.images, self.seed)
         return _key("weights", self.spec, _content(self.spec), self.seed)
 
+    @property
+    def unprobed(self) -> "Backbone":
+        """The backbone with its own head."""
+        return replace(self, probe=None)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines a model's weights. ``images`` may be empty where nothing is trained: they still name the classes."""
+    """All that determines a model's weights. ``images`` may be empty where nothing is trained: they still name the classes.
+
+    Where ``training`` says that the head is trained first, the backbone is the one with that head.
+    """
 
     name: str
     backbone: Backbone
@@ -65,6 +86,11 @@ class Recipe:
     training: TrainingSpec
     images: ImageSet
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.training.head_start != "random" and is_trained(self.adaptation) and self.backbone.probe is None:
+            probe = Probe(_of_the_head(self.training), self.images, self.seed)
+            object.__setattr__(self, "backbone", replace(self.backbone, probe=probe))
 
     @property
     def key(self) -> str:
@@ -75,6 +101,12 @@ class Recipe:
             with within("adaptation"):
                 return _key(backbone, self.adaptation, _content(self.adaptation), self.images.classes)
         return _key(backbone, self.adaptation, self.training, self.images, self.seed)
+
+
+def _of_the_head(training: TrainingSpec) -> TrainingSpec:
+    """How the head is trained before the rest is, as ``training`` declares it."""
+    adversarial = training.adversarial if training.head_start == "adversarial-probe" else None
+    return training.model_copy(update={"head_start": "random", "adversarial": adversarial})
 
 
 def _content(spec: BackboneSpec | Adaptation) -> str | None:

@@ -13,18 +13,18 @@ import numpy as np
 from adapters.cache.card import ADAPTER, BASE_FILE, CONFIG_FILE, WEIGHTS, Card, read_card, weights_name, write_card
 from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
-from adapters.cache.recipe import Backbone, Recipe, sha256_of_backbone, sha256_of_model
+from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone, sha256_of_model
 from adapters.errors import ChangedError, ModelError, within
 from adapters.images import ImageSet
 from adapters.methods.peft_config import canonical_config
 from adapters.preprocessing import Preprocessing
-from adapters.spec import NoneSpec, PeftSpec, is_trained
+from adapters.spec import HeadSpec, NoneSpec, PeftSpec, is_trained
+from adapters.training.curves import History, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from adapters.classifier import Classifier
-    from adapters.training.fit import Progress
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ PROBE = 8
 class Zoo:
     """Trained models under one cache folder. ``announce(title)`` gives the progress callback of one training."""
 
-    def __init__(self, cache: Path, announce: Callable[[str], "Progress"], device: str = "cpu") -> None:
+    def __init__(self, cache: Path, announce: Callable[[str], Progress], device: str = "cpu") -> None:
         self.cache = cache
         self.announce = announce
         self.device = device
@@ -136,19 +136,20 @@ class Zoo:
         network = adapt(network, recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network, backbone)
         _check_fit(classifier, recipe)
-        losses, state, trained = [], self._state(recipe.key), is_trained(recipe.adaptation)
+        history, state, trained = History(()), self._state(recipe.key), is_trained(recipe.adaptation)
         expects = _made_for(_expected(known), recipe.images) if trained else _expected(known)
         if trained:
             check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
-            losses = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
+            history = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(target) as folder:
             save_adapted(network.cpu(), base, folder, expects)
             own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
             sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
             trainable = count_parameters(network, trainable=True)
-            card = Card(sha, recipe.adaptation.method, trainable, parameters, tuple(losses), notes, expects)
+            notes, went = (*notes, *history.notes), (history.losses, history.robust)
+            card = Card(sha, recipe.adaptation.method, trainable, parameters, went[0], notes, expects, went[1])
             write_card(folder, card)
             _check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
@@ -168,6 +169,8 @@ class Zoo:
         wanted = len(recipe.images.classes)
         if isinstance(recipe.adaptation, PeftSpec):
             return fit_base(network, has, str(adapter), wanted)
+        if recipe.backbone.probe is not None:
+            return network
         if not isinstance(recipe.adaptation, NoneSpec):
             return replace_head(network, wanted)
         if has != wanted:
@@ -182,9 +185,19 @@ class Zoo:
         """Train or fetch the backbone's weights if they are not there yet."""
         folder = self.backbone_folder(backbone)
         if read_card(folder) is None:
+            if backbone.probe:
+                self.ensure_backbone(backbone.unprobed)
             with alone(folder, "the backbone"):
                 if read_card(folder) is None:
-                    (self._pretrain if backbone.pretraining else self._fetch)(backbone, folder)
+                    self._make_backbone(backbone, folder)
+
+    def _make_backbone(self, backbone: Backbone, folder: Path) -> None:
+        if backbone.probe:
+            self._train_head(backbone, backbone.probe, folder)
+        elif backbone.pretraining:
+            self._pretrain(backbone, folder)
+        else:
+            self._fetch(backbone, folder)
 
     def backbone_folder(self, backbone: Backbone) -> Path:
         """Where the weights of ``backbone`` are, or will be."""
@@ -218,8 +231,28 @@ class Zoo:
         classifier = self._wrap(network, expects, classes)
         announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
         training = backbone.pretraining.training
-        losses = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
-        self._keep(backbone, folder, network.cpu(), Card("", "scratch", 0, 0, tuple(losses), preprocessing=expects))
+        history = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
+        card = Card("", "scratch", 0, 0, history.losses, _of_the_backbone(history), expects, history.robust)
+        self._keep(backbone, folder, network.cpu(), card)
+        state.unlink(missing_ok=True)
+
+    def _train_head(self, backbone: Backbone, probe: Probe, folder: Path) -> None:
+        """Train a new head alone on ``backbone``, which stays as it is."""
+        from safetensors.torch import load
+
+        from adapters.backbones.networks import replace_head, with_weights
+        from adapters.methods.adaptation import adapt
+        from adapters.training.fit import fit
+
+        known, below = self._backbone_card(backbone.unprobed), self._read_backbone(backbone.unprobed)
+        classes, where = len(probe.images.classes), str(self.backbone_folder(backbone.unprobed))
+        network = replace_head(with_weights(backbone.spec, load(below), where)[0], classes)
+        network = adapt(network, HeadSpec(method="head"), probe.seed)
+        classifier = self._wrap(network, _expected(known), classes)
+        announce, state = self.announce(f"head ({classes} classes)"), self._state(backbone.key)
+        history = fit(classifier, probe.images, probe.training, seed=probe.seed, progress=announce, checkpoint=state)
+        notes = (*known.notes, *_of_the_backbone(history))
+        self._keep(backbone, folder, network.cpu(), replace(known, losses=history.losses, notes=notes, robust=history.robust))
         state.unlink(missing_ok=True)
 
     def _fetch(self, backbone: Backbone, folder: Path) -> None:
@@ -260,6 +293,11 @@ class Zoo:
         from adapters.classifier import Classifier
 
         return Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes).to(self.device)
+
+
+def _of_the_backbone(history: History) -> tuple[str, ...]:
+    """What its training has to say, as a model says it that is built on it."""
+    return tuple(f"backbone: {note}" for note in history.notes)
 
 
 def _expected(card: Card) -> Preprocessing:

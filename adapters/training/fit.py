@@ -1,6 +1,7 @@
 """Fine-tuning: deterministic for a seed, device and thread count, also when it is interrupted and goes on."""
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
+from adapters.eps import eps_text
 from adapters.errors import ModelError, about, within
 from adapters.images import ImageSet
 from adapters.spec import TrainingSpec
+from adapters.training import curves
 from adapters.training.augment import AUGMENTATIONS
+from adapters.training.curves import Epoch, History, Progress
+from adapters.training.held_out import HeldOut, Score
+from adapters.training.objectives import Loss, Robust, one_step
 from adapters.training.optimisation import make_optimizer, make_schedule
 from adapters.training.resume import read_state, write_state
-
-Progress = Callable[[int, int, float], None]
-"""Called after each epoch with (epochs done, epochs in all, mean loss); the two are equal once training ends."""
+from adapters.training.weight_perturbation import perturbed
 
 
 @within("training")
@@ -31,8 +35,8 @@ def fit(
     seed: int,
     progress: Progress,
     checkpoint: Path | None = None,
-) -> list[float]:
-    """Tune the trainable parameters of ``classifier`` on ``images``; returns the mean loss of each epoch.
+) -> History:
+    """Tune the trainable parameters of ``classifier`` on ``images``; returns how it went, epoch by epoch.
 
     Where ``checkpoint`` holds the state of the same training, it goes on from the last finished epoch, to the same result.
     Raises ModelError if the loss is no longer finite.
@@ -48,11 +52,11 @@ def fit(
             training.run_epoch()
             if checkpoint:
                 write_state(checkpoint, training.state_dict())
-            done = len(training.losses)
-            progress(done, done if training.finished else spec.epochs, training.losses[-1])
+            done = len(training.epochs)
+            progress(done, done if training.finished else spec.epochs, training.epochs[-1])
         training.restore_best()
     classifier.eval()
-    return training.losses
+    return training.history()
 
 
 class Training:
@@ -62,70 +66,120 @@ class Training:
         self.classifier = classifier
         self.spec = spec
         self.generator = torch.Generator().manual_seed(seed)
-        self.losses: list[float] = []
-        self.best_loss = float("inf")
+        self.epochs: list[Epoch] = []
+        self.best_score: Score = (float("inf"),)
         self.best_epoch = 0
         self.best: dict[str, Tensor] = {}
         self.x, self.y = torch.from_numpy(images.images), torch.from_numpy(images.labels)
-        share = spec.early_stopping.validation if spec.early_stopping else 0
-        self.train, self.validation = hold_out(images.labels, share, seed=seed)
-        steps = len(_batches(self.train, spec.batch_size))
-        if not steps:
-            raise ModelError(f"{len(images)} training images are too few: a batch needs two, and more where some are held out")
-        if share and not len(self.validation):
-            with about("early_stopping"):
-                raise ModelError("no class has two training images, so that none can be held out; drop training.early_stopping")
+        self.train, held = hold_out(images.labels, spec.held_out, seed=seed)
+        self.held_out = HeldOut(self.x[held], self.y[held], spec.batch_size, seed)
+        self.adversarial = spec.adversarial
+        if self.adversarial:
+            self.robust = Robust(self.adversarial, classifier, self._logits, self.generator, spec.label_smoothing)
+        steps = self._count_steps(len(images))
         if spec.amp:
             classifier.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer([p for p in classifier.parameters() if p.requires_grad], spec)
         self.schedule = make_schedule(self.optimizer, spec, steps)
 
+    def _count_steps(self, images: int) -> int:
+        """How many an epoch has. Raises ModelError where there are too few images."""
+        steps = len(_batches(self.train, self.spec.batch_size))
+        if not steps:
+            raise ModelError(f"{images} training images are too few: a batch needs two, and more where some are held out")
+        if self.spec.held_out and not len(self.held_out):
+            key = "adversarial" if self.spec.adversarial else "early_stopping"
+            with about(key):
+                raise ModelError(f"no class has two training images, so that none can be held out; drop training.{key}")
+        return steps
+
     @property
     def finished(self) -> bool:
-        """All epochs are done, or the validation loss has not fallen for ``patience`` epochs."""
-        stopping, done = self.spec.early_stopping, len(self.losses)
+        """All epochs are done, or nothing held out got better for ``patience`` epochs, or one-step training collapsed."""
+        stopping, done = self.spec.early_stopping, len(self.epochs)
+        if self.adversarial and one_step(self.adversarial) and self.collapsed is not None:
+            return True
         return done >= self.spec.epochs or (stopping is not None and done - self.best_epoch >= stopping.patience)
 
+    @property
+    def collapsed(self) -> int | None:
+        """The epoch in which adversarial training had collapsed, if it has."""
+        return curves.collapsed(self.epochs, float(self.adversarial.eps)) if self.adversarial else None
+
     def run_epoch(self) -> None:
-        """One pass over the training images, and the validation loss where training may stop early."""
+        """One pass over the training images, and a look at those that are held out, if any are."""
         _train_mode(self.classifier)
         order = self.train[torch.randperm(len(self.train), generator=self.generator)]
         total = 0.0
         for index in _batches(order, self.spec.batch_size):
             total += self._step(self.x[index], self.y[index]) * len(index)
             self.schedule.step()
-        self.losses.append(total / len(self.train))
-        if not np.isfinite(self.losses[-1]):
+        loss = total / len(self.train)
+        if not np.isfinite(loss):
             with about("lr"):
-                raise ModelError(f"training diverged: the loss of epoch {len(self.losses)} is not finite; lower training.lr")
-        if self.spec.early_stopping:
-            self._validate()
+                epoch = len(self.epochs) + 1
+                raise ModelError(f"training diverged: the loss of epoch {epoch} is not finite; lower training.lr")
+        self.epochs.append(self._judged(loss))
 
     def _step(self, x: Tensor, y: Tensor) -> float:
         device = self.classifier.device
         augmented = AUGMENTATIONS[self.spec.augmentation](x.to(device).float() / 255, self.generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.spec.amp):
-            logits = self.classifier(augmented)
-        loss = F.cross_entropy(logits, y.to(device), label_smoothing=self.spec.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._loss_on(augmented, y.to(device))
+        with self._perturbed(loss):
+            value = loss()
+            self.optimizer.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.item()
+        return value.item()
 
-    @torch.inference_mode()
-    def _validate(self) -> None:
+    def _logits(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.spec.amp):
+            logits: Tensor = self.classifier(x)
+        return logits
+
+    def _loss_on(self, x: Tensor, y: Tensor) -> Loss:
+        """The loss of a batch; its adversarials, if any, are crafted here."""
+        if self.adversarial:
+            return self.robust.prepare(x, y, self._share_of_eps())
+        return lambda: F.cross_entropy(self._logits(x), y, label_smoothing=self.spec.label_smoothing)
+
+    def _share_of_eps(self) -> float:
+        """It rises linearly over the epochs of its warm-up, and is whole after them."""
+        warmup = self.adversarial.eps_warmup_epochs if self.adversarial else 0
+        return min(1.0, (len(self.epochs) + 1) / (warmup + 1))
+
+    def _perturbed(self, loss: Loss) -> AbstractContextManager[None]:
+        gamma = self.adversarial.awp if self.adversarial else 0
+        return perturbed(self.classifier, loss, gamma) if gamma else nullcontext()
+
+    def _judged(self, loss: float) -> Epoch:
+        """The epoch that ends, of which the weights are kept if nothing before was better on what is held out."""
+        epoch = Epoch(loss)
+        if not len(self.held_out):
+            return epoch
         self.classifier.eval()
-        device, total = self.classifier.device, 0.0
-        for index in torch.split(self.validation, self.spec.batch_size):
-            logits = self.classifier(self.x[index].to(device).float() / 255)
-            total += F.cross_entropy(logits, self.y[index].to(device), reduction="sum").item()
-        if total < self.best_loss:
-            self.best_loss, self.best_epoch = total, len(self.losses)
+        if self.adversarial:
+            epoch = Epoch(loss, self._share_of_eps() * float(self.adversarial.eps))
+            score, epoch = self.held_out.robustness(self.classifier, self.adversarial, epoch)
+        else:
+            score = self.held_out.loss(self.classifier)
+        if score < self.best_score:
+            self.best_score, self.best_epoch = score, len(self.epochs) + 1
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self._tuned().items()}
+        return epoch
 
     def restore_best(self) -> None:
-        """Put back the weights of the epoch with the lowest validation loss, where training may stop early."""
+        """Put back the weights of the epoch that was best on what is held out, where anything is."""
         self._put(self.best)
+
+    def history(self) -> History:
+        """How it went."""
+        losses = tuple(epoch.loss for epoch in self.epochs)
+        if not self.adversarial:
+            return History(losses)
+        spec, (_, eps, clean, fgsm, pgd) = self.adversarial, zip(*map(astuple, self.epochs), strict=True)
+        what = spec.method, spec.norm, eps_text(spec.eps), len(self.held_out)
+        return History(losses, curves.Robust(*what, eps, clean, fgsm, pgd, self.best_epoch, self.collapsed))
 
     def _tuned(self) -> dict[str, Tensor]:
         """Everything that training changes in the network."""
@@ -145,8 +199,8 @@ class Training:
             "tuned": {name: tensor.detach() for name, tensor in self._tuned().items()},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "losses": self.losses,
-            "best": (self.best_loss, self.best_epoch, self.best),
+            "epochs": [astuple(epoch) for epoch in self.epochs],
+            "best": (self.best_score, self.best_epoch, self.best),
             "generator": self.generator.get_state(),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.classifier.device) if cuda else None,
@@ -157,8 +211,8 @@ class Training:
         self._put(state["tuned"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.losses = list(state["losses"])
-        self.best_loss, self.best_epoch, self.best = state["best"]
+        self.epochs = [Epoch(*epoch) for epoch in state["epochs"]]
+        self.best_score, self.best_epoch, self.best = state["best"]
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["rng"])
         if self.classifier.device.type == "cuda" and state["cuda_rng"] is not None:

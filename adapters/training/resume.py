@@ -14,7 +14,7 @@ import torch
 from adapters.backbones.weights import torch_reason
 from adapters.files.disk import writing
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raised when what a state holds changes. It stands before the state with the state's sha256, so that damage is found."""
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,11 @@
 """SIGINT and SIGTERM ask a run to stop at the next point where all is stored; a second one stops it at once."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from adapters.training.curves import Epoch, Progress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,11 +44,11 @@ def check() -> None:
         raise Interrupted(_asked[0])
 
 
-def stoppable(show: Callable[[int, int, float], None]) -> Callable[[int, int, float], None]:
+def stoppable(show: Progress) -> Progress:
     """``show``, the progress callback of a training, as the place where it can be interrupted: after an epoch."""
 
-    def epoch(done: int, total: int, loss: float) -> None:
-        show(done, total, loss)
+    def epoch(done: int, total: int, last: Epoch) -> None:
+        show(done, total, last)
         if done < total:
             check()
 

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from adapters.training.curves import Epoch
+from adapters.training.curves import Progress as Told
+
 QUIET = 30.0
 """Seconds after which a training that is not watched on a terminal says again how far it is."""
 
@@ -27,22 +30,22 @@ class Progress:
             disable=not console.is_terminal,
         )
 
-    def training(self, title: str) -> Callable[[int, int, float], None]:
-        """The callback of one training, which gets (epochs done, epochs, mean loss) after each epoch."""
+    def training(self, title: str) -> Told:
+        """The callback of one training, which gets (epochs done, epochs, how the last one went) after each epoch."""
         started = time.monotonic()
         self.bars.start()
         task = self.bars.add_task(f"training {title}", total=None)
         self._say(f"training {title}")  # the first epoch may take minutes
         said = started
 
-        def epoch(done: int, total: int, loss: float) -> None:
+        def epoch(done: int, total: int, last: Epoch) -> None:
             nonlocal said
             if done < total and time.monotonic() - said > QUIET:
                 said = time.monotonic()
-                self._say(f"training {title}: epoch {done} of {total}, loss {loss:.3f}, {said - started:.0f} s")
-            self.bars.update(task, completed=done, total=total, description=f"training {title}  loss {loss:.3f}")
+                self._say(f"training {title}: epoch {done} of {total}, {last}, {said - started:.0f} s")
+            self.bars.update(task, completed=done, total=total, description=f"training {title}  {last}")
             if done == total:
-                self._say(f"trained {title}: {total} epochs, loss {loss:.3f}, {time.monotonic() - started:.0f} s")
+                self._say(f"trained {title}: {total} epochs, {last}, {time.monotonic() - started:.0f} s")
                 self._end(task)
 
         return epoch

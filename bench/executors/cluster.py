@@ -26,6 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from adapters.cache.card import Card
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
+from adapters.training.curves import Progress as Told
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
 from bench.engine.job import Job
@@ -79,7 +80,7 @@ class OnRay:
         self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": self._order.threads}
         _check_cores(self._needs["num_cpus"])
         self._progress = progress
-        self._epochs: dict[str, Callable[[int, int, float], None]] = {}
+        self._epochs: dict[str, Told] = {}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mail = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})  # another node may be lost
         self._next_mail = 0.0
@@ -175,8 +176,8 @@ class OnRay:
             match letter:
                 case node.Training(title):
                     self._epochs[title] = self._progress.training(title)
-                case node.Epoch(title, done, total, loss):
-                    self._epochs[title](done, total, loss)
+                case node.Epoch(title, done, total, last):
+                    self._epochs[title](done, total, last)
                 case node.Said(level, text):
                     log.log(level, "%s", text)
 

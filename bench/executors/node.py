@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -15,6 +15,7 @@ from adapters.cache.card import Card
 from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
+from adapters.training import curves
 from bench.cli.output import quiet
 from bench.engine import interrupt, provenance
 from bench.engine.interrupt import Interrupted
@@ -57,7 +58,7 @@ class Epoch:
     title: str
     done: int
     total: int
-    loss: float
+    last: curves.Epoch
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def shared_card(zoo: Zoo, recipe: Recipe) -> Card:
 def _zoo(order: Order, mail: Mail) -> Zoo:
     """The zoo that trains here, and tells the driver of it."""
 
-    def announce(title: str) -> Callable[[int, int, float], None]:
+    def announce(title: str) -> curves.Progress:
         mail.put(Training(title))
         return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
 

@@ -1,6 +1,5 @@
 """The three models as uniform classifiers: what trains, what is kept, what is the same after reloading."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from adapters.errors import ModelError
 from adapters.fast.lossless import lossless, max_difference
 from adapters.methods.adaptation import adapt, count_parameters
 from adapters.spec import BackboneSpec, FullSpec, LoraSpec, TrainingSpec
+from adapters.training.curves import History, Progress
 from bench import data
 from bench.data import DataSpec
 from tests.builders.loaded import loaded
@@ -38,7 +38,7 @@ def recipe(adaptation: FullSpec | LoraSpec) -> Recipe:
     return Recipe("model", Backbone(BackboneSpec(), Pretraining(QUICK, source), 0), adaptation, QUICK, target, 0)
 
 
-def silent(_: str) -> Callable[[int, int, float], None]:
+def silent(_: str) -> Progress:
     return lambda *_: None
 
 
@@ -80,10 +80,10 @@ def test_a_reloaded_model_gives_the_logits_of_the_trained_one(spec: FullSpec | L
     trained = {}
     real = training.fit
 
-    def watch(classifier: nn.Module, *arguments: object, **options: object) -> list[float]:
-        losses = real(classifier, *arguments, **options)  # type: ignore[arg-type]
+    def watch(classifier: nn.Module, *arguments: object, **options: object) -> History:
+        history = real(classifier, *arguments, **options)  # type: ignore[arg-type]
         trained["last"] = classifier
-        return losses
+        return history
 
     model = recipe(spec)
     x = torch.from_numpy(model.images.x)

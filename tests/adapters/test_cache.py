@@ -127,7 +127,7 @@ def test_a_state_of_another_version_is_named(
 ) -> None:
     file = tmp_path / "state.pt"
     write_state(file, STATE)
-    monkeypatch.setattr(resume, "STATE_VERSION", 2)
+    monkeypatch.setattr(resume, "STATE_VERSION", 3)
     assert read_state(file) is None
     assert f"{file}: the unfinished training cannot be used (damaged, or of another version); it starts anew" in caplog.text
 

@@ -1,7 +1,6 @@
 """Backbones and adaptations: what trains, what is kept, and what is refused."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from adapters.spec import (
     PeftSpec,
     TrainingSpec,
 )
+from adapters.training.curves import Progress
 from adapters.training.fit import fit
 from tests.builders.loaded import loaded
 
@@ -262,7 +262,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch(weights: Path, tmp_path: 
     made = recipe(weights, HeadSpec(method="head"), epochs=3)
     seen: list[int] = []
 
-    def watch(limit: int) -> Callable[[int, int, float], None]:
+    def watch(limit: int) -> Progress:
         def epoch(done: int, *_: object) -> None:
             seen.append(done)
             if done == limit:

@@ -100,7 +100,7 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
         }
     )
     classifier, reported = small(), []
-    losses = fit(classifier, unlearnable, spec, seed=0, progress=lambda *said: reported.append(said[:2]))
+    losses = fit(classifier, unlearnable, spec, seed=0, progress=lambda *said: reported.append(said[:2])).losses
     assert len(losses) < 60
     assert reported[-1] == (len(losses), len(losses))
     best = len(losses) - 4

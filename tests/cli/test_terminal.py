@@ -21,6 +21,7 @@ import logging, sys
 from rich.console import Console
 from bench.cli.commands import _log
 from bench.cli.output import quiet
+from adapters.training.curves import Epoch
 from bench.engine.progress import Progress
 quiet(_log())
 progress = Progress(Console(stderr=True))
@@ -30,7 +31,7 @@ with progress.units(3) as finished:
         logging.getLogger("bench.engine.runner").warning("warning %d [red]as it is[/red]", i)
         progress.bars.refresh()
         finished("m/0/fgsm/art")
-        epoch(i + 1, 3, 0.5)
+        epoch(i + 1, 3, Epoch(0.5))
 logging.getLogger("bench.engine.runner").warning("after")
 """
 STEP = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?\d+[hl]|([\r\n])|([^\x1b\r\n]+)")
