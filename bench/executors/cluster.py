@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 import torch
@@ -26,7 +26,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from adapters.cache.card import Card
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
-from adapters.training.curves import Progress as Told
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
 from bench.engine.job import Job
@@ -41,6 +40,9 @@ from bench.ids import ModelId
 from bench.store import OpenRun
 from bench.suite.suite import Suite
 from bench.trust.gather import Checks
+
+if TYPE_CHECKING:
+    from adapters.training.curves import Progress as Told
 
 T = TypeVar("T")
 Call = tuple[Any, ...]
