@@ -238,8 +238,10 @@ def partial_gradients(share: float, _: int) -> Grade:
 def state(share: float, _: int) -> Grade:
     """state: the model's answers hang on the image alone, not on what it was asked before. Fails at the first that does.
 
-    Clean and adversarial images asked of an untouched copy, in another order and with gradients on (Carlini et al. 2019,
-    section 5: the model that is evaluated must be the model that is attacked).
+    Clean and adversarial images, and their mirror images, asked of an untouched copy, in another order, with gradients on and
+    in another process (Carlini et al. 2019, section 5: the model that is evaluated must be the model that is attacked). So
+    what a model keeps outside itself is seen too (module globals, closures), but not what it keeps in files; on a GPU, and
+    where processes cannot fork, only what it keeps in itself.
     """
     return "fail" if share else "pass"
 

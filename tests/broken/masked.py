@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from tests.broken.zoo import Defended, same
 
 Change = Callable[[Tensor], Tensor]
+Seen = list[tuple[Tensor, Tensor]]
+SEEN: Seen = []
 
 
 def quantise(x: Tensor) -> Tensor:
@@ -140,12 +142,15 @@ class Unruly(nn.Module):
 
 
 class Remembers(nn.Module):
-    """Gives an image near one that it has seen the answer that it gave then; gradients are the network's."""
+    """Gives an image near one that it has seen the answer that it gave then; gradients are the network's.
 
-    def __init__(self, network: nn.Module, reach: float) -> None:
+    What it has seen it keeps itself, unless ``outside`` has it, which no copy of the model copies.
+    """
+
+    def __init__(self, network: nn.Module, reach: float, outside: Callable[[], Seen] | None = None) -> None:
         super().__init__()
-        self.network, self.reach = network, reach
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.network, self.reach, self.outside = network, reach, outside
+        self.seen: Seen = []
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(x)
@@ -153,11 +158,22 @@ class Remembers(nn.Module):
         return torch.stack(answers) + logits - logits.detach()
 
     def _answer(self, image: Tensor, answer: Tensor) -> Tensor:
-        for known, said in self.seen:
+        seen = self.outside() if self.outside else self.seen
+        for known, said in seen:
             if float((known - image).abs().max()) <= self.reach:
                 return said.clone()
-        self.seen.append((image.clone(), answer.clone()))
+        seen.append((image.clone(), answer.clone()))
         return answer
+
+
+def remembers_in_a_global(network: nn.Module) -> nn.Module:
+    SEEN.clear()
+    return Remembers(network, 0.8, lambda: SEEN)
+
+
+def remembers_in_a_closure(network: nn.Module) -> nn.Module:
+    seen: Seen = []
+    return Remembers(network, 0.8, lambda: seen)
 
 
 class NormalisedByBatch(nn.Module):
@@ -296,6 +312,8 @@ MASKED: dict[str, Masked] = {
     "gradient of the brightest": Masked(_around(max_of_detached), ("partial-gradients",)),
     "hashed noise": Masked(_around(hashed_noise), ("slope", "binarisation", "noise")),
     "remembers": Masked(lambda n: Remembers(n, 0.8), ("state",)),
+    "remembers in a global": Masked(remembers_in_a_global, ("state",)),
+    "remembers in a closure": Masked(remembers_in_a_closure, ("state",)),
     "normalised by batch": Masked(NormalisedByBatch, ("company",)),
     "mixed with its batch": Masked(Rotating, ("company",)),
     "a twin's gradient": Masked(lambda n: Twofold(n, scrambled(n), answers=False), ("slope",)),

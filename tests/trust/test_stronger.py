@@ -1,5 +1,8 @@
 """Checks by stronger attacks, by the gradient's slope, and by judging again: what they measure where the answer is known."""
 
+import copy
+import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,10 +17,11 @@ from bench.engine.runner import make_target
 from bench.scoring.scorecard import score
 from bench.store import CellEntry
 from bench.store.evidence import Evidence
+from bench.trust import elsewhere
 from bench.trust.again import judged_again
 from bench.trust.slope import slope
 from bench.trust.stronger import GAP, Reach, Rescaled, before_the_rest, held_of, stronger
-from tests.broken.masked import NormalisedByBatch, Remembers, clamped
+from tests.broken.masked import NormalisedByBatch, Remembers, clamped, remembers_in_a_closure, remembers_in_a_global
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
 from tests.scoring.test_scoring import SAMPLE, records, stored
 
@@ -117,15 +121,39 @@ def test_a_gradient_that_is_not_finite_counts_whole() -> None:
 @pytest.mark.parametrize(
     ("build", "changed"),
     [(same, {"state": False, "company": False}), (lambda n: Remembers(n, 0.8), {"state": True}),
+     (remembers_in_a_global, {"state": True}), (remembers_in_a_closure, {"state": True}),
      (NormalisedByBatch, {"state": False, "company": True})],
 )  # fmt: skip
-def test_judging_again_tells_state_from_company(build: type[nn.Module], changed: dict[str, bool]) -> None:
-    attacked, untouched = classifier(build(trained(0))), classifier(build(trained(0)))
+def test_judging_again_tells_state_from_company(build: Callable[[nn.Module], nn.Module], changed: dict[str, bool]) -> None:
+    attacked = classifier(build(trained(0)))
+    untouched = copy.deepcopy(attacked)
     moved = (X + 0.05 * torch.randn(X.shape, generator=torch.Generator().manual_seed(0)).sign()).clamp(0, 1)
     with torch.inference_mode():
-        attacked(X)
+        attacked(X), attacked(moved)
     found = {e.check: bool(e.value) for e in judged_again(attacked, untouched, X, moved)}
     assert found == changed
+
+
+def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [1.0]
+
+    def ask() -> Tensor:
+        seen.append(2.0)
+        return torch.tensor(seen).repeat(2**16)  # more than a pipe holds
+
+    def late() -> Tensor:
+        time.sleep(60)
+        return X
+
+    answer = elsewhere.asked_elsewhere(ask)
+    assert answer is not None
+    assert torch.equal(answer, torch.tensor([1.0, 2.0]).repeat(2**16))
+    assert seen == [1.0]
+    monkeypatch.setattr(elsewhere, "LIMIT", 0.2)
+    started = time.monotonic()
+    assert elsewhere.asked_elsewhere(late) is None
+    assert elsewhere.asked_elsewhere(lambda: torch.ones(2) @ torch.ones(3)) is None
+    assert time.monotonic() - started < 5
 
 
 def cells(folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30) -> dict[str, list[str]]:
