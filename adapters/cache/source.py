@@ -41,3 +41,10 @@ class ModelSource(Protocol):
     def load(self, recipe: Recipe, sha256: str) -> "Classifier":
         """The model of the content ``sha256``, in eval mode. Raises ModelError if it is another by now."""
         ...
+
+    def unadapted(self, recipe: Recipe, sha256: str) -> "Classifier | None":
+        """What the model of the content ``sha256`` was trained from, with a head of zeros. Raises ModelError as ``load`` does.
+
+        None where it was trained from a random start, or not at all.
+        """
+        ...

@@ -107,6 +107,16 @@ class Zoo:
         check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
         return classifier
 
+    def unadapted(self, recipe: Recipe, sha256: str) -> "Classifier | None":
+        """The backbone of the trained model of the content ``sha256``, with a new head, which starts at zero.
+
+        None where it started at random, or nothing was trained. Raises ModelError as ``load`` does.
+        """
+        if recipe.backbone.is_random or not is_trained(recipe.adaptation):
+            return None
+        backbone, _ = self._read(recipe, sha256)
+        return self._classifier(recipe, self._fresh_network(recipe, backbone, None), backbone).eval()
+
     def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
         """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
         with _still_there(recipe, sha256):

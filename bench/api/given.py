@@ -70,6 +70,9 @@ class Given:
         check_model(model, probe, trained=False)
         return model
 
+    def unadapted(self, recipe: Recipe, sha256: str) -> None:
+        """None: nobody knows what a given model was trained from."""
+
 
 def _first(count: int, samples: ImageSet) -> Any:
     import numpy as np

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bench.engine.job import Job
     from bench.engine.runner import Target
 
+BACKBONE = "the unadapted backbone"
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -43,9 +45,14 @@ class Models:
                 self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
         return [self._loaded[model] for model in models]
 
-    def siblings(self, model: ModelId) -> "list[tuple[str, Callable[[], Classifier]]]":
-        """The other models of the same training seed, each with what loads it as trained; they are not kept."""
+    def siblings(self, model: ModelId) -> "list[tuple[str, Callable[[], Classifier | None]]]":
+        """The other models of the same training seed, each with what loads it as trained; they are not kept.
+
+        Where there is none, the backbone that ``model`` was trained on, if there is one.
+        """
         others = [o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]]
+        if not others:
+            return [(BACKBONE, partial(self._zoo.unadapted, self._job.recipes[model], self._planned[model]))]
         return [(other.name, partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
 
 

@@ -61,7 +61,9 @@ def behind_head(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, s
 
 
 def sibling(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
-    """sibling: no adversarial of another model of the suite, or of the model without its adapter, beats its own. Limit 5 %.
+    """sibling: no adversarial of another model of the suite, or of what was adapted, beats its own. Limit 5 %.
+
+    That is the model without its adapter, or, where the suite has no other, the backbone that it was trained from.
 
     Transfer that does better than white-box attacks is a sign of masked gradients (Athalye et al. 2018, section 3.1; Carlini et
     al. 2019, section 4).

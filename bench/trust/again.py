@@ -39,7 +39,7 @@ def judged_again(attacked: Classifier, untouched: Classifier, clean: Tensor, adv
         yield _evidence("company", _differs(together, alone), "get another answer when they are asked for one by one")
 
 
-@torch.enable_grad()  # type: ignore[no-untyped-call, untyped-decorator]
+@torch.enable_grad()
 def _in_reverse(untouched: Classifier, clean: Tensor, adversarial: Tensor) -> Tensor:
     """Logits of ``clean`` and ``adversarial`` by a copy of ``untouched`` that is asked for the latter first."""
     copied = copy.deepcopy(untouched)

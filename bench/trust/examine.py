@@ -21,7 +21,8 @@ from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
 from bench.trust.probes import probe_model
 from bench.trust.recorder import subset
-from bench.trust.stronger import Reach, Source, held_of, stronger
+from bench.trust.sources import Source
+from bench.trust.stronger import Reach, held_of, stronger
 
 log = logging.getLogger(__name__)
 

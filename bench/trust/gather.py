@@ -17,7 +17,7 @@ from bench.trust.effort import BACKWARD, plan_effort
 if TYPE_CHECKING:
     from bench.engine.job import Job
     from bench.engine.models import Models
-    from bench.trust.stronger import Source
+    from bench.trust.sources import Source
 
 SIBLINGS = 1
 """Other models of the suite whose adversarials are tried: each has to be loaded."""

@@ -1,6 +1,6 @@
 """Stronger attacks than a suite's: what they break, an attack that deserves trust breaks too. Scoring compares."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -10,16 +10,16 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from adapters.classifier import Classifier, tensors
-from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
+from adapters.classifier import Classifier
 from bench.attacks.spec import Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, UnitResult, run_unit
 from bench.ids import ModelId
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Ints
-from bench.trust.binarisation import NORMS, last_linear
+from bench.trust.binarisation import NORMS
 from bench.trust.recorder import spaced, take
+from bench.trust.sources import Source, sources
 
 Loss = Literal["margin", "rescaled"]
 """Cross-entropy on the two largest logits alone, or on all, brought to a gap at which it neither saturates nor is flat."""
@@ -30,8 +30,6 @@ MORE, RARE = 4, 25
 """So many times as many samples are tried where more than one in so many of the first breaks."""
 STEPS = 10
 PGD: TypeAdapter[Pgd] = TypeAdapter(Pgd)
-Source = tuple[str, Callable[[], Classifier | None]]
-"""A name, and the classifier whose adversarials are transferred; None if there is none."""
 
 
 class Rescaled(Classifier):
@@ -54,38 +52,6 @@ class Rescaled(Classifier):
         if self.loss == "rescaled":
             return rescaled
         return torch.full_like(rescaled, -50).scatter(1, where, rescaled.gather(1, where))
-
-
-class BeforeTheRest(Classifier):
-    """What the last linear layer of ``inner`` gives: its logits, unless something comes after."""
-
-    def __init__(self, inner: Classifier, layer: nn.Linear) -> None:
-        nn.Module.__init__(self)
-        self.inner, self.layer, self.num_classes = inner, (layer,), inner.num_classes
-
-    def forward(self, x: Tensor) -> Tensor:
-        """That layer's output for ``x``; the logits where it has no part in them."""
-        seen: list[Tensor] = []
-        hook = self.layer[0].register_forward_hook(lambda _, __, output: seen.append(output))
-        try:
-            seen.insert(0, self.inner(x))
-        finally:
-            hook.remove()
-        return seen[-1].float()
-
-
-class WithoutAdapter(Classifier):
-    """``inner`` with its adapter switched off; what was trained beside it stays."""
-
-    def __init__(self, inner: Classifier) -> None:
-        nn.Module.__init__(self)
-        self.inner, self.num_classes = inner, inner.num_classes
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of ``x`` by the model that was adapted."""
-        with switched_off(adapted_layers(self.inner.network).values()):
-            logits: Tensor = self.inner(x)
-        return logits
 
 
 @dataclass(frozen=True)
@@ -144,47 +110,10 @@ def stronger(reach: Reach, raw: Classifier, siblings: Sequence[Source], count: i
     _, besides = reach.broken_through(own, left, count // RESCALED_EVERY, "rescaled")
     yield reach.evidence("second-loss", tried, np.concatenate([broken, besides]), "by descent on the margin")
     left = np.setdiff1d(left, besides)
-    for check, name, load in _sources(reach.target, raw, siblings):
+    for check, (name, load) in sources(reach.target, raw, siblings):
         source = load()
         if source is not None:
             yield reach.evidence(check, *reach.broken_through(source, left, few), name)
-
-
-def _sources(
-    target: Target, raw: Classifier, siblings: Sequence[Source]
-) -> Iterator[tuple[str, str, Callable[[], Classifier | None]]]:
-    yield "behind-head", "the last linear layer's own output", lambda: before_the_rest(target)
-    if is_peft(raw.network):  # and so at hand, where another model has to be loaded
-        yield "sibling", "the model without its adapter", lambda: WithoutAdapter(raw)
-    else:
-        yield from (("sibling", name, load) for name, load in siblings)
-
-
-def before_the_rest(target: Target) -> Classifier | None:
-    """The model up to its last linear layer; None where nothing comes after it that changes logits or their gradients."""
-    layer = last_linear(target.classifier)
-    if layer is None or layer.out_features != target.classifier.num_classes:
-        return None
-    early = BeforeTheRest(target.classifier, layer)
-    x, _ = tensors(take(target, target.correct[:8]).samples, target.classifier.device)
-    own, before = (_logits_and_gradient(model, x) for model in (target.classifier, early))
-    if own[0].shape != before[0].shape:
-        return None
-    return None if all(_alike(a, b) for a, b in zip(own, before, strict=True)) else early
-
-
-def _alike(a: Tensor, b: Tensor) -> bool:
-    return bool((a - b).abs().amax() <= 1e-3 * a.abs().amax())
-
-
-def _logits_and_gradient(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    inputs = x.clone().requires_grad_(True)
-    logits = model(inputs)
-    if not logits.requires_grad:
-        return logits.detach(), torch.zeros_like(x)
-    weights = torch.linspace(-1, 1, logits.shape[1], device=x.device)
-    (gradient,) = torch.autograd.grad((logits * weights).sum(), inputs, allow_unused=True)
-    return logits.detach(), torch.zeros_like(x) if gradient is None else gradient
 
 
 def held_of(target: Target, broken: Bools | None) -> Ints:

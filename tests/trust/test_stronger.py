@@ -20,7 +20,8 @@ from bench.store.evidence import Evidence
 from bench.trust import elsewhere
 from bench.trust.again import judged_again
 from bench.trust.slope import slope
-from bench.trust.stronger import GAP, Reach, Rescaled, before_the_rest, held_of, stronger
+from bench.trust.sources import before_the_rest
+from bench.trust.stronger import GAP, Reach, Rescaled, held_of, stronger
 from tests.broken.masked import NormalisedByBatch, Remembers, clamped, remembers_in_a_closure, remembers_in_a_global
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
 from tests.scoring.test_scoring import SAMPLE, records, stored
