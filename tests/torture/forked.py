@@ -1,7 +1,9 @@
 """``bench`` in forked children of a process that has imported everything: a run starts at once, and may be killed at once."""
 
+import importlib
 import logging
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -12,19 +14,26 @@ from pathlib import Path
 
 import torch
 
+import adapters
+import bench
 from tests.torture.tiny import Place
 
 WRITES = {"open", "os.rename", "os.mkdir", "os.remove", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.rmtree", "os.rmdir"}
 
+LEFT_OUT = ("__main__", "pytest_plugin", "executors.cluster", "executors.node")
+"""Modules that act when they are imported, or that need Ray."""
+
 
 def warm_up() -> None:
-    """Import what a run imports; a fork may not inherit running threads."""
-    import peft  # noqa: F401
+    """Import all that a run may: what a fork imported itself would come from the files as they are by then.
 
-    import bench.api.pipeline
-    import bench.attacks.via_art
-    import bench.attacks.via_foolbox
-    import bench.engine.runner  # noqa: F401
+    A fork may not inherit running threads.
+    """
+    for package in (adapters, bench):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(LEFT_OUT):
+                importlib.import_module(module.name)
+    import peft  # noqa: F401
 
     torch.set_num_threads(1)
 

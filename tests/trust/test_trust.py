@@ -339,7 +339,7 @@ def evidence_of(
         return linear
 
     job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={ModelId("model", 0): "recipe"})
-    zoo: Any = SimpleNamespace(load=load)
+    zoo: Any = SimpleNamespace(load=load, unadapted=lambda *_: None)
     run = open_run(tmp_path, header, fresh=False)
     records = run_unit(PGD, make_target(linear, samples, 64)).records[0]
     run.write_cell("a", records, seconds=1.0, forwards=480, backwards=480)
