@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,7 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options in ``arguments``. Exits as argparse does; a ``bench run`` that it refuses is noted, for the gate to know."""
     try:
-        return _parser().parse_args(arguments)
+        parser = _parser()
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks
+            from bench.cli.completion import complete
+
+            complete(parser)
+        return parser.parse_args(arguments)
     except SystemExit as stop:
         given = list(sys.argv[1:] if arguments is None else arguments)
         if stop.code == Exit.USAGE and given[:1] == ["run"]:
