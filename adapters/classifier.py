@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.images import ImageSet
+from adapters.outputs import Outputs, ReadOut
 from adapters.precision import multiplying
 
 
@@ -24,16 +25,26 @@ class Predictions:
 class Classifier(nn.Module):
     """A network over images in [0, 1].
 
-    ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes.
+    ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes. Where ``outputs`` is given, they are
+    read out of what the network gives, and ``num_classes`` counts them; the data's classes come first.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, *, mean: Sequence[float], std: Sequence[float], num_classes: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        num_classes: int,
+        outputs: Outputs | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.num_classes = num_classes
+        self.num_classes = outputs.count if outputs else num_classes
+        self.read_out = ReadOut(outputs) if outputs else None
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -41,7 +52,7 @@ class Classifier(nn.Module):
         """Logits of ``x``."""
         normalised = (x - self.mean) / self.std
         logits: Tensor = self.network(normalised)
-        return logits.float()
+        return logits.float() if self.read_out is None else self.read_out(logits.float())
 
     @property
     def device(self) -> torch.device:

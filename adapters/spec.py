@@ -81,6 +81,11 @@ BYTES = 255
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
+Output = Annotated[int, Field(ge=0)] | str
+OutputMap = Annotated[dict[str, Output], Field(min_length=2)]
+OutputList = Annotated[tuple[Output, ...], Field(min_length=2)]
+
+
 class BackboneSpec(Strict):
     """The network that is adapted.
 
@@ -91,6 +96,13 @@ class BackboneSpec(Strict):
     ("module."); either is found by itself where only one reading fits. ``kwargs`` are arguments of the network's constructor,
     by name. ``mean`` and ``std`` are the normalisation inside the Classifier, per RGB channel of images in [0, 1]: by default
     what the weights were trained with, else ImageNet's.
+
+    ``classes`` says which outputs of the network's own head are the data's classes: a list in the order of the data's classes,
+    or a mapping from their names, of outputs by number, by the name that the weights give them or, of 1,000 outputs, by
+    ImageNet's name or synset; or "by-name", where the data's classes are called so. Logits of other classes are cut off, or,
+    with ``other_classes: keep``, stay, so that an image may be predicted as none of the data's classes, which counts as wrong.
+    Without ``classes`` the outputs are the data's classes in their order, and one output for two classes is the logit of the
+    second. A model that is trained here has a new head, for which nothing of this is needed.
     """
 
     architecture: str = "resnet18"
@@ -100,6 +112,26 @@ class BackboneSpec(Strict):
     prefix: str | None = None
     mean: RGB | None = None
     std: tuple[Deviation, Deviation, Deviation] | None = None
+    classes: Literal["by-name"] | OutputMap | OutputList | None = None
+    other_classes: Literal["cut", "keep"] = "cut"
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names_are_text(cls, value: Any) -> Any:
+        """YAML reads names like no, 1.0 and null as something else; a number is the name of a folder too."""
+        entries = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        for entry in entries:
+            if isinstance(entry, bool) or not isinstance(entry, int | str):
+                message = f"holds {str(entry)[:40]} ({type(entry).__name__}), no output's number and no name; quote names"
+                raise PydanticCustomError("output", "{message}", {"message": message})
+        return {str(name): output for name, output in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _others_of_a_choice(self) -> "BackboneSpec":
+        if self.other_classes == "keep" and self.classes is None:
+            message = "there is no choice of classes whose others could be kept; give classes, like classes: by-name"
+            raise PydanticCustomError("others", "{message}", {"key": "other_classes", "message": message})
+        return self
 
     @model_validator(mode="before")
     @classmethod

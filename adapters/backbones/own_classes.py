@@ -18,7 +18,7 @@ LISTED = 40
 
 def note_on_classes(spec: BackboneSpec, classes: tuple[str, ...]) -> tuple[str, ...]:
     """What to say if the weights of ``spec`` know the same ``classes`` as the data, in another order."""
-    own = _own_classes(spec)
+    own = () if spec.classes is not None else own_classes(spec)
     if own == classes or sorted(own) != sorted(classes):
         return ()
     i = next(i for i, names in enumerate(zip(own, classes, strict=True)) if names[0] != names[1])
@@ -26,7 +26,7 @@ def note_on_classes(spec: BackboneSpec, classes: tuple[str, ...]) -> tuple[str, 
     return (f"the weights name their classes in another order (label {i} is '{own[i]}' there): give classes: {listed}",)
 
 
-def _own_classes(spec: BackboneSpec) -> tuple[str, ...]:
+def own_classes(spec: BackboneSpec) -> tuple[str, ...]:
     """The names of the classes; empty where the weights have none."""
     if not has_weights(spec):
         return ()

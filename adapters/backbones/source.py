@@ -29,6 +29,9 @@ class BackboneSource(ABC):
     is_place: ClassVar[bool] = False
     """Whether ``architecture`` only says where something lies: in keys ``content`` stands in its place."""
 
+    keeps_classes: ClassVar[bool] = False
+    """Whether ``make`` gives a network with classes of its own, however many are asked for: an image shows how many."""
+
     def takes(self, architecture: str) -> bool:
         """Whether ``architecture`` is one of this source's."""
         return architecture.startswith(self.prefix)

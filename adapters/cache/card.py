@@ -18,6 +18,8 @@ ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 BASE_FILE = "base_model.json"
 """Ours alone, see adapters.methods.base: peft neither writes nor reads it."""
+OUTPUTS_FILE = "outputs.json"
+"""Which of the network's outputs are the classes, where they are not all of them in their order, see adapters.outputs."""
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,8 @@ RECIPE_VERSION = 3
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
 A new option changes no key."""
 
+HEAD = ("classes", "other_classes")
+"""The fields of a backbone that say which outputs count: its weights, and what is trained on them, are the same."""
 NETWORK = ("architecture", "kwargs")
 """The fields of a backbone that say what function its weights are of."""
 
@@ -99,8 +101,13 @@ class Recipe:
             backbone = self.backbone.key
         if not is_trained(self.adaptation):
             with within("adaptation"):
-                return _key(backbone, self.adaptation, _content(self.adaptation), self.images.classes)
+                return _key(backbone, self.adaptation, _content(self.adaptation), self.images.classes, *self._own_head())
         return _key(backbone, self.adaptation, self.training, self.images, self.seed)
+
+    def _own_head(self) -> tuple[object, ...]:
+        """What is said of the head that an untrained model keeps; nothing where nothing is."""
+        spec = self.backbone.spec
+        return () if spec.classes is None else (spec.classes, spec.other_classes)
 
 
 def _of_the_head(training: TrainingSpec) -> TrainingSpec:
@@ -126,14 +133,14 @@ def _content(spec: BackboneSpec | Adaptation) -> str | None:
     return None
 
 
-def _whereabouts(spec: BaseModel) -> set[str]:
-    """The fields of ``spec`` that only say where something lies: its content is hashed in their place."""
+def _beside(spec: BaseModel) -> set[str]:
+    """The fields of ``spec`` that only say where something lies, whose content is hashed in their place, or how it is used."""
     if isinstance(spec, PeftSpec):
         return {"path"}
     if not isinstance(spec, BackboneSpec):
         return set()
     places = {"weights": spec.weights_file is not None, "architecture": source_of(spec).is_place}
-    return {name for name, is_place in places.items() if is_place}
+    return {*HEAD, *(name for name, is_place in places.items() if is_place)}
 
 
 def _key(*parts: object) -> str:
@@ -149,7 +156,7 @@ def _digest(*parts: object) -> str:
 
 def _canonical(part: object) -> str:
     if isinstance(part, BaseModel):
-        plain = part.model_dump(mode="json", exclude_defaults=True, exclude=_whereabouts(part))
+        plain = part.model_dump(mode="json", exclude_defaults=True, exclude=_beside(part))
         if isinstance(part, BackboneSpec) and (content := source_of(part).content(part)) is not None:
             plain["content"] = content
         return json.dumps(plain, sort_keys=True)  # arguments in another order are the same

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from adapters.cache.card import ADAPTER, BASE_FILE, CONFIG_FILE, WEIGHTS, Card, read_card, weights_name, write_card
+from adapters.backbones.sources import source_of
+from adapters.cache.card import (
+    ADAPTER,
+    BASE_FILE,
+    CONFIG_FILE,
+    OUTPUTS_FILE,
+    WEIGHTS,
+    Card,
+    read_card,
+    weights_name,
+    write_card,
+)
 from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
 from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone, sha256_of_model
-from adapters.errors import ChangedError, ModelError, within
+from adapters.errors import ChangedError, within
 from adapters.images import ImageSet
 from adapters.methods.peft_config import canonical_config
+from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing
 from adapters.spec import HeadSpec, NoneSpec, PeftSpec, is_trained
 from adapters.training.curves import History, Progress
@@ -30,7 +42,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
-RANDOM = "the backbone's weights are random: give weights"
 PROBE = 8
 """Images on which a loaded model is checked."""
 
@@ -101,9 +112,12 @@ class Zoo:
         from adapters.methods.adaptation import load_adapted, unpacked_adapter
 
         backbone, own = self._read(recipe, sha256)
+        outputs = from_json(own[OUTPUTS_FILE]) if OUTPUTS_FILE in own else None
         with unpacked_adapter(own) as adapter:
-            network = load_adapted(self._fresh_network(recipe, backbone, adapter), recipe.adaptation, own, adapter)
-        classifier = self._classifier(recipe, network, backbone).eval()
+            network, has = self._network(recipe, backbone)
+            fresh = self._with_head(recipe, network, has, outputs, str(adapter))
+            network = load_adapted(fresh, recipe.adaptation, own, adapter)
+        classifier = self._classifier(recipe, network, backbone, outputs).eval()
         check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
         return classifier
 
@@ -115,7 +129,8 @@ class Zoo:
         if recipe.backbone.is_random or not is_trained(recipe.adaptation):
             return None
         backbone, _ = self._read(recipe, sha256)
-        return self._classifier(recipe, self._fresh_network(recipe, backbone, None), backbone).eval()
+        network = self._with_head(recipe, *self._network(recipe, backbone), None, "")
+        return self._classifier(recipe, network, backbone, None).eval()
 
     def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
         """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
@@ -128,12 +143,15 @@ class Zoo:
     def _train(self, recipe: Recipe) -> Card:
         from adapters.backbones.own_classes import note_on_classes
         from adapters.cache.checks import check_model
+        from adapters.cache.own_head import RANDOM, note_on_outputs, which_outputs
         from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
         from adapters.methods.base import base_of, notes_on_adapter
         from adapters.training.fit import fit
 
         target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
-        network = self._fresh_network(recipe, backbone, getattr(recipe.adaptation, "path", None))
+        network, has = self._network(recipe, backbone)
+        outputs = None if is_trained(recipe.adaptation) else which_outputs(recipe, network, has)
+        network = self._with_head(recipe, network, has, outputs, getattr(recipe.adaptation, "path", ""))
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         known = self._backbone_card(recipe.backbone)
         notes = known.notes
@@ -141,10 +159,12 @@ class Zoo:
             notes += (RANDOM,)
         if isinstance(recipe.adaptation, PeftSpec):
             notes += notes_on_adapter(network, recipe.adaptation.path)
-        if isinstance(recipe.adaptation, NoneSpec):
+        if outputs is not None:
+            notes += (note_on_outputs(recipe, outputs),)
+        elif isinstance(recipe.adaptation, NoneSpec):
             notes += note_on_classes(recipe.backbone.spec, recipe.images.classes)
         network = adapt(network, recipe.adaptation, recipe.seed)
-        classifier = self._classifier(recipe, network, backbone)
+        classifier = self._classifier(recipe, network, backbone, outputs)
         _check_fit(classifier, recipe)
         history, state, trained = History(()), self._state(recipe.key), is_trained(recipe.adaptation)
         expects = _made_for(_expected(known), recipe.images) if trained else _expected(known)
@@ -155,6 +175,8 @@ class Zoo:
         check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
         with new_folder(target) as folder:
             save_adapted(network.cpu(), base, folder, expects)
+            if outputs is not None:
+                (folder / OUTPUTS_FILE).write_text(outputs.to_json(), encoding="utf-8")
             own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
             sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
             trainable = count_parameters(network, trainable=True)
@@ -165,30 +187,29 @@ class Zoo:
         state.unlink(missing_ok=True)
         return card
 
-    def _fresh_network(self, recipe: Recipe, backbone: bytes, adapter: "Path | str | None") -> "nn.Module":
-        """The network of the weights ``backbone`` before adaptation: with a new head, unless an untrained model keeps the old.
-
-        An ``adapter`` (a folder) that was made elsewhere is asked what it was made on.
-        """
+    def _network(self, recipe: Recipe, backbone: bytes) -> "tuple[nn.Module, int]":
+        """The network of the weights ``backbone`` with the head that it has, and how many outputs that has."""
         from safetensors.torch import load
 
-        from adapters.backbones.networks import replace_head, with_weights
-        from adapters.methods.base import fit_base
+        from adapters.backbones.networks import with_weights
+        from adapters.cache.own_head import count_outputs
 
-        network, has = with_weights(recipe.backbone.spec, load(backbone), str(self.backbone_folder(recipe.backbone)))
-        wanted = len(recipe.images.classes)
-        if isinstance(recipe.adaptation, PeftSpec):
-            return fit_base(network, has, str(adapter), wanted)
+        spec = recipe.backbone.spec
+        network, has = with_weights(spec, load(backbone), str(self.backbone_folder(recipe.backbone)))
+        if source_of(spec).keeps_classes and not is_trained(recipe.adaptation):
+            has = count_outputs(network, recipe.images.input_shape)
+        return network, has
+
+    def _with_head(self, recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str) -> "nn.Module":
+        """``network`` before adaptation: with a new head, unless an untrained model keeps the old, of ``has`` outputs."""
+        from adapters.backbones.networks import replace_head
+        from adapters.cache.own_head import with_own_head
+
         if recipe.backbone.probe is not None:
             return network
-        if not isinstance(recipe.adaptation, NoneSpec):
-            return replace_head(network, wanted)
-        if has != wanted:
-            raise ModelError(
-                f"{recipe.name}: the backbone has {has} classes, the data have {wanted}; choose the data's classes to match, "
-                f"or adapt the backbone{'; ' + RANDOM if recipe.backbone.is_random else ''}"
-            )
-        return network
+        if is_trained(recipe.adaptation):
+            return replace_head(network, len(recipe.images.classes))
+        return with_own_head(recipe, network, has, outputs, adapter)
 
     @within("backbone")
     def ensure_backbone(self, backbone: Backbone) -> None:
@@ -292,17 +313,20 @@ class Zoo:
         """Where an unfinished training of ``key`` is kept."""
         return self.cache / "unfinished" / f"{key}.pt"
 
-    def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes) -> "Classifier":
+    def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes, outputs: Outputs | None) -> "Classifier":
         from adapters.backbones.networks import saved_preprocessing
 
         expects = saved_preprocessing(backbone)
         assert expects is not None  # noqa: S101 (every backbone is written with it)
-        return self._wrap(network, expects, len(recipe.images.classes))
+        return self._wrap(network, expects, len(recipe.images.classes), outputs)
 
-    def _wrap(self, network: "nn.Module", expects: Preprocessing, num_classes: int) -> "Classifier":
+    def _wrap(
+        self, network: "nn.Module", expects: Preprocessing, num_classes: int, outputs: Outputs | None = None
+    ) -> "Classifier":
         from adapters.classifier import Classifier
 
-        return Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes).to(self.device)
+        found = Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes, outputs=outputs)
+        return found.to(self.device)
 
 
 def _of_the_backbone(history: History) -> tuple[str, ...]:
@@ -333,7 +357,7 @@ def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
 
 def _sha256(recipe: Recipe, digests: Mapping[str, str], config: bytes | None) -> str:
     """What names the model of ``recipe`` whose files have the ``digests``, and whose adapter, if any, has this ``config``."""
-    names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}")
+    names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}", OUTPUTS_FILE)
     said = () if config is None else (canonical_config(config, CONFIG),)
     return sha256_of_model(recipe, *(digests[name] for name in names if name in digests), *said)
 

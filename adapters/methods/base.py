@@ -44,6 +44,11 @@ def _new_head(network: nn.Module) -> tuple[str, bool]:
     return name, not any(p.detach().any() for p in head.parameters())
 
 
+def is_new_head(network: nn.Module) -> bool:
+    """Whether the head of ``network`` is a new one of zeros: nothing has trained it."""
+    return _new_head(network)[1]
+
+
 def write_base(base: Base, folder: Path) -> None:
     """Note ``base`` beside the adapter in ``folder``."""
     (folder / BASE_FILE).write_text(json.dumps(asdict(base)) + "\n", encoding="utf-8")
@@ -69,7 +74,7 @@ def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Mo
     """
     folder = resolve_folder(path)
     base = read_base(folder)
-    if base is None and has != num_classes:
+    if base is None and (has != num_classes or is_new_head(network)):
         _check_carries_head(folder, network, has, num_classes)
     if has != num_classes or (base is not None and base.new_head):
         network = replace_head(network, num_classes)
@@ -81,10 +86,16 @@ def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Mo
 def _check_carries_head(folder: Path, network: nn.Module, has: int, num_classes: int) -> None:
     name, _ = find_head(network)
     if not _holds(folder, network, name):
+        backbone = "holds no head" if is_new_head(network) else f"has {has} classes, the data have {num_classes}"
         raise ModelError(
-            f"{folder}: the backbone has {has} classes, the data have {num_classes}, and this adapter does not hold the head "
+            f"{folder}: the backbone {backbone}, and this adapter does not hold the head "
             f"'{name}' that it was made with; save it with modules_to_save=['{name}'], or give backbone weights that include it"
         )
+
+
+def holds_head(path: str, network: nn.Module) -> bool:
+    """Whether the adapter in ``path`` brings the head of ``network``."""
+    return _holds(resolve_folder(path), network, find_head(network)[0])
 
 
 def _holds(folder: Path, network: nn.Module, head: str) -> bool:

@@ -53,13 +53,17 @@ def check_labels(label: Ints, pred: Ints, certainty: float, names: Sequence[str]
     Near chance with high certainty: an exact binomial test does not show accuracy above 1 / classes (0.1 %), and the model is
     right less than half as often as it says (at 1e-5). Two classes are guessed right half of the time: to be certain there, or
     only 25 points too certain, is a warning, since a hopeless model can be so honestly. So is to take 90 % of the samples for
-    one class: no order of the labels explains it.
+    one class: no order of the labels explains it. Samples that are taken for none of the ``names`` tell nothing of their order.
     """
     count = len(names) or 1 + int(max(label.max(initial=-1), pred.max(initial=-1)))
     if len(label) < FEWEST or count < 2:
         return Finding("labels", "unchecked", f"{len(label)} samples cannot show whether the labels are the network's")
-    confusion = np.zeros((count, count), dtype=np.int64)
-    np.add.at(confusion, (label, pred), 1)
+    confusion, within = np.zeros((count, count), dtype=np.int64), pred < count
+    if within.sum() < FEWEST:
+        return Finding(
+            "labels", "unchecked", f"{len(label) - within.sum()} of {len(label)} samples are taken for other classes"
+        )
+    np.add.at(confusion, (label[within], pred[within]), 1)
     named, best = [*_known_orders(confusion, names), *_shifts(confusion)], [*_best_order(confusion, names)]
     if named or best:
         right, said = max(*named, *best, (0, ""), key=lambda found: found[0] + NAME * len(label) * (found in named))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier, tensors
 from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
+from adapters.outputs import ReadOut
 from bench.engine.runner import Target
 from bench.trust.binarisation import last_linear
 from bench.trust.recorder import spaced, take
@@ -35,7 +36,9 @@ class BeforeTheRest(Classifier):
             seen.insert(0, self.inner(x))
         finally:
             hook.remove()
-        return seen[-1].float()
+        own, given = seen[0], seen[-1].float()
+        read_out = _read_out(self.inner)
+        return given if read_out is None or given is own or given.dim() != 2 else read_out(given)
 
 
 class WithoutAdapter(Classifier):
@@ -78,8 +81,9 @@ def sources(target: Target, raw: Classifier, siblings: Sequence[Source]) -> Iter
 
 def before_the_rest(target: Target) -> Classifier | None:
     """The model up to its last linear layer; None where nothing comes after it that changes logits or their gradients."""
-    layer = last_linear(target.classifier)
-    if layer is None or layer.out_features != target.classifier.num_classes:
+    layer, read_out = last_linear(target.classifier), _read_out(target.classifier)
+    outputs = target.classifier.num_classes if read_out is None else read_out.of
+    if layer is None or layer.out_features != outputs:
         return None
     early = BeforeTheRest(target.classifier, layer)
     x, _ = tensors(take(target, target.correct[:8]).samples, target.classifier.device)
@@ -87,6 +91,11 @@ def before_the_rest(target: Target) -> Classifier | None:
     if own[0].shape != before[0].shape:
         return None
     return None if all(_alike(a, b) for a, b in zip(own, before, strict=True)) else early
+
+
+def _read_out(classifier: Classifier) -> ReadOut | None:
+    """What makes logits of the outputs of the network in ``classifier``; None where they are its logits."""
+    return getattr(classifier, "read_out", None)  # one that wraps another has none of its own
 
 
 @torch.no_grad()

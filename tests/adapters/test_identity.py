@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from adapters.cache.card import ADAPTER, ADAPTER_FILE, CONFIG_FILE
-from adapters.cache.recipe import Backbone, Pretraining, Recipe
+from adapters.cache.recipe import HEAD, Backbone, Pretraining, Recipe
 from adapters.cache.zoo import Zoo
 from adapters.errors import ModelError
 from adapters.images import ImageSet
@@ -233,13 +233,21 @@ def test_every_field_of_a_backbone_is_in_the_key(tmp_path: Path) -> None:
     file.write_bytes(b"some")
     first = Backbone(BackboneSpec(weights=str(file)), None, 0)
     changed = [(name, spec) for name, spec in variants(first.spec) if name != "weights"]
-    assert {name for name, _ in changed} == set(BackboneSpec.model_fields) - {"weights"}
+    assert {name for name, _ in changed} == set(BackboneSpec.model_fields) - {"weights", *HEAD}
     assert all(replace(first, spec=spec).key != first.key for _, spec in changed)
     before = first.key
     copy = replace(first, spec=BackboneSpec(weights=str(shutil.copy(file, tmp_path / "copy.pt"))))
     assert copy.key == before, "where a file lies is no part of it"
     file.write_bytes(b"other")
     assert first.key != before
+
+
+def test_which_outputs_count_is_in_the_key_of_what_keeps_its_own_head() -> None:
+    specs = [{}, {"classes": "by-name"}, {"classes": (0, 2, 1)}, {"classes": (0, 2, 1), "other_classes": "keep"}]
+    for adaptation, keys in ((NoneSpec(method="none"), 4), (FullSpec(), 1)):
+        backbones = [replace(RECIPE.backbone, spec=BackboneSpec.model_validate(spec)) for spec in specs]
+        found = {replace(RECIPE, adaptation=adaptation, backbone=backbone).key for backbone in backbones}
+        assert len(found) == keys
 
 
 def test_the_images_a_model_is_trained_on_are_in_its_key() -> None:

@@ -1,0 +1,95 @@
+"""An untrained model keeps its own head: how many outputs that has, and which of them are the data's classes."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from adapters.backbones.choosing import ONE_LOGIT, chosen_outputs, outputs_by_own_names
+from adapters.backbones.own_classes import own_classes
+from adapters.backbones.sources import source_of
+from adapters.cache.recipe import Recipe
+from adapters.errors import ModelError
+from adapters.methods.base import fit_base, holds_head, is_new_head
+from adapters.outputs import Outputs
+from adapters.spec import PeftSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RANDOM = "the backbone's weights are random: give weights"
+LISTED = 40
+"""Outputs that a note lists."""
+
+
+def count_outputs(network: "nn.Module", shape: tuple[int, int, int]) -> int:
+    """How many outputs ``network`` has for an image of ``shape`` (C, H, W). Raises ModelError if it gives no row of logits."""
+    network.eval()
+    try:
+        with torch.inference_mode():
+            given = network(torch.zeros(1, *shape))
+    except Exception as error:  # noqa: BLE001 (networks of strangers fail in every way)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        size = " x ".join(map(str, shape))
+        raise ModelError(
+            f"the backbone cannot take images of {size} ({reason}); set data.size to what it was made for"
+        ) from None
+    if not isinstance(given, torch.Tensor) or given.shape[:1] != (1,) or given.dim() > 2:
+        what = f"a tensor of {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"a {type(given).__name__}"
+        raise ModelError(f"the backbone gives {what} for one image, not one row of logits; export it so that it does")
+    return given.numel()
+
+
+def with_own_head(recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str) -> "nn.Module":
+    """``network``, of ``has`` outputs, as the untrained model of ``recipe`` needs it, whose classes are its ``outputs``.
+
+    An ``adapter`` (a folder) that was made elsewhere is asked what it was made on, and may bring the head. Raises ModelError if
+    the head is none for the data's classes.
+    """
+    wanted = len(recipe.images.classes)
+    if isinstance(recipe.adaptation, PeftSpec):
+        return fit_base(network, has, adapter, has if outputs else wanted)
+    if source_of(recipe.backbone.spec).keeps_classes and is_new_head(network):
+        raise ModelError(f"{recipe.name}: these weights hold no head; adapt the backbone, or name weights that have one")
+    if outputs is None and has != wanted:
+        raise ModelError(f"{recipe.name}: {_misfit(recipe, has)}")
+    return network
+
+
+def _misfit(recipe: Recipe, has: int) -> str:
+    wanted = len(recipe.images.classes)
+    choose = " say in backbone.classes which of its outputs they are," if has > wanted else ""
+    random = f"; {RANDOM}" if recipe.backbone.is_random else ""
+    fixes = f"choose the data's classes to match,{choose} or adapt the backbone{random}"
+    return f"the backbone has {has} classes, the data have {wanted}; {fixes}"
+
+
+def which_outputs(recipe: Recipe, network: "nn.Module", has: int) -> Outputs | None:
+    """Which of the ``has`` outputs of ``network`` are the classes of the untrained model of ``recipe``.
+
+    None where they are so in their order. Raises ModelError where ``classes`` of the backbone, or the names that the weights
+    give their outputs, are not those of the data.
+    """
+    spec, classes, adaptation = recipe.backbone.spec, recipe.images.classes, recipe.adaptation
+    found = None
+    if spec.classes is not None:
+        found = chosen_outputs(spec, own_classes(spec), has, classes)
+    elif has == 1 and len(classes) == 2:
+        found = ONE_LOGIT
+    elif has == len(classes) and source_of(spec).keeps_classes:
+        brings_head = isinstance(adaptation, PeftSpec) and holds_head(adaptation.path, network)
+        found = outputs_by_own_names(own_classes(spec), classes, must=not brings_head)
+    return found if found is not None and found.changes else None
+
+
+def note_on_outputs(recipe: Recipe, outputs: Outputs) -> str:
+    """What the reader of the numbers of ``recipe``'s model has to know of its ``outputs``."""
+    classes = recipe.images.classes
+    if outputs == ONE_LOGIT:
+        return f"one logit: its sigmoid is the probability of '{classes[1]}', the second class"
+    who = "as the suite says" if recipe.backbone.spec.classes is not None else "by the names that the weights give them"
+    listed = f" ({', '.join(map(str, outputs.index))})" if len(outputs.index) <= LISTED else ""
+    others = outputs.of - len(outputs.index)
+    cut = "are cut off: an image is only ever taken for one of the data's classes"
+    kept = "are kept: an image that is taken for one of them counts as wrong"
+    rest = f"; the logits of the other {others} {kept if outputs.kept else cut}" if others else ""
+    return f"{len(outputs.index)} of the network's {outputs.of} outputs are the data's classes{listed}, {who}{rest}"
