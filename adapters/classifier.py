@@ -50,9 +50,15 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``."""
-        normalised = (x - self.mean) / self.std
-        logits: Tensor = self.network(normalised)
-        return logits.float() if self.read_out is None else self.read_out(logits.float())
+        return self.read(self.network(self.normalised(x)))
+
+    def read(self, given: Tensor) -> Tensor:
+        """The logits in what the network has ``given``."""
+        return given.float() if self.read_out is None else self.read_out(given.float())
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the network is given of images ``x``."""
+        return (x - self.mean) / self.std
 
     @property
     def device(self) -> torch.device:

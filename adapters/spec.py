@@ -1,9 +1,10 @@
 """What a model is, as declared in a suite: backbone, adaptation and training. No torch here."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
@@ -81,6 +82,15 @@ BYTES = 255
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
+@dataclass(frozen=True)
+class OwnCode:
+    """Code that makes a network: ``name`` (a function or class) in ``module``, which is imported from the folder ``root``."""
+
+    root: Path
+    module: str
+    name: str
+
+
 Output = Annotated[int, Field(ge=0)] | str
 OutputMap = Annotated[dict[str, Output], Field(min_length=2)]
 OutputList = Annotated[tuple[Output, ...], Field(min_length=2)]
@@ -89,13 +99,14 @@ OutputList = Annotated[tuple[Output, ...], Field(min_length=2)]
 class BackboneSpec(Strict):
     """The network that is adapted.
 
-    ``architecture`` is a torchvision name ("resnet18") or timm's ("timm/resnet18.a1_in1k"). ``weights`` is torchvision's name
-    of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file (.safetensors, or a checkpoint that torch loads with
-    weights_only: .pt, .pth, .ckpt, .bin, .pth.tar); without it the network starts at random. Where a file holds more than one
-    set of weights, ``key`` says under which of its keys they lie ("state_dict_ema"), and ``prefix`` how their names begin
-    ("module."); either is found by itself where only one reading fits. ``kwargs`` are arguments of the network's constructor,
-    by name. ``mean`` and ``std`` are the normalisation inside the Classifier, per RGB channel of images in [0, 1]: by default
-    what the weights were trained with, else ImageNet's.
+    ``architecture`` is a torchvision name ("resnet18"), timm's ("timm/resnet18.a1_in1k"), or code of your own
+    ("my_package.models:build", "path/to/file.py:build"), which runs only where whoever starts the run allows it. ``weights`` is
+    torchvision's name of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file (.safetensors, or a checkpoint that torch
+    loads with weights_only: .pt, .pth, .ckpt, .bin, .pth.tar); without it the network starts at random, or with what your code
+    gives it. Where a file holds more than one set of weights, ``key`` says under which of its keys they lie
+    ("state_dict_ema"), and ``prefix`` how their names begin ("module."); either is found by itself where only one reading
+    fits. ``kwargs`` are arguments of the network's constructor, by name. ``mean`` and ``std`` are the normalisation inside the
+    Classifier, per RGB channel of images in [0, 1]: by default what the weights were trained with, else ImageNet's.
 
     ``classes`` says which outputs of the network's own head are the data's classes: a list in the order of the data's classes,
     or a mapping from their names, of outputs by number, by the name that the weights give them or, of 1,000 outputs, by
@@ -114,6 +125,7 @@ class BackboneSpec(Strict):
     std: tuple[Deviation, Deviation, Deviation] | None = None
     classes: Literal["by-name"] | OutputMap | OutputList | None = None
     other_classes: Literal["cut", "keep"] = "cut"
+    _code: OwnCode | None = PrivateAttr(default=None)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -168,6 +180,17 @@ class BackboneSpec(Strict):
         if (self.key is not None or self.prefix is not None) and self.weights_file is None:
             raise PydanticCustomError("choice", "key and prefix choose within a file; name it as weights")
         return self
+
+    @property
+    def code(self) -> OwnCode | None:
+        """The code that may run to make this network. No declaration sets it: whoever starts a run does, by ``running``."""
+        return self._code
+
+    def running(self, code: OwnCode | None) -> Self:
+        """The same, with leave to run ``code``."""
+        allowed = self.model_copy()
+        allowed._code = code
+        return allowed
 
     @property
     def weights_file(self) -> Path | None:

@@ -47,15 +47,20 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
 
 
 @about("weights")
-def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int]:
-    """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes."""
+def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int | None]:
+    """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes.
+
+    None where only the network itself knows: it has classes of its own.
+    """
     return _filled(spec, build_backbone(spec, 2, 0), state, what)[:2]
 
 
 def _filled(
     spec: BackboneSpec, network: nn.Module, state: dict[str, Tensor], what: str
-) -> tuple[nn.Module, int, tuple[str, ...]]:
+) -> tuple[nn.Module, int | None, tuple[str, ...]]:
     """``network``, of two classes, or one of as many classes as ``state`` has, with these weights; and what was rounded."""
+    if source_of(spec).has_own_classes(spec):
+        return network, None, load_strictly(network, state, what)
     classes = _classes(network, state)
     if classes != 2:
         network = build_backbone(spec, classes, 0)

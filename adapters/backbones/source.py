@@ -28,6 +28,8 @@ class BackboneSource(ABC):
     prefix: ClassVar[str]
     is_place: ClassVar[bool] = False
     """Whether ``architecture`` only says where something lies: in keys ``content`` stands in its place."""
+    runs_code: ClassVar[bool] = False
+    """Whether code that a suite names makes the network: it may then be used only where whoever starts the run allows it."""
 
     keeps_classes: ClassVar[bool] = False
     """Whether ``make`` gives a network with classes of its own, however many are asked for: an image shows how many."""
@@ -48,6 +50,10 @@ class BackboneSource(ABC):
     def fetch(self, spec: BackboneSpec) -> "nn.Module":
         """The network with the weights that go by the name ``spec.weights``, downloaded if need be. Raises ModelError."""
         raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; name {A_FILE}")
+
+    def has_own_classes(self, spec: BackboneSpec) -> bool:  # noqa: ARG002
+        """Whether ``make`` gives a network of classes of its own, whatever number is asked for."""
+        return False
 
     def brings_weights(self, spec: BackboneSpec) -> bool:  # noqa: ARG002 (for sources to say otherwise)
         """Whether ``make`` gives weights that something has trained, so that a backbone without any named is not random."""
@@ -79,6 +85,10 @@ class BackboneSource(ABC):
     def content(self, spec: BackboneSpec) -> str | None:  # noqa: ARG002
         """A hash of all that makes the network another one beside ``spec`` and its weights (code, a configuration file)."""
         return None
+
+    def files(self, spec: BackboneSpec) -> dict[str, Path]:  # noqa: ARG002
+        """The files that ``content`` covers, by the names under which a run notes their checksums."""
+        return {}
 
     def located(self, spec: Spec, folders: Sequence[Path]) -> Spec:  # noqa: ARG002
         """``spec`` with a path in its architecture as found in the first of ``folders`` that has it. Raises ModelError."""

@@ -3,6 +3,7 @@
 from functools import cache
 from importlib.metadata import entry_points
 
+from adapters.backbones.from_code import FromCode
 from adapters.backbones.from_timm import Timm
 from adapters.backbones.from_torchvision import Torchvision
 from adapters.backbones.source import BackboneSource
@@ -10,6 +11,7 @@ from adapters.spec import BackboneSpec
 
 BUILT_IN: tuple[BackboneSource, ...] = (
     Timm(),
+    FromCode(),
     Torchvision(),  # last: its names have no prefix
 )
 GROUP = "bench.backbone_sources"

@@ -3,28 +3,106 @@
 import torch
 from torch import Tensor, nn
 
+from adapters.backbones.networks import find_head
 from adapters.backbones.weights import some
 from adapters.classifier import Classifier
 from adapters.errors import ModelError, about, within
-from adapters.fast.lossless import TOLERANCE, max_difference
+from adapters.fast.lossless import NORMS, TOLERANCE, max_difference
 from adapters.methods.adaptation import merged_copy
 from adapters.methods.adapter_effect import acting, adapted_layers, has_effect, is_peft
 
 
 def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     """Raise ModelError unless the classifier takes images of ``shape`` (C, H, W) and gives one logit per class."""
-    size = " x ".join(map(str, shape))
+    outputs = count_outputs(classifier, shape)
+    if outputs != classifier.num_classes:
+        raise ModelError(
+            f"the model gives (1, {outputs}) logits for one image, but the data have {classifier.num_classes} classes"
+        )
+
+
+def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
+    """How many logits the classifier gives for an image of ``shape`` (C, H, W).
+
+    Raises ModelError if it does not take one, or gives something else, as a network of one's own may.
+    """
     classifier.eval()
+    _check_in_eval_mode(classifier)
+    given = _given(classifier, shape)
+    if not isinstance(given, Tensor):
+        first = "output[0]" if isinstance(given, tuple | list) else "output['logits']"
+        raise ModelError(
+            f"the model gives a {type(given).__name__}, not a tensor of logits; return the logits alone, like {first}"
+        )
+    if given.dim() == 4 and given.shape[-2:] != (1, 1):
+        raise ModelError(
+            f"the model gives logits for each pixel, {_sides(given)} for one image, not for the image; it is for segmentation, "
+            "or lacks its pooling: classifiers give N x classes"
+        )
+    if given.dim() != 2 or len(given) != 1:
+        raise ModelError(f"the model gives {_sides(given)} values for one image, not 1 x classes logits")
+    if not given.is_floating_point():
+        raise ModelError(f"the model gives {given.dtype} values, like class numbers; return the logits")
+    _check_in_eval_mode(classifier)  # a forward pass may switch it back
+    _check_finite(given)
+    return given.shape[1]
+
+
+def _check_finite(logits: Tensor) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise ModelError("the model's logits are not finite; its weights or normalisation are broken")
+
+
+def _given(classifier: Classifier, shape: tuple[int, int, int]) -> object:
+    size = _sides(torch.empty(shape, device="meta"))
     try:
         with torch.inference_mode():
-            logits = classifier(torch.zeros(1, *shape, device=classifier.device))
+            return classifier.network(classifier.normalised(torch.zeros(1, *shape, device=classifier.device)))
     except Exception as error:  # noqa: BLE001 (networks, and adapters from strangers, fail in every way)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         what = "backbone with this adapter" if is_peft(classifier.network) else "backbone"
         raise ModelError(f"the {what} cannot take images of {size} ({reason}); set data.size to what it was made for") from None
-    if logits.shape != (1, classifier.num_classes):
+
+
+def _sides(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "0-dimensional"
+
+
+def _check_in_eval_mode(classifier: Classifier) -> None:
+    """Raise ModelError for a part that is in training mode all the same, or that never leaves it."""
+    for name, module in classifier.named_modules():
+        if module.training:
+            raise ModelError(
+                f"{name or 'the model'} ({type(module).__name__}) is in training mode: its answers would depend on chance or "
+                "on the batch; the network must not set it, nor override train()"
+            )
+        if isinstance(module, NORMS) and module.running_mean is None:
+            raise ModelError(
+                f"{name} ({type(module).__name__}) has no running statistics: it normalises by the batch, and each answer "
+                "would depend on the other images in it; build it with track_running_stats=True"
+            )
+
+
+def check_head(network: nn.Module, outputs: int) -> None:
+    """Raise ModelError unless the linear layer that would be replaced is the one that gives the ``outputs`` of ``network``."""
+    name, head = find_head(network)
+    if head.out_features != outputs:
         raise ModelError(
-            f"the model gives {tuple(logits.shape)} logits for one image, but the data have {classifier.num_classes} classes"
+            f"the last linear layer of this backbone, '{name}', gives {head.out_features} values, but the network {outputs} "
+            "logits: it is not the head; give the network a get_classifier() that returns its linear head"
+        )
+
+
+@torch.inference_mode()
+def check_outputs(classifier: Classifier, probe: Tensor) -> None:
+    """Raise ModelError if ``classifier`` answers ``probe`` (N x 3 x H x W) otherwise the second time, or by probabilities."""
+    first, again = classifier(probe), classifier(probe)
+    if bool(torch.isfinite(first).all()) and not torch.allclose(first, again, rtol=TOLERANCE, atol=TOLERANCE):
+        raise ModelError("the model gives other logits for the same images: it draws at random in its forward pass (dropout?)")
+    sums = first.sum(dim=1)
+    if first.shape[1] > 1 and bool((first >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        raise ModelError(
+            "the model gives probabilities, which sum to 1, not logits: gradients of its loss would vanish; drop the softmax"
         )
 
 
@@ -49,9 +127,7 @@ def check_model(classifier: Classifier, probe: Tensor, *, trained: bool = True) 
     That is: in eval mode; finite; the same for any batch size; its adapter active, on each of its layers where it was
     ``trained`` here; the same merged as unmerged.
     """
-    training = [name or "the model" for name, module in classifier.named_modules() if module.training]
-    if training:
-        raise ModelError(f"{training[0]} is in training mode: its answers would depend on chance or on the batch")
+    _check_in_eval_mode(classifier)
     # TF32, a GPU's default for convolutions, rounds more coarsely than what these checks look for.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         _check_logits(classifier, probe)
@@ -62,15 +138,14 @@ def check_model(classifier: Classifier, probe: Tensor, *, trained: bool = True) 
 def _check_logits(classifier: Classifier, probe: Tensor) -> None:
     whole = classifier(probe)
     single = torch.cat([classifier(probe[i : i + 1]) for i in range(len(probe))])
-    if not bool(torch.isfinite(whole).all()):
-        raise ModelError("the model's logits are not finite; its weights or normalisation are broken")
+    _check_finite(whole)
     off = float((whole - single).abs().max() / whole.abs().max().clamp(min=1))
     if off > TOLERANCE:
         raise ModelError(f"the model's answer depends on the batch size: logits differ by {off:.1e}, relative")
 
 
 def _check_adapter(classifier: Classifier, probe: Tensor, *, trained: bool) -> None:
-    network, x = classifier.network, (probe - classifier.mean) / classifier.std
+    network, x = classifier.network, classifier.normalised(probe)
     if is_peft(network):
         if trained:
             _check_layers(network, x)

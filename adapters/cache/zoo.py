@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+CODE = "code/"
+"""Before the names of the modules of a user's own code, among a model's files."""
 CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
 PROBE = 8
 """Images on which a loaded model is checked."""
@@ -72,7 +74,9 @@ class Zoo:
         """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
         with _still_there(recipe):
             backbone = read_sums(self.backbone_folder(recipe.backbone))
-            return {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
+            own = {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
+        spec = recipe.backbone.spec
+        return {**own, **{f"{CODE}{name}": sha256_of_file(file) for name, file in source_of(spec).files(spec).items()}}
 
     def _config(self, recipe: Recipe) -> bytes | None:
         """The configuration of the adapter that ``recipe``'s trained model holds, if it does."""
@@ -90,6 +94,7 @@ class Zoo:
             with within("backbone"):
                 network = build_backbone(spec, classes, recipe.seed)
             if is_trained(recipe.adaptation):
+                _own_classes(self._wrap(network, preprocessing_of(spec), classes), recipe, classes)
                 network = replace_head(network, classes)
             network = adapt(network, recipe.adaptation, recipe.seed)
             _check_fit(self._wrap(network, preprocessing_of(spec), classes), recipe)
@@ -142,7 +147,7 @@ class Zoo:
 
     def _train(self, recipe: Recipe) -> Card:
         from adapters.backbones.own_classes import note_on_classes
-        from adapters.cache.checks import check_model
+        from adapters.cache.checks import check_model, check_outputs
         from adapters.cache.own_head import RANDOM, note_on_outputs, which_outputs
         from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
         from adapters.methods.base import base_of, notes_on_adapter
@@ -172,7 +177,9 @@ class Zoo:
             check_trainable(network, recipe.adaptation)
             announce = self.announce(recipe.name)
             history = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
-        check_model(classifier.eval(), _probe(recipe.images).to(classifier.device), trained=trained)
+        probe = _probe(recipe.images).to(classifier.device)
+        check_outputs(classifier.eval(), probe)
+        check_model(classifier, probe, trained=trained)
         with new_folder(target) as folder:
             save_adapted(network.cpu(), base, folder, expects)
             if outputs is not None:
@@ -252,6 +259,7 @@ class Zoo:
     @within("pretrain")
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones.networks import build_backbone, preprocessing_of
+        from adapters.cache.checks import check_input
         from adapters.training.fit import fit
 
         assert backbone.pretraining is not None  # noqa: S101 (the caller has looked)
@@ -260,6 +268,7 @@ class Zoo:
         network = build_backbone(backbone.spec, classes, backbone.seed)
         expects = _made_for(preprocessing_of(backbone.spec), images)
         classifier = self._wrap(network, expects, classes)
+        check_input(classifier, images.input_shape)
         announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
         training = backbone.pretraining.training
         history = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
@@ -383,6 +392,17 @@ def _check_unchanged(what: str, now: Path, then: Path) -> None:
     """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
     if now != then:
         raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
+
+
+@within("backbone")
+def _own_classes(classifier: "Classifier", recipe: Recipe, wanted: int) -> int:
+    """How many classes a network gives; where its head is to be replaced, that it is the head is checked."""
+    from adapters.cache.checks import check_head, count_outputs
+
+    has = count_outputs(classifier, recipe.images.input_shape)
+    if is_trained(recipe.adaptation) or (isinstance(recipe.adaptation, PeftSpec) and has != wanted):
+        check_head(classifier.network, has)
+    return has
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

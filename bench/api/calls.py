@@ -24,6 +24,7 @@ def run(
     data_root: str | Path | None = None,
     fresh: bool = False,
     save_adversarials: bool = False,
+    allow_code: bool = False,
 ) -> Result:
     """Bring the run of ``suite`` to its end, as ``bench run`` does, and return it.
 
@@ -37,6 +38,8 @@ def run(
         data_root: Where data sets lie; by default $BENCH_DATA, or the cache folder.
         fresh: Compute every cell anew.
         save_adversarials: Store the adversarial images too.
+        allow_code: Run the code that the suite names as its architectures (my_package.models:build); your own settings may
+            allow it too. Without, such a suite is refused.
 
     Returns:
         The stored run. ``Result.is_complete`` says whether every cell has numbers.
@@ -50,6 +53,7 @@ def run(
     """
     from bench.api.asked import run_asked
     from bench.engine.options import Options
+    from bench.suite.permission import permitted
 
     how = Options(
         Path(results),
@@ -60,6 +64,7 @@ def run(
         save_adversarials,
         data_root=None if data_root is None else Path(data_root),
         executor=executor,
+        permission=permitted(allow_code=allow_code),
     )
     path, _ = run_asked(suite, how)
     return Result(path)

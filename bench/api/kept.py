@@ -12,11 +12,12 @@ from pathlib import Path
 
 from adapters.cache.folders import SUMS, alone, is_sound, new_folder
 from adapters.cache.source import ModelSource
-from adapters.cache.zoo import Zoo
+from adapters.cache.zoo import CODE, Zoo
 from bench.comparison.snapshot import Snapshot, from_file
 from bench.engine.job import Job, default_cache, default_places, make_job
 from bench.errors import NotComparableError, UserError
 from bench.store import FOLDER, RunHeader, reference_file, weights_folder
+from bench.suite.permission import permitted
 from bench.suite.suite import Suite
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,11 @@ def check_weights(snapshot: Snapshot, results: Path) -> None:
 def _holds(weights: Path, header: RunHeader) -> bool:
     """Whether ``weights`` has every file of the models of ``header``."""
     known = {hashlib.sha256(file.read_bytes()).hexdigest() for file in weights.rglob("*") if file.is_file()}
-    return all(digest in known for model in header.models for digest in model.files.values())
+    own = (digest for model in header.models for name, digest in model.files.items() if not name.startswith(CODE))
+    return all(digest in known for digest in own)
 
 
-def keep(header: RunHeader, results: Path, limit: float) -> Path:
+def keep(header: RunHeader, results: Path, limit: float, *, allow_code: bool = False) -> Path:
     """Keep the weights of the run that ``header`` is of beside the reference of its suite, and return their folder.
 
     Raises UserError if they are more than ``limit`` MB, or not in the cache any more.
@@ -108,7 +110,8 @@ def keep(header: RunHeader, results: Path, limit: float) -> Path:
     if _holds(target, header):
         return target
     near = Path(str(header.provenance.get(FOLDER, ""))), Path()
-    job = make_job(Suite.model_validate(header.suite), default_places(None, default_cache(), near))
+    permission = permitted(allow_code=allow_code)
+    job = make_job(Suite.model_validate(header.suite), default_places(None, default_cache(), near), permission)
     zoo, folders = Zoo(default_cache(), lambda _: lambda *_: None), dict[str, Path]()
     planned = {m.id: m.sha256 for m in header.models}
     for model, recipe in job.recipes.items():

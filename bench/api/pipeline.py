@@ -60,7 +60,7 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
     with interrupt.deferred():
         check_writable(options.results)
         with _executor(suite, options, progress) as executor:
-            return run_job(make_job(suite, options.places), options, executor)
+            return run_job(make_job(suite, options.places, options.permission), options, executor)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Trained:
 def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trained]:
     """Train every model of ``suite`` that is not trained yet, as ``run_suite`` does first; all of them. Raises as it does."""
     with interrupt.deferred(), _executor(suite, options, progress) as executor:
-        job = make_job(suite, options.places)
+        job = make_job(suite, options.places, options.permission)
         job.for_each(executor.zoo.check)
         cards = executor.train(job)
         return [Trained(model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]

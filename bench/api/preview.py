@@ -45,7 +45,7 @@ def preview(suite: Suite, options: Options) -> Preview:
 
     What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
     """
-    job = make_job(suite, options.places)
+    job = make_job(suite, options.places, options.permission)
     zoo = Zoo(options.models, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
     units = make_units(suite, {m: card or UNTRAINED for m, card in found.items()}, job.samples.content_hash)

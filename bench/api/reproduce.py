@@ -8,14 +8,16 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
+from adapters.cache.zoo import CODE
 from bench.api.pipeline import run_suite
 from bench.engine.options import Options
 from bench.engine.progress import Progress
 from bench.eps import shown_eps
 from bench.errors import Exit, SuiteError, UserError
 from bench.scoring.statistics import holm, mcnemar
-from bench.store import FOLDER, CellEntry, RunHeader, StoredRun
+from bench.store import FOLDER, CellEntry, ModelEntry, RunHeader, StoredRun
 from bench.store.records import COLUMNS, Records
+from bench.suite.permission import permitted
 from bench.suite.suite import Suite
 from bench.suite.yaml_lines import dotted
 
@@ -58,7 +60,9 @@ class Reproduction:
         return Exit.GATE_FAILED if "different" in verdicts else Exit.OK
 
 
-def reproduce(old: StoredRun, device: str, progress: Progress, data_root: Path | None = None) -> Reproduction:
+def reproduce(
+    old: StoredRun, device: str, progress: Progress, data_root: Path | None = None, *, allow_code: bool = False
+) -> Reproduction:
     """Run the suite stored in ``old`` again, every cell anew, and compare; the suite's file is not asked.
 
     Trained models come from the cache; those that are not there are trained again from the stored recipe. Raises UserError
@@ -70,7 +74,8 @@ def reproduce(old: StoredRun, device: str, progress: Progress, data_root: Path |
         raise UserError(f"{old.path}: its suite cannot be run by this version: {error.errors()[0]['msg']}") from None
     near = Path(str(old.header.provenance.get(FOLDER, ""))), Path()
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
-        how = Options(Path(folder), device, fresh=True, data_root=data_root, near=near)
+        permission = permitted(allow_code=allow_code)
+        how = Options(Path(folder), device, fresh=True, data_root=data_root, near=near, permission=permission)
         try:
             new = StoredRun(run_suite(suite, how, progress).path)
         except SuiteError as error:
@@ -125,7 +130,15 @@ def _changes(old: RunHeader, new: RunHeader) -> list[str]:
     now = {(m.model, m.seed): m for m in new.models}
     pairs = [(m, now.get((m.model, m.seed))) for m in old.models]
     drifted = [m for m, other in pairs if other is None or m.same_as(other) is False]
+    changed = ((m, _changed_code(m, other)) for m, other in pairs)
+    changes += [f"code of {m.model} (seed {m.seed}) differs: {names}" for m, names in changed if names]
     return changes + [f"weights of {m.model} (seed {m.seed}) differ" for m in drifted]
+
+
+def _changed_code(then: ModelEntry, now: ModelEntry | None) -> str:
+    """The modules of the user's own code behind a model that are not what they were."""
+    codes = [{k.removeprefix(CODE): v for k, v in m.files.items() if k.startswith(CODE)} for m in (then, now) if m]
+    return ", ".join(sorted({name for name, _ in set(codes[0].items()) ^ set(codes[-1].items())}))
 
 
 def _surroundings(old: RunHeader, new: RunHeader) -> dict[str, tuple[object, object]]:

@@ -141,12 +141,14 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", _train, "train a suite's models, and say where their weights are")
     train.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    _add_allow_code(train)
     train.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
     again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
     again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
     again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    _add_allow_code(again)
     again.add_argument("--format", choices=("table", "json"), default="table")
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
@@ -171,6 +173,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="REFERENCE",
         help="take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead of training",
     )
+    _add_allow_code(run)
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
     run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
@@ -179,6 +182,10 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     run.add_argument("--format", choices=FORMATS, default="table")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+
+
+def _add_allow_code(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-code", action="store_true", help="run the code that the suite names as its architectures")
 
 
 def _command(
@@ -227,19 +234,27 @@ def _train(options: argparse.Namespace) -> int:
 
     from bench.api.asked import declared, settled
     from bench.api.pipeline import train_suite
-    from bench.engine.options import Options
     from bench.engine.progress import Progress
     from bench.render.listing import trained_table
 
     with declared(options.suite) as suite:
-        how = settled(options.suite, suite, Options(Path("results"), options.device, data_root=options.data_root))
+        how = settled(options.suite, suite, _how_to_train(options))
         models = train_suite(suite, how, Progress(Console(stderr=True)))
     _print(lambda _: trained_table(models))
     return Exit.OK
 
 
+def _how_to_train(options: argparse.Namespace) -> "Options":
+    from bench.engine.options import Options
+    from bench.suite.permission import permitted
+
+    permission = permitted(allow_code=options.allow_code)
+    return Options(Path("results"), options.device, data_root=options.data_root, permission=permission)
+
+
 def _how(options: argparse.Namespace) -> "Options":
     from bench.engine.options import Options
+    from bench.suite.permission import permitted
 
     return Options(
         options.results,
@@ -250,6 +265,7 @@ def _how(options: argparse.Namespace) -> "Options":
         options.save_adversarials,
         data_root=options.data_root,
         executor=options.executor,
+        permission=permitted(allow_code=options.allow_code),
     )
 
 
@@ -282,7 +298,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from bench.render.reproduction import reproduction_json, reproduction_table
 
     run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
-    found = reproduce(run, options.device, progress, options.data_root)
+    found = reproduce(run, options.device, progress, options.data_root, allow_code=options.allow_code)
     if options.format == "json":
         _write(reproduction_json(found))
     else:

@@ -47,6 +47,7 @@ def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     update.add_argument("--force", action="store_true", help="take a run that was made from uncommitted changes")
     update.add_argument("--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of")
     update.add_argument("--limit-mb", type=float, default=LIMIT, metavar="MB", help=f"the most to keep (default: {LIMIT:g})")
+    update.add_argument("--allow-code", action="store_true", help="run the code that the suite names, to find its weights")
     update.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
 
 
@@ -138,7 +139,8 @@ def _update(options: argparse.Namespace) -> int:
         show(lambda _: verdict_table(verdict, every_row=False))
     reference.check(snapshot, force=options.force)
     if options.with_weights:
-        print(f"written: {kept.keep(run.header, options.results, options.limit_mb)}", file=sys.stderr)  # noqa: T201
+        folder = kept.keep(run.header, options.results, options.limit_mb, allow_code=options.allow_code)
+        print(f"written: {folder}", file=sys.stderr)  # noqa: T201
     else:
         kept.check_weights(snapshot, options.results)
     file = reference.update(snapshot, options.results)

@@ -18,6 +18,7 @@ from bench.data.leaks import about_duplicates, about_training
 from bench.engine.networks import Sources, images_for, networks_of
 from bench.errors import SuiteError, UserError, asked_at
 from bench.ids import ModelId
+from bench.suite.permission import NO_CODE, Permission
 from bench.suite.suite import Suite
 from bench.suite.whereabouts import located
 
@@ -57,11 +58,11 @@ class Job:
         return asked_at("models", [m.name for m in self.suite.models].index(model.name))
 
 
-def make_job(suite: Suite, places: data.Places | None = None) -> Job:
-    """Load the data of ``suite`` and write out its recipes; nothing is trained."""
+def make_job(suite: Suite, places: data.Places | None = None, permission: Permission = NO_CODE) -> Job:
+    """Load the data of ``suite`` and write out its recipes; nothing is trained. Code runs as far as ``permission`` goes."""
     places = places or default_places()
-    declared, (suite, lost) = suite, located(suite, places)
-    _refuse(error for error in lost if "data" in error.where)
+    declared, (suite, lost) = suite, located(suite, places, permission)
+    _refuse(error for error in lost if "data" in error.where or "architecture" in error.where)
     networks = networks_of(suite)
     size, fit = images_for(suite, networks)
     with asked_at("data"):

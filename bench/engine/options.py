@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from bench import data
 from bench.engine.job import default_cache, default_places
 from bench.engine.plan import Unit
 from bench.errors import UserError
+from bench.suite.permission import Permission, permitted
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Options:
     near: tuple[Path, ...] = ()
     weights_of: Path | None = None
     kept: Path | None = None
+    permission: Permission = field(default_factory=partial(permitted, allow_code=False))
+    """Which code of the user's own may run; by default what the user's settings say."""
 
     @property
     def models(self) -> Path:

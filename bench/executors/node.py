@@ -189,7 +189,7 @@ def _zoo(order: Order, mail: Mail) -> Zoo:
 
 @lru_cache(maxsize=1)
 def _job(order: Order) -> Job:
-    return make_job(Suite.model_validate_json(order.suite), order.options.places)
+    return make_job(Suite.model_validate_json(order.suite), order.options.places, order.options.permission)
 
 
 @lru_cache(maxsize=1)

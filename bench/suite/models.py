@@ -68,4 +68,4 @@ def network_of(model: OwnNetwork, common: SuiteBackbone | None) -> SuiteBackbone
     if model.weights is None or common is None:
         return model.backbone or common
     shared = common.model_dump(exclude={"weights", "pretrain", "key", "prefix"}, exclude_unset=True)
-    return SuiteBackbone.model_validate({**shared, "weights": model.weights})
+    return SuiteBackbone.model_validate({**shared, "weights": model.weights}).running(common.code)

@@ -14,6 +14,7 @@ from bench.data.raw import Places
 from bench.data.spec import DataSpec
 from bench.errors import SuiteError
 from bench.suite.models import OwnNetwork
+from bench.suite.permission import NO_CODE, Permission, settings_file
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Backbone = TypeVar("Backbone", bound=BackboneSpec)
@@ -25,13 +26,14 @@ REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What can be the name of an adapter on the Hub."""
 
 
-def located(declared: Spec, places: Places) -> tuple[Spec, list[SuiteError]]:
+def located(declared: Spec, places: Places, permission: Permission = NO_CODE) -> tuple[Spec, list[SuiteError]]:
     """``declared``, a suite, with every path in it as it is found from here; and what is nowhere, with the places looked at.
 
-    What is found enters no key: those are of the content.
+    What is found enters no key: those are of the content. Code that ``permission`` does not cover is refused, and nothing of
+    it is run here in any case.
     """
     lost: list[SuiteError] = []
-    return _Search(places, lost).within(declared, ()), lost
+    return _Search(places, lost, permission).within(declared, ()), lost
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class _Search:
 
     places: Places
     lost: list[SuiteError]
+    permission: Permission
 
     def within(self, declared: Spec, where: Where) -> Spec:
         """``declared``, which stands at ``where`` in the suite, with its paths as they are found."""
@@ -57,11 +60,23 @@ class _Search:
 
     def _sourced(self, spec: Backbone, where: Where) -> Backbone:
         """``spec`` with its architecture as its source finds it."""
+        source = source_of(spec)
         try:
-            return source_of(spec).located(spec, list(_beside(self.places).values()))
+            if source.runs_code and not self.permission:
+                raise self._refused(spec)
+            found = source.located(spec, list(_beside(self.places).values()))
+            if found.code is not None and not self.permission.covers(found.code):
+                raise self._refused(spec)
         except ModelError as error:
-            self.lost.append(SuiteError(str(error), (*where, *error.about)))
+            self.lost.append(SuiteError(str(error), (*where, *(error.about or ("architecture",)))))
             return spec
+        return found
+
+    def _refused(self, spec: BackboneSpec) -> ModelError:
+        return ModelError(
+            f"{spec.architecture[:LONGEST]} is code, which a suite never runs by itself; if you trust it, give --allow-code "
+            f"(allow_code=True in Python), or name its folder under allow_code in {settings_file()}"
+        )
 
     def _own_path(self, spec: BaseModel, where: Where) -> dict[str, str]:
         """The field of ``spec`` itself that is a path, as found; empty where it has none, or may be a name on the Hub."""
