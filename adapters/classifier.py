@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adapters.images import ImageSet
 from adapters.outputs import Outputs, ReadOut
 from adapters.precision import multiplying
+from adapters.scaling import scaled
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Predictions:
 
 
 class Classifier(nn.Module):
-    """A network over images in [0, 1].
+    """A network over images in [0, 1], which are scaled to ``side`` pixels inside, or taken as they are.
 
     ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes. Where ``outputs`` is given, they are
     read out of what the network gives, and ``num_classes`` counts them; the data's classes come first.
@@ -31,6 +32,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    side: int | None = None
 
     def __init__(
         self,
@@ -40,8 +42,10 @@ class Classifier(nn.Module):
         std: Sequence[float],
         num_classes: int,
         outputs: Outputs | None = None,
+        side: int | None = None,
     ) -> None:
         super().__init__()
+        self.side = side
         self.network = network
         self.num_classes = outputs.count if outputs else num_classes
         self.read_out = ReadOut(outputs) if outputs else None
@@ -58,6 +62,7 @@ class Classifier(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """What the network is given of images ``x``."""
+        x = x if self.side is None else scaled(x, self.side)
         return (x - self.mean) / self.std
 
     @property

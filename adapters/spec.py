@@ -76,6 +76,7 @@ class TrainingSpec(Strict):
         return self
 
 
+LARGEST_SIDE = 4096
 Deviation = Annotated[float, Field(gt=0)]
 BYTES = 255
 """White, on the scale that images have in files."""
@@ -107,6 +108,8 @@ class BackboneSpec(Strict):
     ("state_dict_ema"), and ``prefix`` how their names begin ("module."); either is found by itself where only one reading
     fits. ``kwargs`` are arguments of the network's constructor, by name. ``mean`` and ``std`` are the normalisation inside the
     Classifier, per RGB channel of images in [0, 1]: by default what the weights were trained with, else ImageNet's.
+    ``input_size`` is the side in pixels to which the model scales the suite's images inside; by default it does so only where
+    its network takes one size alone.
 
     ``classes`` says which outputs of the network's own head are the data's classes: a list in the order of the data's classes,
     or a mapping from their names, of outputs by number, by the name that the weights give them or, of 1,000 outputs, by
@@ -125,6 +128,7 @@ class BackboneSpec(Strict):
     std: tuple[Deviation, Deviation, Deviation] | None = None
     classes: Literal["by-name"] | OutputMap | OutputList | None = None
     other_classes: Literal["cut", "keep"] = "cut"
+    input_size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] | None = None
     _code: OwnCode | None = PrivateAttr(default=None)
 
     @field_validator("classes", mode="before")
@@ -151,6 +155,7 @@ class BackboneSpec(Strict):
         for key in ("size", "interpolation", "crop_pct"):
             if isinstance(data, dict) and key in data:
                 message = f"{key} stands under data: the models of a suite are all shown the same images"
+                message += "; one that scales them inside has an input_size" if key == "size" else ""
                 raise PydanticCustomError("elsewhere", "{message}", {"key": key, "message": message})
         return data
 

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from adapters.backbones.constructors import check_arguments
-from adapters.backbones.source import A_FILE, BackboneSource
+from adapters.backbones.source import A_FILE, BackboneSource, given_size
 from adapters.declaration import did_you_mean
 from adapters.errors import ModelError, about
 from adapters.preprocessing import Preprocessing
@@ -66,6 +66,13 @@ class Timm(BackboneSource):
         if "." in _name(spec):
             return Preprocessing(known.mean, known.std, "architecture", known.size, known.resize, known.interpolation)
         return Preprocessing(known.mean, known.std, "architecture", known.size if cfg.fixed_input_size else None)
+
+    def fixed_size(self, spec: BackboneSpec) -> int | None:
+        """The size that the arguments give, or that of a network which timm says takes no other."""
+        cfg = self._config(spec)
+        if spec.kwargs.get("dynamic_img_size") or spec.kwargs.get("strict_img_size") is False:
+            return None
+        return given_size(spec) or (int(cfg.input_size[-1]) if cfg is not None and cfg.fixed_input_size else None)
 
     @about("architecture")
     def _config(self, spec: BackboneSpec) -> Any:

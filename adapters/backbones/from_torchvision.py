@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from adapters.backbones.constructors import check_arguments
-from adapters.backbones.source import A_FILE, BackboneSource
+from adapters.backbones.source import A_FILE, BackboneSource, given_size
 from adapters.declaration import did_you_mean
 from adapters.errors import ModelError, about
 from adapters.preprocessing import Preprocessing
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 AUXILIARY = {"googlenet", "inception_v3"}
 """Networks with further heads in training, and pixels transformed inside where their weights are published."""
+
+VIT_SIZE = 224
+"""By default."""
 
 
 class Torchvision(BackboneSource):
@@ -43,6 +46,10 @@ class Torchvision(BackboneSource):
         preset = _weights(spec).transforms()
         size, resize = int(preset.crop_size[0]), int(preset.resize_size[0])
         return Preprocessing(tuple(preset.mean), tuple(preset.std), "weights", size, resize, preset.interpolation.value)
+
+    def fixed_size(self, spec: BackboneSpec) -> int | None:
+        """The size that the arguments give; vision transformers take one alone."""
+        return given_size(spec) or (VIT_SIZE if spec.architecture.startswith("vit_") else None)
 
     def classes(self, spec: BackboneSpec) -> tuple[str, ...]:
         """The categories of the weights."""

@@ -32,7 +32,7 @@ class BackboneSource(ABC):
     """Whether code that a suite names makes the network: it may then be used only where whoever starts the run allows it."""
 
     keeps_classes: ClassVar[bool] = False
-    """Whether ``make`` gives a network with classes of its own, however many are asked for: an image shows how many."""
+    """Whether every network of this source has classes of its own, with names: an image shows how many."""
 
     def takes(self, architecture: str) -> bool:
         """Whether ``architecture`` is one of this source's."""
@@ -52,8 +52,8 @@ class BackboneSource(ABC):
         raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; name {A_FILE}")
 
     def has_own_classes(self, spec: BackboneSpec) -> bool:  # noqa: ARG002
-        """Whether ``make`` gives a network of classes of its own, whatever number is asked for."""
-        return False
+        """Whether ``make`` gives a network of classes of its own for ``spec``, whatever number is asked for."""
+        return self.keeps_classes
 
     def brings_weights(self, spec: BackboneSpec) -> bool:  # noqa: ARG002 (for sources to say otherwise)
         """Whether ``make`` gives weights that something has trained, so that a backbone without any named is not random."""

@@ -14,11 +14,9 @@ from adapters.methods.adapter_effect import acting, adapted_layers, has_effect, 
 
 def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     """Raise ModelError unless the classifier takes images of ``shape`` (C, H, W) and gives one logit per class."""
-    outputs = count_outputs(classifier, shape)
-    if outputs != classifier.num_classes:
-        raise ModelError(
-            f"the model gives (1, {outputs}) logits for one image, but the data have {classifier.num_classes} classes"
-        )
+    outputs, wanted = count_outputs(classifier, shape), classifier.num_classes
+    if classifier.read_out is None and outputs != wanted:
+        raise ModelError(f"the model gives (1, {outputs}) logits for one image, but the data have {wanted} classes")
 
 
 def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
@@ -39,13 +37,13 @@ def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
             f"the model gives logits for each pixel, {_sides(given)} for one image, not for the image; it is for segmentation, "
             "or lacks its pooling: classifiers give N x classes"
         )
-    if given.dim() != 2 or len(given) != 1:
+    if given.shape[:1] != (1,) or given.dim() > 2:
         raise ModelError(f"the model gives {_sides(given)} values for one image, not 1 x classes logits")
     if not given.is_floating_point():
         raise ModelError(f"the model gives {given.dtype} values, like class numbers; return the logits")
     _check_in_eval_mode(classifier)  # a forward pass may switch it back
     _check_finite(given)
-    return given.shape[1]
+    return given.numel()
 
 
 def _check_finite(logits: Tensor) -> None:
@@ -61,7 +59,8 @@ def _given(classifier: Classifier, shape: tuple[int, int, int]) -> object:
     except Exception as error:  # noqa: BLE001 (networks, and adapters from strangers, fail in every way)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         what = "backbone with this adapter" if is_peft(classifier.network) else "backbone"
-        raise ModelError(f"the {what} cannot take images of {size} ({reason}); set data.size to what it was made for") from None
+        fix = "set data.size, or the backbone's input_size, to what it was made for"
+        raise ModelError(f"the {what} cannot take images of {size} ({reason}); {fix}") from None
 
 
 def _sides(tensor: Tensor) -> str:

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from adapters.backbones.choosing import ONE_LOGIT, chosen_outputs, outputs_by_own_names
 from adapters.backbones.own_classes import own_classes
 from adapters.backbones.sources import source_of
@@ -19,24 +17,6 @@ if TYPE_CHECKING:
 RANDOM = "the backbone's weights are random: give weights"
 LISTED = 40
 """Outputs that a note lists."""
-
-
-def count_outputs(network: "nn.Module", shape: tuple[int, int, int]) -> int:
-    """How many outputs ``network`` has for an image of ``shape`` (C, H, W). Raises ModelError if it gives no row of logits."""
-    network.eval()
-    try:
-        with torch.inference_mode():
-            given = network(torch.zeros(1, *shape))
-    except Exception as error:  # noqa: BLE001 (networks of strangers fail in every way)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        size = " x ".join(map(str, shape))
-        raise ModelError(
-            f"the backbone cannot take images of {size} ({reason}); set data.size to what it was made for"
-        ) from None
-    if not isinstance(given, torch.Tensor) or given.shape[:1] != (1,) or given.dim() > 2:
-        what = f"a tensor of {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"a {type(given).__name__}"
-        raise ModelError(f"the backbone gives {what} for one image, not one row of logits; export it so that it does")
-    return given.numel()
 
 
 def with_own_head(recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str) -> "nn.Module":

@@ -17,7 +17,7 @@ A new option changes no key."""
 
 HEAD = ("classes", "other_classes")
 """The fields of a backbone that say which outputs count: its weights, and what is trained on them, are the same."""
-NETWORK = ("architecture", "kwargs")
+NETWORK = ("architecture", "kwargs", "input_size")
 """The fields of a backbone that say what function its weights are of."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from adapters.backbones.sources import source_of
+from adapters.backbones.sources import side_inside, source_of
 from adapters.cache.card import (
     ADAPTER,
     BASE_FILE,
@@ -30,7 +30,7 @@ from adapters.images import ImageSet
 from adapters.methods.peft_config import canonical_config
 from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing
-from adapters.spec import HeadSpec, NoneSpec, PeftSpec, is_trained
+from adapters.spec import BackboneSpec, HeadSpec, NoneSpec, PeftSpec, is_trained
 from adapters.training.curves import History, Progress
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ class Zoo:
             with within("backbone"):
                 network = build_backbone(spec, classes, recipe.seed)
             if is_trained(recipe.adaptation):
-                _own_classes(self._wrap(network, preprocessing_of(spec), classes), recipe, classes)
+                _check_head(self._wrap(network, spec, preprocessing_of(spec), recipe.images), recipe)
                 network = replace_head(network, classes)
             network = adapt(network, recipe.adaptation, recipe.seed)
-            _check_fit(self._wrap(network, preprocessing_of(spec), classes), recipe)
+            _check_fit(self._wrap(network, spec, preprocessing_of(spec), recipe.images), recipe)
 
     def ensure(self, recipe: Recipe) -> Card:
         """The card of ``recipe``'s model, which is trained first if need be, by one process at a time."""
@@ -199,13 +199,13 @@ class Zoo:
         from safetensors.torch import load
 
         from adapters.backbones.networks import with_weights
-        from adapters.cache.own_head import count_outputs
+        from adapters.cache.checks import count_outputs
 
         spec = recipe.backbone.spec
         network, has = with_weights(spec, load(backbone), str(self.backbone_folder(recipe.backbone)))
-        if source_of(spec).keeps_classes and not is_trained(recipe.adaptation):
-            has = count_outputs(network, recipe.images.input_shape)
-        return network, has
+        if has is None or (source_of(spec).has_own_classes(spec) and not is_trained(recipe.adaptation)):
+            has = count_outputs(self._classifier(recipe, network, backbone, None), recipe.images.input_shape)
+        return network.cpu(), has
 
     def _with_head(self, recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str) -> "nn.Module":
         """``network`` before adaptation: with a new head, unless an untrained model keeps the old, of ``has`` outputs."""
@@ -267,7 +267,7 @@ class Zoo:
         classes = len(images.classes)
         network = build_backbone(backbone.spec, classes, backbone.seed)
         expects = _made_for(preprocessing_of(backbone.spec), images)
-        classifier = self._wrap(network, expects, classes)
+        classifier = self._wrap(network, backbone.spec, expects, images)
         check_input(classifier, images.input_shape)
         announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
         training = backbone.pretraining.training
@@ -288,7 +288,7 @@ class Zoo:
         classes, where = len(probe.images.classes), str(self.backbone_folder(backbone.unprobed))
         network = replace_head(with_weights(backbone.spec, load(below), where)[0], classes)
         network = adapt(network, HeadSpec(method="head"), probe.seed)
-        classifier = self._wrap(network, _expected(known), classes)
+        classifier = self._wrap(network, backbone.spec, _expected(known), probe.images)
         announce, state = self.announce(f"head ({classes} classes)"), self._state(backbone.key)
         history = fit(classifier, probe.images, probe.training, seed=probe.seed, progress=announce, checkpoint=state)
         notes = (*known.notes, *_of_the_backbone(history))
@@ -327,14 +327,21 @@ class Zoo:
 
         expects = saved_preprocessing(backbone)
         assert expects is not None  # noqa: S101 (every backbone is written with it)
-        return self._wrap(network, expects, len(recipe.images.classes), outputs)
+        return self._wrap(network, recipe.backbone.spec, expects, recipe.images, outputs)
 
     def _wrap(
-        self, network: "nn.Module", expects: Preprocessing, num_classes: int, outputs: Outputs | None = None
+        self,
+        network: "nn.Module",
+        spec: BackboneSpec,
+        expects: Preprocessing,
+        images: ImageSet,
+        outputs: Outputs | None = None,
     ) -> "Classifier":
+        """``network`` for the size and the classes of ``images``."""
         from adapters.classifier import Classifier
 
-        found = Classifier(network, mean=expects.mean, std=expects.std, num_classes=num_classes, outputs=outputs)
+        side, classes = side_inside(spec, images.input_shape[-1]), len(images.classes)
+        found = Classifier(network, mean=expects.mean, std=expects.std, num_classes=classes, outputs=outputs, side=side)
         return found.to(self.device)
 
 
@@ -395,14 +402,11 @@ def _check_unchanged(what: str, now: Path, then: Path) -> None:
 
 
 @within("backbone")
-def _own_classes(classifier: "Classifier", recipe: Recipe, wanted: int) -> int:
-    """How many classes a network gives; where its head is to be replaced, that it is the head is checked."""
+def _check_head(classifier: "Classifier", recipe: Recipe) -> None:
+    """Raise ModelError if the layer that will be replaced is not the network's head."""
     from adapters.cache.checks import check_head, count_outputs
 
-    has = count_outputs(classifier, recipe.images.input_shape)
-    if is_trained(recipe.adaptation) or (isinstance(recipe.adaptation, PeftSpec) and has != wanted):
-        check_head(classifier.network, has)
-    return has
+    check_head(classifier.network, count_outputs(classifier, recipe.images.input_shape))
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.backbones.sources import side_inside
 from adapters.cache.card import Card
 from adapters.cache.recipe import RECIPE_VERSION
 from adapters.cache.source import ModelSource
@@ -24,6 +25,7 @@ from bench.executors.local import Local
 from bench.ids import ModelId
 from bench.store import (
     FOLDER,
+    SCALED,
     SCHEMA_VERSION,
     CellEntry,
     DataEntry,
@@ -136,7 +138,7 @@ def _header(
         data_hash=job.samples.content_hash,
         samples=len(job.samples),
         provenance=surroundings,
-        models=tuple(_model_entry(model, card, zoo.files(job.recipes[model])) for model, card in cards.items()),
+        models=tuple(_model_entry(model, card, zoo, job) for model, card in cards.items()),
         cells=cells,
         data=_data_entry(job.samples),
     )
@@ -149,8 +151,11 @@ def _data_entry(samples: ImageSet) -> DataEntry:
     return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
 
 
-def _model_entry(model: ModelId, card: Card, files: dict[str, str]) -> ModelEntry:
-    expects = asdict(card.preprocessing) if card.preprocessing else {}
+def _model_entry(model: ModelId, card: Card, zoo: ModelSource, job: Job) -> ModelEntry:
+    expects, recipe = asdict(card.preprocessing) if card.preprocessing else {}, job.recipes[model]
+    if (side := side_inside(recipe.backbone.spec, job.samples.input_shape[-1])) is not None:
+        expects[SCALED] = side
+    files = zoo.files(recipe)
     counts = card.trainable_parameters, card.parameters
     return ModelEntry(model.name, model.seed, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
 

@@ -68,6 +68,8 @@ def images_for(suite: Suite, networks: Sequence[Network]) -> tuple[int | None, d
     Raises SuiteError where two models ask for different ones, and the suite does not say which: all see the same images.
     """
     asked = {suite.models[network.i].name: network.expects for network in networks}
+    free = {suite.models[network.i].name for network in networks if network.spec.input_size}  # it scales them itself
+    asked = {name: e for name, e in asked.items() if name not in free}
     sizes = {name: e.size for name, e in asked.items() if e and e.size}
     size = suite.data.size or _agreed(sizes, "images of different sizes", "size")
     ways = {name: _way(suite.data, e) for name, e in asked.items() if e and e.size == size and e.resize}
@@ -88,7 +90,8 @@ def _agreed(asked: Mapping[str, T], what: str, keys: str) -> T | None:
     if len(set(asked.values())) > 1:
         said = "; ".join(f"{name}: {value}" for name, value in asked.items())
         with asked_at("data"):
-            raise UserError(f"the models' weights are made for {what} ({said}); give {keys} here, for all of them")
+            inside = "; a network that takes one size alone, or has an input_size, then scales inside" if keys == "size" else ""
+            raise UserError(f"the models' weights are made for {what} ({said}); give {keys} here, for all of them{inside}")
     return next(iter(asked.values()), None)
 
 

@@ -40,7 +40,7 @@ def prepare(classifier: Classifier, samples: ImageSet, batch_size: int | None, p
 def best_batch(classifier: Classifier, samples: ImageSet, precision: Precision) -> int:
     """How many of ``samples`` to attack at once: on a GPU the most that fit, found by trying."""
     height, width = samples.input_shape[1:]
-    size = batch_on_cpu(height * width)
+    size = batch_on_cpu(max(height * width, (classifier.side or 0) ** 2))
     if classifier.device.type == "cpu":
         return size
 

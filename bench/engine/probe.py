@@ -3,6 +3,7 @@
 import time
 from math import prod
 
+from adapters.backbones.sources import side_inside
 from adapters.spec import BackboneSpec
 from bench.attacks.attack import Attack
 
@@ -31,8 +32,9 @@ class Probe:
 
         from adapters.backbones.networks import build_backbone
 
+        side = side_inside(spec, self._shape[-1]) or self._shape[-1]
         network = build_backbone(spec, self._classes, 0).to(self._device).eval()
-        x = torch.rand(IMAGES, *self._shape, device=self._device, requires_grad=True)
+        x = torch.rand(IMAGES, self._shape[0], side, side, device=self._device, requires_grad=True)
         for _ in range(2):  # the first time, memory and kernels are still to be found
             started = time.monotonic()
             (gradient,) = torch.autograd.grad(network(x).sum(), x)

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bench.store import DataEntry, ModelEntry, RunHeader
+from bench.store import SCALED, DataEntry, ModelEntry, RunHeader
 
 Fact = TypeVar("Fact", bound=Hashable)
 ROOM = 44
@@ -97,7 +97,10 @@ def _sizes(header: RunHeader) -> Iterator[Seen]:
     if header.data is None:
         return
     seen, models = header.data.size, {m.model for m in header.models}
-    made_for = ((m.model, m.preprocessing.get("size")) for m in header.models)
+    for side, names in _grouped((m.model, m.preprocessing.get(SCALED)) for m in header.models).items():
+        if side is not None:
+            yield Seen(f"scaled inside {', '.join(names)}: {seen} px images to {side} px, bilinear; eps is of the {seen} px")
+    made_for = ((m.model, m.preprocessing.get("size")) for m in header.models if SCALED not in m.preprocessing)
     for size, names in _grouped(made_for).items():
         if size not in (None, seen):
             of = "" if len(names) == len(models) else f" of {', '.join(names)}"

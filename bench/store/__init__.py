@@ -11,6 +11,7 @@ Several processes may work on one run: each unit is claimed by one of them, and 
 from bench.store.attempts import Attempted, attempted, check_newest, refused
 from bench.store.header import (
     RUN_FILE,
+    SCALED,
     SCHEMA_VERSION,
     CellEntry,
     DataEntry,
@@ -30,6 +31,7 @@ __all__ = [
     "FOLDER",
     "PRIVATE",
     "RUN_FILE",
+    "SCALED",
     "SCHEMA_VERSION",
     "Attempted",
     "CellEntry",

@@ -80,6 +80,10 @@ class CellEntry:
     origin: Text = ""
 
 
+SCALED = "scaled_to"
+"""Where a model's preprocessing says to how many pixels it scales the suite's images inside; left out where it does not."""
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.

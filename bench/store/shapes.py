@@ -72,6 +72,7 @@ class _Preprocessing:
     size: Positive | None = None
     resize: Positive | None = None
     interpolation: Text | None = None
+    scaled_to: Positive | None = None
 
 
 @dataclass(frozen=True)
