@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from pathlib import Path
 
 from adapters.errors import ModelError
@@ -70,11 +69,9 @@ def _module(name: str, folders: Sequence[Path]) -> Path:
 
 
 def _hooked(top: str) -> ModuleSpec | None:
-    """What a finder of an editable installation knows of ``top``."""
-    try:
-        return find_spec(top)
-    except ValueError:  # a module that was not imported from anywhere, like __main__
-        return None
+    """What a finder of an editable installation knows of ``top``; those of code that has run know what was."""
+    finders = (finder for finder in sys.meta_path if not hasattr(finder, "code"))
+    return next((spec for finder in finders if (spec := finder.find_spec(top, None)) is not None), None)
 
 
 def _root_of(file: Path, module: str) -> Path:

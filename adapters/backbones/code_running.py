@@ -72,27 +72,28 @@ def _imported_as(code: OwnCode, modules: Mapping[str, Module]) -> str:
 
 @contextmanager
 def _importable(code: OwnCode, modules: Mapping[str, Module]) -> Iterator[None]:
-    """In here ``modules`` are imported anew, and others of their folder are found."""
+    """In here ``modules`` are imported anew, and others of their folder are found; afterwards the first ones alone are."""
     others = {name: module for name, module in modules.items() if name != code.module}
     wanted = {**others, _imported_as(code, modules): modules[code.module]}
     for name in wanted:
         sys.modules.pop(name, None)
-    finder = _Finder(wanted)
+    sys.meta_path[:] = [other for other in sys.meta_path if getattr(other, "code", None) != code]
+    finder = _Finder(code, wanted)
     sys.meta_path.insert(0, finder)
     sys.path.insert(0, str(code.root))
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
         sys.path.remove(str(code.root))
-        if str(code.root) not in sys.path:
-            sys.path.append(str(code.root))  # for what is only imported when the network is used
+        sys.meta_path.remove(finder)
+        sys.meta_path.append(finder)  # for what is only imported when the network is used
 
 
 class _Finder(MetaPathFinder):
     """Finds the modules of some code, with the source that was read of them."""
 
-    def __init__(self, modules: Mapping[str, Module]) -> None:
+    def __init__(self, code: OwnCode, modules: Mapping[str, Module]) -> None:
+        self.code = code
         self._modules = modules
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002

@@ -72,7 +72,7 @@ def _check_in_eval_mode(classifier: Classifier) -> None:
     for name, module in classifier.named_modules():
         if module.training:
             raise ModelError(
-                f"{name or 'the model'} ({type(module).__name__}) is in training mode: its answers would depend on chance or "
+                f"{name or 'the model'} is in training mode ({type(module).__name__}): its answers would depend on chance or "
                 "on the batch; the network must not set it, nor override train()"
             )
         if isinstance(module, NORMS) and module.running_mean is None:

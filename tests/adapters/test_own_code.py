@@ -310,7 +310,7 @@ number = 3
         ("Probabilities", "gives probabilities, which sum to 1, not logits"),
         ("Others", "gives 5 values, but the network 7 logits: it is not the head"),
         ("Training", "is in training mode"),
-        ("Switches", "norm (BatchNorm2d) is in training mode"),
+        ("Switches", "norm is in training mode (BatchNorm2d)"),
         ("NoStatistics", "norm (BatchNorm2d) has no running statistics"),
         ("Pixels", "gives logits for each pixel, 1 x 4 x 8 x 8"),
         ("Broken", "logits are not finite"),
