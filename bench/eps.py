@@ -7,12 +7,14 @@ from pydantic import BeforeValidator, Field
 
 from adapters.eps import Eps, eps_text, parse_eps
 
-__all__ = ["Eps", "EpsGrid", "eps_text", "parse_eps", "shown_eps"]
+__all__ = ["Eps", "EpsGrid", "eps_text", "eps_to_json", "parse_eps"]
 
 
-def shown_eps(stored: str) -> str:
-    """The eps of a cell, which is ``stored`` as a fraction in lowest terms ("4/85"), as people write it ("12/255")."""
-    return eps_text(Fraction(stored))
+def eps_to_json(value: object) -> str:
+    """The ``default`` of json.dumps: an eps is stored exactly, as a fraction in lowest terms ("4/85")."""
+    if isinstance(value, Fraction):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
 
 
 def _as_list(value: Any) -> Any:

@@ -60,3 +60,17 @@ class CellId:
 
     def __str__(self) -> str:
         return f"{self.unit}/{eps_text(self.eps)}"
+
+
+@dataclass(frozen=True)
+class AccuracyId:
+    """A model's clean accuracy, which is compared beside its cells."""
+
+    model: ModelId
+
+    def __str__(self) -> str:
+        return f"{self.model}/accuracy"
+
+
+RowId = CellId | AccuracyId
+"""What a row of a comparison is about."""

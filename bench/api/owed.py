@@ -36,7 +36,7 @@ class Owed:
 
 def owed(cells: Sequence[CellEntry], options: Options) -> Owed:
     """What the run of ``cells`` lacks, for a command with ``options``."""
-    labels = [f"{c.model}/{c.seed}/{c.attack}/{c.library}" for c in cells]
+    labels = [str(c.id.unit) for c in cells]
     asked = set(options.asked(list(dict.fromkeys(labels))))
     lacking = [label for label, c in zip(labels, cells, strict=True) if c.status != "ok"]
     ours = sum(label in asked for label in lacking)

@@ -12,7 +12,7 @@ from adapters.cache.zoo import CODE
 from bench.api.pipeline import run_suite
 from bench.engine.options import Options
 from bench.engine.progress import Progress
-from bench.eps import shown_eps
+from bench.eps import eps_text
 from bench.errors import Exit, SuiteError, UserError
 from bench.scoring.statistics import holm, mcnemar
 from bench.store import FOLDER, CellEntry, ModelEntry, RunHeader, StoredRun
@@ -93,7 +93,7 @@ def compare(old: StoredRun, new: StoredRun) -> Reproduction:
 
 
 def _identity(cell: CellEntry) -> str:
-    return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library} at {shown_eps(cell.eps)}"
+    return f"{cell.id.unit} at {eps_text(cell.eps)}"
 
 
 def _outcome(old: StoredRun, then: CellEntry, new: StoredRun, now: CellEntry | None) -> CellOutcome:
@@ -127,8 +127,8 @@ def _changes(old: RunHeader, new: RunHeader) -> list[str]:
         for name, (then, now) in {**_surroundings(old, new), "data": (old.data_hash, new.data_hash)}.items()
         if then != now
     ]
-    now = {(m.model, m.seed): m for m in new.models}
-    pairs = [(m, now.get((m.model, m.seed))) for m in old.models]
+    now = {m.id: m for m in new.models}
+    pairs = [(m, now.get(m.id)) for m in old.models]
     drifted = [m for m, other in pairs if other is None or m.same_as(other) is False]
     changed = ((m, _changed_code(m, other)) for m, other in pairs)
     changes += [f"code of {m.model} (seed {m.seed}) differs: {names}" for m, names in changed if names]

@@ -143,8 +143,8 @@ def _samples(run: StoredRun, cell: CellEntry) -> "DataFrame":
         "attack": cell.attack,
         "library": cell.library,
         "norm": cell.norm,
-        "eps": eps_text(Fraction(cell.eps)),
-        "eps_value": float(Fraction(cell.eps)),
+        "eps": eps_text(cell.eps),
+        "eps_value": float(cell.eps),
     }
     return pd.DataFrame({**identity, **{name: column for name, column in vars(records).items() if column is not None}})
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.attacks.contract import DISTRIBUTIONS
 from bench.attacks.spec import AttackSpec, parameters
+from bench.ids import ModelId
 from bench.store import ModelEntry, Origin, RunHeader
 from bench.suite.gate import Gate
 
@@ -39,10 +40,9 @@ class Cause:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a number is of: a model at a training seed, attacked by ``attack`` through ``library``, or (None) unattacked."""
+    """What a number is of: a model, attacked by ``attack`` through ``library``, or (None) unattacked."""
 
-    model: str
-    seed: int
+    model: ModelId
     attack: str | None
     library: str | None
 
@@ -84,7 +84,7 @@ def gates(before: Gate, after: Gate) -> Iterator[Cause]:
 def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Cause]:
     a, b = _entry(before, subject), _entry(after, subject)
     same = a is None or b is None or a.same_as(b)
-    name = f"{subject.model}/{subject.seed}"
+    name = subject.model
     if same is None:
         yield Cause("model", f"whether {name} is the same model cannot be told: it was named by another rule")
     elif a is not None and b is not None and not same:
@@ -135,12 +135,12 @@ def _environment(origin: Origin, header: RunHeader) -> dict[str, object]:
 
 
 def _entry(header: RunHeader, subject: Subject) -> ModelEntry | None:
-    return next((m for m in header.models if (m.model, m.seed) == (subject.model, subject.seed)), None)
+    return next((m for m in header.models if m.id == subject.model), None)
 
 
 def _declared_model(header: RunHeader, subject: Subject) -> dict[str, Any]:
     """The model as the suite declares it, with the backbone that it adapts."""
-    models = [m for m in header.suite.get("models", ()) if m.get("name") == subject.model]
+    models = [m for m in header.suite.get("models", ()) if m.get("name") == subject.model.name]
     said = {k: v for m in models[:1] for k, v in m.items() if v is not None and k != "expect_accuracy"}
     return {"backbone": header.suite.get("backbone"), **said}
 

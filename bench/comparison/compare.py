@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from bench.comparison.cause import KINDS, Cause, Made, Subject, code, drifts, gates
 from bench.comparison.snapshot import Outcomes, Snapshot, positions
-from bench.comparison.verdict import Flip, Identity, Metric, Problem, Row, Verdict
-from bench.eps import shown_eps
+from bench.comparison.verdict import Flip, Metric, Problem, Row, Verdict
 from bench.errors import UserError
+from bench.ids import AccuracyId, CellId, ModelId, RowId
 from bench.scoring.statistics import holm, mcnemar
 from bench.scoring.trust import Grade
 from bench.store import CellEntry, Origin, RunHeader, software
@@ -33,8 +33,8 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     """
     gate, declared = _gate_of(before), _gate_of(after)
     old, new = _by_identity(before), _by_identity(after)
-    _check_overrides(gate, [*old, *_models(before)])
-    _check_overrides(declared, [*new, *_models(after)])
+    _check_overrides(gate, [*old, *_accuracies(before)])
+    _check_overrides(declared, [*new, *_accuracies(after)])
     pairs = {identity: (old[identity], cell) for identity, cell in new.items() if identity in old}
     missing = [Problem(i, "not in the second run") for i in old if i not in new]
     missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
@@ -42,7 +42,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
     pair = _Pair(before, after, gated=gated)
     rows, incomparable = _rows(pair, usable, gate)
-    compared = {row.cell: usable[row.cell] for row in rows if row.cell in usable}
+    compared = {row.cell: usable[row.cell] for row in rows if isinstance(row.cell, CellId)}
     blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
     return Verdict(
         suite=after.header.suite_name,
@@ -104,7 +104,7 @@ class _Pair:
             return self.reason
         return self._lacking(old, new) or _stale(new, self.after.header)
 
-    def distrusted(self, cells: Mapping[Identity, tuple[CellEntry, CellEntry]]) -> Iterator[Problem]:
+    def distrusted(self, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]) -> Iterator[Problem]:
         """Those of ``cells`` that failed their trust checks, and not in the reference: a number that says nothing cannot pass.
 
         It is no failure of the gate either, unless it moved: of the cell, nothing is known.
@@ -143,7 +143,7 @@ def _stale(cell: CellEntry, run: RunHeader) -> str | None:
 class _Count:
     """A row before its family is known: of the samples ``chosen`` of those shared, whether it happened before and after."""
 
-    cell: Identity
+    cell: RowId
     metric: Metric
     chosen: Ints
     old: Bools
@@ -154,9 +154,11 @@ class _Count:
     trust: Grade | None = None
 
 
-def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
+def _rows(pair: _Pair, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
     """Rows of the cells that can be compared and of their models' clean accuracy; the others with the reason."""
-    counts, problems, comparable = [], [], {}
+    counts: list[_Count] = []
+    problems: list[Problem] = []
+    comparable: dict[CellId, tuple[CellEntry, CellEntry]] = {}
     for identity, both in cells.items():
         reason = pair.objection(*both)
         if reason is not None:
@@ -164,12 +166,12 @@ def _rows(pair: _Pair, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate:
             continue
         comparable[identity] = both
         counts.append(replace(_count(pair, identity, both, gate), trust=pair.after.grades.get(both[1].key)))
-    counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(map(_model_of, comparable))]
+    counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(cell.model for cell in comparable)]
     problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not len(c.chosen)]
     return list(_tested([c for c in counts if len(c.chosen)], pair)), problems
 
 
-def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
+def _count(pair: _Pair, identity: CellId, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
     old, new = _shared(pair, *both)
     chosen = old.seen & new.seen
     if gate.metric == "asr":
@@ -180,16 +182,16 @@ def _count(pair: _Pair, identity: Identity, both: tuple[CellEntry, CellEntry], g
     return _make_count(pair, identity, gate.metric, (_origins(both),), chosen, events, gate)
 
 
-def _count_accuracy(pair: _Pair, model: Identity, cells: dict[Identity, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
+def _count_accuracy(pair: _Pair, model: ModelId, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
     """The model's clean accuracy over the samples of all its cells."""
-    own = [both for cell, both in cells.items() if _model_of(cell) == model]
+    own = [both for cell, both in cells.items() if cell.model == model]
     found = [_shared(pair, *both) for both in own]
     seen = reduce(np.logical_or, (old.seen & new.seen for old, new in found))
     events = (
         reduce(np.logical_or, (old.correct for old, _ in found)),
         reduce(np.logical_or, (new.correct for _, new in found)),
     )
-    return _make_count(pair, model, "accuracy", tuple(dict.fromkeys(map(_origins, own))), seen, events, gate)
+    return _make_count(pair, AccuracyId(model), "accuracy", tuple(dict.fromkeys(map(_origins, own))), seen, events, gate)
 
 
 def _origins(both: tuple[CellEntry, CellEntry]) -> tuple[str, str]:
@@ -198,7 +200,7 @@ def _origins(both: tuple[CellEntry, CellEntry]) -> tuple[str, str]:
 
 def _make_count(
     pair: _Pair,
-    identity: Identity,
+    identity: RowId,
     metric: Metric,
     origins: Origins,
     chosen: Bools,
@@ -260,23 +262,20 @@ def _take(outcomes: Outcomes, index: Ints) -> Outcomes:
     return Outcomes(outcomes.seen[index], outcomes.correct[index], outcomes.broken[index])
 
 
-def _by_identity(snapshot: Snapshot) -> dict[Identity, CellEntry]:
-    return {Identity(c.model, c.seed, c.attack, c.library, c.norm, shown_eps(c.eps)): c for c in snapshot.header.cells}
+def _by_identity(snapshot: Snapshot) -> dict[CellId, CellEntry]:
+    return {cell.id: cell for cell in snapshot.header.cells}
 
 
-def _models(snapshot: Snapshot) -> list[Identity]:
-    return [Identity(m.model, m.seed) for m in snapshot.header.models]
+def _accuracies(snapshot: Snapshot) -> list[AccuracyId]:
+    return [AccuracyId(model.id) for model in snapshot.header.models]
 
 
-def _model_of(cell: Identity) -> Identity:
-    return Identity(cell.model, cell.seed)
+def _subject(row: RowId) -> Subject:
+    attack, library = (row.attack, row.library) if isinstance(row, CellId) else (None, None)
+    return Subject(row.model, attack, library)
 
 
-def _subject(cell: Identity) -> Subject:
-    return Subject(cell.model, cell.seed, cell.attack, cell.library)
-
-
-def _all_drifts(pair: _Pair, cells: Mapping[Identity, tuple[CellEntry, CellEntry]]) -> tuple[Cause, ...]:
+def _all_drifts(pair: _Pair, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]) -> tuple[Cause, ...]:
     """Everything that differs and bears on any of ``cells``, whether or not a number moved."""
     asked = dict.fromkeys((_subject(cell), (_origins(both),)) for cell, both in cells.items())
     found = [cause for subject, origins in asked for cause in pair.drifts(subject, origins)]
@@ -292,7 +291,7 @@ def _gate_of(snapshot: Snapshot) -> Gate:
         ) from None
 
 
-def _check_overrides(gate: Gate, cells: list[Identity]) -> None:
+def _check_overrides(gate: Gate, cells: list[RowId]) -> None:
     for override in gate.overrides:
         if not any(fnmatchcase(str(cell), override.cells) for cell in cells):
             raise UserError(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from bench.eps import eps_to_json
 from bench.errors import NotComparableError
 from bench.scoring.standing import Standing, stand
 from bench.scoring.trust import Grade
@@ -108,8 +109,8 @@ def _pack_cell(cell: CellEntry, snapshot: Snapshot) -> dict[str, Any]:
 def _block(value: Any) -> str:
     """``value`` with one line per cell or model, so that a change is seen in version control."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(json.dumps(item) for item in value) + "\n]"
-    return json.dumps(value)
+        return "[\n" + ",\n".join(json.dumps(item, default=eps_to_json) for item in value) + "\n]"
+    return json.dumps(value, default=eps_to_json)
 
 
 def from_file(file: Path) -> Snapshot:

@@ -1,10 +1,11 @@
 """What a comparison says: rows, problems, and one Verdict, which is printed and from which the exit code comes."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from bench.comparison.cause import Cause
 from bench.errors import Exit
+from bench.ids import CellId, RowId
 from bench.scoring.trust import Grade
 from bench.suite.gate import Gate, Limits
 
@@ -14,21 +15,6 @@ Word = Literal["pass", "fail", "incomplete", "changed", "no change shown"]
 EXITS: dict[Word, Exit] = {
     "pass": Exit.OK, "fail": Exit.GATE_FAILED, "incomplete": Exit.INCOMPLETE, "changed": Exit.OK, "no change shown": Exit.OK
 }  # fmt: skip
-
-
-class Identity(NamedTuple):
-    """What makes a cell the same cell in two runs. A model's clean accuracy has no attack."""
-
-    model: str
-    seed: int
-    attack: str | None = None
-    library: str | None = None
-    norm: str | None = None
-    eps: str | None = None
-
-    def __str__(self) -> str:
-        parts = (self.attack, self.library, self.eps) if self.attack else ("accuracy",)
-        return "/".join(str(part) for part in (self.model, self.seed, *parts))
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,7 @@ class Row:
     a clean accuracy and where no grade is known. ``causes`` are empty unless samples flipped.
     """
 
-    cell: Identity
+    cell: RowId
     metric: Metric
     n: int
     before: float
@@ -115,7 +101,7 @@ class Row:
 class Problem:
     """A cell without a comparison, and why."""
 
-    cell: Identity
+    cell: RowId
     reason: str
 
 
@@ -135,7 +121,7 @@ class Verdict:
     missing: tuple[Problem, ...]
     errors: tuple[Problem, ...]
     not_comparable: tuple[Problem, ...]
-    new: tuple[Identity, ...]
+    new: tuple[CellId, ...]
     drifts: tuple[Cause, ...]
 
     @property

@@ -3,8 +3,12 @@
 import html
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
+from bench.eps import eps_text
+from bench.ids import ModelId
 from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
 
@@ -74,6 +78,21 @@ def number(value: float | None) -> str:
 def plain(value: float | None) -> float | None:
     """``value`` for a machine: NaN and infinity, which JSON lacks, become None."""
     return None if value is None or not math.isfinite(value) else value
+
+
+def flat(data: Any) -> dict[str, Any]:
+    """The fields of the dataclass ``data`` for a machine: a model as its name and seed, an eps as people write it."""
+    found: dict[str, Any] = {}
+    for name, value in ((f.name, getattr(data, f.name)) for f in fields(data)):
+        if isinstance(value, ModelId):
+            found |= {"model": value.name, "seed": value.seed}
+        elif isinstance(value, Fraction):
+            found[name] = eps_text(value)
+        elif is_dataclass(value):
+            found[name] = flat(value)
+        else:
+            found[name] = plain(value) if isinstance(value, float) else value
+    return found
 
 
 def rounded(value: Any) -> Any:

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.eps import shown_eps
+from bench.eps import eps_text
 from bench.render import lines
 from bench.render.lines import Line
 from bench.scoring.queries import QueryScore
@@ -94,7 +94,7 @@ def _attack_success(card: Scorecard) -> Figure:
         axis.bar(at, heights, width * 0.92, yerr=errors, capsize=3, color=colour, label=bars.label, alpha=0.85)
     axis.set_xticks(range(len(attacks)), attacks)
     axis.set_ylim(0, 102)
-    axis.set_ylabel(f"attack success rate at eps {card.headline_eps}, %")
+    axis.set_ylabel(f"attack success rate at eps {eps_text(card.headline_eps)}, %")
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     figure.legend(loc="outside right upper", frameon=False)
@@ -110,7 +110,7 @@ def _queries(card: Scorecard) -> Figure:
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
         for q in scores:
             _steps(axis, card, q)
-        axis.set_title(f"{attack}, eps {shown_eps(scores[0].entry.eps)}")
+        axis.set_title(f"{attack}, eps {eps_text(scores[0].entry.eps)}")
         axis.set_xscale("log")
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")
@@ -120,8 +120,8 @@ def _queries(card: Scorecard) -> Figure:
 def _steps(axis: Axes, card: Scorecard, q: QueryScore) -> None:
     e = q.entry
     reached = [0.0, *(100 * share for _, share in q.steps)]
-    colour = COLOURS[lines.models(card).index((e.model, e.seed)) % len(COLOURS)]
+    colour = COLOURS[lines.models(card).index(e.id.model) % len(COLOURS)]
     axis.step(
         [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
-        linestyle=STYLES[e.library][0], color=colour, lw=1.4, label=f"{lines.label(card, e.model, e.seed)}, {e.library}",
+        linestyle=STYLES[e.library][0], color=colour, lw=1.4, label=f"{lines.label(card, e.id.model)}, {e.library}",
     )  # fmt: skip

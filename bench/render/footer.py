@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.eps import shown_eps
+from bench.eps import eps_text
 from bench.render.cells import MARKS, p_value, percent, points, signed
 from bench.render.rates import title
 from bench.render.words import first_line
@@ -19,7 +19,6 @@ from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.trust import ORDER, Grade, worst
-from bench.store import CellEntry
 
 LISTED = 16
 """Comparisons that are all printed; of more, only those that tell a model from the baseline."""
@@ -43,9 +42,9 @@ def sentences(card: Scorecard) -> Iterator[Sentence]:
     """
     for c in () if card.seeds else card.headline:
         text = f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}"
-        yield Sentence(text, c.robust.shown, c.second[0] == card.baseline)
+        yield Sentence(text, c.robust.shown, c.second.name == card.baseline)
     for c in () if card.seeds else card.comparisons:
-        if c.eps == card.headline_eps and c.second[0] == card.baseline:
+        if c.eps == card.headline_eps and c.second.name == card.baseline:
             yield Sentence(f"{_pair(c)}: ASR {_difference(c.asr, 'less robust', 'more robust')}", c.asr.shown)
     yield from (Sentence(_claim(c), c.shown, c.baseline == card.baseline) for c in card.claims)
 
@@ -56,7 +55,7 @@ LOWER = {"robust accuracy": "less robust", "ASR": "more robust", "accuracy": "lo
 
 def _claim(c: Claim) -> str:
     """lora-fc vs baseline, pgd-10 8/255: certainty -0.077 [-0.091, -0.063], p < 0.001: lower."""
-    where = "clean" if c.attack is None else f"{c.attack} {c.eps}"
+    where = "clean" if c.attack is None else f"{c.attack} {eps_text(c.eps)}"
     text, unit = (signed, "") if c.quantity == "certainty" else (points, " points")
     verdict = _not_shown(c, _detectable(c.detectable, text))
     if c.shown:
@@ -66,9 +65,9 @@ def _claim(c: Claim) -> str:
 
 
 def _pair(c: Comparison) -> str:
-    first, second = (f"{name} #{seed}" if c.first[0] == c.second[0] else name for name, seed in (c.first, c.second))
-    seed = f" (seed {c.first[1]})" if c.first[1] and c.first[1] == c.second[1] else ""
-    return f"{first} vs {second}{seed}, {c.attack} {c.eps}"
+    first, second = (title(model, c.first.name == c.second.name) for model in (c.first, c.second))
+    seed = f" (seed {c.first.seed})" if c.first.seed and c.first.seed == c.second.seed else ""
+    return f"{first} vs {second}{seed}, {c.attack} {eps_text(c.eps)}"
 
 
 def _difference(d: PairedDifference, positive: str, negative: str) -> str:
@@ -138,7 +137,7 @@ def method(card: Scorecard) -> str:
 def _weighted(card: Scorecard) -> str:
     """Which cells have most of their family's level; nothing where all are equal."""
     first = sum(c.eps == card.headline_eps for c in card.comparisons)
-    of = f" (80 % of their level for the {first} at {card.headline_eps})"
+    of = f" (80 % of their level for the {first} at {eps_text(card.headline_eps)})"
     return of if 0 < first < len(card.comparisons) else ""
 
 
@@ -147,7 +146,7 @@ def failures(card: Scorecard) -> Iterator[str]:
     for e in (cell.entry for cell in card.cells):
         if e.status == "error":
             why = f": {first_line(e.error)}" if e.error else ""
-            yield f"{_unit(e)} eps {shown_eps(e.eps)}: error{why}"
+            yield f"{e.id.unit} eps {eps_text(e.eps)}: error{why}"
 
 
 def not_run(card: Scorecard) -> str | None:
@@ -155,7 +154,7 @@ def not_run(card: Scorecard) -> str | None:
     cells = [cell.entry for cell in card.cells if cell.entry.status == "missing"]
     if not cells:
         return None
-    units = list(dict.fromkeys(map(_unit, cells)))
+    units = list(dict.fromkeys(str(e.id.unit) for e in cells))
     more = f" and {len(units) - NAMED} more" if len(units) > NAMED else ""
     alone = "; what was run through one library only stands for itself" if _alone(card) else ""
     return f"not run: {len(cells)} of {len(card.cells)} cells ({', '.join(units[:NAMED])}{more}){alone}"
@@ -163,12 +162,11 @@ def not_run(card: Scorecard) -> str | None:
 
 def _alone(card: Scorecard) -> bool:
     """Whether a rate is through one library where the suite asks for two."""
-    units = {(e.model, e.seed, e.attack, e.eps) for e in (c.entry for c in card.cells) if e.status == "ok"}
-    return any((e.model, e.seed, e.attack, e.eps) in units for e in (c.entry for c in card.cells) if e.status == "missing")
-
-
-def _unit(e: CellEntry) -> str:
-    return f"{e.model}/{e.seed}/{e.attack}/{e.library}"
+    done, missing = (
+        {(c.entry.id.model, c.entry.id.attack_eps) for c in card.cells if c.entry.status == status}
+        for status in ("ok", "missing")
+    )
+    return bool(done & missing)
 
 
 @dataclass(frozen=True)
@@ -247,8 +245,8 @@ def precision_line(card: Scorecard) -> str | None:
 
 def unranked(card: Scorecard) -> list[str]:
     """Why a model has no rank."""
-    seeds = len({m.seed for m in card.models}) > 1
-    return [f"{title(m, seeds)} has no rank: {m.unranked}" for m in card.models if m.unranked]
+    seeds = len({m.model.seed for m in card.models}) > 1
+    return [f"{title(m.model, seeds)} has no rank: {m.unranked}" for m in card.models if m.unranked]
 
 
 def trust_lines(card: Scorecard) -> Iterator[Table | Text]:

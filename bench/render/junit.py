@@ -7,7 +7,8 @@ import re
 import xml.etree.ElementTree as ET  # only written here, never parsed
 from collections.abc import Iterable
 
-from bench.comparison.verdict import Identity, Problem, Row, Verdict
+from bench.comparison.verdict import Problem, Row, Verdict
+from bench.ids import RowId
 from bench.render.words import NOT_IN_REFERENCE, details, explain, headline
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -73,9 +74,9 @@ def _nothing(verdict: Verdict) -> ET.Element:
     return case
 
 
-def _element(cell: Identity) -> ET.Element:
-    name = str(cell).removeprefix(f"{cell.model}/")
-    return ET.Element("testcase", name=_clean(name), classname=_clean(f"bench.{cell.model}"), time="0")
+def _element(cell: RowId) -> ET.Element:
+    name = str(cell).removeprefix(f"{cell.model.name}/")
+    return ET.Element("testcase", name=_clean(name), classname=_clean(f"bench.{cell.model.name}"), time="0")
 
 
 def _clean(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
+from bench.ids import ModelId
+from bench.render.rates import title
 from bench.scoring.metrics import Metrics
 from bench.scoring.over_seeds import SeedRate
 from bench.scoring.scorecard import CellScore, Scorecard
@@ -67,10 +68,10 @@ def attack_success(card: Scorecard) -> Iterator[Bars]:
             own = [r for r in card.seed_rates if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None]
             yield Bars(name, i, {r.attack: (100 * r.asr.mean, (100 * r.asr.low, 100 * r.asr.high)) for r in own if r.asr})
         return
-    for i, (model, seed) in enumerate(models(card)):
-        found = [a for a in card.attacks if (a.model, a.seed, a.eps) == (model, seed, card.headline_eps)]
+    for i, model in enumerate(models(card)):
+        found = [a for a in card.attacks if (a.model, a.eps) == (model, card.headline_eps)]
         rates = {a.attack: (100 * a.asr.value, (100 * a.asr.low, 100 * a.asr.high)) for a in found}
-        yield Bars(label(card, model, seed), i, rates)
+        yield Bars(label(card, model), i, rates)
 
 
 def attacks(card: Scorecard) -> dict[str, str]:
@@ -83,17 +84,17 @@ def _over_seeds(card: Scorecard, attack: str) -> Iterator[tuple[int, str, list[S
     for i, name in enumerate(_names(card) if card.seeds else ()):
         own = [rate for rate in card.seed_rates if (rate.model, rate.attack) == (name, attack)]
         if own:
-            yield i, name, sorted(own, key=lambda rate: Fraction(rate.eps))
+            yield i, name, sorted(own, key=lambda rate: rate.eps)
 
 
 def _alone(card: Scorecard, attack: str) -> Iterator[tuple[int, str, str, list[CellScore]]]:
     """Each model through each library; none where models are summed up over their seeds."""
     cells = [] if card.seeds else _cells(card, attack)
-    for i, (model, seed) in enumerate(models(card)):
+    for i, model in enumerate(models(card)):
         for library in dict.fromkeys(cell.entry.library for cell in cells):
-            own = [c for c in cells if (c.entry.model, c.entry.seed, c.entry.library) == (model, seed, library)]
+            own = [c for c in cells if (c.entry.id.model, c.entry.library) == (model, library)]
             if own:
-                yield i, label(card, model, seed), library, sorted(own, key=lambda c: Fraction(c.entry.eps))
+                yield i, label(card, model), library, sorted(own, key=lambda c: c.entry.eps)
 
 
 def _cells(card: Scorecard, attack: str) -> list[CellScore]:
@@ -103,21 +104,21 @@ def _cells(card: Scorecard, attack: str) -> list[CellScore]:
 def _grid(card: Scorecard, attack: str, found: Sequence[CellScore] | Sequence[SeedRate]) -> list[float]:
     """Zero, for no attack, and the eps of ``found`` on the axis's scale."""
     scale = 255 if attacks(card)[attack] == "linf" else 1
-    return [0.0, *(float(Fraction(c.entry.eps if isinstance(c, CellScore) else c.eps)) * scale for c in found)]
+    return [0.0, *(float(c.entry.eps if isinstance(c, CellScore) else c.eps) * scale for c in found)]
 
 
 def _names(card: Scorecard) -> list[str]:
-    return list(dict.fromkeys(model for model, _ in models(card)))
+    return list(dict.fromkeys(model.name for model in models(card)))
 
 
-def models(card: Scorecard) -> list[tuple[str, int]]:
-    """Every model and its seed, in the order in which they were run."""
-    return list(dict.fromkeys((cell.entry.model, cell.entry.seed) for cell in card.cells))
+def models(card: Scorecard) -> list[ModelId]:
+    """Every model, in the order in which they were run."""
+    return list(dict.fromkeys(cell.entry.id.model for cell in card.cells))
 
 
-def label(card: Scorecard, model: str, seed: int) -> str:
+def label(card: Scorecard, model: ModelId) -> str:
     """A model's name, with its training seed where there are several."""
-    return f"{model} #{seed}" if len({cell.entry.seed for cell in card.cells}) > 1 else model
+    return title(model, len({cell.entry.seed for cell in card.cells}) > 1)
 
 
 def _metrics(cell: CellScore) -> Metrics:

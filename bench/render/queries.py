@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from bench.eps import shown_eps
+from bench.eps import eps_text
 from bench.render.cells import NONE, chunks, percent
 from bench.render.rates import title
 from bench.scoring.scorecard import ModelScore, Scorecard
@@ -14,8 +14,8 @@ from bench.scoring.scorecard import ModelScore, Scorecard
 
 def queries(card: Scorecard, width: int) -> Iterator[Table]:
     """ASR over queries for a terminal of ``width`` columns; nothing where no attack is a black box."""
-    seeds = len({m.seed for m in card.models}) > 1
-    longest = max((len(title(m, seeds)) for m in card.models), default=0)
+    seeds = len({m.model.seed for m in card.models}) > 1
+    longest = max((len(title(m.model, seeds)) for m in card.models), default=0)
     wide = max(1, (width - 24) // (max(14, min(longest, 30)) + 2))
     for part in chunks(card.models, wide) if card.queries else ():
         yield _table(card, part, seeds)
@@ -27,15 +27,15 @@ def _table(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
     table.add_column("attack")
     table.add_column("queries", justify="right")
     for model in models:
-        table.add_column(escape(title(model, seeds)), justify="right", overflow="fold", min_width=14)
+        table.add_column(escape(title(model.model, seeds)), justify="right", overflow="fold", min_width=14)
     units = dict.fromkeys((q.entry.attack, q.entry.library) for q in card.queries)
     for attack, library in units:
         scores = [q for q in card.queries if (q.entry.attack, q.entry.library) == (attack, library)]
-        found = {(q.entry.model, q.entry.seed): q for q in scores}
+        found = {q.entry.id.model: q for q in scores}
         first = scores[0]
-        names = (escape(attack), f"  {library}, {shown_eps(first.entry.eps)}")
+        names = (escape(attack), f"  {library}, {eps_text(first.entry.eps)}")
         for i, budget in enumerate(first.budgets):
-            own = [found.get((m.model, m.seed)) for m in models]
+            own = [found.get(m.model) for m in models]
             shown = [NONE if q is None else percent(q.asr[i]) for q in own]
             table.add_row(names[i] if i < len(names) else "", f"{budget:,}", *shown)
         table.add_section()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -12,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.comparison.runs import RunSummary, UnusableRun
-from bench.render.cells import NONE, percent, rounded
+from bench.eps import eps_text
+from bench.render.cells import NONE, flat, percent, rounded
 from bench.render.footer import trust_in_short
+from bench.render.rates import title
 from bench.render.seen import seen_lines
 from bench.render.words import in_short
 from bench.store import SCHEMA_VERSION
@@ -40,9 +41,9 @@ def _run_row(run: RunSummary) -> dict[str, Any]:
         "status": standing.status,
         "started": run.started,
         "commit": run.commit,
-        "headline_eps": standing.headline_eps,
+        "headline_eps": eps_text(standing.headline_eps),
         "seen": [vars(line) for line in run.seen],
-        "models": [asdict(place) for place in standing.places],
+        "models": [flat(place) for place in standing.places],
         "reference": verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)},
     }
 
@@ -57,17 +58,17 @@ def _unusable(run: UnusableRun) -> tuple[RenderableType, ...]:
 
 def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
     standing = run.standing
-    title = Text(f"{standing.suite} {run.path.name}", style="bold")
+    heading = Text(f"{standing.suite} {run.path.name}", style="bold")
     status = Text(standing.status, style=STATUS_STYLE[standing.status])
     facts = Text.assemble(status, f", commit {run.commit or NONE}, {in_short(run.verdict)}")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
     table.add_column("clean acc. % [95 %]", justify="right")
-    table.add_column(f"worst case % at {standing.headline_eps} [95 %]", justify="right")
+    table.add_column(f"worst case % at {eps_text(standing.headline_eps)} [95 %]", justify="right")
     for m in standing.places:
-        name = f"{m.model} #{m.seed}" if len({one.seed for one in standing.places}) > 1 else m.model
+        name = title(m.model, len({one.model.seed for one in standing.places}) > 1)
         table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
     trust, _ = trust_in_short(standing.graded, standing.trust_cost)
     seen = seen_lines([*run.seen[:1], *(line for line in run.seen[1:] if line.assumed)])
-    return title, facts, *seen, table, Text(trust, style="dim")
+    return heading, facts, *seen, table, Text(trust, style="dim")

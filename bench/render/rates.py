@@ -1,17 +1,17 @@
 """Attack success rates in words, for every table that shows them."""
 
-from bench.eps import shown_eps
+from bench.ids import AttackEps, ModelId
 from bench.render.cells import NONE, across, interval, percent, points
 from bench.scoring.crosscheck import CrossCheck
-from bench.scoring.scorecard import CurveScore, ModelScore, Scorecard
+from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry
 
 ERROR = "error"
 """Stands for a rate that was asked for and is not there."""
 NOT_RUN = "not run"
 """Stands for what no command has asked for yet."""
-Rates = dict[str, dict[tuple[str, str], str]]
-"""By model, the attack success rate in words of each (attack, eps) that was asked."""
+Rates = dict[str, dict[AttackEps, str]]
+"""By model, the attack success rate in words of each attack and eps that was asked."""
 
 
 def success_rates(card: Scorecard) -> Rates:
@@ -20,13 +20,13 @@ def success_rates(card: Scorecard) -> Rates:
 
 
 def _alone(card: Scorecard) -> Rates:
-    seeds = len({m.seed for m in card.models}) > 1
-    own = {(m.model, m.seed): title(m, seeds) for m in card.models}
+    seeds = len({m.model.seed for m in card.models}) > 1
+    own = {m.model: title(m.model, seeds) for m in card.models}
     found: Rates = {name: {} for name in own.values()}
     for c in card.cells:
-        _mark(found[own[c.entry.model, c.entry.seed]], c.entry)
+        _mark(found[own[c.entry.id.model]], c.entry)
     for a in card.attacks:
-        found[own[a.model, a.seed]][a.attack, a.eps] = percent(a.asr, a.trust)
+        found[own[a.model]][AttackEps(a.attack, a.eps)] = percent(a.asr, a.trust)
     return found
 
 
@@ -35,13 +35,13 @@ def _over_seeds(card: Scorecard) -> Rates:
     for c in card.cells:
         _mark(found.setdefault(c.entry.model, {}), c.entry)
     for r in card.seed_rates:
-        found[r.model][r.attack, r.eps] = " ".join(across(r.asr, r.trust))
+        found[r.model][AttackEps(r.attack, r.eps)] = " ".join(across(r.asr, r.trust))
     return found
 
 
-def _mark(rates: dict[tuple[str, str], str], cell: CellEntry) -> None:
+def _mark(rates: dict[AttackEps, str], cell: CellEntry) -> None:
     """What stands for the rate that ``cell`` belongs to where it has none."""
-    where = cell.attack, shown_eps(cell.eps)
+    where = cell.id.attack_eps
     if cell.status == "error" or where not in rates:
         rates[where] = ERROR if cell.status == "error" else NOT_RUN
 
@@ -61,6 +61,6 @@ def asr_gap(c: CrossCheck) -> str:
 UNDECIDED = "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"
 
 
-def title(model: ModelScore | CrossCheck | CellEntry | CurveScore, seeds: bool) -> str:
+def title(model: ModelId, seeds: bool) -> str:
     """A model's name, with its training seed where there are several."""
-    return f"{model.model} #{model.seed}" if seeds else model.model
+    return f"{model.name} #{model.seed}" if seeds else model.name

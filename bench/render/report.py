@@ -11,7 +11,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bench.comparison.verdict import Verdict
-from bench.eps import shown_eps
+from bench.eps import eps_text
+from bench.ids import AttackEps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
 from bench.render.footer import flags, method, not_run, precision_line, sentences, trust_summary, unranked
@@ -33,7 +34,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
     environment = Environment(
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
-    seeds = len({m.seed for m in card.models}) > 1
+    seeds = len({m.model.seed for m in card.models}) > 1
 
     return environment.get_template("report.html.j2").render(
         card=card,
@@ -49,16 +50,16 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         percent=percent,
         number=number,
         none=NONE,
-        questions=list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)),
+        questions=list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)),
         said=list(sentences(card)),
         method=method(card),
         trust=trust_summary(card)[0],
         flags=flags(card),
         unranked=unranked(card),
-        headline=[c for c in card.cells if c.metrics and shown_eps(c.entry.eps) == card.headline_eps],
+        headline=[c for c in card.cells if c.metrics and c.entry.eps == card.headline_eps],
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
         not_run=not_run(card),
-        shown_eps=shown_eps,
+        eps_text=eps_text,
         figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],

@@ -1,6 +1,7 @@
 """Scorecard -> the leaderboard on a terminal, readable at 80 columns and in a pipe."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.eps import eps_text
+from bench.ids import AttackEps
 from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
@@ -52,8 +55,10 @@ def _precision(card: Scorecard) -> Iterator[Text]:
 
 
 def _models(card: Scorecard) -> Table:
-    seeds = len({m.seed for m in card.models}) > 1
-    caption = f"{escape(card.suite)}: robust accuracy at eps {card.headline_eps} against the worst attack on each sample"
+    seeds = len({m.model.seed for m in card.models}) > 1
+    caption = (
+        f"{escape(card.suite)}: robust accuracy at eps {eps_text(card.headline_eps)} against the worst attack on each sample"
+    )
     table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
@@ -65,7 +70,7 @@ def _models(card: Scorecard) -> Table:
         certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
         table.add_row(
             NONE if m.rank is None else str(m.rank),
-            escape(title(m, seeds)),
+            escape(title(m.model, seeds)),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
             certainty,
@@ -77,7 +82,8 @@ def _models(card: Scorecard) -> Table:
 def _over_seeds(card: Scorecard) -> Table:
     """Each model over its training seeds."""
     seeds = card.seeds[0].accuracy.seeds
-    title = f"{escape(card.suite)}: over {seeds} training seeds, worst attack on each sample at eps {card.headline_eps}"
+    at = eps_text(card.headline_eps)
+    title = f"{escape(card.suite)}: over {seeds} training seeds, worst attack on each sample at eps {at}"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
@@ -92,54 +98,54 @@ def _over_seeds(card: Scorecard) -> Table:
 def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
     """Success rates: a column for each model where that fits, else a table for each attack with a line for each model."""
     over = ", mean ± sd over seeds [95 %]" if card.seeds else ", % [95 %]: broken through either library"
-    asked = list(dict.fromkeys((c.attack, c.eps) for c in card.crosschecks))
+    asked = list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks))
     least = 22 if card.seeds else 14
     longest = max([least, *map(len, rates)])
     if 24 + len(rates) * (longest + 2) <= width:
         yield _all_attacks(f"attack success rate{over}", asked, rates, card.headline_eps)
         return
-    for attack in dict.fromkeys(attack for attack, _ in asked):
-        grid = [eps for a, eps in asked if a == attack]
+    for attack in dict.fromkeys(at.attack for at in asked):
+        grid = [at for at in asked if at.attack == attack]
         for part in chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + 2))):
             yield _one_attack(f"attack success rate{over}", attack, part, rates)
 
 
-def _all_attacks(title: str, asked: Sequence[tuple[str, str]], rates: Rates, headline: str) -> Table:
+def _all_attacks(title: str, asked: Sequence[AttackEps], rates: Rates, headline: Fraction) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("attack")
     table.add_column("eps", justify="right")
     for model in rates:
         table.add_column(escape(model), justify="right", overflow="fold", min_width=14)
     previous = None
-    for attack, eps in asked:
-        if previous is not None and attack != previous:
+    for at in asked:
+        if previous is not None and at.attack != previous:
             table.add_section()
-        shown = escape(attack) if attack != previous else ""
-        cells = (_rate(own, attack, eps) for own in rates.values())
-        table.add_row(shown, eps, *cells, style="bold" if eps == headline else "")
-        previous = attack
+        shown = escape(at.attack) if at.attack != previous else ""
+        cells = (_rate(own, at) for own in rates.values())
+        table.add_row(shown, eps_text(at.eps), *cells, style="bold" if at.eps == headline else "")
+        previous = at.attack
     return table
 
 
-def _one_attack(title: str, attack: str, grid: Sequence[str], rates: Rates) -> Table:
+def _one_attack(title: str, attack: str, grid: Sequence[AttackEps], rates: Rates) -> Table:
     table = Table(title=f"{escape(attack)}: {title}", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("model", overflow="fold")
-    for eps in grid:
-        table.add_column(eps, justify="right", no_wrap=True)
+    for at in grid:
+        table.add_column(eps_text(at.eps), justify="right", no_wrap=True)
     for model, own in rates.items():
-        table.add_row(escape(model), *(_rate(own, attack, eps) for eps in grid))
+        table.add_row(escape(model), *(_rate(own, at) for at in grid))
     return table
 
 
-def _rate(own: Mapping[tuple[str, str], str], attack: str, eps: str) -> Text:
-    found = own.get((attack, eps), NONE)
+def _rate(own: Mapping[AttackEps, str], at: AttackEps) -> Text:
+    found = own.get(at, NONE)
     return Text(found, style={ERROR: "red", NOT_RUN: "dim"}.get(found, ""))
 
 
 def _distances(card: Scorecard) -> Iterator[Table]:
     """How far the minimum-norm attacks had to go."""
     curves = [c for c in card.curves if c.budget == "minimum-norm"]
-    seeds = len({c.seed for c in curves}) > 1
+    seeds = len({c.model.seed for c in curves}) > 1
     if not curves:
         return
     table = Table(title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left")
@@ -147,7 +153,7 @@ def _distances(card: Scorecard) -> Iterator[Table]:
         table.add_column(name, justify="right" if "\n" in name else "left", overflow="fold")
     for c in curves:
         table.add_row(
-            escape(c.attack), c.library, escape(title(c, seeds)), c.norm, number(c.curve.median), number(c.curve.area)
+            escape(c.attack), c.library, escape(title(c.model, seeds)), c.norm, number(c.curve.median), number(c.curve.area)
         )
     yield table
 
@@ -169,7 +175,7 @@ def _disagreements(card: Scorecard) -> Iterator[Text]:
             stronger = f"{c.stronger} is stronger" if c.stronger else "neither is stronger"
             cause = f"; likely cause: {c.cause}" if c.cause else ""
             names = ", ".join(c.samples[:3]) + (", ..." if len(c.samples) > 3 else "")
-            yield Text(f" {c.model}/{c.seed}/{c.attack} eps {c.eps}: {stronger} (samples {names}){cause}", style="red")
+            yield Text(f" {c.model}/{c.attack} eps {eps_text(c.eps)}: {stronger} (samples {names}){cause}", style="red")
     if any(c.verdict == "undecided" for c in card.crosschecks):
         yield Text(f" {UNDECIDED}", style=VERDICT_STYLE["undecided"])
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bench.eps import shown_eps
-from bench.render.cells import JSON_VERSION, NONE, across, csv_row, markdown, percent, plain, rounded, spread
+from bench.eps import eps_text
+from bench.ids import AttackEps
+from bench.render.cells import JSON_VERSION, NONE, across, csv_row, flat, markdown, percent, plain, rounded, spread
 from bench.render.footer import (
     failures,
     flags,
@@ -53,21 +54,19 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         "run_id": card.run_id,
         "status": card.status,
         "trust_cost": card.trust_cost,
-        "headline_eps": card.headline_eps,
+        "headline_eps": eps_text(card.headline_eps),
         "data": data_row(card.data),
         "seen": [vars(line) for line in card.seen],
         "models": [_model(m) for m in card.models],
         "cells": [{**cell_row(c), "findings": _findings(c)} for c in card.cells],
-        "crosschecks": [_plain(vars(c)) for c in card.crosschecks],
+        "crosschecks": [flat(c) for c in card.crosschecks],
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
-        "claims": [{**_plain(vars(c)), "shown": c.shown} for c in card.claims],
-        "curves": [{**vars(c), "curve": _plain(vars(c.curve))} for c in card.curves],
+        "claims": [{**flat(c), "shown": c.shown} for c in card.claims],
+        "curves": [flat(c) for c in card.curves],
         "precision": card.precision and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)},
         "queries": [_queries(q) for q in card.queries],
-        "seeds": [{**vars(s), "accuracy": vars(s.accuracy), "worst_case": vars(s.worst_case)} for s in card.seeds],
-        "seed_rates": [
-            {**vars(r), "asr": r.asr and vars(r.asr), "robust_accuracy": vars(r.robust_accuracy)} for r in card.seed_rates
-        ],
+        "seeds": [flat(s) for s in card.seeds],
+        "seed_rates": [flat(r) for r in card.seed_rates],
     }
     found: dict[str, Any] = rounded(data)
     return found
@@ -80,12 +79,8 @@ def _queries(q: QueryScore) -> dict[str, Any]:
         {"queries": budget, "asr": plain(p.value), "asr_low": p.low, "asr_high": p.high}
         for budget, p in zip(q.budgets, q.asr, strict=True)
     ]
-    eps = shown_eps(q.entry.eps)
+    eps = eps_text(q.entry.eps)
     return {**identity, "eps": eps, "spent": q.spent, "median": q.median, "after": after, "curve": q.steps}
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: plain(v) if isinstance(v, float) else v for k, v in fields.items()}
 
 
 def _proportion(p: Proportion | None) -> dict[str, Any] | None:
@@ -99,18 +94,18 @@ def _findings(cell: CellScore) -> list[dict[str, str]]:
 def _comparison(c: Comparison) -> dict[str, Any]:
     """A difference in robust accuracy (all samples) and in success rate (samples that both models get right)."""
     identity = {
-        "model": c.first[0],
-        "seed": c.first[1],
-        "baseline": c.second[0],
-        "baseline_seed": c.second[1],
+        "model": c.first.name,
+        "seed": c.first.seed,
+        "baseline": c.second.name,
+        "baseline_seed": c.second.seed,
         "attack": c.attack,
-        "eps": c.eps,
+        "eps": eps_text(c.eps),
     }
     return {**identity, "robust": _difference(c.robust), "asr": _difference(c.asr)}
 
 
 def _difference(d: PairedDifference) -> dict[str, Any]:
-    return {**_plain(vars(d)), "shown": d.shown}
+    return {**flat(d), "shown": d.shown}
 
 
 def to_csv(card: Scorecard) -> str:
@@ -139,9 +134,9 @@ def _items(lines: Iterable[str]) -> str:
 
 
 def _models(card: Scorecard) -> str:
-    head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {card.headline_eps} [95 %]"]
+    head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {eps_text(card.headline_eps)} [95 %]"]
     rows = [
-        [str(m.rank or NONE), m.model, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
+        [str(m.rank or NONE), m.model.name, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
         for m in card.models
     ]
     return _table(head, rows)
@@ -149,7 +144,7 @@ def _models(card: Scorecard) -> str:
 
 def _over_seeds(card: Scorecard) -> str:
     over = f"mean ± sd over {card.seeds[0].accuracy.seeds} training seeds"
-    head = ["#", "model", f"clean accuracy %, {over}", f"worst case % at {card.headline_eps}, {over} [95 %]"]
+    head = ["#", "model", f"clean accuracy %, {over}", f"worst case % at {eps_text(card.headline_eps)}, {over} [95 %]"]
     rows = [
         [str(s.rank or NONE), s.model, spread(s.accuracy), " ".join(across(s.worst_case, s.trust)).rstrip()] for s in card.seeds
     ]
@@ -158,9 +153,9 @@ def _over_seeds(card: Scorecard) -> str:
 
 def _rates(card: Scorecard) -> str:
     rates = success_rates(card)
-    asked = dict.fromkeys((c.attack, c.eps) for c in card.crosschecks)
+    asked = dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)
     over = "ASR %, mean ± sd over seeds [95 %]" if card.seeds else "ASR % [95 %]"
-    rows = [[*where, *(own.get(where, NONE) for own in rates.values())] for where in asked]
+    rows = [[at.attack, eps_text(at.eps), *(own.get(at, NONE) for own in rates.values())] for at in asked]
     return _table([over, "eps", *rates], rows)
 
 
@@ -171,8 +166,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _model(m: ModelScore) -> dict[str, Any]:
     return {
-        "model": m.model,
-        "seed": m.seed,
+        "model": m.model.name,
+        "seed": m.model.seed,
         "method": m.method,
         "trainable_parameters": m.trainable_parameters,
         "parameters": m.parameters,
@@ -210,5 +205,5 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
         **{name: getattr(m, name) for name in SAME_NAME},
         **{f"{norm}_{what}": getattr(d, what) for norm, d in m.distances.items() for what in ("mean", "median")},
     }  # fmt: skip
-    row = {**identity, **numbers, "eps": shown_eps(e.eps), "status": status(e), "trust": trust}
+    row = {**identity, **numbers, "eps": eps_text(e.eps), "status": status(e), "trust": trust}
     return {name: row.get(name) for name in CELL_FIELDS}

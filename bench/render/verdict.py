@@ -9,7 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.comparison.verdict import Row, Verdict
+from bench.eps import eps_text
+from bench.ids import CellId
 from bench.render.cells import MARKS, points
+from bench.render.rates import title
 from bench.render.words import GLYPHS, details, headline, share, short_p
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
@@ -20,11 +23,11 @@ SHOWN_FLIPS = 20
 def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
     """The whole comparison: rows in which a change is shown, or with ``every_row`` all, then what is to be known of it."""
     rows = verdict.rows if every_row else verdict.changes
-    models = dict.fromkeys((row.cell.model, row.cell.seed) for row in rows)
+    models = dict.fromkeys(row.cell.model for row in rows)
     order = {model: i for i, model in enumerate(models)}
     parts: list[RenderableType] = [Text(f"{verdict.suite}: {verdict.before} -> {verdict.after}", style="bold")]
     if rows:
-        parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model, row.cell.seed]), verdict))
+        parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model]), verdict))
     parts += [Text(line) for line in details(verdict)]
     parts += _flips(rows, None if every_row else SHOWN_FLIPS)
     parts.append(Text(headline(verdict), style=STYLE.get(verdict.word, "bold")))
@@ -39,9 +42,9 @@ def _table(rows: Sequence[Row], verdict: Verdict) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     model = None
     for row in rows:
-        if (row.cell.model, row.cell.seed) != model:
-            model = row.cell.model, row.cell.seed
-            table.add_row("", Text(f"{row.cell.model} #{row.cell.seed}", style="bold"))
+        if row.cell.model != model:
+            model = row.cell.model
+            table.add_row("", Text(title(model, seeds=True), style="bold"))
         table.add_row(*_cells(row, gated=verdict.gated))
     return table
 
@@ -51,7 +54,7 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
     cell = row.cell
     return (
         Text(glyph, style=style),
-        escape(f"{cell.attack} {cell.library} {cell.eps}" if cell.attack else "clean accuracy"),
+        escape(f"{cell.attack} {cell.library} {eps_text(cell.eps)}" if isinstance(cell, CellId) else "clean accuracy"),
         str(row.n),
         share(row.before),
         share(row.after) + MARKS[row.trust or "pass"],

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.comparison.verdict import Problem, Row, Verdict
-from bench.render.cells import JSON_VERSION, MARKS, csv_row, points, rounded
+from bench.ids import RowId
+from bench.render.cells import JSON_VERSION, MARKS, csv_row, flat, points, rounded
 from bench.render.words import GLYPHS, details, headline, share, short_p
 
+IDENTITY = ("model", "seed", "attack", "library", "norm", "eps")
 FIELDS = (
-    "model", "seed", "attack", "library", "norm", "eps", "metric", "outcome", "n", "before", "after", "difference", "gained",
+    *IDENTITY, "metric", "outcome", "n", "before", "after", "difference", "gained",
     "lost", "p_value", "p_adjusted", "exact", "min_effect", "alpha", "trust",
 )  # fmt: skip
 
@@ -30,7 +32,7 @@ def verdict_json(verdict: Verdict) -> str:
         "missing": [_problem(p) for p in verdict.missing],
         "errors": [_problem(p) for p in verdict.errors],
         "not_comparable": [_problem(p) for p in verdict.not_comparable],
-        "new": [cell._asdict() for cell in verdict.new],
+        "new": [_identity(cell) for cell in verdict.new],
         "causes": [{"kind": c.kind, "text": c.text, "rows": n} for c, n in verdict.causes.items()],
         "drifts": [asdict(cause) for cause in verdict.drifts],
     }
@@ -46,8 +48,8 @@ def verdict_csv(verdict: Verdict) -> str:
     for word, problems in (
         ("missing", verdict.missing), ("error", verdict.errors), ("not comparable", verdict.not_comparable)
     ):  # fmt: skip
-        writer.writerows(csv_row({**p.cell._asdict(), "outcome": f"{word}: {p.reason}"}) for p in problems)
-    writer.writerows(csv_row({**cell._asdict(), "outcome": "new"}) for cell in verdict.new)
+        writer.writerows(csv_row({**_identity(p.cell), "outcome": f"{word}: {p.reason}"}) for p in problems)
+    writer.writerows(csv_row({**_identity(cell), "outcome": "new"}) for cell in verdict.new)
     return out.getvalue().rstrip("\n")
 
 
@@ -84,7 +86,7 @@ def _markdown_table(rows: tuple[Row, ...], verdict: Verdict) -> list[str]:
 
 def _row(row: Row, verdict: Verdict) -> dict[str, Any]:
     values = {
-        **row.cell._asdict(),
+        **_identity(row.cell),
         **{name: getattr(row, name) for name in FIELDS if hasattr(row, name) and name != "outcome"},
         "outcome": row.outcome(gated=verdict.gated),
         "min_effect": row.limits.min_effect,
@@ -98,8 +100,13 @@ def _row_with_reasons(row: Row, verdict: Verdict) -> dict[str, Any]:
     return _row(row, verdict) | reasons
 
 
+def _identity(row: RowId) -> dict[str, Any]:
+    """What ``row`` is about; a clean accuracy has no attack."""
+    return dict.fromkeys(IDENTITY) | flat(row)
+
+
 def _problem(problem: Problem) -> dict[str, Any]:
-    return {**problem.cell._asdict(), "reason": problem.reason}
+    return {**_identity(problem.cell), "reason": problem.reason}
 
 
 def _code(text: str) -> str:

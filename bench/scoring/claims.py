@@ -3,23 +3,23 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain, combinations
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.eps import shown_eps
-from bench.scoring.comparison import ALPHA, WORST_CASE, Model, Outcome, paired
+from bench.ids import AttackEps, ModelId
+from bench.scoring.comparison import ALPHA, WORST_CASE, Outcome, paired
 from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
 from bench.store import CellEntry, StoredRun
 
 Quantity = Literal["robust accuracy", "ASR", "accuracy", "certainty"]
 Row = npt.NDArray[np.float64]
 """One seed's samples; NaN where the question is not asked of a sample."""
-WorstCases = Mapping[Model, Outcome]
-Outcomes = Mapping[Model, Mapping[tuple[str, str], Outcome]]
-"""By model, and there by attack and eps."""
+WorstCases = Mapping[ModelId, Outcome]
+Outcomes = Mapping[ModelId, Mapping[AttackEps, Outcome]]
 Question = tuple[Quantity, str | None]
 """What is compared, and under which attack; None before the attack."""
 
@@ -38,7 +38,7 @@ class Claim:
     baseline: str
     quantity: Quantity
     attack: str | None
-    eps: str
+    eps: Fraction
     n: int
     seeds: int
     difference: float
@@ -67,7 +67,7 @@ def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple
 
     Over several seeds also the ASR of each attack, and first of all the worst case, of every pair of models.
     """
-    eps = shown_eps(run.header.headline_eps)
+    eps = run.header.headline_eps
     tables = _tables(run, worst_cases, outcomes, eps)
     names = list(dict.fromkeys(m.model for m in run.header.models))
     asked = [
@@ -82,7 +82,7 @@ def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple
 
 
 def _family(
-    asked: Sequence[tuple[str, str, Question]], tables: Mapping[Question, Mapping[str, Table]], eps: str
+    asked: Sequence[tuple[str, str, Question]], tables: Mapping[Question, Mapping[str, Table]], eps: Fraction
 ) -> Iterator[Claim]:
     """Claims with Holm's correction; the smallest detectable difference is at the level of Holm's first step."""
     level = ALPHA / max(len(asked), 1)
@@ -91,7 +91,7 @@ def _family(
     return (replace(claim, p_adjusted=p) for claim, p in zip(found, adjusted, strict=True))
 
 
-def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> dict[Question, dict[str, Table]]:
+def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> dict[Question, dict[str, Table]]:
     """What is compared, by model: only where every seed has finished."""
     seeds = len({m.seed for m in run.header.models})
     rows: dict[Question, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -101,36 +101,36 @@ def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: st
     return {q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()}
 
 
-def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: str) -> Iterator[tuple[Question, str, Row]]:
+def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
     """What the paired tests answer where there is one seed only."""
-    for (model, _), outcome in worst_cases.items():
-        yield ("robust accuracy", WORST_CASE), model, (~outcome.wrong).astype(np.float64)
-    for (model, _), found in outcomes.items():
-        for (attack, at), outcome in found.items():
-            if at == eps:
-                yield ("ASR", attack), model, np.where(outcome.correct, outcome.wrong, np.nan)
+    for model, outcome in worst_cases.items():
+        yield ("robust accuracy", WORST_CASE), model.name, (~outcome.wrong).astype(np.float64)
+    for model, found in outcomes.items():
+        for at, outcome in found.items():
+            if at.eps == eps:
+                yield ("ASR", at.attack), model.name, np.where(outcome.correct, outcome.wrong, np.nan)
 
 
-def _per_record(run: StoredRun, outcomes: Outcomes, eps: str) -> Iterator[tuple[Question, str, Row]]:
+def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
     """Of each model what it says of the samples themselves, then how certain each attack in ``outcomes`` leaves it."""
-    seen: set[Model] = set()
+    seen: set[ModelId] = set()
     for cells in _at_headline(run):
         records = [run.records(cell.key) for cell in cells]
-        model, first = (cells[0].model, cells[0].seed), records[0]
+        model, first = cells[0].id.model, records[0]
         if model not in seen:
             seen.add(model)
-            yield ("accuracy", None), model[0], (first.clean_pred == first.label).astype(np.float64)
-            yield ("certainty", None), model[0], first.clean_prob.astype(np.float64)
-        if (cells[0].attack, eps) in outcomes[model]:
-            yield ("certainty", cells[0].attack), model[0], np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
+            yield ("accuracy", None), model.name, (first.clean_pred == first.label).astype(np.float64)
+            yield ("certainty", None), model.name, first.clean_prob.astype(np.float64)
+        if AttackEps(cells[0].attack, eps) in outcomes[model]:
+            yield ("certainty", cells[0].attack), model.name, np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
 
 
 def _at_headline(run: StoredRun) -> Iterator[Sequence[CellEntry]]:
     """The finished cells at the headline eps that differ only in their library, together."""
-    groups: dict[tuple[str, int, str], list[CellEntry]] = defaultdict(list)
+    groups: dict[tuple[ModelId, str], list[CellEntry]] = defaultdict(list)
     for cell in run.header.cells:
         if cell.eps == run.header.headline_eps:
-            groups[cell.model, cell.seed, cell.attack].append(cell)
+            groups[cell.id.model, cell.attack].append(cell)
     return (cells for cells in groups.values() if all(cell.status == "ok" for cell in cells))
 
 
@@ -140,7 +140,7 @@ def _answerable(difference: Table) -> bool:
     return bool(asked.any(axis=1).all() and asked.any(axis=0).sum() > 1)
 
 
-def _claim(model: str, baseline: str, question: Question, eps: str, first: Table, second: Table, level: float) -> Claim:
+def _claim(model: str, baseline: str, question: Question, eps: Fraction, first: Table, second: Table, level: float) -> Claim:
     quantity, attack = question
     seeds, n = len(first), int((~np.isnan(first - second)).any(axis=0).sum())
     exact = quantity == "accuracy" and seeds == 1

@@ -1,9 +1,11 @@
 """Two models on the same samples: whether they differ, and how small a difference could have been found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import combinations
 
+from bench.ids import AttackEps, ModelId
 from bench.scoring.statistics import holm, mid_p, minimum_detectable, needed_discordant, paired_interval, proportion
 from bench.store.records import Bools
 
@@ -13,9 +15,6 @@ HEADLINE_SHARE = 4
 """How many times the level of all other cells of a family those at the headline eps have: 80 and 20 % of it."""
 WORST_CASE = "worst case"
 """Stands for an attack's name: the worst attack on each sample."""
-
-Model = tuple[str, int]
-"""A model's name and training seed."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,15 @@ class Comparison:
     predict correctly before the attack, so that their denominators are the same.
     """
 
-    first: Model
-    second: Model
+    first: ModelId
+    second: ModelId
     attack: str
-    eps: str
+    eps: Fraction
     robust: PairedDifference
     asr: PairedDifference
 
     @property
-    def better(self) -> Model | None:
+    def better(self) -> ModelId | None:
         """The more robust model, if a difference is shown."""
         if not self.robust.shown:
             return None
@@ -83,9 +82,9 @@ class Outcome:
 
 
 def compare_models(
-    outcomes: dict[Model, dict[tuple[str, str], Outcome]], *, across: bool, headline: str
+    outcomes: Mapping[ModelId, Mapping[AttackEps, Outcome]], *, across: bool, headline: Fraction
 ) -> tuple[Comparison, ...]:
-    """Every pair of models on every (attack, eps) that both have, corrected over all of them together.
+    """Every pair of models on every attack and eps that both have, corrected over all of them together.
 
     Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same training seed meet. The
     cells at the ``headline`` eps, which answer what the suite asks, have four fifths of the family's level to begin with.
@@ -93,11 +92,11 @@ def compare_models(
     asked = [
         (second, first, cell)
         for first, second in combinations(outcomes, 2)
-        if across or first[1] == second[1]
+        if across or first.seed == second.seed
         for cell in outcomes[first]
         if cell in outcomes[second]
     ]
-    weights = _weights([eps == headline for _, _, (_, eps) in asked])
+    weights = _weights([cell.eps == headline for _, _, cell in asked])
     levels = [ALPHA * weight / sum(weights) for weight in weights]
     found = [
         _compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], x) for (a, b, cell), x in zip(asked, levels, strict=True)
@@ -114,10 +113,10 @@ def _weights(headline: Sequence[bool]) -> list[int]:
     return [HEADLINE_SHARE * others if at else first for at in headline]
 
 
-def _compare(first: Model, second: Model, cell: tuple[str, str], a: Outcome, b: Outcome, level: float) -> Comparison:
+def _compare(first: ModelId, second: ModelId, cell: AttackEps, a: Outcome, b: Outcome, level: float) -> Comparison:
     both = a.correct & b.correct
     robust, asr = paired(~a.wrong, ~b.wrong, level), paired(a.wrong[both], b.wrong[both], level)
-    return Comparison(first, second, *cell, robust=robust, asr=asr)
+    return Comparison(first, second, cell.attack, cell.eps, robust=robust, asr=asr)
 
 
 def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifference:
@@ -138,7 +137,7 @@ def over_family(family: Sequence[PairedDifference], weights: Sequence[int] = ())
     return [replace(d, p_adjusted=p) for d, p in zip(family, adjusted, strict=True)]
 
 
-def ranks(models: Sequence[Model], comparisons: Sequence[Comparison]) -> dict[Model, int]:
+def ranks(models: Sequence[ModelId], comparisons: Sequence[Comparison]) -> dict[ModelId, int]:
     """1 + how many models are shown to be better; models that cannot be told apart share a rank."""
     beaten = dict.fromkeys(models, 1)
     for c in comparisons:

@@ -1,10 +1,12 @@
 """Do the two libraries say the same? One verdict per model, attack and eps, by what the contract lets us expect."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 
+from bench.ids import CellId, ModelId
 from bench.scoring.comparison import PairedDifference, paired
 from bench.scoring.statistics import mcnemar
 from bench.store.records import Records
@@ -35,10 +37,9 @@ class CrossCheck:
     "one library": the other is not asked for, or has not been run. "incomplete": a cell of it failed.
     """
 
-    model: str
-    seed: int
+    model: ModelId
     attack: str
-    eps: str
+    eps: Fraction
     verdict: Verdict
     agreement: float | None = None
     asr_foolbox: float | None = None
@@ -59,8 +60,9 @@ class CrossCheck:
         return abs(self.asr_foolbox - self.asr_art)
 
 
-def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox: Records, art: Records) -> CrossCheck:
-    """The verdict on one cell through both libraries, from their records of the same samples."""
+def judge(cell: CellId, pairing: str, foolbox: Records, art: Records) -> CrossCheck:
+    """The verdict on ``cell`` through both libraries, from their records of the same samples."""
+    identity = cell.model, cell.attack, cell.eps
     attacked = (foolbox.clean_pred == foolbox.label) | (art.clean_pred == art.label)
     if not attacked.any():
         return CrossCheck(*identity, "not comparable", cause="no sample was attacked")
@@ -87,7 +89,7 @@ def judge(identity: tuple[str, int, str, str], pairing: str, norm: str, foolbox:
         found,
         stronger=_stronger(difference.only_first, difference.only_second),
         samples=tuple(str(i) for i in foolbox.id[apart][:LISTED]),
-        cause=_cause(norm, foolbox, art),
+        cause=_cause(cell.norm, foolbox, art),
     )
 
 

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.eps import eps_text
+from bench.ids import AttackEps, ModelId
 from bench.scoring.claims import Claim
-from bench.scoring.comparison import Model, Outcome
+from bench.scoring.comparison import Outcome
 from bench.scoring.metrics import Metrics
 from bench.scoring.standing import Standing
 from bench.scoring.statistics import AcrossSeeds, Table, across_seeds
@@ -42,7 +43,7 @@ class SeedRate:
 
     model: str
     attack: str
-    eps: str
+    eps: Fraction
     asr: AcrossSeeds | None
     robust_accuracy: AcrossSeeds
     certainty_adv: float
@@ -50,9 +51,9 @@ class SeedRate:
 
 
 def seed_scores(
-    worst_cases: Mapping[Model, Outcome],
-    sound: Container[Model],
-    known: Mapping[Model, tuple[float, Grade]],
+    worst_cases: Mapping[ModelId, Outcome],
+    sound: Container[ModelId],
+    known: Mapping[ModelId, tuple[float, Grade]],
     claims: Sequence[Claim],
 ) -> tuple[SeedScore, ...]:
     """Each model of ``worst_cases`` that has several seeds, most robust first.
@@ -76,21 +77,21 @@ def _loses(name: str, claim: Claim) -> bool:
 
 
 def seed_rates(
-    outcomes: Mapping[Model, Mapping[tuple[str, str], Outcome]], standing: Standing, numbers: Mapping[str, Metrics]
+    outcomes: Mapping[ModelId, Mapping[AttackEps, Outcome]], standing: Standing, numbers: Mapping[str, Metrics]
 ) -> Iterator[SeedRate]:
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
-    cells: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    cells: dict[tuple[str, AttackEps], list[str]] = defaultdict(list)
     for scored in standing.cells:
-        cells[scored.entry.model, scored.entry.attack, eps_text(scored.eps)].append(scored.entry.key)
+        cells[scored.entry.model, scored.entry.id.attack_eps].append(scored.entry.key)
     for name, own in _by_name(outcomes).items():
-        for attack, eps in outcomes[own[0]] if len(own) > 1 else ():
-            found = [outcomes[model][attack, eps] for model in own if (attack, eps) in outcomes[model]]
+        for at in outcomes[own[0]] if len(own) > 1 else ():
+            found = [outcomes[model][at] for model in own if at in outcomes[model]]
             if len(found) == len(own):
-                keys = cells[name, attack, eps]
+                keys = cells[name, at]
                 yield SeedRate(
                     name,
-                    attack,
-                    eps,
+                    at.attack,
+                    at.eps,
                     across_seeds(_table(_success(o) for o in found)) if all(o.correct.any() for o in found) else None,
                     across_seeds(_table(~o.wrong for o in found)),
                     float(np.mean([numbers[key].certainty_adv for key in keys])),
@@ -103,11 +104,11 @@ def _success(outcome: Outcome) -> npt.NDArray[np.float64]:
     return np.where(outcome.correct, outcome.wrong, np.nan)
 
 
-def _by_name(models: Iterable[Model]) -> dict[str, list[Model]]:
+def _by_name(models: Iterable[ModelId]) -> dict[str, list[ModelId]]:
     """The seeds of each model, together."""
-    found: dict[str, list[Model]] = defaultdict(list)
+    found: dict[str, list[ModelId]] = defaultdict(list)
     for model in models:
-        found[model[0]].append(model)
+        found[model.name].append(model)
     return found
 
 

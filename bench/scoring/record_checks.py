@@ -46,10 +46,10 @@ class Scored:
         """The attack success rate."""
         return proportion(int(np.count_nonzero(self.success)), int(np.count_nonzero(self.correct)))
 
-    @cached_property
+    @property
     def eps(self) -> Fraction:
         """The budget."""
-        return Fraction(self.entry.eps)
+        return self.entry.eps
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def beats_noise(cell: Scored, around: Neighbours) -> Found:
     Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones; two say nothing.
     """
     for e in around.noise:
-        if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < Fraction(e.eps):
+        if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < e.eps:
             continue
         missed = int((np.isin(around.ids, e.samples) & cell.correct & ~cell.success).sum())
         passed: Grade = "pass" if e.n >= FEWEST else "unchecked"

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from bench.eps import shown_eps
+from bench.ids import AttackEps, ModelId, UnitId
 from bench.scoring.claims import Claim, Outcomes, claims
-from bench.scoring.comparison import Comparison, Model, Outcome, compare_models
+from bench.scoring.comparison import Comparison, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import Metrics, metrics
@@ -41,10 +42,9 @@ class AttackScore:
     ``trust`` is the worst grade of the libraries' cells.
     """
 
-    model: str
-    seed: int
+    model: ModelId
     attack: str
-    eps: str
+    eps: Fraction
     asr: Proportion
     trust: Grade = "unchecked"
 
@@ -66,8 +66,7 @@ class ModelScore(Place):
 class CurveScore:
     """The security curve of one model under one attack through one library; ``budget`` is the contract's."""
 
-    model: str
-    seed: int
+    model: ModelId
     attack: str
     library: str
     norm: str
@@ -102,7 +101,7 @@ class Scorecard:
     suite: str
     run_id: str
     status: str
-    headline_eps: str
+    headline_eps: Fraction
     models: tuple[ModelScore, ...]
     cells: tuple[CellScore, ...]
     attacks: tuple[AttackScore, ...]
@@ -133,7 +132,7 @@ def score(run: StoredRun) -> Scorecard:
     trusted = _trusted(outcomes, groups, done, grades)
     said = claims(run, standing.sound, trusted)
     models = tuple(_model_scores(run, standing, numbers))
-    known = {(m.model, m.seed): (m.certainty or 0.0, m.trust) for m in models}
+    known = {m.model: (m.certainty or 0.0, m.trust) for m in models}
     return Scorecard(
         suite=standing.suite,
         run_id=header.run_id,
@@ -172,9 +171,9 @@ def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, 
 
 def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
     """The cells that differ only in their library, together."""
-    groups: dict[tuple[str, int, str, str], list[CellEntry]] = defaultdict(list)
+    groups: dict[tuple[ModelId, AttackEps], list[CellEntry]] = defaultdict(list)
     for cell in cells:
-        groups[cell.model, cell.seed, cell.attack, cell.eps].append(cell)
+        groups[cell.id.model, cell.id.attack_eps].append(cell)
     return list(groups.values())
 
 
@@ -188,39 +187,38 @@ def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[
     broken = broken_by_any([done[cell.key] for cell in group])
     asr = proportion(int(broken.sum()), int(done[first.key].correct.sum()))
     trust = worst([grades[cell.key].grade for cell in group])
-    return AttackScore(first.model, first.seed, first.attack, shown_eps(first.eps), asr, trust)
+    return AttackScore(first.id.model, first.attack, first.eps, asr, trust)
 
 
 def _crosscheck(group: list[CellEntry], records: Mapping[str, Records]) -> CrossCheck:
     cell = group[0]
-    identity = (cell.model, cell.seed, cell.attack, shown_eps(cell.eps))
+    identity = cell.id.model, cell.attack, cell.eps
     if all(c.status == "missing" for c in group):
         return CrossCheck(*identity, "not run")
     if len(group) > 1 and any(c.status == "error" for c in group):
         return CrossCheck(*identity, "incomplete")
     if len(records) < 2:
         return CrossCheck(*identity, "one library")
-    return judge(identity, cell.pairing, cell.norm, records["foolbox"], records["art"])
+    return judge(cell.id, cell.pairing, records["foolbox"], records["art"])
 
 
 def _outcomes(
     models: Iterable[ModelEntry], groups: list[list[CellEntry]], done: dict[str, Scored]
-) -> dict[Model, dict[tuple[str, str], Outcome]]:
-    """Per model and (attack, eps), with both libraries as one attacker; only where every library has finished."""
-    found: dict[Model, dict[tuple[str, str], Outcome]] = {(m.model, m.seed): {} for m in models}
+) -> dict[ModelId, dict[AttackEps, Outcome]]:
+    """Per model, attack and eps, with both libraries as one attacker; only where every library has finished."""
+    found: dict[ModelId, dict[AttackEps, Outcome]] = {m.id: {} for m in models}
     for group in groups:
         if all(c.key in done for c in group):
-            cell = group[0]
-            where = (cell.attack, shown_eps(cell.eps))
-            found[cell.model, cell.seed][where] = outcome_of([done[c.key] for c in group])
+            cell = group[0].id
+            found[cell.model][cell.attack_eps] = outcome_of([done[c.key] for c in group])
     return found
 
 
 def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metrics]) -> Iterable[ModelScore]:
     """The models as ranked, with what only their records tell."""
-    entries = {(m.model, m.seed): m for m in run.header.models}
+    entries = {m.id: m for m in run.header.models}
     for place in standing.places:
-        entry = entries[place.model, place.seed]
+        entry = entries[place.model]
         own = finished_of(entry, run)
         attacked = [numbers[c.key].certainty_adv for c in own if c.eps == run.header.headline_eps]
         yield ModelScore(
@@ -237,25 +235,23 @@ def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metr
 
 def _trusted(
     outcomes: Outcomes, groups: Iterable[list[CellEntry]], done: Mapping[str, Scored], grades: Mapping[str, CellTrust]
-) -> dict[Model, dict[tuple[str, str], Outcome]]:
+) -> dict[ModelId, dict[AttackEps, Outcome]]:
     """Those of ``outcomes`` that can be compared: a failed attack says nothing of which model is more robust."""
-    cells = {
-        ((g[0].model, g[0].seed), (g[0].attack, shown_eps(g[0].eps))): [done[c.key] for c in g if c.key in done] for g in groups
-    }
+    cells = {(g[0].id.model, g[0].id.attack_eps): [done[c.key] for c in g if c.key in done] for g in groups}
     return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
 
 
 def _curves(
     run: StoredRun, cells: Iterable[CellEntry], done: Mapping[str, Scored], numbers: Mapping[str, Metrics]
 ) -> Iterable[CurveScore]:
-    units: dict[tuple[str, int, str, str], list[Scored]] = defaultdict(list)
+    units: dict[UnitId, list[Scored]] = defaultdict(list)
     for cell in cells:
         if cell.key in done:
-            units[cell.model, cell.seed, cell.attack, cell.library].append(done[cell.key])
-    for (model, seed, attack, library), found in units.items():
+            units[cell.id.unit].append(done[cell.key])
+    for unit, found in units.items():
         grid = sorted(found, key=lambda c: c.eps)
         entry = grid[0].entry
-        yield CurveScore(model, seed, attack, library, entry.norm, entry.budget, _curve(run, grid, numbers))
+        yield CurveScore(unit.model, unit.attack, unit.library, entry.norm, entry.budget, _curve(run, grid, numbers))
 
 
 def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics]) -> SecurityCurve:
@@ -269,13 +265,13 @@ def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics
     return fixed_budget_curve(found[-1].accuracy.value, eps, [m.robust_accuracy.value for m in found])
 
 
-def _black_box(cells: Sequence[Scored], headline: str) -> list[CellEntry]:
+def _black_box(cells: Sequence[Scored], headline: Fraction) -> list[CellEntry]:
     """One finished cell of each black-box unit: that at the headline eps, else that at the largest."""
-    chosen: dict[tuple[str, int, str, str], CellEntry] = {}
+    chosen: dict[UnitId, CellEntry] = {}
     for cell in sorted(cells, key=lambda c: (c.entry.eps == headline, c.eps)):
         e = cell.entry
         if e.access in ("score", "decision"):
-            chosen[e.model, e.seed, e.attack, e.library] = e
+            chosen[e.id.unit] = e
     return [c.entry for c in cells if c.entry in chosen.values()]
 
 

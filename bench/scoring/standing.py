@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import reduce
 
 import numpy as np
 
-from bench.eps import shown_eps
 from bench.errors import NotComparableError
-from bench.scoring.comparison import WORST_CASE, Comparison, Model, Outcome, compare_models, ranks
+from bench.ids import AttackEps, ModelId
+from bench.scoring.comparison import WORST_CASE, Comparison, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
 from bench.scoring.labels import check_labels
 from bench.scoring.record_checks import Scored
@@ -29,8 +30,7 @@ class Place:
     ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests, see bench.scoring.soundness.
     """
 
-    model: str
-    seed: int
+    model: ModelId
     accuracy: Proportion | None
     worst_case: Proportion | None
     rank: int | None
@@ -50,14 +50,14 @@ class Standing:
 
     suite: str
     status: str
-    headline_eps: str
+    headline_eps: Fraction
     places: tuple[Place, ...]
     cells: tuple[Scored, ...]
     done: dict[str, Scored]
     grades: dict[str, CellTrust]
     graded: tuple[Grade, ...]
-    worst_cases: dict[Model, Outcome]
-    sound: dict[Model, Outcome]
+    worst_cases: dict[ModelId, Outcome]
+    sound: dict[ModelId, Outcome]
     headline: tuple[Comparison, ...]
     trust_cost: float | None
 
@@ -72,13 +72,13 @@ def stand(run: StoredRun) -> Standing:
     attacked = _attacked(header.models, header.cells, done, header.headline_eps)
     worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
     sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
-    where = (WORST_CASE, shown_eps(header.headline_eps))
-    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where[1])
-    places = [_place(m, finished_of(m, run), done, grades, attacked.get((m.model, m.seed), ())) for m in header.models]
+    where = AttackEps(WORST_CASE, header.headline_eps)
+    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where.eps)
+    places = [_place(m, finished_of(m, run), done, grades, attacked.get(m.id, ())) for m in header.models]
     return Standing(
         suite=header.suite_name,
         status="complete" if all(c.status == "ok" for c in header.cells) else "incomplete",
-        headline_eps=where[1],
+        headline_eps=where.eps,
         places=_ranked(places, ranks(list(sound), headline)),
         cells=cells,
         done=done,
@@ -92,20 +92,17 @@ def stand(run: StoredRun) -> Standing:
 
 
 def _check_models(run: StoredRun) -> None:
-    models = Counter((m.model, m.seed) for m in run.header.models)
-    lost = [
-        f"cells of {c.model}/{c.seed}, which is not among the models"
-        for c in run.header.cells
-        if (c.model, c.seed) not in models
-    ]
-    lost += [f"{model}/{seed} twice" for (model, seed), count in models.items() if count > 1]
+    models = Counter(m.id for m in run.header.models)
+    strangers = dict.fromkeys(c.id.model for c in run.header.cells if c.id.model not in models)
+    lost = [f"cells of {model}, which is not among the models" for model in strangers]
+    lost += [f"{model} twice" for model, count in models.items() if count > 1]
     if lost:
         raise NotComparableError(f"{run.path / RUN_FILE}: has {lost[0]}: it was changed by hand; run the suite again")
 
 
 def finished_of(model: ModelEntry, run: StoredRun) -> list[CellEntry]:
     """The cells of ``model`` in ``run`` that have numbers."""
-    return [c for c in run.header.cells if (c.model, c.seed) == (model.model, model.seed) and c.status == "ok"]
+    return [c for c in run.header.cells if c.id.model == model.id and c.status == "ok"]
 
 
 def _trust_cost(run: StoredRun) -> float | None:
@@ -115,10 +112,10 @@ def _trust_cost(run: StoredRun) -> float | None:
 
 def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     """The trust of each finished cell, by key."""
-    by_model: dict[Model, list[Scored]] = defaultdict(list)
+    by_model: dict[ModelId, list[Scored]] = defaultdict(list)
     for cell in done:
-        by_model[cell.entry.model, cell.entry.seed].append(cell)
-    evidence, sha256 = run.evidence(), {(m.model, m.seed): m.sha256 for m in run.header.models}
+        by_model[cell.entry.id.model].append(cell)
+    evidence, sha256 = run.evidence(), {m.id: m.sha256 for m in run.header.models}
     ids = done[0].outcomes.id if done else np.array([], dtype=np.str_)
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
@@ -127,10 +124,10 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     return found
 
 
-def _evidence_on(model: Model, evidence: Sequence[Evidence], sha256: Mapping[Model, str]) -> list[Evidence]:
+def _evidence_on(model: ModelId, evidence: Sequence[Evidence], sha256: Mapping[ModelId, str]) -> list[Evidence]:
     """The evidence on ``model``, or on the first that is equal to it: of equal models only one is examined."""
     equal = [other for other in sha256 if sha256[other] == sha256[model]]
-    named = [[e for e in evidence if (e.model, e.seed) == other] for other in (model, *equal)]
+    named = [[e for e in evidence if e.subject == other] for other in (model, *equal)]
     return next((found for found in named if found), [])
 
 
@@ -142,14 +139,14 @@ def _labels(run: StoredRun, cell: CellEntry) -> Finding:
 
 
 def _attacked(
-    models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: str
-) -> dict[Model, list[Scored]]:
+    models: Iterable[ModelEntry], cells: Sequence[CellEntry], done: dict[str, Scored], eps: Fraction
+) -> dict[ModelId, list[Scored]]:
     """Each model's cells at the headline eps, every attack through every library, where all have finished."""
     found = {}
     for m in models:
-        keys = [c.key for c in cells if (c.model, c.seed, c.eps) == (m.model, m.seed, eps)]
+        keys = [c.key for c in cells if c.eps == eps and c.id.model == m.id]
         if keys and all(key in done for key in keys):
-            found[m.model, m.seed] = [done[key] for key in keys]
+            found[m.id] = [done[key] for key in keys]
     return found
 
 
@@ -173,8 +170,7 @@ def _place(
 ) -> Place:
     """``entry`` before it is ranked. ``own``: its finished cells; ``attacked``: those at the headline eps, if all have."""
     return Place(
-        entry.model,
-        entry.seed,
+        entry.id,
         accuracy=_share(done[own[0].key].correct) if own else None,
         worst_case=_share(~outcome_of(attacked).wrong) if attacked else None,
         rank=None,
@@ -195,9 +191,9 @@ def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -
     return None if is_sound(attacked, grades) else why_unsound(attacked, grades)
 
 
-def _ranked(models: Sequence[Place], rank: Mapping[Model, int]) -> tuple[Place, ...]:
+def _ranked(models: Sequence[Place], rank: Mapping[ModelId, int]) -> tuple[Place, ...]:
     """Ranked, best first; models that cannot rank come last."""
-    placed = [replace(m, rank=rank.get((m.model, m.seed))) for m in models]
+    placed = [replace(m, rank=rank.get(m.model)) for m in models]
     return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
 
 

@@ -1,7 +1,6 @@
 """Trust checks by what stronger attacks broke: an attack that misses it is too weak, or misled."""
 
 from collections.abc import Callable
-from fractions import Fraction
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def check_stronger(cell: Scored, around: Neighbours) -> list[Finding]:
 def _asked(cell: Scored, around: Neighbours, e: Evidence) -> Scored | None:
     """The cell of the same attack through the same library at the budget of ``e``; as a control, it speaks for all its eps."""
     same = (cell.entry.attack, cell.entry.library)
-    at = (c for c in around.cells if (c.entry.attack, c.entry.library) == same and c.eps == Fraction(e.eps or 0))
+    at = (c for c in around.cells if (c.entry.attack, c.entry.library) == same and c.eps == e.eps)
     return next(at, None)
 
 

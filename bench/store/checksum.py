@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import Any
 
+from bench.eps import eps_to_json
 from bench.store.strangers import parse
 
 BLANK = b"0" * 64
@@ -30,7 +31,7 @@ def check(data: bytes, checksum: str) -> None:
 
 def to_json(fields: dict[str, Any]) -> bytes:
     """``fields`` as JSON that begins with its checksum."""
-    data = json.dumps({FIELD: BLANK.decode(), **fields}, indent=1).encode() + b"\n"
+    data = json.dumps({FIELD: BLANK.decode(), **fields}, indent=1, default=eps_to_json).encode() + b"\n"
     return seal(data, data.index(BLANK))
 
 

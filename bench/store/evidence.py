@@ -1,6 +1,9 @@
 """What was measured to see whether a number can be trusted. Measured in one room, judged in another."""
 
 from dataclasses import dataclass
+from fractions import Fraction
+
+from bench.ids import ModelId
 
 
 @dataclass(frozen=True)
@@ -22,4 +25,9 @@ class Evidence:
     n: int
     detail: str = ""
     samples: tuple[str, ...] = ()
-    eps: str | None = None
+    eps: Fraction | None = None
+
+    @property
+    def subject(self) -> ModelId:
+        """The model that it is about."""
+        return ModelId(self.model, self.seed)

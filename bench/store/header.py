@@ -4,14 +4,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bench.errors import NotComparableError, UserError
-from bench.ids import ModelId
+from bench.ids import CellId, ModelId
 from bench.store.checksum import BrokenFileError, from_json
 from bench.store.origin import Origin, origin_of
 from bench.store.shapes import (
@@ -19,7 +19,6 @@ from bench.store.shapes import (
     Count,
     Declared,
     Digests,
-    Eps,
     FileName,
     Flag,
     Images,
@@ -30,6 +29,7 @@ from bench.store.shapes import (
     Provenance,
     Several,
     Status,
+    StoredEps,
     Text,
     Words,
 )
@@ -63,7 +63,7 @@ class CellEntry:
     model: Text
     seed: Count
     attack: Text
-    eps: Eps
+    eps: StoredEps
     norm: Norm
     library: Carrier
     pairing: Text
@@ -78,6 +78,11 @@ class CellEntry:
     access: Text = ""
     budget: Text = ""
     origin: Text = ""
+
+    @cached_property
+    def id(self) -> CellId:
+        """What it is the cell of."""
+        return CellId(ModelId(self.model, self.seed), self.attack, self.library, self.norm, self.eps)
 
 
 SCALED = "scaled_to"
@@ -152,7 +157,7 @@ class RunHeader:
     fingerprint: Text
     status: Text
     suite_name: FileName
-    headline_eps: Eps
+    headline_eps: StoredEps
     suite: Declared
     data_hash: Text
     samples: Positive
@@ -221,7 +226,7 @@ def _check_once(cells: Sequence[CellEntry]) -> None:
     """
     carriers: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for i, cell in enumerate(cells):
-        group = carriers[cell.model, cell.seed, cell.attack, Fraction(cell.eps)]
+        group = carriers[cell.id.model, cell.id.attack_eps]
         if cell.library in group or "both" in group or (group and cell.library == "both"):
             raise ValueError(f"cells[{i}]: is there twice")
         group.add(cell.library)

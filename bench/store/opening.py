@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import tempfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def _take_over(results: Path, run: OpenRun) -> None:
                     run.write_error(key, donors[key].error or "")
     for key in read.odd_ones():
         log.warning("%s: %s; not used", cell_file(run.path, key), ODD)
-        run.note(key, **{name: value for name, value in vars(before[key]).items() if name != "key"})
+        run.note(key, **{f.name: getattr(before[key], f.name) for f in fields(CellEntry) if f.name != "key"})
 
 
 def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:

@@ -218,12 +218,12 @@ class OpenRun:
 
     def _name(self, key: str) -> str:
         cell = self._entries[key]
-        return f"{cell.model}/{cell.seed}/{cell.attack}/{cell.library}"
+        return str(cell.id.unit)
 
 
-def _model_of(file: Path) -> set[tuple[str, int]]:
-    """Model and seed that the evidence in ``file`` is about; empty where nothing could be measured."""
-    return {(e.model, e.seed) for e in read_measured(file).evidence}
+def _model_of(file: Path) -> set[ModelId]:
+    """The model that the evidence in ``file`` is about; empty where nothing could be measured."""
+    return {e.subject for e in read_measured(file).evidence}
 
 
 def _is_sound(file: Path) -> bool:

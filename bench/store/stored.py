@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import NotComparableError, UserError
 from bench.store.cellfile import Facts, OutcomesReader, decode
@@ -11,6 +12,9 @@ from bench.store.evidence import Evidence
 from bench.store.header import CELLS, RUN_FILE, CellEntry, RunHeader, read_header
 from bench.store.records import CellOutcomes, Clean, Records
 from bench.store.trustfile import Measured, read_measured
+
+if TYPE_CHECKING:
+    from bench.ids import ModelId
 
 IMAGES = ".safetensors"
 ODD = "disagrees with other cells of its model on the unattacked samples"
@@ -103,7 +107,7 @@ class CellsReader:
     def __init__(self, header: RunHeader) -> None:
         self._header = header
         self._reader = OutcomesReader()
-        self._clean: dict[str, tuple[tuple[str, int], Clean]] = {}
+        self._clean: dict[str, tuple[ModelId, Clean]] = {}
         self.outcomes: dict[str, CellOutcomes] = {}
 
     def __call__(self, file: Path, cell: CellEntry) -> None:
@@ -111,14 +115,14 @@ class CellsReader:
         found, clean, facts = self._reader.read(_bytes_of(file))
         _check_key(facts, cell.key)
         for name in ("eps", "norm", "library"):
-            if facts.get(name) != getattr(cell, name):
+            if facts.get(name) != str(getattr(cell, name)):
                 raise BrokenFileError(f"is of another {name} than {RUN_FILE} says")
         if len(clean.id) != self._header.samples:
             raise BrokenFileError(f"holds {len(clean.id)} samples, not the run's {self._header.samples}")
         data = self._header.data
         if data is not None and clean.label.max(initial=0) >= len(data.classes):
             raise BrokenFileError(f"has labels above the {len(data.classes)} classes of the run")
-        self._clean[cell.key] = (cell.model, cell.seed), clean
+        self._clean[cell.key] = cell.id.model, clean
         self.outcomes[cell.key] = found
 
     def odd_ones(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,16 @@ def read_measured(file: Path) -> Measured:
         if sealed and fields["key"] != file.stem:
             raise BrokenFileError(f"holds the evidence {fields['key']}")
         seconds, found = (fields["seconds"], fields["evidence"]) if sealed else _before_checksums(fields)
-        return Measured(tuple(Evidence(**{**e, "samples": tuple(e["samples"])}) for e in found), float(seconds), sealed)
+        return Measured(tuple(map(_evidence, found)), float(seconds), sealed)
     except OSError as error:
         raise BrokenFileError(f"cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenFileError(f"is broken ({error})") from None
+
+
+def _evidence(fields: dict[str, Any]) -> Evidence:
+    eps = fields.get("eps")
+    return Evidence(**{**fields, "samples": tuple(fields["samples"]), "eps": None if eps is None else Fraction(eps)})
 
 
 def _before_checksums(fields: Any) -> tuple[float, Any]:

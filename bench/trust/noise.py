@@ -35,7 +35,7 @@ def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int, amon
     ids = tuple(target.samples.ids[i] for i in broken)
     detail = f"{draws:,} random perturbations each, the best kept, break {len(broken)} of {len(chosen)} samples"
     share = len(broken) / max(len(chosen), 1)
-    return [Evidence(f"noise-{norm}", "", 0, None, None, share, len(chosen), detail, ids, str(eps))]
+    return [Evidence(f"noise-{norm}", "", 0, None, None, share, len(chosen), detail, ids, eps)]
 
 
 def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:

@@ -67,7 +67,7 @@ class Reach:
         """That of the samples ``tried``, those at ``broken`` were broken: of all that are attacked, presumably such a share."""
         ids = tuple(self.target.samples.ids[i] for i in broken)
         share = len(broken) / max(len(tried), 1) * len(self.held) / len(self.target.correct)
-        return Evidence(f"{check}-{self.norm}", "", 0, None, None, share, len(tried), detail, ids, str(self.eps))
+        return Evidence(f"{check}-{self.norm}", "", 0, None, None, share, len(tried), detail, ids, self.eps)
 
     def broken_through(self, source: Classifier, held: Ints, count: int, loss: Loss = "margin") -> tuple[Ints, Ints]:
         """Which of ``held`` were tried, and which of these are broken, by descent on ``source`` for ``loss``.

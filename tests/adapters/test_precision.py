@@ -132,7 +132,7 @@ def test_precision_is_in_the_key_and_fp32_keys_stay() -> None:
 def test_another_precision_is_an_environment_drift() -> None:
     before = make_snapshot("a", {"fgsm 8/255": flags(3, 10)}).header
     after = replace(before, suite={**before.suite, "precision": "bf16"})
-    (cause,) = drifts(Made(before, {}), Made(after, {}), Subject("lora", 0, "fgsm", "foolbox"))
+    (cause,) = drifts(Made(before, {}), Made(after, {}), Subject(ModelId("lora", 0), "fgsm", "foolbox"))
     assert str(cause) == "environment drift: precision fp32 -> bf16"
 
 
@@ -140,7 +140,7 @@ def test_batches_that_are_left_to_the_machine_are_no_drift() -> None:
     before = make_snapshot("a", {"fgsm 8/255": flags(3, 10)}).header
     suites = [{**before.suite, "batch_size": size} for size in (128, 64, None)]
     stated, other, free = (Made(replace(before, suite=suite), {}) for suite in suites)
-    subject = Subject("lora", 0, "fgsm", "foolbox")
+    subject = Subject(ModelId("lora", 0), "fgsm", "foolbox")
     assert drifts(stated, free, subject) == ()
     assert [str(c) for c in drifts(stated, other, subject)] == ["attack drift: fgsm: batch_size 128 -> 64"]
 

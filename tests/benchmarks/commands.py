@@ -87,7 +87,7 @@ def _header(number: int) -> RunHeader:
         fingerprint=content_key({"run": number}),
         status="running",
         suite_name=suite.name,
-        headline_eps=str(suite.headline),
+        headline_eps=suite.headline,
         suite=suite.model_dump(mode="json"),
         data_hash="data",
         samples=SAMPLES,

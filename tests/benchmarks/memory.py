@@ -17,6 +17,7 @@ from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.engine.runner import make_target
 from bench.ids import ModelId
+from tests.builders.runs import run_header
 
 COUNTS = (500, 2_000, 10_000)
 SIDE = 32
@@ -39,7 +40,7 @@ def peak(count: int) -> float:
     from bench.engine.plan import Cell, Unit
     from bench.engine.prepare import prepare
     from bench.executors.parts import run_in_parts
-    from bench.store import CellEntry, RunHeader, open_run
+    from bench.store import CellEntry, open_run
     from tests.benchmarks.models import make_classifier
     from tests.builders.attacking import spec
 
@@ -47,8 +48,8 @@ def peak(count: int) -> float:
     samples = _samples(count, classifier)
     cells = tuple(Cell(Fraction(n, 255), f"{n:032d}") for n in (2, 8))
     unit = Unit(ModelId("m", 0), spec(attack="fgsm"), "foolbox", cells)
-    entries = tuple(CellEntry("m", 0, "fgsm", str(c.eps), "linf", "foolbox", "exact", c.key) for c in cells)
-    header = RunHeader(1, "run-ffffffff", "f" * 32, "running", "memory", "2/255", {}, "d", count, {}, (), entries)
+    entries = tuple(CellEntry("m", 0, "fgsm", c.eps, "linf", "foolbox", "exact", c.key) for c in cells)
+    header = run_header(entries, samples=count, suite="memory", headline_eps="2/255", origin={})
     with tempfile.TemporaryDirectory() as folder:
         before = _resident()
         result = run_in_parts(unit, prepare(classifier, samples, None, "fp32"), open_run(Path(folder), header, fresh=True))

@@ -8,6 +8,7 @@ are judged as a leaderboard judges them; either all are equal, or two are ten po
 
 import argparse
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
-from bench.scoring.comparison import ALPHA, WORST_CASE, Comparison, Model, Outcome, PairedDifference, compare_models
+from bench.ids import AttackEps, ModelId
+from bench.scoring.comparison import ALPHA, WORST_CASE, Comparison, Outcome, PairedDifference, compare_models
 from bench.scoring.statistics import holm, mcnemar, mid_p
+from bench.store.records import Bools
 
 Test = Callable[[int, int], float]
-Outcomes = dict[Model, dict[tuple[str, str], Outcome]]
+Outcomes = dict[ModelId, dict[AttackEps, Outcome]]
 SAMPLES, LEVELS = (30, 50, 100, 150, 300, 1000), (0.05, 0.05 / 3, 0.05 / 36)
 EPS = (1, 2, 4, 8, 12, 16)
-HEADLINE = "8/255"
+HEADLINE = Fraction(8, 255)
 WEAKER = {"fgsm": 0.8, "pgd": 0.0}
 """By how many doublings of eps an attack is weaker than the strongest."""
 BETTER = 0.3
@@ -50,16 +53,21 @@ def grid(rng: np.random.Generator, n: int, better: float) -> Outcomes:
     correct, found = np.ones(n, dtype=bool), {}
     for name, own in zip("abc", reached, strict=True):
         needed = {attack: own + weaker + 0.3 * rng.standard_normal(n) for attack, weaker in WEAKER.items()}
-        found[name, 0] = {(a, f"{e}/255"): Outcome(correct, at < np.log2(e)) for a, at in needed.items() for e in EPS}
+        found[ModelId(name, 0)] = {
+            AttackEps(a, Fraction(e, 255)): Outcome(correct, at < np.log2(e)) for a, at in needed.items() for e in EPS
+        }
     return found
 
 
 def worst_cases(cells: Outcomes) -> Outcomes:
-    where = (WORST_CASE, HEADLINE)
-    return {
-        model: {where: Outcome(own["pgd", HEADLINE].correct, np.any([own[a, HEADLINE].wrong for a in WEAKER], axis=0))}
-        for model, own in cells.items()
-    }
+    where = AttackEps(WORST_CASE, HEADLINE)
+    return {model: {where: Outcome(own[AttackEps("pgd", HEADLINE)].correct, broken(own))} for model, own in cells.items()}
+
+
+def broken(own: dict[AttackEps, Outcome]) -> Bools:
+    """By any attack at the headline eps."""
+    found: Bools = np.logical_or.reduce([own[AttackEps(a, HEADLINE)].wrong for a in WEAKER])
+    return found
 
 
 def procedures(cells: Outcomes) -> Iterator[tuple[str, Family]]:

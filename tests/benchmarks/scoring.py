@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, open_run
+from bench.store import CellEntry, ModelEntry, OpenRun, open_run
 from bench.store.records import Records
+from tests.builders.runs import cell_entry, run_header
 
 MODELS, EPS, LIBRARIES = 10, 5, ("foolbox", "art")
 SCORING = """
@@ -33,11 +34,11 @@ def store(folder: Path, cells: int, samples: int) -> OpenRun:
     entries = list(_entries(cells))
     models = tuple(ModelEntry(f"model{m}", 0, "lora", 1, 10, str(m)) for m in range(MODELS))
     origin = {"commit": "", "dirty": False, "started": ""}
-    header = RunHeader(1, "large", "f" * 32, "running", "large", "3/255", {}, "d", samples, origin, models, tuple(entries))
+    header = run_header(entries, models, samples, run_id="large", suite="large", headline_eps="3/255", origin=origin)
     run = open_run(folder, header, fresh=True)
     rng = np.random.default_rng(0)
     for entry in entries:
-        run.write_cell(entry.key, _records(rng, samples, float(entry.eps.split("/")[0]) / 255), seconds=1.0)
+        run.write_cell(entry.key, _records(rng, samples, float(entry.eps)), seconds=1.0)
     run.save("complete")
     return run
 
@@ -47,7 +48,7 @@ def _entries(cells: int) -> Iterator[CellEntry]:
         rest, library = divmod(i, len(LIBRARIES))
         rest, eps = divmod(rest, EPS)
         attack, model = divmod(rest, MODELS)
-        yield CellEntry(
+        yield cell_entry(
             f"model{model}", 0, f"pgd-{attack}", f"{eps + 1}/255", "linf", LIBRARIES[library], "exact", f"cell{i:04d}",
             kind="pgd", access="white-box", budget="fixed",
         )  # fmt: skip

@@ -91,7 +91,7 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
     contract = contract_of(unit.attack)
     return CellEntry(
-        "model", 0, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library, contract.pairing, cell.key, "ok",
+        "model", 0, unit.attack.label, cell.eps, unit.attack.norm, unit.library, contract.pairing, cell.key, "ok",
         kind=unit.attack.attack, access=contract.access, budget=contract.budget,
     )  # fmt: skip
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from bench.scoring.scorecard import Scorecard, score
-from bench.store import CellEntry, DataEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
+from bench.store import CellEntry, DataEntry, ModelEntry, OpenRun, StoredRun, open_run
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Floats, Records
+from tests.builders.runs import cell_entry, run_header
 
 N = 160
+LARGER = Fraction(16, 255)
 SAMPLE = np.arange(N)
 SEES: dict[str, dict[str, Any]] = {
     "base": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "origin": "suite", "size": None},
@@ -22,11 +24,11 @@ NOTES = {"lora|r=8": ("the prefix 'module.' was taken off <planted>",)}
 ORIGIN = {"commit": "", "dirty": False, "started": ""}
 
 
-def records(broken: Bools, *, queries: bool = False, distance: Floats | None = None, eps: str = "1") -> Records:
+def records(broken: Bools, *, queries: bool = False, distance: Floats | None = None, eps: Fraction = Fraction(1)) -> Records:
     """Class 0 everywhere; the first 4 samples are wrong from the start, those of ``broken`` after the attack."""
     clean = (SAMPLE < 4).astype(np.int64)
     success = broken & (clean == 0)
-    moved = np.where(clean == 0, min(1 / 32, float(Fraction(eps))), 0).astype(np.float32)
+    moved = np.where(clean == 0, min(1 / 32, float(eps)), 0).astype(np.float32)
     prob = np.where(SAMPLE % 2, 0.75, 0.9375).astype(np.float32)
     adv_prob = np.where(success, 0.625, prob).astype(np.float32)
     return Records(
@@ -38,12 +40,12 @@ def records(broken: Bools, *, queries: bool = False, distance: Floats | None = N
     )  # fmt: skip
 
 
-def entry(model: str, seed: int, attack: str, eps: str, library: str) -> CellEntry:
+def entry(model: str, seed: int, attack: str, eps: str | Fraction, library: str) -> CellEntry:
     """A cell; the attack's name says what kind it is."""
     pairing = {"fgsm": "exact", "pgd": "statistical"}.get(attack, "single")
     access, budget = "score" if attack == "square" else "white-box", "minimum-norm" if attack == "deepfool" else "fixed"
     key = f"{model}-{seed}-{attack}-{eps}-{library}".replace("/", "_")
-    return CellEntry(model, seed, attack, eps, "linf", library, pairing, key, kind=attack, access=access, budget=budget)
+    return cell_entry(model, seed, attack, eps, "linf", library, pairing, key, kind=attack, access=access, budget=budget)
 
 
 def open_board(folder: Path, cells: list[CellEntry], data: DataEntry | None = None) -> OpenRun:
@@ -52,7 +54,7 @@ def open_board(folder: Path, cells: list[CellEntry], data: DataEntry | None = No
     models = tuple(ModelEntry(model, seed, "lora", 4136, 11_000_000, f"{model}{seed}") for model, seed in own)
     models = tuple(replace(m, preprocessing=SEES[m.model], notes=NOTES.get(m.model, ())) for m in models) if data else models
     name = "20260101T000000Z-ffffffff"
-    header = RunHeader(1, name, "f" * 32, "running", "board", "8/255", {}, "data", N, ORIGIN, models, tuple(cells), data=data)
+    header = run_header(cells, models, N, run_id=name, suite="board", origin=ORIGIN, data=data)
     return open_run(folder, header, fresh=True)
 
 
@@ -68,7 +70,7 @@ def one_seed(folder: Path) -> Scorecard:
     ]
     run = open_board(folder, cells, DataEntry(N, 446, ("healthy", "ill"), 32, (8, 8), notes=("3 samples are <planted>",)))
     for cell in cells:
-        if (cell.model, cell.attack, cell.library, cell.eps) == ("lora|r=8", "pgd", "art", "16/255"):
+        if (cell.model, cell.attack, cell.library, cell.eps) == ("lora|r=8", "pgd", "art", LARGER):
             run.write_error(cell.key, "RuntimeError: <planted>")
             continue
         found = records_of(cell)
@@ -97,7 +99,7 @@ def records_of(cell: CellEntry) -> Records:
     """Those of ``cell``: "base" breaks sooner, PGD breaks more through ART."""
     first = {"fgsm": 90, "pgd": 76, "square": 100, "deepfool": 76}[cell.attack] + 40 * (cell.model != "base")
     distance = (8 / 255 * np.maximum(1 + (first - SAMPLE) / 20, 1 / 32)).astype(np.float32)
-    first -= 20 * (cell.eps == "16/255") + 16 * (cell.attack == "pgd" and cell.library == "art")
+    first -= 20 * (cell.eps == LARGER) + 16 * (cell.attack == "pgd" and cell.library == "art")
     found = distance if cell.attack == "deepfool" else None
     return records(first <= SAMPLE, queries=cell.attack == "square", distance=found, eps=cell.eps)
 
@@ -113,7 +115,7 @@ def three_seeds(folder: Path) -> Scorecard:
     ]
     run = open_board(folder, cells)
     for cell in cells:
-        first = (120 if cell.model == "base" else 60) + 4 * cell.seed - 40 * (cell.eps == "16/255")
+        first = (120 if cell.model == "base" else 60) + 4 * cell.seed - 40 * (cell.eps == LARGER)
         run.write_cell(cell.key, records(first <= SAMPLE), seconds=1.5, forwards=20, backwards=10)
     run.save("complete")
     return score(StoredRun(run.path))

@@ -106,7 +106,7 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
         fingerprint=fingerprint,
         status="running",
         suite_name="scene",
-        headline_eps=str(GRID[1]),
+        headline_eps=GRID[1],
         suite={
             "name": "scene",
             "data": {"source": "scene"},
@@ -127,7 +127,7 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
 
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
     contract = contract_of(unit.attack)
-    place = unit.model.name, unit.model.seed, unit.attack.label, str(cell.eps), unit.attack.norm, unit.library
+    place = unit.model.name, unit.model.seed, unit.attack.label, cell.eps, unit.attack.norm, unit.library
     return CellEntry(*place, contract.pairing, cell.key, kind=unit.attack.attack, access=contract.access)
 
 

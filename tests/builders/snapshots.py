@@ -1,6 +1,7 @@
 """Snapshots made by hand, for comparisons whose every number is known."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from bench.comparison.snapshot import Outcomes, Snapshot
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader
 from bench.store.records import Bools
+from tests.builders.runs import cell_entry
 
 PROVENANCE: dict[str, Any] = {
     "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7", "platform": "Linux",
@@ -41,7 +43,7 @@ def make_snapshot(
         fingerprint="f",
         status="complete",
         suite_name="hand|made",
-        headline_eps="8/255",
+        headline_eps=Fraction(8, 255),
         suite={"name": "hand|made", "seed": 0, "precision": "fp32", "gate": dict(gate or {})},
         data_hash="d",
         samples=n,
@@ -56,4 +58,4 @@ def make_snapshot(
 
 def _cell(name: str, status: str = "ok", error: str | None = None) -> CellEntry:
     attack, eps = name.split()
-    return CellEntry("lora", 0, attack, eps, "linf", "foolbox", "exact", name, status, error)
+    return cell_entry("lora", 0, attack, eps, "linf", "foolbox", "exact", name, status, error)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bench.comparison.cause import Made, Subject, drifts
+from bench.ids import ModelId
 from bench.store import ModelEntry
 from tests.builders.snapshots import flags, make_snapshot
 
@@ -13,7 +14,7 @@ NEW = replace(OLD, sha256="new", rule=3, files={"adapter/adapter_model.safetenso
 def said(before: ModelEntry, after: ModelEntry) -> list[str]:
     runs = [replace(make_snapshot("r", {"fgsm 8/255": flags(1, 2)}).header, models=(entry,)) for entry in (before, after)]
     a, b = (Made(header, header.origin("")) for header in runs)
-    return [str(cause) for cause in drifts(a, b, Subject("lora", 0, "fgsm", "foolbox"))]
+    return [str(cause) for cause in drifts(a, b, Subject(ModelId("lora", 0), "fgsm", "foolbox"))]
 
 
 def test_equal_files_are_the_same_model_whatever_the_rule() -> None:

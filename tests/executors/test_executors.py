@@ -36,9 +36,10 @@ from bench.executors.limit import TimeLimitError, time_limit
 from bench.executors.local import run_units
 from bench.executors.parts import run_in_parts, slices
 from bench.ids import ModelId
-from bench.store import CellEntry, OpenRun, RunHeader, StoredRun, open_run
+from bench.store import CellEntry, OpenRun, StoredRun, open_run
 from bench.store.records import COLUMNS, Records
 from tests.builders.linear import linear_classifier, linear_samples, margins
+from tests.builders.runs import run_header
 
 if TYPE_CHECKING:
     from adapters.cache.zoo import Zoo
@@ -61,11 +62,11 @@ UNITS = [unit_of(name) for name in ("one", "two", "three")]
 
 def open_linear(results: Path, *, images: bool = False) -> OpenRun:
     cells = tuple(
-        CellEntry(u.model.name, u.model.seed, u.attack.label, str(c.eps), "linf", u.library, "exact", c.key)
+        CellEntry(u.model.name, u.model.seed, u.attack.label, c.eps, "linf", u.library, "exact", c.key)
         for u in UNITS
         for c in u.cells
     )
-    header = RunHeader(1, "run-ffffffff", "f" * 32, "running", "linear", "16/255", {}, "d", 64, {}, (), cells)
+    header = run_header(cells, suite="linear", headline_eps="16/255", origin={})
     return open_run(results, header, fresh=False, images=images)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bench.store import CellEntry, StoredRun
 from tests.builders.boards import entry, open_board, records, records_of
 from tests.render.test_leaderboard_formats import printed
 
-EPS = ("4/85", "1/1020")
+EPS = (Fraction(12, 255), Fraction(1, 1020))
 CELLS = [
     entry(model, 0, attack, eps, library)
     for model in ("base", "lora")
@@ -65,8 +66,11 @@ def test_nothing_is_called_an_error(done: dict[tuple[str, str, str], str], tmp_p
 def test_one_library_has_its_rates_and_no_rank(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_LIBRARY)
     assert {c.verdict for c in card.crosschecks} == {"one library"}
-    by_hand = {(c.entry.model, c.entry.attack): c.metrics.asr.value for c in card.cells if c.metrics and c.entry.eps == EPS[0]}
-    assert {(a.model, a.attack): a.asr.value for a in card.attacks if a.eps == "12/255"} == by_hand
+    by_hand = {
+        (c.entry.id.model, c.entry.attack): c.metrics.asr.value for c in card.cells if c.metrics and c.entry.eps == EPS[0]
+    }
+    assert {(a.model, a.attack): a.asr.value for a in card.attacks if a.eps == EPS[0]} == by_hand
+    assert len(by_hand) == 4
     assert {(m.rank, m.worst_case, m.unranked) for m in card.models} == {
         (None, None, "not every attack at the headline eps has numbers")
     }
@@ -76,14 +80,14 @@ def test_one_library_has_its_rates_and_no_rank(tmp_path: Path) -> None:
 
 def test_one_model_is_whole(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_MODEL)
-    assert {(c.model, c.verdict) for c in card.crosschecks if c.model == "lora"} == {("lora", "not run")}
-    assert "not run" not in {c.verdict for c in card.crosschecks if c.model == "base"}
+    assert {c.verdict for c in card.crosschecks if c.model.name == "lora"} == {"not run"}
+    assert "not run" not in {c.verdict for c in card.crosschecks if c.model.name == "base"}
     assert "stands for itself" not in printed(card, 140)
 
 
 def test_a_cell_that_failed_is_an_error_beside_those_that_were_not_run(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_MODEL | {("base", "pgd", "art"): "error"})
-    assert {c.verdict for c in card.crosschecks if (c.model, c.attack) == ("base", "pgd")} == {"incomplete"}
+    assert {c.verdict for c in card.crosschecks if (c.model.name, c.attack) == ("base", "pgd")} == {"incomplete"}
     rows = list(csv.DictReader(io.StringIO(render.to_csv(card))))
     assert [row["status"] for row in rows].count("error") == len(EPS)
     assert "base/0/pgd/art eps 12/255: error: RuntimeError: planted" in printed(card, 140)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_report_says_all_that_the_leaderboard_says(run: StoredRun, card: Scoreca
 
 def test_report_shows_confidence_distance_and_curves(run: StoredRun, card: Scorecard) -> None:
     words = Page(to_html(card, run.header, None)).words
-    cell = next(c for c in card.cells if c.entry.eps == "16/255")
+    cell = next(c for c in card.cells if c.entry.eps == Fraction(16, 255))
     assert cell.metrics is not None
     m = cell.metrics
     for before, after in ((m.ece, m.ece_adv), (m.prob_true, m.prob_true_adv), (m.confident_errors, m.confident_errors_adv)):

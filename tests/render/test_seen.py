@@ -14,6 +14,7 @@ from bench.scoring.scorecard import score
 from bench.scoring.seen import SAID_BY, Seen, what_is_seen
 from bench.store import DataEntry, ModelEntry, RunHeader, StoredRun, list_runs
 from tests.builders import boards
+from tests.builders.runs import run_header
 from tests.render.test_leaderboard_formats import printed
 
 DATA = DataEntry(150, 446, ("1", "3", "5"), 32, (32, 32))
@@ -23,7 +24,7 @@ IMAGENET: dict[str, Any] = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224,
 
 def header(data: DataEntry | None, *models: ModelEntry) -> RunHeader:
     """A run of ``models`` on ``data``."""
-    return RunHeader(2, "r", "f", "complete", "s", "8/255", {}, "d", 150, {}, models, (), data=data)
+    return run_header((), models, 150, data=data)
 
 
 def model(name: str, preprocessing: dict[str, Any], *notes: str, seed: int = 0) -> ModelEntry:

@@ -12,8 +12,9 @@ import pytest
 from bench import render
 from bench.render.footer import sentences
 from bench.scoring.scorecard import Scorecard, score
-from bench.store import CellEntry, ModelEntry, RunHeader, StoredRun, open_run
+from bench.store import ModelEntry, StoredRun, open_run
 from bench.store.evidence import Evidence
+from tests.builders.runs import cell_entry, run_header
 from tests.scoring.test_scoring import SAMPLE, N, records, shown
 
 
@@ -22,13 +23,12 @@ def twice(folder: Path, seeds: tuple[int, ...], attack: str = "pgd") -> Scorecar
     access = "score" if attack == "square" else "white-box"
     facts: dict[str, Any] = {"kind": attack, "access": access, "budget": "fixed"}
     entries = {
-        CellEntry(model, seed, attack, "8/255", "linf", "art", "single", key, **facts): broken
+        cell_entry(model, seed, attack, "8/255", "linf", "art", "single", key, **facts): broken
         for model, key, broken in (("a", "equal", SAMPLE >= 150), ("b", "equal", SAMPLE >= 150), ("c", "other", SAMPLE >= 60))
         for seed in seeds
     }
     models = tuple(ModelEntry(m, s, "none", 0, 10, "other" if m == "c" else "equal") for m in ("a", "b", "c") for s in seeds)
-    origin = {"commit": "", "dirty": False, "started": "", "packages": {}}
-    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(entries))
+    header = run_header(entries, models, N)
     run = open_run(folder, header, fresh=True)
     for entry, broken in entries.items():
         found = records(4, broken)
@@ -53,7 +53,7 @@ def test_equal_models_are_said_to_be_equal(tmp_path: Path, seeds: tuple[int, ...
     assert len(said) == 5
     assert all("equal on every sample" in text and "+0.0" in text for text in said)
     assert not [s.text for s in sentences(card) if s.text.startswith("c vs a, pgd") and "equal" in s.text]
-    ranks = {m.model: m.rank for m in card.models}
+    ranks = {m.model.name: m.rank for m in card.models}
     assert ranks["a"] == ranks["b"]
     found = json.loads(render.to_json(card), parse_constant=refuse)
     assert {c["certainty_adv"] for c in found["cells"] if c["model"] == "a"} == {

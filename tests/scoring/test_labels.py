@@ -8,8 +8,9 @@ import pytest
 
 from bench.scoring.labels import check_labels
 from bench.scoring.scorecard import Scorecard, score
-from bench.store import CellEntry, DataEntry, ModelEntry, RunHeader, StoredRun, open_run
+from bench.store import DataEntry, ModelEntry, StoredRun, open_run
 from bench.store.records import Ints, Records
+from tests.builders.runs import cell_entry, run_header
 
 TEXT = tuple(sorted(map(str, range(12))))
 """Twelve folders named by numbers, as tools list them: 0, 1, 10, 11, 2, ..."""
@@ -186,11 +187,11 @@ def run_of(folder: Path, label: Ints, pred: Ints, data: DataEntry | None) -> Sco
         moved, none,
     )  # fmt: skip
     cells = tuple(
-        CellEntry("m", 0, "fgsm", f"{k}/255", "linf", "art", "exact", f"{k}", kind="fgsm", access="white-box", budget="fixed")
+        cell_entry("m", 0, "fgsm", f"{k}/255", "linf", "art", "exact", f"{k}", kind="fgsm", access="white-box", budget="fixed")
         for k in (4, 8)
     )
     models = (ModelEntry("m", 0, "none", 0, 10, "m"),)
-    header = RunHeader(2, "run", "f" * 32, "running", "s", "8/255", {}, "data", n, ORIGIN, models, cells, data=data)
+    header = run_header(cells, models, n, data=data)
     run = open_run(folder, header, fresh=True)
     for cell in cells:
         run.write_cell(cell.key, found, seconds=1.0)

@@ -16,6 +16,7 @@ from bench.scoring.queries import query_scores
 from bench.scoring.scorecard import Scorecard, score
 from bench.store import CellEntry, StoredRun
 from bench.store.records import Records
+from tests.builders.runs import cell_entry
 from tests.builders.scene import store_scene
 
 INF = 10**6
@@ -32,7 +33,7 @@ def cell(model: str, needed: list[int], spent: int) -> tuple[CellEntry, Records]
         np.array([f"s/{i}" for i in range(n)]), label, pred, floats, floats, np.where(success, 1, pred), floats, floats,
         success, floats, floats, floats, floats, queries=np.array([0, *(min(q, spent) for q in needed)]),
     )  # fmt: skip
-    entry = CellEntry(model, 0, "square", "32/255", "linf", "art", "single", f"{model}-key", access="score")
+    entry = cell_entry(model, 0, "square", "32/255", "linf", "art", "single", f"{model}-key", access="score")
     return entry, records
 
 

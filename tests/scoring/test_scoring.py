@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from bench import render
+from bench.ids import CellId, ModelId
 from bench.render.footer import flags, sentences
 from bench.render.report import to_html
 from bench.scoring.crosscheck import judge
@@ -21,14 +22,15 @@ from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
 from bench.scoring.scorecard import Scorecard, score
 from bench.scoring.trust import judge_evidence
-from bench.store import CellEntry, ModelEntry, RunHeader, StoredRun, open_run
+from bench.store import CellEntry, ModelEntry, StoredRun, open_run
 from bench.store.evidence import Evidence
 from bench.store.records import COLUMNS, Records
+from tests.builders.runs import cell_entry, run_header
 from tests.comparison.test_gate import rewrite
 
 N = 200
 SAMPLE = np.arange(N)
-IDENTITY = ("m", 0, "pgd", "8/255")
+ASKED = CellId(ModelId("m", 0), "pgd", "both", "linf", Fraction(8, 255))
 
 
 def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
@@ -60,7 +62,7 @@ def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Record
 def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidence: list[Evidence] | None = None) -> StoredRun:
     """A run with one cell for each (model, seed, library, eps), all of the attack pgd-10."""
     entries = [
-        CellEntry(
+        cell_entry(
             m, s, "pgd-10", eps, "linf", lib, "exact", f"{m}-{s}-{lib}-{i}", kind="pgd", access="white-box", budget="fixed"
         )
         for i, (m, s, lib, eps) in enumerate(cells)
@@ -71,8 +73,7 @@ def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidenc
 def stored(folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidence] | None = None) -> StoredRun:
     """A run with the records of each of ``cells``."""
     models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((c.model, c.seed) for c in cells))
-    origin = {"commit": "", "dirty": False, "started": "", "packages": {}}
-    header = RunHeader(1, "run", "f" * 32, "running", "suite", "8/255", {}, "data", N, origin, models, tuple(cells))
+    header = run_header(cells, models, N)
     run = open_run(folder, header, fresh=True)
     for entry, found in cells.items():
         run.write_cell(entry.key, found, seconds=1.0, forwards=1, backwards=1)
@@ -91,7 +92,7 @@ def three_models(folder: Path, evidence: list[Evidence] | None = None) -> Scorec
 
 def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
     card = three_models(tmp_path)
-    assert [(m.model, m.rank) for m in card.models] == [("twin", 1), ("base", 1), ("weak", 3)]
+    assert [(m.model.name, m.rank) for m in card.models] == [("twin", 1), ("base", 1), ("weak", 3)]
     assert [m.worst_case.count for m in card.models if m.worst_case] == [159, 156, 96]
 
 
@@ -133,7 +134,7 @@ def test_both_libraries_count_as_one_attacker(tmp_path: Path) -> None:
 
 def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> None:
     foolbox, art = records(0, SAMPLE < 30, 0.02), records(0, SAMPLE < 40, 0.03)
-    found = judge(("m", 0, "pgd", "8/255"), "exact", "linf", foolbox, art)
+    found = judge(ASKED, "exact", foolbox, art)
     assert (found.verdict, found.stronger, found.agreement) == ("differ", "art", 0.95)
     assert found.samples == tuple(f"s{i:03d}" for i in range(30, 40))
     assert found.cause == "foolbox spends less of the budget: mean linf 0.02 against 0.03"
@@ -152,7 +153,7 @@ def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> No
 )
 def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str, equivalent: bool) -> None:
     more = 100 + apart
-    found = judge(("m", 0, "pgd", "8/255"), pairing, "linf", records(0, SAMPLE < 100), records(0, more > SAMPLE))
+    found = judge(ASKED, pairing, records(0, SAMPLE < 100), records(0, more > SAMPLE))
     assert (found.verdict, found.equivalent) == (verdict, equivalent)
 
 
@@ -166,7 +167,7 @@ def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str
     ],
 )
 def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, foolbox: int, art: int, verdict: str) -> None:
-    found = judge(IDENTITY, "statistical", "linf", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
+    found = judge(ASKED, "statistical", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
     assert found.verdict == verdict
     assert found.gap_low is not None
     assert found.gap_high is not None
@@ -174,7 +175,7 @@ def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, fool
 
 
 def test_agreement_is_over_the_samples_that_were_attacked() -> None:
-    found = judge(IDENTITY, "exact", "linf", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
+    found = judge(ASKED, "exact", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
     assert (found.agreement, found.verdict) == (0.9, "differ")
 
 
@@ -244,7 +245,7 @@ def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path
         broken = distance <= float(Fraction(eps))
         cells["a", 0, "art", eps] = replace(records(0, broken, 0.25), distance=distance)
     run = store(tmp_path, cells)
-    rewrite(run.path / "run.json", cells=[{**vars(c), "budget": "minimum-norm"} for c in run.header.cells])
+    rewrite(run.path / "run.json", cells=[{**asdict(c), "budget": "minimum-norm"} for c in run.header.cells])
     card = score(StoredRun(run.path))
     (curve,) = card.curves
     assert curve.curve.robust == (1.0, *(c.metrics.robust_accuracy.value for c in card.cells if c.metrics))
@@ -256,7 +257,7 @@ def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path
 @pytest.mark.parametrize(("access", "grades"), [("white-box", ["fail"]), ("score", ["fail"]), ("decision", [])])
 def test_only_an_attack_on_labels_may_leave_every_sample_as_it_was(access: str, grades: list[str], tmp_path: Path) -> None:
     run = store(tmp_path, {("a", 0, "art", "8/255"): records(0, SAMPLE < 0, 0.0)})
-    rewrite(run.path / "run.json", cells=[{**vars(c), "access": access} for c in run.header.cells])
+    rewrite(run.path / "run.json", cells=[{**asdict(c), "access": access} for c in run.header.cells])
     (cell,) = score(StoredRun(run.path)).cells
     assert cell.trust is not None
     assert [f.grade for f in cell.trust.findings if f.check == "budget"] == grades
@@ -283,7 +284,7 @@ def seen(check: str, value: float, **about: str) -> Evidence:
 
 def test_a_failed_cell_cannot_rank_and_is_marked_everywhere(tmp_path: Path) -> None:
     card = three_models(tmp_path, [seen("gradients", 1.0)])
-    assert [(m.model, m.rank, m.trust) for m in card.models] == [
+    assert [(m.model.name, m.rank, m.trust) for m in card.models] == [
         ("twin", 1, "unchecked"),
         ("weak", 2, "unchecked"),
         ("base", None, "fail"),
@@ -331,7 +332,7 @@ def test_what_could_not_have_failed_has_not_passed(check: str, value: float, n: 
 
 @pytest.mark.parametrize(("n", "grade"), [(0, "unchecked"), (2, "unchecked"), (3, "pass")])
 def test_noise_on_two_samples_says_nothing(n: int, grade: str, tmp_path: Path) -> None:
-    noise = Evidence("noise-linf", "base", 0, None, None, 0.0, n, "", (), "8/255")
+    noise = Evidence("noise-linf", "base", 0, None, None, 0.0, n, "", (), Fraction(8, 255))
     cell = three_models(tmp_path, [noise]).cells[0]
     assert cell.trust is not None
     assert [f.grade for f in cell.trust.findings if f.check == "noise"] == [grade]
@@ -348,7 +349,7 @@ def test_the_leaderboard_says_what_was_not_checked(tmp_path: Path) -> None:
 
 
 def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:
-    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), "8/255")
+    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), Fraction(8, 255))
     (finding,) = [f for f in three_models(tmp_path, [noise]).cells[0].trust.findings if f.check == "noise"]  # type: ignore[union-attr]
     assert (finding.grade, finding.detail) == ("fail", "random noise breaks 2 of 3 samples that the attack does not")
 

@@ -9,8 +9,8 @@ import pytest
 from bench import render
 from bench.render.footer import sentences
 from bench.scoring.scorecard import Scorecard, score
-from bench.store import CellEntry
 from bench.store.evidence import Evidence
+from tests.builders.runs import cell_entry
 from tests.scoring.test_scoring import SAMPLE, records, shown, store, stored
 
 ACCESS = {"fgsm": "white-box", "pgd": "white-box", "apgd": "white-box", "square": "score"}
@@ -23,7 +23,7 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
     in ``silent``, of which it is not asked.
     """
     cells = {
-        CellEntry(
+        cell_entry(
             m, 0, a, "8/255", "linf", lib, "exact", f"{m}-{a}-{lib}", kind=a, access=ACCESS[a], budget="fixed"
         ): records(0, (broken[a] if m == "base" else 100) > SAMPLE)
         for m in ("base", "other") for a in broken for lib in ("foolbox", "art")
@@ -55,7 +55,7 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
 def test_a_model_ranks_only_if_its_strongest_attack_is_sound(
     broken: dict[str, int], failing: set[str], library: str | None, ranks: bool, tmp_path: Path
 ) -> None:
-    base = next(m for m in scene(tmp_path, broken, failing, library).models if m.model == "base")
+    base = next(m for m in scene(tmp_path, broken, failing, library).models if m.model.name == "base")
     assert (base.rank is not None) == ranks == (base.unranked is None) == (base.trust != "fail")
 
 
@@ -65,13 +65,13 @@ def test_what_only_one_step_had_a_chance_to_fail_counts(tmp_path: Path) -> None:
         (("", None), ("pgd", "fgsm fails unconstrained, which its strongest attack had no chance to show"))
     ):
         card = scene(tmp_path / str(i), {"fgsm": 18, "pgd": 28}, {"fgsm"}, silent=silent)
-        (base,) = (m for m in card.models if m.model == "base")
+        (base,) = (m for m in card.models if m.model.name == "base")
         assert (base.unranked, base.rank is None, base.trust == "fail") == (why, why is not None, why is not None)
 
 
 def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why(tmp_path: Path) -> None:
     card = scene(tmp_path, {"fgsm": 18, "pgd": 28}, {"pgd"})
-    assert [(m.model, m.rank) for m in card.models] == [("other", 1), ("base", None)]
+    assert [(m.model.name, m.rank) for m in card.models] == [("other", 1), ("base", None)]
     assert card.headline == ()
     assert {c.attack for c in card.comparisons} == {"fgsm"}, "Holm's family holds sound attacks only"
     assert not [s.text for s in sentences(card) if "robust accuracy" in s.text or "pgd" in s.text]

@@ -1,6 +1,7 @@
 """Statistics against reference implementations, and simulations whose truth is known."""
 
 import math
+from fractions import Fraction
 from unittest.mock import ANY
 
 import numpy as np
@@ -13,6 +14,8 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from bench.eps import eps_text
+from bench.ids import AttackEps, ModelId
 from bench.scoring.comparison import Outcome, compare_models, over_family, paired
 from bench.scoring.statistics import (
     Table,
@@ -170,16 +173,20 @@ def test_false_alarms_stay_under_5_percent_alone_and_over_a_family() -> None:
 
 def test_the_headline_has_four_fifths_of_its_familys_level() -> None:
     """Two models at five eps, of which one is the headline: 1 and 4 of 5 shares of a cell's level."""
+    a, b = ModelId("a", 0), ModelId("b", 0)
     right = np.ones(100, dtype=bool)
-    first = {("pgd", f"{e}/255"): Outcome(right, np.arange(100) < 10 + e) for e in range(1, 6)}
+    first = {AttackEps("pgd", Fraction(e, 255)): Outcome(right, np.arange(100) < 10 + e) for e in range(1, 6)}
     second = {cell: Outcome(right, np.arange(100) < 10) for cell in first}
-    found = compare_models({("b", 0): second, ("a", 0): first}, across=False, headline="5/255")
-    p = {c.eps: c.asr.p_value for c in found}
+    found = compare_models({b: second, a: first}, across=False, headline=Fraction(5, 255))
+    p = {eps_text(c.eps): c.asr.p_value for c in found}
     assert p["5/255"] == 0.5**5
-    assert {c.eps: c.asr.p_adjusted for c in found} == {"5/255": p["5/255"] * 5 / 4, **dict.fromkeys(list(p)[:4], ANY)}
-    assert next(c.asr.p_adjusted for c in found if c.eps == "4/255") == p["4/255"] * 4
+    assert {eps_text(c.eps): c.asr.p_adjusted for c in found} == {
+        "5/255": p["5/255"] * 5 / 4,
+        **dict.fromkeys(list(p)[:4], ANY),
+    }
+    assert next(c.asr.p_adjusted for c in found if c.eps == Fraction(4, 255)) == p["4/255"] * 4
     assert [c.asr.shown for c in found] == [False] * 4 + [True]
-    alone = compare_models({("b", 0): second, ("a", 0): first}, across=False, headline="9/255")
+    alone = compare_models({b: second, a: first}, across=False, headline=Fraction(9, 255))
     assert [c.asr.p_adjusted for c in alone][-1] == p["5/255"] * 5
 
 

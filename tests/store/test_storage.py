@@ -6,6 +6,7 @@ import logging
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,18 @@ import pytest
 
 from bench import store
 from bench.errors import NotComparableError, StorageError, UserError
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run, read_header
+from bench.store import ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run, read_header
 from bench.store.atomic import TEMPORARY
 from bench.store.cellfile import decode, encode, join, split
 from bench.store.checksum import BrokenFileError, from_json
 from bench.store.evidence import Evidence
 from bench.store.records import COLUMNS, Floats, Records
 from tests.builders.figures import Figure
+from tests.builders.runs import cell_entry
 
 KEYS = [f"{i:032x}" for i in range(4)]
 TRUST = "e" * 32
-EVIDENCE = [Evidence("noise-linf", "m", 0, None, None, 0.25, 16, "4 of 16", ("sample/1",), "8/255")]
+EVIDENCE = [Evidence("noise-linf", "m", 0, None, None, 0.25, 16, "4 of 16", ("sample/1",), Fraction(8, 255))]
 
 
 def records(seed: int, n: int = 12) -> Records:
@@ -49,9 +51,9 @@ def records(seed: int, n: int = 12) -> Records:
 
 
 def header(fingerprint: str = "f" * 32, keys: list[str] = KEYS) -> RunHeader:
-    cells = tuple(CellEntry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys))
+    cells = tuple(cell_entry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys))
     return RunHeader(
-        store.SCHEMA_VERSION, new_run_id(fingerprint), fingerprint, "running", "tiny", "1", {}, "d", 12,
+        store.SCHEMA_VERSION, new_run_id(fingerprint), fingerprint, "running", "tiny", Fraction(1), {}, "d", 12,
         {"commit": None, "dirty": False},
         (ModelEntry("m", 0, "full", 1, 1, "s"),), cells,
     )  # fmt: skip
@@ -231,7 +233,7 @@ def test_evidence_of_before_checksums_is_read_but_not_taken_for_sound(with_secon
     run = finished_run(tmp_path)
     found = [dataclasses.asdict(e) for e in EVIDENCE]
     file = run.path / "trust" / f"{TRUST}.json"
-    file.write_text(json.dumps({"seconds": 2.0, "evidence": found} if with_seconds else found))
+    file.write_text(json.dumps({"seconds": 2.0, "evidence": found} if with_seconds else found, default=str))
     stored = StoredRun(run.path)
     assert (stored.evidence(), stored.checking_seconds()) == (EVIDENCE, 2.0 if with_seconds else 0.0)
     assert not run.has_evidence(TRUST, fresh=False)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from bench.engine.runner import make_target
 from bench.scoring.scorecard import score
-from bench.store import CellEntry
 from bench.store.evidence import Evidence
 from bench.trust import elsewhere
 from bench.trust.again import judged_again
@@ -24,6 +23,7 @@ from bench.trust.sources import before_the_rest
 from bench.trust.stronger import GAP, Reach, Rescaled, held_of, stronger
 from tests.broken.masked import NormalisedByBatch, Remembers, clamped, remembers_in_a_closure, remembers_in_a_global
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
+from tests.builders.runs import cell_entry
 from tests.scoring.test_scoring import SAMPLE, records, stored
 
 EPS = Fraction(12, 255)
@@ -160,7 +160,7 @@ def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end
 def cells(folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30) -> dict[str, list[str]]:
     """The grades of the checks by stronger attacks, of attacks of ``kinds`` that break ``broken`` of 200; FGSM 20 fewer."""
     entries = {
-        CellEntry("a", 0, k, "8/255", "linf", "art", "exact", k, kind=k, access="white-box", budget="fixed"): records(
+        cell_entry("a", 0, k, "8/255", "linf", "art", "exact", k, kind=k, access="white-box", budget="fixed"): records(
             0, broken - 20 * (k == "fgsm") > SAMPLE
         )
         for k in kinds
@@ -176,7 +176,9 @@ def cells(folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), 
 def seen(check: str, ids: range, tried: int, held: int = 170) -> Evidence:
     """On ``tried`` of ``held`` samples left unbroken, those in ``ids`` are broken."""
     share = len(ids) / tried * held / 200 if tried else 0.0
-    return Evidence(f"{check}-linf", "a", 0, None, None, share, tried, "other", tuple(f"s{i:03d}" for i in ids), "8/255")
+    return Evidence(
+        f"{check}-linf", "a", 0, None, None, share, tried, "other", tuple(f"s{i:03d}" for i in ids), Fraction(8, 255)
+    )
 
 
 @pytest.mark.parametrize(

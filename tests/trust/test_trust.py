@@ -21,7 +21,7 @@ from bench.engine.plan import Cell, Unit
 from bench.engine.runner import SLACK, make_target, measure, run_unit
 from bench.ids import ModelId
 from bench.scoring.trust import judge_evidence
-from bench.store import CellEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
+from bench.store import ModelEntry, OpenRun, StoredRun, open_run
 from bench.suite.suite import find_suite, load_suite
 from bench.trust.binarisation import ETA, _inside, make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
@@ -42,6 +42,7 @@ from bench.trust.probes import probe_model
 from bench.trust.recorder import subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.builders.linear import margins
+from tests.builders.runs import cell_entry, run_header
 
 PGD = Unit(ModelId("model", 0), Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
 FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
@@ -324,14 +325,13 @@ def evidence_of(
 ) -> tuple[OpenRun, list[str]]:
     """A finished run of the linear model whose evidence has been asked for twice; which models were loaded for it."""
     suite = load_suite(find_suite("fgsm_pgd")).model_copy(update={"trust": level})
-    entry = CellEntry(
+    entry = cell_entry(
         "model", 0, PGD.attack.label, "8/255", "linf", "foolbox", "exact", "a", "ok", None, 1.0, 480, 480, kind="pgd"
     )
     origin = {"commit": "", "dirty": False, "started": "", "code": code}
-    header = RunHeader(
-        1, f"{level}-run", "f" * 32, "running", suite.name, "8/255", {}, "d", 64, origin,
-        (ModelEntry("model", 0, "full", 1, 1, "x"),), (entry,),
-    )  # fmt: skip
+    header = run_header(
+        [entry], [ModelEntry("model", 0, "full", 1, 1, "x")], suite=suite.name, origin=origin, run_id=f"{level}-run"
+    )
     loaded: list[str] = []
 
     def load(recipe: str, _: str) -> Classifier:
