@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,9 @@ from bench.attacks.access import distance, size
 from bench.attacks.question import Question
 from bench.attacks.stages import Answer, Stage, make_stages
 from bench.attacks.starts import seed_of
+from bench.engine.crafted import Crafted, untouched
 from bench.engine.plan import Unit
 from bench.store.records import NORMS, Floats, Ints, Records
-
-Rows = dict[str, Any]
-"""Adversarial columns by name, each an array with one entry per sample."""
 
 SLACK = 1e-6
 """How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
@@ -82,14 +79,15 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     """
     started = time.perf_counter()
     stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
-    rows = [_clean_rows(target, stages, keep_images=keep_images) for _ in unit.cells]
+    crafted = [_untouched(target, stages, keep_images=keep_images)] * len(unit.cells)
     for index in _batches(target.correct, target.batch_size):
         question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
-        for row, cell in zip(rows, unit.cells, strict=True):
+        for i, cell in enumerate(unit.cells):
             asked = replace(question, eps=float(cell.eps))
-            _write_rows(row, index, _cascade(stages, asked, target.classifier, keep_images=keep_images))
-    images = [row.pop("images") for row in rows] if keep_images else None
-    records = [_records(target, row) for row in rows]
+            found = _cascade(stages, asked, target.classifier, keep_images=keep_images)
+            crafted[i] = crafted[i].with_rows(index, found)
+    images = [one.images for one in crafted if one.images is not None] if keep_images else None
+    records = [one.records(target.samples.ids, target.samples.labels, target.clean) for one in crafted]
     forwards, backwards = (sum(getattr(s.access, passes) for s in stages) for passes in ("forwards", "backwards"))
     return UnitResult(records, time.perf_counter() - started, forwards, backwards, images)
 
@@ -115,53 +113,45 @@ def _others(question: Question, attacked: Target) -> Tensor | None:
     return images
 
 
-def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Rows:
+def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Crafted:
     """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
     y = question.y.cpu().numpy()
-    best: Rows = {}
+    best: Crafted | None = None
     alive = np.arange(len(question))
     for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
         asked = replace(question.take(alive.tolist()), restart=restart)
         found = _judge(stage, asked, stage(asked), classifier, keep_images=keep_images)
-        if not best:
-            best = found
-        else:
-            _keep_better(best, found, alive, y)
-        alive = np.flatnonzero(best["adv_pred"] == y)
+        best = found if best is None else best.improved_by(found, alive, y)
+        alive = np.flatnonzero(best.pred == y)
         if not len(alive):
             break
+    assert best is not None  # noqa: S101 (every attack has a stage)
     return best
 
 
-def _keep_better(best: Rows, found: Rows, index: Ints, y: Ints) -> None:
-    """Write those rows of ``found`` (about the samples ``index``) into ``best`` that harm the classifier more."""
-    better = (found["adv_pred"] != y[index]) | (found["adv_prob_true"] < best["adv_prob_true"][index])
-    for name in best.keys() & found.keys() - {"queries"}:
-        best[name][index[better]] = found[name][better]
-    if "queries" in best and "queries" in found:
-        best["queries"][index] += found["queries"]
-
-
-def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier, *, keep_images: bool) -> Rows:
+def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier, *, keep_images: bool) -> Crafted:
     """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
     x, y, eps = question.x, question.y, question.eps
-    adversarial, extra = answer.adversarial, {}
+    adversarial, nearest = answer.adversarial, None
     check_box(adversarial)
     if stage.once_for_all_eps:
         found = distance(x, adversarial, stage.norm)
         broken = torch.from_numpy(_said_of(classifier, adversarial, y).pred).to(y) != y
         inside = (broken & (found <= eps))[:, None, None, None]
         adversarial = torch.where(inside, adversarial, x)
-        extra["distance"] = torch.where(broken, found, torch.inf).cpu().numpy()
-    if answer.traces:
-        extra["queries"] = np.array(answer.queries(eps), dtype=np.int64)
+        nearest = torch.where(broken, found, torch.inf).cpu().numpy()
     distances = measure(x, adversarial)
     check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
     said = _said_of(classifier, adversarial, y)
-    rows: Rows = {"adv_pred": said.pred, "adv_prob": said.prob, "adv_prob_true": said.prob_true}
-    if keep_images:  # only then: a GPU waits while they are copied
-        extra["images"] = adversarial.cpu().numpy()
-    return rows | distances | extra
+    return Crafted(
+        said.pred,
+        said.prob,
+        said.prob_true,
+        distances,
+        queries=np.array(answer.queries(eps), dtype=np.int64) if answer.traces else None,
+        distance=nearest,
+        images=adversarial.cpu().numpy() if keep_images else None,  # only then: a GPU waits while they are copied
+    )
 
 
 def _said_of(classifier: Classifier, adversarial: Tensor, y: Tensor) -> Predictions:
@@ -194,29 +184,13 @@ def check_box(adversarial: Tensor) -> None:
         raise AttackError(f"the attack left the box [0, 1]: values from {low:.6f} to {high:.6f}")
 
 
-def _clean_rows(target: Target, stages: Sequence[Stage], *, keep_images: bool) -> Rows:
-    n, clean = len(target.samples), target.clean
-    rows: Rows = {"adv_pred": clean.pred.copy(), "adv_prob": clean.prob.copy(), "adv_prob_true": clean.prob_true.copy()}
-    rows |= {norm: np.zeros(n, dtype=np.float32) for norm in NORMS}
-    if all(stage.counts_queries for stage in stages):
-        rows["queries"] = np.zeros(n, dtype=np.int64)
-    if all(stage.once_for_all_eps for stage in stages):
-        rows["distance"] = np.zeros(n, dtype=np.float32)
-    if keep_images:
-        rows["images"] = target.samples.x
-    return rows
-
-
-def _write_rows(rows: Rows, index: Ints, values: Rows) -> None:
-    for name, column in rows.items():
-        column[index] = values[name]
-
-
-def _records(target: Target, rows: Rows) -> Records:
-    clean, labels = target.clean, target.samples.labels
-    success = (clean.pred == labels) & (rows["adv_pred"] != labels)
-    ids = np.array(target.samples.ids)
-    return Records(ids, labels, clean.pred, clean.prob, clean.prob_true, success=success, **rows)
+def _untouched(target: Target, stages: Sequence[Stage], *, keep_images: bool) -> Crafted:
+    return untouched(
+        target.clean,
+        queries=all(stage.counts_queries for stage in stages),
+        distance=all(stage.once_for_all_eps for stage in stages),
+        images=target.samples.x if keep_images else None,
+    )
 
 
 def _join(parts: Sequence[Predictions]) -> Predictions:
