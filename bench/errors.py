@@ -49,6 +49,10 @@ class SuiteError(UserError):
         super().__init__(message)
         self.where = where
 
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[str | int, ...]]]:
+        """It crosses from the process that met it to the one that says it."""
+        return type(self), (str(self), self.where)
+
 
 class MissedError(SuiteError):
     """Something is not as the suite says that it must be, so that no number would mean what its author thinks."""

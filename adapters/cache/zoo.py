@@ -218,15 +218,19 @@ class Zoo:
             return replace_head(network, len(recipe.images.classes))
         return with_own_head(recipe, network, has, outputs, adapter)
 
+    def has_backbone(self, backbone: Backbone) -> bool:
+        """Whether the weights of ``backbone`` are there."""
+        return read_card(self.backbone_folder(backbone)) is not None
+
     @within("backbone")
     def ensure_backbone(self, backbone: Backbone) -> None:
         """Train or fetch the backbone's weights if they are not there yet."""
         folder = self.backbone_folder(backbone)
-        if read_card(folder) is None:
+        if not self.has_backbone(backbone):
             if backbone.probe:
                 self.ensure_backbone(backbone.unprobed)
             with alone(folder, "the backbone"):
-                if read_card(folder) is None:
+                if not self.has_backbone(backbone):
                     self._make_backbone(backbone, folder)
 
     def _make_backbone(self, backbone: Backbone, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning: deterministic for a seed, device and thread count, also when it is interrupted and goes on."""
+"""Fine-tuning: deterministic for a seed and device (a run computes in one thread), also when it is interrupted and goes on."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple

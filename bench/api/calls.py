@@ -21,6 +21,7 @@ def run(
     shard: tuple[int, int] = (1, 1),
     device: str = "auto",
     executor: Literal["local", "ray"] = "local",
+    workers: int | None = None,
     data_root: str | Path | None = None,
     fresh: bool = False,
     save_adversarials: bool = False,
@@ -35,6 +36,7 @@ def run(
         shard: (i, n): only the i-th of n parts of the units, from 1.
         device: "auto", "cpu", "cuda" or "cuda:N".
         executor: "local", or "ray" for the Ray cluster at $RAY_ADDRESS.
+        workers: In how many processes of one thread each; by default as many as cores are free. No answer depends on it.
         data_root: Where data sets lie; by default $BENCH_DATA, or the cache folder.
         fresh: Compute every cell anew.
         save_adversarials: Store the adversarial images too.
@@ -65,6 +67,7 @@ def run(
         data_root=None if data_root is None else Path(data_root),
         executor=executor,
         permission=permitted(allow_code=allow_code),
+        workers=workers,
     )
     path, _ = run_asked(suite, how)
     return Result(path)
@@ -88,6 +91,7 @@ def evaluate(
     device: str = "auto",
     name: str = "evaluate",
     results: str | Path | None = None,
+    workers: int | None = None,
 ) -> Result:
     """Attack a model, or several side by side, on given images, through every library, as a suite does.
 
@@ -109,6 +113,7 @@ def evaluate(
         device: "auto", "cpu", "cuda" or "cuda:N".
         name: Of the run.
         results: Where the run is stored; by default in a temporary folder. No cell of an earlier run is taken over.
+        workers: In how many processes of one thread each; by default as many as cores are free. No answer depends on it.
 
     Returns:
         The stored run.
@@ -129,7 +134,7 @@ def evaluate(
     models = dict(model) if isinstance(model, Mapping) else {"model": model}
     samples = as_samples(images, labels, classes)
     question = Question(name, tuple(attacks), tuple(eps), headline_eps, tuple(libraries), trust, seed, batch_size)
-    return Result(evaluate_models(question, models, samples, mean, std, device, results))
+    return Result(evaluate_models(question, models, samples, mean, std, device, results, workers))
 
 
 def load(path: str | Path, *, results: str | Path = "results") -> Result:

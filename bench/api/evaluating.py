@@ -16,7 +16,7 @@ from bench.engine import interrupt
 from bench.engine.options import Options
 from bench.engine.progress import Progress
 from bench.errors import UserError
-from bench.executors.local import Local
+from bench.executors.crew import on_this_machine
 from bench.store import check_writable
 from bench.suite.suite import Suite, suite_from
 
@@ -55,6 +55,7 @@ def evaluate_models(
     std: Sequence[float] | None,
     device: str,
     results: str | Path | None,
+    workers: int | None = None,
 ) -> Path:
     """Run ``question`` on ``models`` and ``samples``, and return the folder of the run. Raises UserError."""
     if not models:
@@ -63,7 +64,7 @@ def evaluate_models(
     suite, classes = question.suite(list(models)), len(samples.classes)
     whole = {name: as_classifier(model, classes, mean, std, device) for name, model in models.items()}
     folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
-    executor = Local(Given(whole, samples, device), Progress(Console(stderr=True)), fresh=True)
-    with interrupt.deferred():
+    zoo, progress = Given(whole, samples, device), Progress(Console(stderr=True))
+    with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:
         check_writable(folder)
         return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path

@@ -1,6 +1,6 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, content_key, make_units
 from bench.engine.progress import Progress
 from bench.errors import UserError
+from bench.executors.crew import on_this_machine
 from bench.executors.executor import Executor
 from bench.executors.expected import check_expected
-from bench.executors.local import Local
 from bench.ids import ModelId
 from bench.store import (
     FOLDER,
@@ -86,7 +86,9 @@ def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trai
 def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
     if options.executor == "local":
         zoo = Zoo(options.models, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
-        return nullcontext(Local(zoo, progress, fresh=options.fresh))
+        return on_this_machine(zoo, progress, options.workers, fresh=options.fresh)
+    if options.workers is not None:
+        raise UserError("--workers: on a Ray cluster, each core is a worker; leave it away")
     try:
         from bench.executors.cluster import on_ray
     except ModuleNotFoundError as error:

@@ -13,6 +13,7 @@ from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, make_units
 from bench.engine.probe import Probe, passes
+from bench.executors.cores import Load, one_thread
 from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite.suite import Suite
 
@@ -34,10 +35,20 @@ class UnitPreview:
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before."""
+    """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before.
+
+    All seconds are of one core; ``workers`` units would be run at a time.
+    """
 
     units: tuple[UnitPreview, ...]
     training: float
+    workers: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """Until all units are run."""
+        left = sum(u.cached < u.cells for u in self.units)
+        return sum(u.seconds for u in self.units) / max(1, min(self.workers, left))
 
 
 def preview(suite: Suite, options: Options) -> Preview:
@@ -45,6 +56,7 @@ def preview(suite: Suite, options: Options) -> Preview:
 
     What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
     """
+    load = Load()
     job = make_job(suite, options.places, options.permission)
     zoo = Zoo(options.models, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
@@ -52,10 +64,13 @@ def preview(suite: Suite, options: Options) -> Preview:
     finished = set() if options.fresh else _finished(options.results)
     rates = _seconds_per_sample(options.results)
     chosen = options.chosen(units)
-    probe = Probe(choose_device(options.device), job.samples.input_shape, len(job.samples.classes))
-    training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
-    shown = (_preview(unit, job, found[unit.model] is not None, finished, rates, probe) for unit in chosen)
-    return Preview(tuple(shown), training)
+    device = choose_device(options.device)
+    workers = (options.workers or load.free()) if device == "cpu" else 1
+    probe = Probe(device, job.samples.input_shape, len(job.samples.classes))
+    with one_thread(device):
+        training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
+        shown = tuple(_preview(unit, job, found[unit.model] is not None, finished, rates, probe) for unit in chosen)
+    return Preview(shown, training, workers)
 
 
 def _preview(

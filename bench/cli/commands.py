@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "md")
 EXECUTOR = (
-    "where to train and attack: in this process, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
-    "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or $OMP_NUM_THREADS cores"
+    "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
+    "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"
 )
+WORKERS = "in how many processes of one thread each (default: as many as cores are free); no result depends on it"
 GOES_ON = "what is finished is stored, the same command goes on from there"
 FRESH_STARTS_OVER = (
     "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs have); "
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     _add_allow_code(train)
+    train.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
     train.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
     again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
@@ -167,6 +169,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
+    run.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
     run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     run.add_argument(
         "--weights-of",
@@ -205,6 +208,12 @@ def _shard(text: str) -> tuple[int, int]:
     if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
         raise argparse.ArgumentTypeError(f"'{text}' is not I/N with 1 <= I <= N, like 2/4")
     return int(part), int(of)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of workers from 1 on")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -249,7 +258,9 @@ def _how_to_train(options: argparse.Namespace) -> "Options":
     from bench.suite.permission import permitted
 
     permission = permitted(allow_code=options.allow_code)
-    return Options(Path("results"), options.device, data_root=options.data_root, permission=permission)
+    return Options(
+        Path("results"), options.device, data_root=options.data_root, permission=permission, workers=options.workers
+    )
 
 
 def _how(options: argparse.Namespace) -> "Options":
@@ -266,6 +277,7 @@ def _how(options: argparse.Namespace) -> "Options":
         data_root=options.data_root,
         executor=options.executor,
         permission=permitted(allow_code=options.allow_code),
+        workers=options.workers,
     )
 
 

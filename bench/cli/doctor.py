@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
+from bench.executors.cores import allowed, can_fork
 from bench.version import __version__
 
 LOW_DISK = 1_000_000_000
@@ -42,11 +43,9 @@ def examine() -> list[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    # Only Linux says which cores a process may use.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
-    advice = "" if threads <= cores else "; set OMP_NUM_THREADS: more threads than cores are several times slower"
-    yield Finding("cpu", f"{cores} cores free to use, torch uses {threads} threads{advice}", "note" if advice else "ok")
+    cores, fork = allowed(), can_fork()
+    how = "a run takes those that are free, one thread on each (--workers)" if fork else "a run takes one: this is not Linux"
+    yield Finding("cpu", f"{cores} cores to use; {how}", "ok" if fork else "note")
     if not torch.cuda.is_available():
         yield Finding("gpu", "none that torch can use; attacks run on the cpu", "note")
     for i in range(torch.cuda.device_count()):

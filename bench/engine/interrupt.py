@@ -38,6 +38,13 @@ def deferred() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def heed() -> None:
+    """From here on signals only ask, however many come: for a forked process, which its parent ends if it is to end at once."""
+    _asked.clear()
+    for number in SIGNALS:
+        signal.signal(number, lambda asked, _: _asked.append(asked))
+
+
 def check() -> None:
     """Raise Interrupted if the run was asked to stop."""
     if _asked:

@@ -19,7 +19,8 @@ class Options:
     """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1.
 
     ``near`` are the folders, before the data root, from which relative paths in the suite count: see bench.data.Places.
-    ``weights_of`` is a reference's file, whose weights, copied to ``kept``, stand for training.
+    ``weights_of`` is a reference's file, whose weights, copied to ``kept``, stand for training. ``workers``: in how many
+    processes; None leaves it to what cores are free.
     """
 
     results: Path
@@ -36,6 +37,7 @@ class Options:
     kept: Path | None = None
     permission: Permission = field(default_factory=partial(permitted, allow_code=False))
     """Which code of the user's own may run; by default what the user's settings say."""
+    workers: int | None = None
 
     @property
     def models(self) -> Path:

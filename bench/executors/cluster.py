@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import ray
-import torch
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -35,14 +34,12 @@ from bench.engine.plan import Unit
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node
-from bench.executors.local import unfinished
+from bench.executors.letters import Reader
+from bench.executors.local import settle, unfinished
 from bench.ids import ModelId
 from bench.store import OpenRun
 from bench.suite.suite import Suite
 from bench.trust.gather import Checks
-
-if TYPE_CHECKING:
-    from adapters.training.curves import Progress as Told
 
 T = TypeVar("T")
 Call = tuple[Any, ...]
@@ -78,11 +75,10 @@ class OnRay:
 
     def __init__(self, suite: Suite, options: Options, progress: Progress) -> None:
         device = _device(options.device)
-        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device), torch.get_num_threads())
-        self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": self._order.threads}
-        _check_cores(self._needs["num_cpus"])
+        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device))
+        self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         self._progress = progress
-        self._epochs: dict[str, Told] = {}
+        self._reader = Reader(progress)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mail = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})  # another node may be lost
         self._next_mail = 0.0
@@ -118,7 +114,7 @@ class OnRay:
         if pending:
             with self._progress.units(len(pending)) as finished:
                 for unit, task in self._finished({unit: (node.attack, path, unit) for unit in pending}):
-                    _settle(run, unit, task)
+                    settle(run, unit, _failure(task))
                     finished(unit.label)
         due = Checks(job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh).due()
         for unit, task in self._finished({unit: (node.examine, path, unit) for unit in due}):
@@ -175,13 +171,7 @@ class OnRay:
     def _read_mail(self) -> None:
         self._next_mail = time.monotonic() + MAIL
         for letter in self._mail.get_nowait_batch(self._mail.qsize()):
-            match letter:
-                case node.Training(title):
-                    self._epochs[title] = self._progress.training(title)
-                case node.Epoch(title, done, total, last):
-                    self._epochs[title](done, total, last)
-                case node.Said(level, text):
-                    log.log(level, "%s", text)
+            self._reader.read(letter)
 
 
 def _connect(address: str | None) -> None:
@@ -232,15 +222,6 @@ def _everywhere(options: Options, device: str) -> Options:
     )
 
 
-def _check_cores(needed: int) -> None:
-    """Raise UserError if no node has as many cores as a task needs: Ray would wait for one forever."""
-    most = max((int(n["Resources"].get("CPU", 0)) for n in ray.nodes() if n["Alive"]), default=0)
-    if most < needed:
-        raise UserError(
-            f"a task takes {needed} cores, the largest node of the Ray cluster has {most}; set OMP_NUM_THREADS={most}"
-        )
-
-
 _remote = cache(ray.remote)
 """The same function is sent to the workers once."""
 
@@ -257,20 +238,6 @@ def _result(task: Any, what: str | None = None) -> Any:
         lost = error
     reason = f"its Ray worker is lost: {_first_line(lost)}"
     raise LostWorkerError(f"{what}: {reason}" if what else reason)
-
-
-def _settle(run: OpenRun, unit: Unit, task: Any) -> None:
-    """Note what ended ``task`` in the cells of ``unit`` of which its worker could say nothing any more."""
-    before = {key: run.entries[key] for key in unit.keys}
-    failure = _failure(task)
-    run.refresh()
-    if failure is None:
-        return
-    log.warning("%s failed: %s", unit.label, failure)
-    for key in run.missing(unit.keys):
-        if run.entries[key] == before[key]:
-            run.write_error(key, failure)
-    run.save("running")
 
 
 def _failure(task: Any) -> str | None:

@@ -74,7 +74,7 @@ def run_units(
     pending = unfinished(units, run)
     if not pending:
         return
-    worker = _Worker(job, models, run)
+    worker = Worker(job, models, run)
     elsewhere = []
     with progress.units(len(pending)) as finished:
         for unit in pending:
@@ -98,7 +98,23 @@ def unfinished(units: list[Unit], run: OpenRun) -> list[Unit]:
     return sorted(pending, key=lambda unit: any(run.entries[key].status == "error" for key in unit.keys))
 
 
-class _Worker:
+def settle(run: OpenRun, unit: Unit, failure: str | None) -> None:
+    """Take note of how ``unit``, which another process was at, has ended.
+
+    ``failure`` is why, if not by itself: of the cells that run.json says nothing new of, that process could say nothing more.
+    """
+    before = {key: run.entries[key] for key in unit.keys}
+    run.refresh()
+    if failure is None:
+        return
+    log.warning("%s failed: %s", unit.label, failure)
+    for key in run.missing(unit.keys):
+        if run.entries[key] == before[key]:
+            run.write_error(key, failure)
+    run.save("running")
+
+
+class Worker:
     """Runs claimed units."""
 
     def __init__(self, job: "Job", models: Models, run: OpenRun) -> None:

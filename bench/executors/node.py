@@ -1,13 +1,12 @@
 """What the tasks of a run on Ray do: the same as in a process of one's own, with what a worker keeps between two tasks."""
 
-import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 
@@ -15,8 +14,6 @@ from adapters.cache.card import Card
 from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
-from adapters.training import curves
-from bench.cli.output import quiet
 from bench.engine import interrupt, provenance
 from bench.engine.interrupt import Interrupted
 from bench.engine.job import Job, make_job
@@ -25,6 +22,8 @@ from bench.engine.options import Options
 from bench.engine.plan import Unit, make_units
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, SuiteError, UserError
+from bench.executors.cores import one_thread
+from bench.executors.letters import Mail, announcing, mail_log
 from bench.executors.local import Local, run_units
 from bench.ids import ModelId
 from bench.store import join_run
@@ -37,47 +36,10 @@ SILENT = Progress(Console(quiet=True))
 
 @dataclass(frozen=True)
 class Order:
-    """What every task has to know: the suite (JSON), the options with absolute folders and a device, threads for each task."""
+    """What every task has to know: the suite (JSON), and the options with absolute folders and a device."""
 
     suite: str
     options: Options
-    threads: int
-
-
-@dataclass(frozen=True)
-class Training:
-    """A letter to the driver: a training begins."""
-
-    title: str
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A letter to the driver: an epoch of a training has ended."""
-
-    title: str
-    done: int
-    total: int
-    last: curves.Epoch
-
-
-@dataclass(frozen=True)
-class Said:
-    """A letter to the driver: what was logged."""
-
-    level: int
-    text: str
-
-
-Letter = Training | Epoch | Said
-
-
-class Mail(Protocol):
-    """The way of letters to the driver."""
-
-    def put(self, letter: Letter) -> None:
-        """Send ``letter``."""
-        ...
 
 
 def survey(order: Order, mail: Mail) -> dict[str, Any]:
@@ -122,29 +84,15 @@ def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
 
 @contextmanager
 def _at_work(order: Order, mail: Mail) -> Iterator[None]:
-    """The threads, log and signals of a run; Ray cancels a task by SIGINT, which waits for the end of a batch or epoch."""
-    import torch
-
-    torch.set_num_threads(order.threads)
-    quiet(_Mailing(mail))
+    """One thread, the log and the signals of a run; Ray cancels a task by SIGINT, which waits for a batch or epoch to end."""
+    mail_log(mail)
     try:
-        with interrupt.deferred():
+        with one_thread(order.options.device), interrupt.deferred():
             yield
     except Interrupted as stop:
         raise LostWorkerError(f"its Ray worker on {socket.gethostname()} was told to stop ({stop})") from None
     except SuiteError as error:
         raise UserError(f"on {socket.gethostname()}: {error}") from None
-
-
-class _Mailing(logging.Handler):
-    """Sends what is logged to the driver."""
-
-    def __init__(self, mail: Mail) -> None:
-        super().__init__()
-        self._mail = mail
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._mail.put(Said(record.levelno, record.getMessage()))
 
 
 class _Desk:
@@ -179,12 +127,7 @@ def shared_card(zoo: Zoo, recipe: Recipe) -> Card:
 
 def _zoo(order: Order, mail: Mail) -> Zoo:
     """The zoo that trains here, and tells the driver of it."""
-
-    def announce(title: str) -> curves.Progress:
-        mail.put(Training(title))
-        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
-
-    return Zoo(order.options.models, announce, order.options.device)
+    return Zoo(order.options.models, announcing(mail), order.options.device)
 
 
 @lru_cache(maxsize=1)

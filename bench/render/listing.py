@@ -69,7 +69,7 @@ def trained_table(models: Sequence[Trained]) -> Table:
 
 def _total(found: Preview) -> str:
     cells, cached = sum(u.cells for u in found.units), sum(u.cached for u in found.units)
-    attacks = _seconds(sum(u.seconds for u in found.units))
+    attacks = _seconds(found.seconds)
     training = f", and {_seconds(found.training)} of training" if found.training else ""
     how = " (estimated by one gradient on random images)" if training or any(u.probed for u in found.units) else ""
     return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {attacks}{training}{how}"

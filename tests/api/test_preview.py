@@ -1,5 +1,6 @@
 """What a dry run says of the time that a new suite takes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Probe, "_measured", measured)
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY)
-    found = preview(load_suite(file), Options(tmp_path / "none", cache=tmp_path / "cache"))
+    found = preview(load_suite(file), Options(tmp_path / "none", cache=tmp_path / "cache", workers=1))
     assert len(timed) == 1, "models of one architecture are timed once"
     n, eps = 12, 2
     assert {(u.label.split("/")[2], u.seconds, u.probed) for u in found.units} == {
@@ -48,6 +49,8 @@ def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pyte
         " ".join(printed_of(preview_table(found), 200).split())
     )
     assert not (tmp_path / "none").exists()
+    assert replace(found, workers=4).seconds == total / 4
+    assert replace(found, workers=100).seconds == total / len(found.units)
 
 
 def test_the_probe_times_a_real_network() -> None:

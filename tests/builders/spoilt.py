@@ -13,12 +13,13 @@ from bench.attacks.libraries import make_craft
 from bench.attacks.question import Question
 from bench.engine.plan import Unit
 from bench.executors import node
+from bench.executors.letters import Mail
 
 DIES, RAISES = "full/0/fgsm/foolbox", "lora/0/pgd-2/art"
 sound_attack = node.attack
 
 
-def attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+def attack(order: node.Order, mail: Mail, run: Path, unit: Unit) -> None:
     """As ``node.attack``, but one unit kills its worker, and the library of another one raises."""
     if unit.label == DIES:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -26,7 +27,7 @@ def attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
     sound_attack(order, mail, run, unit)
 
 
-def sleeping_attack(order: node.Order, mail: node.Mail, run: Path, unit: Unit) -> None:
+def sleeping_attack(order: node.Order, mail: Mail, run: Path, unit: Unit) -> None:
     """As ``node.attack``, and then some seconds in which nothing happens."""
     sound_attack(order, mail, run, unit)
     time.sleep(4)

@@ -199,7 +199,7 @@ def test_doctor_finds_this_machine_ready(home: Path) -> None:
 def test_doctor_needs_nothing_that_only_linux_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     assert main(["doctor"]) == 0
-    assert f"{os.cpu_count()} cores free to use" in " ".join(capsys.readouterr().out.split())
+    assert f"{os.cpu_count()} cores to use; a run takes" in " ".join(capsys.readouterr().out.split())
 
 
 def test_unknown_device(home: Path) -> None:

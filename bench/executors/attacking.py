@@ -1,0 +1,120 @@
+"""A run's units and trust checks as tasks: each model is loaded by one process, from which its tasks are forked."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from adapters.cache.source import ModelSource
+from bench.engine.models import Models
+from bench.engine.plan import Unit
+from bench.executors.host import Ended, Serve
+from bench.executors.letters import Mail
+from bench.executors.local import Worker, settle
+from bench.executors.pool import TRIES, Pool, Task
+from bench.ids import ModelId
+from bench.store import OpenRun
+from bench.trust.gather import Checks
+
+if TYPE_CHECKING:
+    from bench.engine.job import Job
+
+Where = tuple[ModelId, ModelId | None]
+"""What a task's host has loaded: the model that is attacked, and the one that its adversarials come from."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """To "attack": run ``unit``, unless another run is at it; "wait": run it once no other is; "examine" its model."""
+
+    do: Literal["attack", "wait", "examine"]
+    unit: Unit
+
+    @property
+    def task(self) -> Task:
+        """It as a task of the host that has loaded what it needs."""
+        where: Where = self.unit.model, None if self.do == "examine" else self.unit.source
+        return Task(self, where)
+
+
+class Attacking:
+    """Runs units of ``run``, and examines each model of ``units`` once none of its cells is still to be computed."""
+
+    def __init__(self, job: "Job", zoo: ModelSource, run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
+        self._job, self._zoo, self._run, self._units, self._fresh = job, zoo, run, units, fresh
+        self._checks = self._checks_of(self._models())
+
+    def _models(self) -> Models:
+        return Models(self._job, self._zoo, self._run.planned)
+
+    def _checks_of(self, models: Models) -> Checks:
+        return Checks(self._job, models, self._run, self._units, fresh=self._fresh)
+
+    def due(self) -> list[Unit]:
+        """A unit of each model that can be examined, and is not."""
+        return self._checks.due()
+
+    def serving(self, where: Where) -> Serve:
+        """Load the models ``where`` tasks are forked, in the process that they are forked from; what carries them out."""
+        models = self._models()
+        with suppress(Exception):  # each unit meets the error again, and stores it
+            models.load(*(model for model in where if model is not None))
+        worker, checks = Worker(self._job, models, self._run), self._checks_of(models)
+
+        def serve(request: Request, _: Mail) -> bool:
+            unit, key = request.unit, request.unit.keys[0]
+            if request.do == "examine":
+                self._run.refresh()
+                checks.after(unit)
+                return True
+            if request.do == "wait":
+                with self._run.wait_for(key):
+                    worker.run(unit)
+                return True
+            with self._run.claim(key) as ours:
+                if ours:
+                    worker.run(unit)
+            return ours
+
+        return serve
+
+    def carry_out(self, pool: Pool, pending: list[Unit], due: list[Unit], finished: Callable[[str], None]) -> None:
+        """Run what is ``pending`` in ``pool``, and examine the models of what is ``due``; ``finished`` gets each label."""
+        left = Counter(unit.model for unit in pending)
+        for unit in pending:
+            pool.add(Request("attack", unit).task)
+        for unit in due:
+            pool.add(Request("examine", unit).task)
+        for task, ended in pool.ended():
+            request: Request = task.request
+            if ended.error is not None:
+                raise ended.error
+            if request.do == "examine":
+                _say_if_lost(request.unit, ended)
+            elif ended.value is False:
+                pool.add(Request("wait", request.unit).task)
+            else:
+                settle(self._run, request.unit, _failure(ended))
+                finished(request.unit.label)
+                left[request.unit.model] -= 1
+                if not left[request.unit.model]:
+                    self._examine(pool, request.unit.model)
+
+    def _examine(self, pool: Pool, model: ModelId) -> None:
+        for unit in self.due():
+            if unit.model == model:
+                pool.add(Request("examine", unit).task)
+
+
+def _failure(ended: Ended) -> str | None:
+    """Why a unit did not end by itself; None if it did."""
+    return f"its worker was lost {TRIES} times: {ended.fate}" if ended.is_lost else None
+
+
+def _say_if_lost(unit: Unit, ended: Ended) -> None:
+    if (failure := _failure(ended)) is not None:
+        log.warning("the checks of %s: %s; its cells stay unchecked", unit.model, failure)

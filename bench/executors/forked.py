@@ -1,0 +1,75 @@
+"""Processes forked from this one, which have all that it has loaded, and share its memory until they write to it."""
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from bench.errors import Exit
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): a signal for when the parent dies."""
+
+_ours: set[Connection] = set()
+"""The ends of connections that are this process's alone: a forked one closes its copies, or nobody would see an end of file."""
+
+
+def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
+    """The id of a process that does ``be`` and ends; it dies if this one does.
+
+    Two ends of a connection: ``ours`` stays this process's alone, ``theirs`` becomes the other's.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _ours.add(ours)
+    parent = os.getpid()
+    with warnings.catch_warnings():  # of threads, which a notebook has: the child uses nothing that they may hold
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        _live(be, parent)
+    theirs.close()
+    return pid
+
+
+def end(pid: int, ours: Connection) -> int:
+    """End the process ``pid`` if it has not ended, and close ``ours``; its exit code, minus the signal's number if killed."""
+    _ours.discard(ours)
+    ours.close()
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def settle_memory() -> None:
+    """Make ready to be forked: give back what is free, and let no collection touch, and so copy, what will be shared."""
+    gc.collect()
+    gc.freeze()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _live(be: Callable[[], None], parent: int) -> NoReturn:
+    code = Exit.CRASH
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            for connection in _ours:
+                connection.close()
+            _ours.clear()
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # bars on a terminal are the parent's, with their lock
+            be()
+            code = Exit.OK
+    except BaseException:  # noqa: BLE001 (nothing may go on in what was the parent's code)
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):  # nobody may be left to read
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,96 @@
+"""What a process that trains or attacks tells the one that watches it, and how that one shows it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bench.cli.output import quiet
+from bench.engine import interrupt
+from bench.engine.progress import Progress
+
+if TYPE_CHECKING:
+    from adapters.training import curves
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training begins."""
+
+    title: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a training has ended."""
+
+    title: str
+    done: int
+    total: int
+    last: "curves.Epoch"
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something was logged."""
+
+    level: int
+    text: str
+
+
+Letter = Training | Epoch | Said
+
+
+class Mail(Protocol):
+    """The way of letters to the process that watches."""
+
+    def put(self, letter: Letter) -> None:
+        """Send ``letter``."""
+        ...
+
+
+def mail_log(mail: Mail) -> None:
+    """What this process logs goes to ``mail``, and nowhere else."""
+    logging.root.handlers.clear()
+    quiet(_Mailing(mail))
+
+
+class _Mailing(logging.Handler):
+    """Sends what is logged."""
+
+    def __init__(self, mail: Mail) -> None:
+        super().__init__()
+        self._mail = mail
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._mail.put(Said(record.levelno, record.getMessage()))
+
+
+def announcing(mail: Mail) -> "Callable[[str], curves.Progress]":
+    """How a zoo announces its trainings by ``mail``; each can be stopped between two epochs."""
+
+    def announce(title: str) -> "curves.Progress":
+        mail.put(Training(title))
+        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
+
+    return announce
+
+
+class Reader:
+    """Shows letters as what they tell would be shown if it happened in this process."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._epochs: dict[str, curves.Progress] = {}
+
+    def read(self, letter: Letter) -> None:
+        """Show ``letter``."""
+        match letter:
+            case Training(title):
+                self._epochs[title] = self._progress.training(title)
+            case Epoch(title, done, total, last):
+                self._epochs[title](done, total, last)
+            case Said(level, text):
+                log.log(level, "%s", text)

@@ -1,0 +1,128 @@
+"""Tasks in worker processes: so many at a time, each in a child of the host that has loaded what it needs."""
+
+import logging
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any
+
+from bench.engine import interrupt
+from bench.engine.interrupt import Interrupted
+from bench.executors.host import END_OF_FILE, Ended, Host, Serve, Up, start_host
+from bench.executors.letters import Reader
+
+POLL = 0.2
+"""Seconds after which a signal is seen in which nothing else happens."""
+TRIES = 3
+"""How often a task is started whose process is lost each time: what kills its process by itself ends as an error."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A ``request`` to the host ``where``; ``tries`` is how often it has been started."""
+
+    request: Any
+    where: Hashable = None
+    tries: int = 0
+
+
+@dataclass
+class Pool:
+    """At most ``workers`` tasks at a time. ``make`` gives, in the host itself, what carries out the requests to it."""
+
+    workers: int
+    make: Callable[[Any], Serve]
+    reader: Reader
+    _waiting: list[Task] = field(default_factory=list)
+    _running: dict[int, Task] = field(default_factory=dict)
+    _hosts: dict[Hashable, Host] = field(default_factory=dict)
+    _started: int = 0
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End all processes, whatever they are at."""
+        for host in self._hosts.values():
+            host.end()
+        self._hosts.clear()
+
+    def add(self, task: Task) -> None:
+        """Let ``task`` be carried out after those that wait already."""
+        self._waiting.append(task)
+
+    def ended(self) -> Iterator[tuple[Task, Ended]]:
+        """Each task as it ends; more may be added meanwhile. One whose process is lost is tried again, TRIES times in all.
+
+        Raises Interrupted if the run is asked to stop, once all that run have stored what they have.
+        """
+        while self._waiting or self._running:
+            self._start()
+            for host in self._speaking():
+                for task, ended in self._heard(host):
+                    if not self._tried_again(task, ended):
+                        yield task, ended
+            self._close_idle()
+            try:
+                interrupt.check()
+            except Interrupted:
+                self._stop()
+                raise
+
+    def _tried_again(self, task: Task, ended: Ended) -> bool:
+        """Whether ``task`` waits again, after all others: memory that ran out may then be there."""
+        if not ended.is_lost or task.tries == TRIES:
+            return False
+        log.warning("a worker is lost (%s); what it was at is tried again (%d of %d)", ended.fate, task.tries + 1, TRIES)
+        self.add(task)
+        return True
+
+    def _start(self) -> None:
+        """Start what waits, as far as there are workers: first what a host is up for, then what needs another one."""
+        while len(self._running) < self.workers:
+            task = next((t for t in self._waiting if t.where in self._hosts and self._hosts[t.where].up), None)
+            task = task or next((t for t in self._waiting if t.where not in self._hosts), None)
+            if task is None:
+                return
+            self._waiting.remove(task)
+            if task.where not in self._hosts:
+                self._hosts[task.where] = start_host(partial(self.make, task.where))
+            self._started += 1
+            self._running[self._started] = replace(task, tries=task.tries + 1)
+            self._hosts[task.where].ask(self._started, task.request)
+
+    def _speaking(self) -> list[Host]:
+        ready = wait([host.connection for host in self._hosts.values()], POLL)
+        return [host for host in self._hosts.values() if host.connection in ready]
+
+    def _heard(self, host: Host) -> Iterator[tuple[Task, Ended]]:
+        """The task that ``host`` says the end of, or all that it was at if it has died."""
+        try:
+            number, event = host.read()
+        except END_OF_FILE:
+            self._hosts = {where: other for where, other in self._hosts.items() if other is not host}
+            code = host.end()
+            yield from [(self._running.pop(number), Ended(lost=code)) for number in sorted(host.running)]
+            return
+        if isinstance(event, Ended) and number is not None:
+            yield self._running.pop(number), event
+        elif not isinstance(event, Up | Ended):
+            self.reader.read(event)
+
+    def _close_idle(self) -> None:
+        needed = {task.where for task in [*self._waiting, *self._running.values()]}
+        for where in self._hosts.keys() - needed:
+            self._hosts.pop(where).end()
+
+    def _stop(self) -> None:
+        """Ask all that run to stop, and wait until they have: a second signal ends the wait."""
+        for host in self._hosts.values():
+            host.stop()
+        while self._hosts:
+            for host in self._speaking():
+                for _ in self._heard(host):
+                    pass
