@@ -11,7 +11,7 @@ from adapters.errors import about, within
 from adapters.images import ImageSet
 from adapters.spec import Adaptation, BackboneSpec, PeftSpec, TrainingSpec, is_trained
 
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
 A new option changes no key."""
 

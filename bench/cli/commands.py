@@ -258,9 +258,7 @@ def _how_to_train(options: argparse.Namespace) -> "Options":
     from bench.suite.permission import permitted
 
     permission = permitted(allow_code=options.allow_code)
-    return Options(
-        Path("results"), options.device, data_root=options.data_root, permission=permission, workers=options.workers
-    )
+    return Options(Path("results"), options.device, data_root=options.data_root, permission=permission, workers=options.workers)
 
 
 def _how(options: argparse.Namespace) -> "Options":
