@@ -1,11 +1,15 @@
 """A cell's file: its records as parquet bytes that carry their own checksum."""
 
+from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.eps import eps_text
+from bench.ids import CellId
 from bench.store.checksum import BLANK, BrokenFileError, check, seal
 from bench.store.consistency import check_attacked, check_clean, check_ids
 from bench.store.records import COLUMNS, NORMS, OPTIONAL_COLUMNS, Attacked, CellOutcomes, Clean, Records
@@ -15,6 +19,7 @@ _BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
 """What pyarrow raises for damaged bytes."""
 
 Facts = dict[str, str]
+NAMES = ("model", "seed", "attack", "library", "norm")
 KEY = "key"
 """The fact that a cell's file has, and no part's."""
 CLEAN = ("label", "clean_pred", "clean_prob", "clean_prob_true")
@@ -28,10 +33,37 @@ TYPES = {
 """What the columns are, as they are written."""
 
 
-def encode(records: Records, facts: Facts) -> bytes:
-    """``records`` and the ``facts`` about them as a sealed parquet file; equal input gives equal bytes."""
+def encode_cell(records: Records, cell: CellId, key: str) -> bytes:
+    """The ``records`` of ``cell``, stored as ``key``, as a parquet file.
+
+    What cell it is stands in its metadata, and as columns behind the records: a folder of cells read at once, as by
+    ``pandas.read_parquet``, tells its rows apart.
+    """
+    facts = {name: str(value) for name, value in _named(cell).items() if name in NAMES}
+    return encode(records, {**facts, "eps": str(cell.eps), KEY: key}, _named(cell))
+
+
+def _named(cell: CellId) -> dict[str, str | int | float]:
+    """The columns that say what a row is of; ``eps`` as people write it, ``eps_value`` to compute with."""
+    return {
+        "model": cell.model.name,
+        "seed": cell.model.seed,
+        "attack": cell.attack,
+        "library": cell.library,
+        "norm": cell.norm,
+        "eps": eps_text(cell.eps),
+        "eps_value": float(cell.eps),
+    }
+
+
+def encode(records: Records, facts: Facts, same: Mapping[str, str | int | float] = MappingProxyType({})) -> bytes:
+    """``records`` and the ``facts`` about them as a parquet file with its checksum; equal input gives equal bytes.
+
+    ``same``: columns that have one value in all rows.
+    """
     columns = {name: getattr(records, name) for name in (*COLUMNS, *OPTIONAL_COLUMNS)}
-    table = pa.table({name: column for name, column in columns.items() if column is not None})
+    repeated = {name: pa.repeat(value, len(records)) for name, value in same.items()}
+    table = pa.table({name: column for name, column in columns.items() if column is not None} | repeated)
     metadata = {**facts, "version": str(CELL_VERSION), "sha256": BLANK.decode()}
     sink = pa.BufferOutputStream()
     # Without Arrow's own copy of the schema, the checksum stands once behind the data, which may hold as many zeros.
@@ -100,6 +132,15 @@ class OutcomesReader:
             check_clean(clean)
             self._last = head, clean
         return self._last[1]
+
+
+def named_as(data: bytes, cell: CellId, key: str) -> bytes:
+    """The sound cell's file ``data`` as one of ``cell``: as it is, unless it names another, or is of before its rows did."""
+    file, facts = _verified(data)
+    asked = _named(cell)
+    if "eps_value" in file.schema_arrow.names and all(facts.get(name) == str(asked[name]) for name in NAMES):
+        return data
+    return encode_cell(decode(data)[0], cell, key)
 
 
 def _head(file: pq.ParquetFile, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.store.atomic import TEMPORARY, write_atomically
+from bench.store.cellfile import named_as
 from bench.store.checksum import BrokenFileError
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
@@ -113,5 +114,5 @@ def _adopt(source: Path, target: Path, cell: CellEntry, read: CellsReader) -> bo
         log.warning("%s: %s; not used", source, error)
         return False
     if source != target:
-        write_atomically(target, source.read_bytes())
+        write_atomically(target, named_as(source.read_bytes(), cell.id, cell.key))
     return True

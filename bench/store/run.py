@@ -13,7 +13,7 @@ from adapters.files.lock import claimed, held
 from bench.errors import StorageError
 from bench.ids import ModelId
 from bench.store.atomic import RESUME, write_atomically
-from bench.store.cellfile import Facts, decode, encode
+from bench.store.cellfile import Facts, decode, encode, encode_cell
 from bench.store.checksum import BrokenFileError, to_json
 from bench.store.evidence import Evidence
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, readable_header
@@ -76,8 +76,7 @@ class OpenRun:
     def write_cell(self, key: str, records: Records, **cost: float | int) -> None:
         """Store a finished cell."""
         entry = self._entries[key]
-        facts = {name: str(getattr(entry, name)) for name in ("model", "seed", "attack", "eps", "norm", "library", "key")}
-        self._write(cell_file(self.path, key), encode(records, facts))
+        self._write(cell_file(self.path, key), encode_cell(records, entry.id, key))
         self.note(key, status="ok", error=None, origin=self._origin, **cost)
 
     def write_images(self, key: str, data: bytes, checked: dict[str, int]) -> Path:
