@@ -253,9 +253,10 @@ def _error(*methods: Table) -> tuple[float, float]:
 
     Two-way random effects, samples crossed with seeds (Searle et al. 1992): mean squares by seed, by sample and of the rest,
     of which the first two hold the rest once each. It is taken off once, unless that would leave less than any of them. Two
-    methods are trained apart, so the seeds' mean squares add, and so do their degrees of freedom. Satterthwaite's (1946) would
-    be those over the square of the seeds' share of the variance; over the share itself they raise no more than 6 % false
-    alarms even at 2 seeds, where his raise 8 (tests/benchmarks/seeds.py).
+    methods are trained apart, so the seeds' mean squares add, and so do their degrees of freedom; one whose trainings all
+    answer alike, as where nothing is trained, has none. Satterthwaite's (1946) would be those over the square of the seeds'
+    share of the variance; over the share itself they raise no more than 6 % false alarms even at 2 seeds, where his raise 8
+    (tests/benchmarks/seeds.py).
     """
     table = methods[0] if len(methods) == 1 else methods[0] - methods[1]
     seeds, n = table.shape
@@ -269,7 +270,8 @@ def _error(*methods: Table) -> tuple[float, float]:
     if total < NO_VARIANCE:
         return 0.0, n - 1
     share = by_seed / total
-    return math.sqrt(total / (seeds * n)), 1 / (share / (len(methods) * (seeds - 1)) + (1 - share) / max(n - 1, 1))
+    trained = max(sum(bool(np.ptp(own, axis=0).any()) for own in methods), 1)
+    return math.sqrt(total / (seeds * n)), 1 / (share / (trained * (seeds - 1)) + (1 - share) / max(n - 1, 1))
 
 
 @dataclass(frozen=True)

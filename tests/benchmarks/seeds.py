@@ -32,20 +32,27 @@ RESAMPLES = 200
 
 
 class World(NamedTuple):
-    """Two methods at several trainings on the same samples; ``gap`` is the first's true accuracy minus the second's."""
+    """Two methods at several trainings on the same samples; ``gap`` is the first's true accuracy minus the second's.
+
+    ``untrained``: the second gives the same answers at every seed.
+    """
 
     samples: int
     seeds: int
     training: float
     accuracy: float
     shared: tuple[float, float]
+    untrained: bool = False
 
     def latent(self, rng: np.random.Generator, draws: int, gap: float) -> Draws:
         """An answer is right where this is negative."""
         n, (common, own) = self.samples, self.shared
         z = rng.standard_normal((draws, 1, 1, n)) * common**0.5 + rng.standard_normal((draws, 2, 1, n)) * own**0.5
         z = z + rng.standard_normal((draws, 2, self.seeds, n)) * (1 - common - own) ** 0.5
-        found: Draws = z - ndtri(self.reached(rng.standard_normal((draws, 2, self.seeds, 1)), gap))
+        luck = rng.standard_normal((draws, 2, self.seeds, 1))
+        if self.untrained:
+            z[:, 1], luck[:, 1] = z[:, 1, :1], 0
+        found: Draws = z - ndtri(self.reached(luck, gap))
         return found
 
     def reached(self, luck: Draws, gap: float) -> Draws:
@@ -154,12 +161,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--samples", type=int, nargs="+", default=SAMPLES)
     draws, samples = parser.parse_args().draws, parser.parse_args().samples
-    for quantity in (accuracy, success_rate, certainty):
+    for quantity, untrained in ((accuracy, False), (accuracy, True), (success_rate, False), (certainty, False)):
         found: dict[tuple[str, int], list[Figures]] = defaultdict(list)
-        for world in (World(*facts) for facts in product(samples, SEEDS, TRAINING, ACCURACY, SHARED)):
+        for world in (World(*facts, untrained) for facts in product(samples, SEEDS, TRAINING, ACCURACY, SHARED)):
             for name, figure in figures(world, draws, quantity):
                 found[name, world.seeds].append(figure)
-        table = Table(title=quantity.__name__, title_justify="left")
+        table = Table(title=quantity.__name__ + ", only one method trained" * untrained, title_justify="left")
         for column in ("method", "seeds", "false alarms, worst", "covered, least", "power"):
             table.add_column(column, justify="left" if column == "method" else "right")
         for (name, seeds), rows in found.items():

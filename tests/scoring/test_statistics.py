@@ -278,6 +278,13 @@ def test_over_seeds_is_the_paired_t_test_where_trainings_do_not_vary() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-12)
 
 
+def test_over_seeds_is_the_one_sample_t_test_where_only_one_method_is_trained() -> None:
+    rows, other = np.random.default_rng(5).normal(0.1, 0.1, 6), np.zeros((6, 50))
+    found, expected = mean_difference(rows[:, None].repeat(50, 1), other), ttest_1samp(rows, 0)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-12)
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize("shares", [True, False])
 def test_equal_models_do_not_differ_whatever_they_are(seeds: int, shares: bool) -> None:
