@@ -1,0 +1,1 @@
+"""Defences: what stands around trained models. One file each, and a line in ``registry``."""

@@ -1,0 +1,136 @@
+"""Defended models as an attacker who knows the defence sees them: what libraries attack in their place.
+
+Backward pass differentiable approximation and expectation over transformation: Athalye et al. 2018. What is attacked here is a
+surrogate; its adversarials are judged on the defended model itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from adapters.defences.base import Averaging, RandomSwitch, Switch, Transform
+from adapters.defences.defended import Branches, Defended, Stack
+from adapters.defences.draws import Draws
+
+Merge = Literal["mean-loss", "mean-probability", "mean-logits"]
+"""Of what the mean is attacked: the cross-entropies of all branches, or that of their mean probabilities or mean logits."""
+MERGES: tuple[Merge, ...] = ("mean-loss", "mean-probability", "mean-logits")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of attacking a defended model: what is merged, over how many draws, through all members or ``branch`` alone."""
+
+    name: str
+    merge: Merge
+    branch: int | None = None
+
+
+def ways_of(stack: Stack, *, cross_entropy: bool) -> Iterator[Way]:
+    """Every way of passing back through ``stack``; none where its own gradient is all there is.
+
+    The mean loss is that of attacks that raise the ``cross_entropy``.
+    """
+    through, combination = _through(stack), stack.combination
+    each: Merge = "mean-loss" if cross_entropy else "mean-logits"
+    if isinstance(combination, Switch | RandomSwitch):
+        for merge in MERGES:
+            if cross_entropy or merge != "mean-loss":
+                yield Way("-".join([*through, merge]), merge)
+        if through:  # else a branch is the member itself, whose adversarials are transferred
+            for i, name in enumerate(stack.members):
+                yield Way("-".join([*through, f"branch-{name}"]), each, i)
+    elif through or (isinstance(combination, Averaging) and not combination.has_gradient):
+        yield Way("-".join(through) or "stand-in", each)
+
+
+def _through(stack: Stack) -> list[str]:
+    """What is needed to pass back through the transforms."""
+    bpda = ["bpda"] if any(not t.has_gradient for t in stack.transforms) else []
+    return bpda + (["eot"] if stack.sampled else [])
+
+
+def passing_back(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
+    """``transform`` itself forwards, and its stand-in backwards where it has no gradient of use."""
+    if transform.has_gradient:
+        return transform.apply(x, draws)
+    smooth = transform.stand_in(x)
+    return smooth + (transform.apply(x, draws) - smooth).detach()
+
+
+class Adaptive(Classifier):
+    """``defended`` as it is attacked in one ``way``, what is random averaged over ``draws``."""
+
+    def __init__(self, defended: Defended, way: Way, draws: int) -> None:
+        nn.Module.__init__(self)
+        self.defended = defended
+        self.way = way
+        self.count = draws if defended.stack.sampled else 1
+        self.num_classes = defended.num_classes
+
+    def begin(self, seed: int) -> None:
+        """From here on, draw from ``seed``."""
+        self.defended.begin(seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits whose cross-entropy has the gradient of the expectation."""
+        found = [self._branches(x) for _ in range(self.count)]
+        logits = torch.cat([branches.logits for branches in found])
+        shares = logits.new_tensor([share / self.count for branches in found for share in branches.shares])
+        return logits[0] if len(logits) == 1 else merged(logits, shares, self.way.merge)
+
+    def _branches(self, x: Tensor) -> Branches:
+        own, combination = self.defended, self.defended.stack.combination
+        seen = own.transformed(x, own.draws, passing_back)
+        if self.way.branch is not None:
+            return Branches(own.ask(self.way.branch, seen)[None], (1.0,))
+        if not isinstance(combination, Switch | Averaging):
+            return own.branches(seen)
+        logits = torch.stack([own.ask(i, seen) for i in range(len(own.members))])
+        if isinstance(combination, Averaging):
+            return Branches(combination.stand_in(logits)[None], (1.0,))
+        return Branches(logits, (1 / len(logits),) * len(logits))
+
+
+def merged(logits: Tensor, shares: Tensor, merge: Merge) -> Tensor:
+    """One set of logits (N x classes) for all branches (B x N x classes), each with its share (B)."""
+    if merge == "mean-logits":
+        return (shares[:, None, None] * logits).sum(0)
+    if merge == "mean-probability":
+        return _log_mean(logits, shares)
+    mean: Tensor = _MeanLoss.apply(logits, shares)
+    return mean
+
+
+def _log_mean(logits: Tensor, shares: Tensor) -> Tensor:
+    return (logits.log_softmax(2) + shares.log()[:, None, None]).logsumexp(0)
+
+
+class _MeanLoss(torch.autograd.Function):
+    """The logarithm of the mean probabilities; backwards, the gradient of the mean cross-entropy.
+
+    No function of C logits has the mean cross-entropy as its own. But that of the gradient that comes in, which is
+    a (softmax - onehot y), tells y and a; each branch is given a (its own softmax - onehot y) times its share.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, shares: Tensor) -> Tensor:
+        mean = _log_mean(logits, shares)
+        ctx.save_for_backward(logits, shares, mean)
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, shares, mean = ctx.saved_tensors
+        (gradient,) = gradients
+        probabilities = mean.softmax(1)
+        lowest = gradient.amin(1, keepdim=True)
+        y = torch.where(gradient == lowest, probabilities, -1).argmax(1, keepdim=True)
+        others = 1 - torch.zeros_like(gradient).scatter(1, y, 1)
+        scale = (gradient * others).sum(1) / (probabilities * others).sum(1).clamp(min=torch.finfo(mean.dtype).tiny)
+        own = logits.softmax(2) - (1 - others)
+        return shares[:, None, None] * scale[None, :, None] * own, None

@@ -1,0 +1,179 @@
+"""A model with defences around it, as whoever asks it sees it; and what it answers on average, where that varies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier, Predictions
+from adapters.defences.base import Averaging, Combination, Defence, RandomSwitch, Switch, Transform
+from adapters.defences.draws import Draws
+from adapters.precision import multiplying
+
+
+@dataclass
+class Passes:
+    """Images passed through members, forward and backward, since they were last counted."""
+
+    forwards: int = 0
+    backwards: int = 0
+
+    def count_backward(self, gradient: Tensor) -> None:
+        """A hook of members' logits."""
+        self.backwards += len(gradient)
+
+
+@dataclass(frozen=True)
+class Branches:
+    """What may come out: ``logits`` (branches x N x classes), each with its probability among ``shares``."""
+
+    logits: Tensor
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Defences as they stand around ``members``: transforms, from the image on, then what brings several members together."""
+
+    defences: tuple[Defence, ...]
+    members: tuple[str, ...]
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What happens to the image, in order."""
+        return tuple(d for d in self.defences if isinstance(d, Transform))
+
+    @property
+    def combination(self) -> Combination | None:
+        """What brings the members together; None where there is but one."""
+        return next((d for d in self.defences if isinstance(d, Averaging | Switch | RandomSwitch)), None)
+
+    @property
+    def random(self) -> bool:
+        """Whether an image may be answered in more than one way."""
+        return any(d.random for d in self.defences)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether there are so many ways that expectations can only be estimated from draws."""
+        return any(t.random for t in self.transforms)
+
+
+Carried = Callable[[Transform, Tensor, Draws], Tensor]
+"""How an image is carried through a transform."""
+
+
+def exactly(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
+    """As it is."""
+    return transform.apply(x, draws)
+
+
+@dataclass
+class _State:
+    """What a random model keeps between calls."""
+
+    draws: Draws = field(default_factory=lambda: Draws([0]))
+
+
+class Defended(Classifier):
+    """``members`` with the defences of ``stack`` around them. Asked twice, a random model may answer otherwise."""
+
+    def __init__(self, stack: Stack, members: Sequence[Classifier]) -> None:
+        nn.Module.__init__(self)
+        self.stack = stack
+        self.members = nn.ModuleList(members)
+        self.num_classes = members[0].num_classes
+        self.passes = Passes()
+        self._state = _State()
+
+    def around(self, members: Sequence[Classifier]) -> "Defended":
+        """The same defences around other members, such as faster forms of these."""
+        return Defended(self.stack, members).eval()
+
+    @property
+    def inner(self) -> list[Classifier]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, Classifier)]
+
+    def begin(self, seed: int) -> None:
+        """From here on, draw from ``seed``: an attack that is carried out again meets the same draws."""
+        self._state.draws = Draws([seed])
+
+    @property
+    def draws(self) -> Draws:
+        """What the next call draws from."""
+        return self._state.draws
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x``, for one draw of what is random."""
+        draws, combination = self.draws, self.stack.combination
+        seen = self.transformed(x, draws, exactly)
+        if isinstance(combination, RandomSwitch):
+            logits = self.ask(combination.pick(len(self.members), draws), seen)
+        else:
+            logits = self.branches(seen).logits[0]
+        draws.calls += 1
+        return logits
+
+    def transformed(self, x: Tensor, draws: Draws, carried: Carried) -> Tensor:
+        """``x`` as the members see it."""
+        for transform in self.stack.transforms:
+            x = carried(transform, x, draws)
+        return x
+
+    def branches(self, seen: Tensor) -> Branches:
+        """What may come out for images as the members see them."""
+        combination, count = self.stack.combination, len(self.members)
+        logits = torch.stack([self.ask(i, seen) for i in range(count)])
+        if isinstance(combination, RandomSwitch):
+            return Branches(logits, combination.shares(count))
+        if isinstance(combination, Averaging):
+            return Branches(combination.merge(logits)[None], (1.0,))
+        if isinstance(combination, Switch):
+            with torch.no_grad():
+                chosen = combination.choose(seen, logits, self.ask)
+            return Branches(logits[chosen, torch.arange(len(seen), device=seen.device)][None], (1.0,))
+        return Branches(logits, (1.0,))
+
+    def ask(self, i: int, seen: Tensor) -> Tensor:
+        """The logits of the member ``i``. Passes are counted unless it is judged (in inference mode)."""
+        logits: Tensor = self.members[i](seen)
+        if not torch.is_inference_mode_enabled():
+            self.passes.forwards += len(seen)
+            if logits.requires_grad:
+                logits.register_hook(self.passes.count_backward)  # type: ignore[no-untyped-call]
+        return logits
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a random model says of images on average: as predictions of its mean probabilities, and how often it is right.
+
+    ``right``: the probability that it is, per image (N, float32); exact, or the mean over draws.
+    """
+
+    said: Predictions
+    right: torch.Tensor
+
+
+@torch.inference_mode()
+@multiplying("fp32")
+def expected(model: Defended, x: Tensor, y: Tensor, seeds: Sequence[Sequence[int]]) -> Expected:
+    """The expectation of ``model`` on ``x`` (N x 3 x H x W) with labels ``y``.
+
+    ``seeds`` has a seed for each image, draw by draw: those of no attack. Without sampled defences the first is enough, and the
+    expectation exact.
+    """
+    probabilities = right = torch.zeros(1, device=x.device, dtype=torch.float64)
+    rounds = seeds if model.stack.sampled else seeds[:1]
+    for of_each in rounds:
+        found = model.branches(model.transformed(x, Draws(of_each), exactly))
+        for share, logits in zip(found.shares, found.logits, strict=True):
+            probabilities = probabilities + share * logits.double().softmax(1) / len(rounds)
+            right = right + share * (logits.argmax(1) == y).double() / len(rounds)
+    probabilities = probabilities.float()
+    prob, pred = probabilities.max(1)
+    prob_true = probabilities.gather(1, y[:, None])[:, 0]
+    said = Predictions(pred.cpu().numpy(), prob.cpu().numpy(), prob_true.cpu().numpy())
+    return Expected(said, right.clamp(max=1).float().cpu())

@@ -1,0 +1,25 @@
+"""Gaussian noise on the image: the base of randomised smoothing (Cohen et al. 2019)."""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from adapters.defences.base import Transform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adapters.defences.draws import Draws
+
+
+class GaussianNoise(Transform):
+    """Noise of standard deviation ``sigma`` on the [0, 1] scale is added to each value at each query; nothing is clipped."""
+
+    defence: Literal["gaussian-noise"] = "gaussian-noise"
+    sigma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    random: ClassVar[bool] = True
+    has_gradient: ClassVar[bool] = True
+
+    def apply(self, x: "Tensor", draws: "Draws") -> "Tensor":
+        """``x`` with noise."""
+        return x + self.sigma * draws.normal(x, *x.shape[1:])
