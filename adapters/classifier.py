@@ -16,11 +16,38 @@ from adapters.scaling import scaled
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per sample: the predicted class (int64), its probability, and the true class's probability (float32); each N."""
+    """Per sample: the predicted class (int64), its probability, and the true class's probability (float32); each N.
+
+    Of a random model they are those of its mean probabilities; ``right`` is the probability that it is right (float32), and
+    ``choice`` another estimate of that, by which the worst of several attacks is chosen. None of a model with one answer.
+    """
 
     pred: npt.NDArray[np.int64]
     prob: npt.NDArray[np.float32]
     prob_true: npt.NDArray[np.float32]
+    right: npt.NDArray[np.float32] | None = None
+    choice: npt.NDArray[np.float32] | None = None
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Predictions":
+        """Those of the samples at ``index``."""
+        right, choice = (None if column is None else column[index] for column in (self.right, self.choice))
+        return Predictions(self.pred[index], self.prob[index], self.prob_true[index], right, choice)
+
+    def stands(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which samples, of these ``labels``, are predicted correctly, if only sometimes."""
+        if self.right is None or self.choice is None:
+            return np.asarray(self.pred == labels)
+        return np.asarray((self.right > 0) | (self.choice > 0))
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of all ``parts``, in order."""
+    pred, prob, prob_true = (np.concatenate([getattr(p, name) for p in parts]) for name in ("pred", "prob", "prob_true"))
+    if parts[0].right is None:
+        return Predictions(pred, prob, prob_true)
+    return Predictions(
+        pred, prob, prob_true, *(np.concatenate([getattr(p, name) for p in parts]) for name in ("right", "choice"))
+    )
 
 
 class Classifier(nn.Module):
@@ -64,6 +91,9 @@ class Classifier(nn.Module):
         """What the network is given of images ``x``."""
         x = x if self.side is None else scaled(x, self.side)
         return (x - self.mean) / self.std
+
+    def begin(self, seed: int) -> None:
+        """A new attack begins: from here on, draw from ``seed`` what is random. Nothing is, unless a defence draws."""
 
     @property
     def device(self) -> torch.device:

@@ -4,54 +4,16 @@ Backward pass differentiable approximation and expectation over transformation: 
 surrogate; its adversarials are judged on the defended model itself.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
-from adapters.defences.base import Averaging, RandomSwitch, Switch, Transform
-from adapters.defences.defended import Branches, Defended, Stack
+from adapters.defences.base import Averaging, Switch, Transform
+from adapters.defences.defended import Branches, Defended, Passes
 from adapters.defences.draws import Draws
-
-Merge = Literal["mean-loss", "mean-probability", "mean-logits"]
-"""Of what the mean is attacked: the cross-entropies of all branches, or that of their mean probabilities or mean logits."""
-MERGES: tuple[Merge, ...] = ("mean-loss", "mean-probability", "mean-logits")
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way of attacking a defended model: what is merged, over how many draws, through all members or ``branch`` alone."""
-
-    name: str
-    merge: Merge
-    branch: int | None = None
-
-
-def ways_of(stack: Stack, *, cross_entropy: bool) -> Iterator[Way]:
-    """Every way of passing back through ``stack``; none where its own gradient is all there is.
-
-    The mean loss is that of attacks that raise the ``cross_entropy``.
-    """
-    through, combination = _through(stack), stack.combination
-    each: Merge = "mean-loss" if cross_entropy else "mean-logits"
-    if isinstance(combination, Switch | RandomSwitch):
-        for merge in MERGES:
-            if cross_entropy or merge != "mean-loss":
-                yield Way("-".join([*through, merge]), merge)
-        if through:  # else a branch is the member itself, whose adversarials are transferred
-            for i, name in enumerate(stack.members):
-                yield Way("-".join([*through, f"branch-{name}"]), each, i)
-    elif through or (isinstance(combination, Averaging) and not combination.has_gradient):
-        yield Way("-".join(through) or "stand-in", each)
-
-
-def _through(stack: Stack) -> list[str]:
-    """What is needed to pass back through the transforms."""
-    bpda = ["bpda"] if any(not t.has_gradient for t in stack.transforms) else []
-    return bpda + (["eot"] if stack.sampled else [])
+from adapters.defences.ways import REPEAT, Merge, Way
 
 
 def passing_back(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
@@ -71,6 +33,11 @@ class Adaptive(Classifier):
         self.way = way
         self.count = draws if defended.stack.sampled else 1
         self.num_classes = defended.num_classes
+
+    @property
+    def passes(self) -> Passes:
+        """What its members are asked."""
+        return self.defended.passes
 
     def begin(self, seed: int) -> None:
         """From here on, draw from ``seed``."""
@@ -94,6 +61,35 @@ class Adaptive(Classifier):
         if isinstance(combination, Averaging):
             return Branches(combination.stand_in(logits)[None], (1.0,))
         return Branches(logits, (1 / len(logits),) * len(logits))
+
+
+class Repeated(Classifier):
+    """``defended`` as it is attacked without gradients: each query is asked ``repeats`` times, and the answers averaged."""
+
+    def __init__(self, defended: Defended, repeats: int) -> None:
+        nn.Module.__init__(self)
+        self.defended = defended
+        self.repeats = repeats
+        self.num_classes = defended.num_classes
+
+    @property
+    def passes(self) -> Passes:
+        """What its members are asked."""
+        return self.defended.passes
+
+    def begin(self, seed: int) -> None:
+        """From here on, draw from ``seed``."""
+        self.defended.begin(seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logarithm of the mean probabilities."""
+        logits = torch.stack([self.defended(x) for _ in range(self.repeats)])
+        return merged(logits, logits.new_full((self.repeats,), 1 / self.repeats), "mean-probability")
+
+
+def known(defended: Defended, way: Way, draws: int) -> Classifier:
+    """``defended`` as it is attacked in ``way`` by whoever knows it; what is random is averaged over ``draws``."""
+    return Repeated(defended, draws) if way == REPEAT else Adaptive(defended, way, draws)
 
 
 def merged(logits: Tensor, shares: Tensor, merge: Merge) -> Tensor:

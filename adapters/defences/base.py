@@ -63,6 +63,8 @@ class Switch(Defence):
 
     members: ClassVar[int | None] = None
     """How many members it switches between; None: any number."""
+    extra_passes: ClassVar[int] = 0
+    """Passes that the choice takes beside one through each member."""
 
     def choose(self, x: "Tensor", logits: "Tensor", ask: "Ask") -> "Tensor":
         """The position of the member (N) that answers each of ``x``, of which the members say ``logits`` (members x N x C)."""

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from adapters.defences.base import Ask, Switch
+from adapters.defences.base import Switch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from adapters.defences.base import Ask
 
 
 class ConfidenceSwitch(Switch):

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier, Predictions
-from adapters.defences.base import Averaging, Combination, Defence, RandomSwitch, Switch, Transform
+from adapters.defences.base import Averaging, RandomSwitch, Switch, Transform
 from adapters.defences.draws import Draws
+from adapters.defences.stack import Stack
 from adapters.precision import multiplying
 
 
@@ -32,41 +33,14 @@ class Branches:
     shares: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Defences as they stand around ``members``: transforms, from the image on, then what brings several members together."""
-
-    defences: tuple[Defence, ...]
-    members: tuple[str, ...]
-
-    @property
-    def transforms(self) -> tuple[Transform, ...]:
-        """What happens to the image, in order."""
-        return tuple(d for d in self.defences if isinstance(d, Transform))
-
-    @property
-    def combination(self) -> Combination | None:
-        """What brings the members together; None where there is but one."""
-        return next((d for d in self.defences if isinstance(d, Averaging | Switch | RandomSwitch)), None)
-
-    @property
-    def random(self) -> bool:
-        """Whether an image may be answered in more than one way."""
-        return any(d.random for d in self.defences)
-
-    @property
-    def sampled(self) -> bool:
-        """Whether there are so many ways that expectations can only be estimated from draws."""
-        return any(t.random for t in self.transforms)
-
-
 Carried = Callable[[Transform, Tensor, Draws], Tensor]
 """How an image is carried through a transform."""
 
 
 def exactly(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
-    """As it is."""
-    return transform.apply(x, draws)
+    """As it is: where it has no gradient, one of zero, rather than none that an attack could ask for."""
+    seen = transform.apply(x, draws)
+    return seen if seen.requires_grad or not x.requires_grad else seen + 0 * (x - x.detach())
 
 
 @dataclass
@@ -146,21 +120,10 @@ class Defended(Classifier):
         return logits
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a random model says of images on average: as predictions of its mean probabilities, and how often it is right.
-
-    ``right``: the probability that it is, per image (N, float32); exact, or the mean over draws.
-    """
-
-    said: Predictions
-    right: torch.Tensor
-
-
 @torch.inference_mode()
 @multiplying("fp32")
-def expected(model: Defended, x: Tensor, y: Tensor, seeds: Sequence[Sequence[int]]) -> Expected:
-    """The expectation of ``model`` on ``x`` (N x 3 x H x W) with labels ``y``.
+def expected(model: Defended, x: Tensor, y: Tensor, seeds: Sequence[Sequence[int]]) -> Predictions:
+    """What ``model`` says of ``x`` (N x 3 x H x W) with labels ``y`` on average, and how often it is right.
 
     ``seeds`` has a seed for each image, draw by draw: those of no attack. Without sampled defences the first is enough, and the
     expectation exact.
@@ -172,8 +135,7 @@ def expected(model: Defended, x: Tensor, y: Tensor, seeds: Sequence[Sequence[int
         for share, logits in zip(found.shares, found.logits, strict=True):
             probabilities = probabilities + share * logits.double().softmax(1) / len(rounds)
             right = right + share * (logits.argmax(1) == y).double() / len(rounds)
-    probabilities = probabilities.float()
-    prob, pred = probabilities.max(1)
-    prob_true = probabilities.gather(1, y[:, None])[:, 0]
-    said = Predictions(pred.cpu().numpy(), prob.cpu().numpy(), prob_true.cpu().numpy())
-    return Expected(said, right.clamp(max=1).float().cpu())
+    prob, pred = probabilities.float().max(1)
+    prob_true = probabilities.float().gather(1, y[:, None])[:, 0]
+    columns = (part.cpu().numpy() for part in (pred, prob, prob_true, right.clamp(max=1).float()))
+    return Predictions(*columns)

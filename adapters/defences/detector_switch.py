@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from adapters.defences.base import Ask, Switch
+from adapters.defences.base import Switch
 from adapters.defences.bit_depth import BitDepth
 from adapters.defences.median import Median
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from adapters.defences.base import Ask
 
 
 class DetectorSwitch(Switch):
@@ -25,6 +27,7 @@ class DetectorSwitch(Switch):
     width: Annotated[int, Field(ge=3, le=15)] = 3
     threshold: Annotated[float, Field(ge=0, le=2)] = 0.5
     members: ClassVar[int | None] = 2
+    extra_passes: ClassVar[int] = 2
 
     def choose(self, x: "Tensor", logits: "Tensor", ask: "Ask") -> "Tensor":
         """1 where the image is suspicious, else 0."""

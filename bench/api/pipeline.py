@@ -1,7 +1,7 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from adapters.images import ImageSet
 from bench.api import kept
 from bench.attacks.spec import contract_of
 from bench.engine import interrupt
+from bench.engine.adapting import with_defended
 from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, content_key, make_units
@@ -103,9 +104,10 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     if options.weights_of is not None:
         kept.check(job, executor.zoo, options.weights_of)
     job.for_each(executor.zoo.check)
-    options.chosen(make_units(job.suite, dict.fromkeys(job.recipes, UNTRAINED), ""))  # nothing is trained if none is
+    untrained = with_defended(job.suite, dict.fromkeys(job.recipes, UNTRAINED))
+    options.chosen(make_units(job.suite, untrained, ""))  # nothing is trained if none is
     surroundings = {**executor.surroundings(job), **_suite_folder(options)}
-    cards = executor.train(job)
+    cards = with_defended(job.suite, executor.train(job))
     units = make_units(job.suite, cards, job.samples.content_hash)
     chosen = options.chosen(units)
     check_expected(job, {unit.model: cards[unit.model] for unit in chosen}, executor)
@@ -154,12 +156,22 @@ def _data_entry(samples: ImageSet) -> DataEntry:
 
 
 def _model_entry(model: ModelId, card: Card, zoo: ModelSource, job: Job) -> ModelEntry:
-    expects, recipe = asdict(card.preprocessing) if card.preprocessing else {}, job.recipes[model]
+    members = job.members(model)
+    expects, recipe = asdict(card.preprocessing) if card.preprocessing else {}, job.recipes[members[0]]
     if (side := side_inside(recipe.backbone.spec, job.samples.input_shape[-1])) is not None:
         expects[SCALED] = side
-    files = zoo.files(recipe)
+    files = _files([zoo.files(job.recipes[member]) for member in members], members)
     counts = card.trainable_parameters, card.parameters
-    return ModelEntry(model.name, model.seed, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
+    entry = ModelEntry(model.name, model.seed, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
+    stack = job.stack(model)
+    return replace(entry, of=stack.members, passes=stack.passes) if stack else entry
+
+
+def _files(each: list[dict[str, str]], members: list[ModelId]) -> dict[str, str]:
+    """The files of a model, by name; of several members each name begins with the member's."""
+    if len(each) == 1:
+        return each[0]
+    return {f"{m.name}/{name}": digest for m, own in zip(members, each, strict=True) for name, digest in own.items()}
 
 
 def entry_of(unit: Unit, i: int) -> CellEntry:
@@ -177,4 +189,6 @@ def entry_of(unit: Unit, i: int) -> CellEntry:
         kind=unit.attack.attack,
         access="transfer" if unit.source is not None else contract.access,
         budget=contract.budget,
+        role=unit.role,
+        draws=unit.draws,
     )

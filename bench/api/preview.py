@@ -9,11 +9,13 @@ from adapters.cache.zoo import Zoo
 from adapters.spec import is_trained
 from bench.api.pipeline import choose_device
 from bench.attacks.spec import changes_with_eps
+from bench.engine.adapting import with_defended
 from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, make_units
 from bench.engine.probe import Probe, passes
 from bench.executors.cores import Load, one_thread
+from bench.ids import ModelId
 from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite.suite import Suite
 
@@ -60,7 +62,8 @@ def preview(suite: Suite, options: Options) -> Preview:
     job = make_job(suite, options.places, options.permission)
     zoo = Zoo(options.models, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
-    units = make_units(suite, {m: card or UNTRAINED for m, card in found.items()}, job.samples.content_hash)
+    cards = with_defended(suite, {model: card or UNTRAINED for model, card in found.items()})
+    units = make_units(suite, cards, job.samples.content_hash)
     finished = set() if options.fresh else _finished(options.results)
     rates = _seconds_per_sample(options.results)
     chosen = options.chosen(units)
@@ -69,7 +72,8 @@ def preview(suite: Suite, options: Options) -> Preview:
     probe = Probe(device, job.samples.input_shape, len(job.samples.classes))
     with one_thread(device):
         training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
-        shown = tuple(_preview(unit, job, found[unit.model] is not None, finished, rates, probe) for unit in chosen)
+        trained = {model: all(found[member] is not None for member in job.members(model)) for model in cards}
+        shown = tuple(_preview(unit, job, trained[unit.model], finished, rates, probe) for unit in chosen)
     return Preview(shown, training, workers)
 
 
@@ -80,11 +84,19 @@ def _preview(
     left, rate = len(unit.cells) - cached, rates.get((unit.attack_label, unit.library))
     seconds, probed = 0.0, left > 0 and rate is None
     if probed:
-        gradient = probe.gradient(job.recipes[unit.model].backbone.spec)
+        gradient = sum(probe.gradient(job.recipes[member].backbone.spec) for member in _asked(unit, job))
         seconds = gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
     elif left and rate is not None:
         seconds = rate * left * len(job.samples)
     return UnitPreview(unit.label, len(unit.cells), cached, trained, seconds, probed)
+
+
+def _asked(unit: Unit, job: Job) -> list[ModelId]:
+    """The models with weights of their own through which one gradient of ``unit`` passes, each as often as it does."""
+    if unit.source is not None:
+        return job.members(unit.source)
+    draws = job.suite.draws.attack if unit.way is not None and unit.draws else 1
+    return job.members(unit.model) * draws
 
 
 def _training(recipes: Sequence[Recipe], probe: Probe) -> float:

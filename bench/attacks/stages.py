@@ -16,7 +16,7 @@ from bench.attacks.ensemble import Strong
 from bench.attacks.libraries import make_craft
 from bench.attacks.question import Question
 from bench.attacks.spec import contract_of
-from bench.attacks.starts import global_streams, seed_of
+from bench.attacks.starts import global_streams, seed_of, seed_of_draws
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Stage:
         """The answer to ``question``; a minimum-norm attack, which no eps changes, answers once for the same images."""
         if self.once_for_all_eps and self._last is not None and self._last[0] is question.x:
             return self._last[1]
+        self.access.classifier.begin(seed_of_draws(question))
         if self.targeted:
             question = replace(question, target=likeliest_wrong(self.access, question.x, question.y, question.restart))
         access = self.access
@@ -62,6 +63,7 @@ class Stage:
         return answer
 
     def _ask(self, question: Question) -> Tensor:
+        self.access.classifier.begin(seed_of_draws(question))
         with global_streams(seed_of(question, 0, "stream")), multiplying(self.precision):
             return self._craft(question)
 

@@ -23,6 +23,11 @@ def seed_of(question: Question, i: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+def seed_of_draws(question: Question) -> int:
+    """From what a random model draws while it is attacked: for all samples the same, so that none depends on its company."""
+    return int.from_bytes(hashlib.sha256(f"draws/{question.seed}/{question.restart}".encode()).digest()[:8], "big")
+
+
 def random_start(question: Question, norm: str) -> Tensor:
     """A point drawn uniformly from the ball of size eps around each image, clipped to [0, 1].
 

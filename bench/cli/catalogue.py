@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from adapters.defences.base import Defence
+from adapters.defences.registry import DEFENCES
 from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
 from bench.engine.provenance import version_of
-from bench.suite.models import SuiteBackbone
-from bench.suite.suite import load_suite, shipped_suites
+from bench.suite.models import ModelSpec, SuiteBackbone
+from bench.suite.suite import Suite, load_suite, shipped_suites
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,32 @@ def libraries() -> Listing:
 def models() -> Listing:
     """The models that the shipped suites declare."""
     rows = [
-        (suite.name, model.name, _backbone(suite.backbone_of(model)), model.adaptation.method)
+        (suite.name, model.name, *_made_of(suite, model))
         for suite in map(load_suite, shipped_suites())
         for model in suite.models
     ]
     return Listing("models of the shipped suites", ("suite", "model", "backbone", "adaptation"), rows)
+
+
+def _made_of(suite: Suite, model: ModelSpec) -> tuple[str, str]:
+    """Its backbone and adaptation; of a defended model, those whose weights it has, and its defences."""
+    if model.stack:
+        return f"of {', '.join(model.of)}", model.stack.label
+    return _backbone(suite.backbone_of(model)), model.adaptation.method
+
+
+def defences() -> Listing:
+    """The defences, each with what it may be told."""
+    rows = [
+        (name, _does(kind), "random" if kind.random else "", ", ".join(f for f in kind.model_fields if f != "defence"))
+        for name, kind in DEFENCES.items()
+    ]
+    return Listing("defences", ("defence", "what it does", "", "parameters"), rows)
+
+
+def _does(kind: type[Defence]) -> str:
+    """The first sentence of its description, in plain text."""
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].replace("``", "").split())
 
 
 def _backbone(backbone: SuiteBackbone) -> str:
@@ -94,5 +117,5 @@ def suites() -> Listing:
 
 
 CATALOGUE: dict[str, Callable[[], Listing]] = {
-    "attacks": attacks, "data": data, "libraries": libraries, "models": models, "suites": suites
+    "attacks": attacks, "data": data, "defences": defences, "libraries": libraries, "models": models, "suites": suites
 }  # fmt: skip

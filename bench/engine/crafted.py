@@ -17,7 +17,8 @@ class Crafted:
     """N samples after an attack: what the model says of them, how far they moved, and on request the images themselves.
 
     Predictions are ours, in float32; ``distances`` are by norm, on the [0, 1] scale. ``queries``, ``distance`` and ``images``
-    (N x C x H x W) are None where nothing counts, measures or keeps them. No array is written to: what changes is a new one.
+    (N x C x H x W) are None where nothing counts, measures or keeps them; ``right`` and ``choice`` are a random model's, as in
+    ``Predictions``. No array is written to: what changes is a new one.
     """
 
     pred: Ints
@@ -27,6 +28,12 @@ class Crafted:
     queries: Ints | None = None
     distance: Floats | None = None
     images: Floats | None = None
+    right: Floats | None = None
+    choice: Floats | None = None
+
+    def stands(self, labels: Ints) -> Bools:
+        """Which samples, of these ``labels``, are still predicted correctly, if only sometimes."""
+        return np.asarray(self.pred == labels if self.choice is None else self.choice > 0)
 
     def with_rows(self, index: Ints, others: "Crafted") -> "Crafted":
         """These, with ``others`` as the rows at ``index``, in all columns that both have."""
@@ -38,6 +45,8 @@ class Crafted:
             _put_if_there(self.queries, index, others.queries),
             _put_if_there(self.distance, index, others.distance),
             _put_if_there(self.images, index, others.images),
+            _put_if_there(self.right, index, others.right),
+            _put_if_there(self.choice, index, others.choice),
         )
 
     def improved_by(self, others: "Crafted", index: Ints, labels: Ints) -> "Crafted":
@@ -46,10 +55,20 @@ class Crafted:
         ``labels`` are of all N. A sample has taken the queries of both.
         """
         better = (others.pred != labels[index]) | (others.prob_true < self.prob_true[index])
+        if self.choice is not None and others.choice is not None:
+            better = others.choice < self.choice[index]
         found = self.with_rows(index[better], others.take(better))
         if self.queries is None or others.queries is None:
             return replace(found, queries=self.queries)
         return replace(found, queries=_put(self.queries, index, self.queries[index] + others.queries))
+
+    def unless_harmless(self, others: "Crafted", index: Ints) -> "Crafted":
+        """These, with ``others`` as the rows at ``index``; a random model's images stay as they are where that harms more."""
+        if self.choice is None or others.choice is None:
+            return self.with_rows(index, others)
+        harmful = others.choice <= self.choice[index]
+        found = self.with_rows(index[harmful], others.take(harmful))
+        return replace(found, queries=_put_if_there(self.queries, index, others.queries))
 
     def take(self, chosen: Bools) -> "Crafted":
         """The rows that are ``chosen`` (N)."""
@@ -61,6 +80,8 @@ class Crafted:
             None if self.queries is None else self.queries[chosen],
             None if self.distance is None else self.distance[chosen],
             None if self.images is None else self.images[chosen],
+            None if self.right is None else self.right[chosen],
+            None if self.choice is None else self.choice[chosen],
         )
 
     def records(self, ids: tuple[str, ...], labels: Ints, clean: Predictions) -> Records:
@@ -69,7 +90,8 @@ class Crafted:
         unattacked = np.array(ids), labels, clean.pred, clean.prob, clean.prob_true
         after = self.pred, self.prob, self.prob_true, success
         far = self.distances["linf"], self.distances["l2"], self.distances["l1"], self.distances["l0"]
-        return Records(*unattacked, *after, *far, queries=self.queries, distance=self.distance)
+        found = Records(*unattacked, *after, *far, queries=self.queries, distance=self.distance)
+        return replace(found, clean_right=clean.right, adv_right=self.right, adv_choice=self.choice)
 
 
 def untouched(clean: Predictions, *, queries: bool, distance: bool, images: Floats | None) -> Crafted:
@@ -83,6 +105,8 @@ def untouched(clean: Predictions, *, queries: bool, distance: bool, images: Floa
         np.zeros(n, dtype=np.int64) if queries else None,
         np.zeros(n, dtype=np.float32) if distance else None,
         images,
+        clean.right,
+        clean.choice,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import platformdirs
 
 from adapters.cache.recipe import Recipe
+from adapters.defences.stack import Stack
 from adapters.images import ImageSet
 from adapters.spec import is_trained
 from bench import data
@@ -39,11 +40,24 @@ def default_places(data_root: Path | None = None, cache: Path | None = None, nea
 
 @dataclass(frozen=True)
 class Job:
-    """A suite made concrete: its samples and the recipe of each model at each training seed."""
+    """A suite made concrete: its samples and the recipe of each model that has weights of its own, at each training seed."""
 
     suite: Suite
     samples: ImageSet
     recipes: dict[ModelId, Recipe]
+
+    def title(self, model: ModelId) -> str:
+        """The name of ``model`` in messages, with its training seed where there are several."""
+        return f"{model.name} (seed {model.seed})" if len(self.suite.seeds) > 1 else model.name
+
+    def stack(self, model: ModelId) -> Stack | None:
+        """The defences of ``model``; None where it has none."""
+        return self.suite.stack_of(model.name)
+
+    def members(self, model: ModelId) -> list[ModelId]:
+        """The models whose weights ``model`` has: itself, or those that its defences stand around."""
+        stack = self.stack(model)
+        return [ModelId(name, model.seed) for name in stack.members] if stack else [model]
 
     def for_each(self, do: Callable[[Recipe], T]) -> dict[ModelId, T]:
         """What ``do`` makes of each recipe; an error names the model's place in the suite."""
@@ -66,7 +80,7 @@ def make_job(suite: Suite, places: data.Places | None = None, permission: Permis
     networks = networks_of(suite)
     size, fit = images_for(suite, networks)
     with asked_at("data"):
-        trained = any(is_trained(model.adaptation) for model in suite.models)
+        trained = any(is_trained(model.adaptation) for model in suite.models if not model.of)
         samples = data.load(suite.data, "test", places, size=size, fit=fit, trained=trained)
         samples = samples.noting(*about_duplicates(samples))
         train = samples.none_of_them()
@@ -86,7 +100,7 @@ def make_job(suite: Suite, places: data.Places | None = None, permission: Permis
             images=train,
             seed=seed,
         )
-        for model, network in zip(suite.models, networks, strict=True)
+        for model, network in ((suite.models[network.i], network) for network in networks)
         for seed, backbone in sources.backbones(network).items()
     }
     return Job(declared, samples.noting(*sources.notes), recipes)

@@ -42,7 +42,7 @@ class Models:
         self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
         for model in models:
             if model not in self._loaded:
-                self._loaded[model] = _prepare(self._job, self._zoo.load(self._job.recipes[model], self._planned[model]))
+                self._loaded[model] = _prepare(self._job, self._as_trained(model))
         return [self._loaded[model] for model in models]
 
     def siblings(self, model: ModelId) -> "list[tuple[str, Callable[[], Classifier | None]]]":
@@ -50,10 +50,19 @@ class Models:
 
         Where there is none, the backbone that ``model`` was trained on, if there is one.
         """
-        others = [o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]]
+        different = [o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]]
+        others = [other for other in different if self._job.stack(other) is None]
         if not others:
             return [(BACKBONE, partial(self._zoo.unadapted, self._job.recipes[model], self._planned[model]))]
-        return [(other.name, partial(self._zoo.load, self._job.recipes[other], self._planned[other])) for other in others]
+        return [(other.name, partial(self._as_trained, other)) for other in others]
+
+    def _as_trained(self, model: ModelId) -> "Classifier":
+        """``model`` as it was trained, with its defences around it."""
+        from adapters.defences.defended import Defended
+
+        members = [self._zoo.load(self._job.recipes[m], self._planned[m]) for m in self._job.members(model)]
+        stack = self._job.stack(model)
+        return Defended(stack, members).eval() if stack else members[0]
 
 
 def clean_predictions(job: "Job", zoo: ModelSource, model: ModelId, sha256: str) -> "Predictions":
@@ -70,11 +79,12 @@ def clean_predictions(job: "Job", zoo: ModelSource, model: ModelId, sha256: str)
 def _prepare(job: "Job", classifier: "Classifier") -> Loaded:
     import numpy as np
 
+    from bench.engine.judging import judging_of
     from bench.engine.prepare import prepare
     from bench.engine.runner import AttackError
 
     suite = job.suite
-    target = prepare(classifier, job.samples, suite.batch_size, suite.precision)
+    target = prepare(classifier, job.samples, suite.batch_size, suite.precision, judging_of(suite))
     broken = int((~np.isfinite(target.clean.prob)).sum())
     if broken:
         raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")

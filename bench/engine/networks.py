@@ -57,8 +57,8 @@ class Network:
 
 
 def networks_of(suite: Suite) -> list[Network]:
-    """What each model of ``suite`` adapts."""
-    return [Network(suite, i) for i in range(len(suite.models))]
+    """What each model of ``suite`` adapts that has weights of its own."""
+    return [Network(suite, i) for i, model in enumerate(suite.models) if not model.of]
 
 
 def images_for(suite: Suite, networks: Sequence[Network]) -> tuple[int | None, data.Fit | None]:

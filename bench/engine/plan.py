@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 
 from adapters.cache.card import Card
+from adapters.defences.ways import Way
 from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
 from bench.attacks.spec import Attack, parameters
+from bench.engine.adapting import Role, about_draws, adaptations
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
 
@@ -33,7 +36,8 @@ class Unit:
     """One model, one attack, one library (an ensemble: both): all its eps at once.
 
     ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that model and its
-    adversarials are transferred to this one.
+    adversarials are transferred to this one. With ``way``, it is adapted to the model's defences in that way; ``role`` says
+    what it knows of them, and ``draws`` how many draws estimate what the model does, where they do.
     """
 
     model: ModelId
@@ -42,10 +46,15 @@ class Unit:
     cells: tuple[Cell, ...]
     stream: int = 0
     source: ModelId | None = None
+    way: Way | None = None
+    role: Role = ""
+    draws: int = 0
 
     @property
     def attack_label(self) -> str:
-        """The attack's name in tables; a transferred one names its source."""
+        """The attack's name in tables; a transferred one names its source, an adapted one how it adapts."""
+        if self.way is not None:
+            return f"{self.attack.label} {self.way.name}"
         return self.attack.label if self.source is None else f"{self.attack.label} on {self.source.name}"
 
     @property
@@ -66,15 +75,27 @@ class Unit:
 
 def make_units(suite: Suite, cards: dict[ModelId, Card], data_hash: str) -> list[Unit]:
     """All units of ``suite`` whose models' cards are known, in the order of the suite; then what is transferred."""
-    sources: list[str | None] = [None, *(m.name for m in suite.models if suite.transfer)]
-    return [
-        _unit(suite, cards, data_hash, Unit(model, attack, carrier, (), suite.seed, source))
-        for model in cards
-        for source in (None if name is None else ModelId(name, model.seed) for name in sources)
-        if source != model and (source is None or source in cards)
-        for attack in suite.attacks
-        for carrier in suite.carriers_of(attack)
-    ]
+    return [_unit(suite, cards, data_hash, unit) for model in cards for unit in _asked(suite, model, list(cards))]
+
+
+def _asked(suite: Suite, model: ModelId, models: Sequence[ModelId]) -> Iterator[Unit]:
+    """What is asked of ``model``; each adversarial that is transferred to it, once."""
+    stack = suite.stack_of(model.name)
+    plain = [(attack, carrier) for attack in suite.attacks for carrier in suite.carriers_of(attack)]
+    tried = {attack: adaptations(suite, stack, attack) for attack in suite.attacks}
+    draws = suite.draws.judge if stack is not None and stack.sampled else 0
+    known: set[tuple[str, str]] = set()
+    for i in range(max(map(len, tried.values()))):
+        for attack, carrier in plain:
+            if i < len(tried[attack]):
+                how = tried[attack][i]
+                source = ModelId(how.source, model.seed) if how.source is not None else None
+                known |= {(attack.label, how.source)} if how.source is not None else set()
+                yield Unit(model, attack, carrier, (), suite.seed, source, how.way, how.role, draws)
+    for source in (ModelId(m.name, model.seed) for m in suite.models if suite.transfer):
+        for attack, carrier in plain:
+            if source != model and source in models and (attack.label, source.name) not in known:
+                yield Unit(model, attack, carrier, (), suite.seed, source, role="naive" if stack else "", draws=draws)
 
 
 def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) -> Unit:
@@ -87,6 +108,7 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
         "library_version": library_version(unit.library),
         "seed": suite.seed,
         "precision": suite.precision,
+        **about_draws(suite, suite.stack_of(unit.model.name), unit.way),
     }
     if unit.source is not None:
         facts["source"] = cards[unit.source].sha256

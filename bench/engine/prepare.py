@@ -9,12 +9,15 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
+from torch import Tensor
 
 from adapters.classifier import Classifier, tensors
+from adapters.defences.defended import Defended
 from adapters.fast.lossless import lossless
 from adapters.images import ImageSet
 from adapters.precision import autocast
 from adapters.spec import Precision
+from bench.engine.judging import ONE_ANSWER, Judging
 from bench.engine.runner import Target, make_target
 
 T = TypeVar("T")
@@ -28,13 +31,22 @@ PROBED = 64
 log = logging.getLogger(__name__)
 
 
-def prepare(classifier: Classifier, samples: ImageSet, batch_size: int | None, precision: Precision) -> Target:
+def prepare(
+    classifier: Classifier, samples: ImageSet, batch_size: int | None, precision: Precision, judging: Judging = ONE_ANSWER
+) -> Target:
     """``classifier`` ready to be attacked in ``precision`` on ``samples``; None for the batch size leaves it to the machine."""
     probe, _ = tensors(samples.take(np.arange(min(PROBED, len(samples)))), classifier.device)
-    fast = halving(max(len(probe), 1), lambda size: lossless(classifier, probe[:size], precision))
+    fast = _fast(classifier, probe, precision)
     size = batch_size or best_batch(fast, samples, precision)
-    target = halving(size, lambda fits: make_target(fast, samples, fits, precision))
+    target = halving(size, lambda fits: make_target(fast, samples, fits, precision, judging))
     return replace(target, batch_size=size)
+
+
+def _fast(classifier: Classifier, probe: Tensor, precision: Precision) -> Classifier:
+    """The lossless form of ``classifier``, or the same defences around that of each of its members."""
+    if isinstance(classifier, Defended):
+        return classifier.around([_fast(member, probe, precision) for member in classifier.inner])
+    return halving(max(len(probe), 1), lambda size: lossless(classifier, probe[:size], precision))
 
 
 def best_batch(classifier: Classifier, samples: ImageSet, precision: Precision) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.classifier import Classifier, Predictions, predict, tensors
+from adapters.classifier import Classifier, Predictions, joined, tensors
 from adapters.images import ImageSet
 from adapters.spec import Precision
 from bench.attacks.access import distance, size
@@ -17,6 +17,7 @@ from bench.attacks.question import Question
 from bench.attacks.stages import Answer, Stage, make_stages
 from bench.attacks.starts import seed_of
 from bench.engine.crafted import Crafted, untouched
+from bench.engine.judging import ONE_ANSWER, Judging, judge
 from bench.engine.plan import Unit
 from bench.store.records import NORMS, Floats, Ints, Records
 
@@ -37,6 +38,7 @@ class Target:
     clean: Predictions
     batch_size: int
     precision: Precision = "fp32"
+    judging: Judging = ONE_ANSWER
     whole: "Target | None" = None
     """The target that this one is a slice of; None: it is whole."""
     source: "Target | None" = None
@@ -49,8 +51,8 @@ class Target:
 
     @property
     def correct(self) -> Ints:
-        """Positions of the samples predicted correctly: those that are attacked."""
-        return np.flatnonzero(self.clean.pred == self.samples.labels)
+        """Positions of the samples predicted correctly, if only sometimes: those that are attacked."""
+        return np.flatnonzero(self.clean.stands(self.samples.labels))
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,17 @@ class UnitResult:
     images: list[Floats] | None = None
 
 
-def make_target(classifier: Classifier, samples: ImageSet, batch_size: int, precision: Precision = "fp32") -> Target:
+def make_target(
+    classifier: Classifier,
+    samples: ImageSet,
+    batch_size: int,
+    precision: Precision = "fp32",
+    judging: Judging = ONE_ANSWER,
+) -> Target:
     """``classifier`` and its clean predictions of ``samples``, made once for all attacks."""
     batches = [samples.take(index) for index in _batches(np.arange(len(samples)), batch_size)]
-    parts = [predict(classifier, *tensors(batch, classifier.device)) for batch in batches]
-    return Target(classifier, samples, _join(parts), batch_size, precision)
+    parts = [judge(classifier, *tensors(batch, classifier.device), batch.ids, judging) for batch in batches]
+    return Target(classifier, samples, joined(parts), batch_size, precision, judging)
 
 
 def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
@@ -80,15 +88,16 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     started = time.perf_counter()
     stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
     crafted = [_untouched(target, stages, keep_images=keep_images)] * len(unit.cells)
+    before = _passes(target, stages)
     for index in _batches(target.correct, target.batch_size):
         question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
         for i, cell in enumerate(unit.cells):
             asked = replace(question, eps=float(cell.eps))
-            found = _cascade(stages, asked, target.classifier, keep_images=keep_images)
-            crafted[i] = crafted[i].with_rows(index, found)
+            found = _cascade(stages, asked, target, keep_images=keep_images)
+            crafted[i] = crafted[i].unless_harmless(found, index)
     images = [one.images for one in crafted if one.images is not None] if keep_images else None
     records = [one.records(target.samples.ids, target.samples.labels, target.clean) for one in crafted]
-    forwards, backwards = (sum(getattr(s.access, passes) for s in stages) for passes in ("forwards", "backwards"))
+    forwards, backwards = (now - then for now, then in zip(_passes(target, stages), before, strict=True))
     return UnitResult(records, time.perf_counter() - started, forwards, backwards, images)
 
 
@@ -113,53 +122,56 @@ def _others(question: Question, attacked: Target) -> Tensor | None:
     return images
 
 
-def _cascade(stages: Sequence[Stage], question: Question, classifier: Classifier, *, keep_images: bool) -> Crafted:
+def _cascade(stages: Sequence[Stage], question: Question, target: Target, *, keep_images: bool) -> Crafted:
     """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
     y = question.y.cpu().numpy()
     best: Crafted | None = None
     alive = np.arange(len(question))
     for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
         asked = replace(question.take(alive.tolist()), restart=restart)
-        found = _judge(stage, asked, stage(asked), classifier, keep_images=keep_images)
+        found = _judge(stage, asked, stage(asked), target, keep_images=keep_images)
         best = found if best is None else best.improved_by(found, alive, y)
-        alive = np.flatnonzero(best.pred == y)
+        alive = np.flatnonzero(best.stands(y))
         if not len(alive):
             break
     assert best is not None  # noqa: S101 (every attack has a stage)
     return best
 
 
-def _judge(stage: Stage, question: Question, answer: Answer, classifier: Classifier, *, keep_images: bool) -> Crafted:
+def _judge(stage: Stage, question: Question, answer: Answer, target: Target, *, keep_images: bool) -> Crafted:
     """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
     x, y, eps = question.x, question.y, question.eps
     adversarial, nearest = answer.adversarial, None
     check_box(adversarial)
     if stage.once_for_all_eps:
         found = distance(x, adversarial, stage.norm)
-        broken = torch.from_numpy(_said_of(classifier, adversarial, y).pred).to(y) != y
+        broken = torch.from_numpy(_said_of(target, adversarial, question).pred).to(y) != y
         inside = (broken & (found <= eps))[:, None, None, None]
         adversarial = torch.where(inside, adversarial, x)
         nearest = torch.where(broken, found, torch.inf).cpu().numpy()
     distances = measure(x, adversarial)
     check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
-    said = _said_of(classifier, adversarial, y)
+    said = _said_of(target, adversarial, question)
+    repeats = getattr(target.attacked.classifier, "repeats", 1)
     return Crafted(
         said.pred,
         said.prob,
         said.prob_true,
         distances,
-        queries=np.array(answer.queries(eps), dtype=np.int64) if answer.traces else None,
+        queries=np.array(answer.queries(eps), dtype=np.int64) * repeats if answer.traces else None,
         distance=nearest,
         images=adversarial.cpu().numpy() if keep_images else None,  # only then: a GPU waits while they are copied
+        right=said.right,
+        choice=said.choice,
     )
 
 
-def _said_of(classifier: Classifier, adversarial: Tensor, y: Tensor) -> Predictions:
-    """What ``classifier`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is no class."""
-    said = predict(classifier, adversarial, y)
+def _said_of(target: Target, adversarial: Tensor, question: Question) -> Predictions:
+    """What ``target`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is no class."""
+    said = judge(target.classifier, adversarial, question.y, question.ids, target.judging)
     broken = int((~(np.isfinite(said.prob) & np.isfinite(said.prob_true))).sum())
     if broken:
-        raise AttackError(f"the model's logits are not finite (NaN or infinite) on {broken} of {len(y)} attacked images")
+        raise AttackError(f"the model's logits are not finite (NaN or infinite) on {broken} of {len(question)} attacked images")
     return said
 
 
@@ -193,9 +205,9 @@ def _untouched(target: Target, stages: Sequence[Stage], *, keep_images: bool) ->
     )
 
 
-def _join(parts: Sequence[Predictions]) -> Predictions:
-    return Predictions(
-        np.concatenate([p.pred for p in parts]),
-        np.concatenate([p.prob for p in parts]),
-        np.concatenate([p.prob_true for p in parts]),
-    )
+def _passes(target: Target, stages: Sequence[Stage]) -> tuple[int, int]:
+    """Images passed forward and backward so far: through the members of a defended model, each of which takes its time."""
+    counted = getattr(target.attacked.classifier, "passes", None)
+    if counted is not None:
+        return counted.forwards, counted.backwards
+    return sum(s.access.forwards for s in stages), sum(s.access.backwards for s in stages)

@@ -105,7 +105,7 @@ class OnRay:
         found = {}
         for model, task in self._finished({m: (node.clean, m, card.sha256) for m, card in models.items()}):
             with job.asking_for(model):
-                found[model] = _result(task, f"a look at {job.recipes[model].name}")
+                found[model] = _result(task, f"a look at {job.title(model)}")
         return found
 
     def attack(self, job: Job, run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:

@@ -116,7 +116,7 @@ class Crew:
                 pool.add(Task(model))
             for task, ended in pool.ended():
                 with job.asking_for(task.request):
-                    found[task.request] = _value(ended, f"{what} {job.recipes[task.request].name}")
+                    found[task.request] = _value(ended, f"{what} {job.title(task.request)}")
         return found
 
     def attack(self, job: "Job", run: OpenRun, units: list[Unit], chosen: list[Unit]) -> None:

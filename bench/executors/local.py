@@ -164,6 +164,10 @@ class Worker:
     def _target_of(self, unit: Unit) -> "Target":
         models = [model for model in (unit.model, unit.source) if model is not None]
         target, *source = (loaded.target for loaded in self.models.load(*models))
+        if unit.way is not None:
+            from bench.engine.known import as_known
+
+            return as_known(target, unit.way, self.job.suite.draws.attack)
         return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:

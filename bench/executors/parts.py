@@ -1,7 +1,7 @@
 """A unit in parts of one batch each: a killed run loses at most the part it was at."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,7 @@ class Slice:
 
     def of(self, target: Target) -> Target:
         """``target`` with these samples only."""
-        clean = replace(target.clean, **{f.name: getattr(target.clean, f.name)[self.samples] for f in fields(target.clean)})
-        return replace(target, samples=target.samples.take(self.samples), clean=clean, whole=target)
+        return replace(target, samples=target.samples.take(self.samples), clean=target.clean.take(self.samples), whole=target)
 
 
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:

@@ -1,7 +1,7 @@
 """A cell's file: its records as parquet bytes that carry their own checksum."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -12,7 +12,7 @@ from bench.eps import eps_text
 from bench.ids import CellId
 from bench.store.checksum import BLANK, BrokenFileError, check, seal
 from bench.store.consistency import check_attacked, check_clean, check_ids
-from bench.store.records import COLUMNS, NORMS, OPTIONAL_COLUMNS, Attacked, CellOutcomes, Clean, Records
+from bench.store.records import CHANCES, COLUMNS, NORMS, OPTIONAL_COLUMNS, Attacked, CellOutcomes, Chances, Clean, Records
 
 CELL_VERSION = 1
 _BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
@@ -87,13 +87,14 @@ def decode(data: bytes) -> tuple[Records, Facts]:
         records = Records(*(_column(table, name) for name in COLUMNS), **present)
     except _BROKEN as error:
         raise BrokenFileError(f"not a cell's file ({error})") from None
-    clean = Clean(records.id, *(getattr(records, name) for name in CLEAN))
+    clean = replace(Clean(records.id, *(getattr(records, name) for name in CLEAN)), right=records.clean_right)
     if KEY in facts:  # a part holds each sample once for each eps
         check_ids(clean)
     check_clean(clean)
     distances = {name: getattr(records, name) for name in NORMS}
     pred, prob, prob_true, success = (getattr(records, name) for name in AFTER)
-    after = Attacked(pred, prob, prob_true, success, distances, records.queries, records.distance)
+    chances = records.adv_right, records.adv_choice
+    after = Attacked(pred, prob, prob_true, success, distances, records.queries, records.distance, *chances)
     check_attacked(clean, after, facts.get("norm"), facts.get("eps"))
     return records, facts
 
@@ -111,16 +112,20 @@ class OutcomesReader:
         distances = [norm] if norm in NORMS else []
         try:
             clean = self._clean(file, data)
-            table = file.read([*AFTER, *distances], use_threads=False)
+            random = [name for name in CHANCES if name in file.schema_arrow.names]
+            table = file.read([*AFTER, *distances, *random], use_threads=False)
             pred, prob, prob_true, success = (_column(table, name) for name in AFTER)
             far = {name: _column(table, name) for name in distances}
+            before, right, choice = (_column(table, name) for name in CHANCES) if random else (None, None, None)
         except _BROKEN as error:
             raise BrokenFileError(f"not a cell's file ({error})") from None
         if len(success) != len(clean.id):
             raise BrokenFileError("not a cell's file (its columns have other lengths)")
-        check_attacked(clean, Attacked(pred, prob, prob_true, success, far), norm, facts.get("eps"))
+        clean = replace(clean, right=before) if random else clean
+        check_attacked(clean, Attacked(pred, prob, prob_true, success, far, right=right, choice=choice), norm, facts.get("eps"))
         largest = float(far[norm].max(initial=0)) if distances else None
-        return CellOutcomes(clean.id, clean.label, clean.correct, success, largest), clean, facts
+        chances = None if before is None or right is None or choice is None else Chances(before, right, choice)
+        return CellOutcomes(clean.id, clean.label, clean.correct, success, largest, chances), clean, facts
 
     def _clean(self, file: pq.ParquetFile, data: bytes) -> Clean:
         """The clean columns, which stand first in a file: the cells of one model hold the same bytes there."""

@@ -38,7 +38,11 @@ def check_clean(clean: Clean) -> None:
 def check_attacked(clean: Clean, found: Attacked, norm: str | None, eps: str | None) -> None:
     """Raise BrokenFileError unless ``found`` can have come of attacking ``clean`` within ``eps`` (as text) in ``norm``."""
     _hold(_outcomes(clean, found), clean.id)
-    _hold(_distances(clean.correct, found, norm, _budget(eps)), clean.id)
+    if clean.right is None:
+        _hold(_distances(clean.correct, found, norm, _budget(eps)), clean.id)
+    else:
+        _hold(_chances(clean.right, found), clean.id)
+        _hold(_distances(np.ones_like(clean.correct), found, norm, _budget(eps)), clean.id)
 
 
 def odd_ones(cells: Mapping[str, tuple[Hashable, Clean]]) -> list[str]:
@@ -104,7 +108,17 @@ def _outcomes(clean: Clean, found: Attacked) -> Rules:
     yield "success is not what the predictions say", found.success != (clean.correct & wrong)
     yield from _predictions(clean.label, found.pred, found.prob, found.prob_true, "adv")
     changed = (found.pred != clean.pred) | (found.prob != clean.prob) | (found.prob_true != clean.prob_true)
-    yield "a sample that is wrong unattacked has another adversarial prediction", ~clean.correct & changed
+    if clean.right is None:
+        yield "a sample that is wrong unattacked has another adversarial prediction", ~clean.correct & changed
+
+
+def _chances(before: Floats, found: Attacked) -> Rules:
+    """Of a random model, of which a sample that is mostly wrong may be attacked too."""
+    for name, chance in (("clean_right", before), ("adv_right", found.right), ("adv_choice", found.choice)):
+        if chance is None:
+            yield f"{name} is missing", np.ones(len(before), dtype=np.bool_)
+        else:
+            yield f"{name} is no probability", ~((chance >= 0) & (chance <= 1))
 
 
 def _distances(attacked: Bools, found: Attacked, norm: str | None, budget: float | None) -> Rules:

@@ -55,7 +55,9 @@ class CellEntry:
 
     ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
     ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
-    ``origin`` names the origin of the cell among the run's; empty where nobody knows it.
+    ``origin`` names the origin of the cell among the run's; empty where nobody knows it. ``role`` is what the attack knows of
+    the model's defences (naive, adaptive, or both, where there is nothing to know); empty where there are none. ``draws`` is
+    how many estimate what a random model is right in; 0 where that is exact.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -78,6 +80,8 @@ class CellEntry:
     access: Text = ""
     budget: Text = ""
     origin: Text = ""
+    role: Text = ""
+    draws: Count = 0
 
     @cached_property
     def id(self) -> CellId:
@@ -95,7 +99,8 @@ class ModelEntry:
 
     ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are sentences on what was
     chosen when its files were read; empty in runs of before they were kept. ``rule`` is the version of the rule by which
-    ``sha256`` is made: by another one, the same model has another name.
+    ``sha256`` is made: by another one, the same model has another name. ``of`` names the models of the run whose weights it
+    has, with the defences ``method`` around them; empty where they are its own. An answer takes ``passes`` through networks.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -110,6 +115,8 @@ class ModelEntry:
     preprocessing: Preprocessed = field(default_factory=dict)
     notes: Several[Words] = ()
     rule: Count = FIRST_RULE
+    of: Several[Text] = ()
+    passes: Count = 1
 
     @property
     def id(self) -> ModelId:

@@ -37,6 +37,13 @@ class Records:
     distance: Floats | None = None
     """Minimum-norm attacks: how far, in the attack's norm, the adversarial found is, whatever eps; inf if none was found."""
 
+    clean_right: Floats | None = None
+    """Random models: the probability of being right before the attack, exact or the mean over draws."""
+    adv_right: Floats | None = None
+    """Random models: the same under attack."""
+    adv_choice: Floats | None = None
+    """Random models: another estimate of ``adv_right``, from other draws, by which the worst attack is chosen."""
+
     def __len__(self) -> int:
         return len(self.id)
 
@@ -50,6 +57,7 @@ class Clean:
     pred: Ints
     prob: Floats
     prob_true: Floats
+    right: Floats | None = None
 
     @cached_property
     def correct(self) -> Bools:
@@ -69,13 +77,28 @@ class Attacked:
     distances: dict[str, Floats]
     queries: Ints | None = None
     distance: Floats | None = None
+    right: Floats | None = None
+    choice: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Of each sample, the probability (float32, N) that a random model is right: ``before`` the attack and ``after`` it.
+
+    ``choice`` estimates ``after`` from other draws: by it the worst of several attacks is chosen, and by ``after`` judged.
+    """
+
+    before: Floats
+    after: Floats
+    choice: Floats
 
 
 @dataclass(frozen=True)
 class CellOutcomes:
     """What ranking and comparing need of one cell's records, N: predicted correctly unattacked, and then broken.
 
-    ``largest`` is the largest distance in the cell's norm; None where there is no column of that norm.
+    ``largest`` is the largest distance in the cell's norm; None where there is no column of that norm. ``chances`` are there
+    of a random model, of which the flags only say what it does most of the time.
     """
 
     id: npt.NDArray[np.str_]
@@ -83,9 +106,12 @@ class CellOutcomes:
     correct: Bools
     broken: Bools
     largest: float | None
+    chances: Chances | None = None
 
 
 NORMS = ("linf", "l2", "l1", "l0")
+CHANCES = ("clean_right", "adv_right", "adv_choice")
+"""Columns that only random models have."""
 COLUMNS = tuple(field.name for field in fields(Records) if field.default is MISSING)
 OPTIONAL_COLUMNS = tuple(field.name for field in fields(Records) if field.default is None)
-"""Columns that only some attacks have."""
+"""Columns that only some attacks, or some models, have."""

@@ -1,12 +1,15 @@
-"""The models of a suite, as declared: what each adapts, and how."""
+"""The models of a suite, as declared: what each adapts, and how, or what stands around others."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
+from adapters.defences.base import members_problem
+from adapters.defences.registry import AnyDefence
+from adapters.defences.stack import Stack
 from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
 from bench.data.spec import DataSpec
 from bench.engine.expectation import Expected
@@ -53,14 +56,67 @@ class OwnNetwork(Strict):
         return self
 
 
+def _several(value: Any) -> Any:
+    """One name is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class ModelSpec(OwnNetwork):
-    """One model: an adaptation of a backbone to the suite's data. ``training`` overrides the suite's, key by key."""
+    """One model: an adaptation of a backbone to the suite's data. ``training`` overrides the suite's, key by key.
+
+    Or one with defences: ``defences``, from the image on, around the weights of another model or of several, ``of``.
+    """
 
     name: Name
     adaptation: Adaptation = FullSpec()
     training: TrainingSpec | None = None
     expect_accuracy: Expected | None = None
     """The clean accuracy of this model, as far as it is known: the run stops before any attack where it is missed."""
+    of: Annotated[tuple[Name, ...], BeforeValidator(_several)] = ()
+    defences: tuple[AnyDefence, ...] = ()
+
+    @property
+    def stack(self) -> Stack | None:
+        """Its defences around the models that it is of; None where it has weights of its own."""
+        return Stack(self.defences, self.of) if self.of else None
+
+    @model_validator(mode="after")
+    def _weights_of_its_own_or_others(self) -> "ModelSpec":
+        if self.defences and not self.of:
+            raise _wrong("defences", "defences stand around the weights of another model; name it: 'of: MODEL'")
+        if self.of and not self.defences:
+            raise _wrong("of", f"has the weights of {' and '.join(self.of)} and no defences: give some, or leave the model out")
+        for key in ("adaptation", "training", "backbone", "weights") if self.of else ():
+            if key in self.model_fields_set:
+                raise _wrong(key, f"its weights are those of {' and '.join(self.of)}, as they are trained there; drop {key}")
+        if len(set(self.of)) < len(self.of):
+            raise _wrong("of", "names a model twice; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _brought_together_once(self) -> "ModelSpec":
+        if self.stack is None:
+            return self
+        combining = [d for d in self.defences if d not in self.stack.transforms]
+        if not combining and len(self.of) > 1:
+            raise _wrong("defences", f"what brings {' and '.join(self.of)} together? Add a last one, like {{defence: average}}")
+        if combining and (len(combining) > 1 or self.defences[-1] is not combining[0]):
+            raise _wrong(
+                "defences", f"{combining[0].defence} brings models together: it has to be the last, and the only one that does"
+            )
+        if combining and (problem := members_problem(combining[0], self.of)):
+            raise _wrong("of", problem)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What has no place in a model of its kind is left out, as it was before there were two kinds."""
+        out = {"adaptation", "training", "backbone", "weights"} if self.of else {"of", "defences"}
+        return {key: value for key, value in plain(self).items() if key not in out}
+
+
+def _wrong(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("model", "{message}", {"message": message, "key": key})
 
 
 def network_of(model: OwnNetwork, common: SuiteBackbone | None) -> SuiteBackbone | None:

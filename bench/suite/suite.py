@@ -6,10 +6,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict, did_you_mean
+from adapters.defences.stack import Stack
 from adapters.spec import Precision, TrainingSpec
 from bench.attacks.contract import LIBRARIES, Carrier, Library
 from bench.attacks.spec import Attack, AttackSpec, contract_of
@@ -17,6 +25,7 @@ from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, eps_text
 from bench.errors import SuiteError, UserError
 from bench.suite import yaml_lines
+from bench.suite.adapting import Adapt, DrawsSpec
 from bench.suite.gate import Gate
 from bench.suite.matrix import Matrix, expand
 from bench.suite.models import ModelSpec, Name, SuiteBackbone, network_of
@@ -69,6 +78,8 @@ class Suite(Strict):
     time_limit: Annotated[float, Field(gt=0)] | None = None
     """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
     trust: Annotated[Literal["off", "fast", "full"], BeforeValidator(_off)] = "fast"
+    adapt: Adapt = "auto"
+    draws: DrawsSpec = DrawsSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +98,7 @@ class Suite(Strict):
             raise _error(("models",), "there is no model; give at least one in models, or a matrix of them")
         _unique([m.name for m in self.models], ("models",), "model name")
         self._check_backbones()
+        self._check_defended()
         _unique([a.label for a in self.attacks], ("attacks",), "attack name")
         _unique(list(self.seeds), ("seeds",), "seed")
         for i, attack in enumerate(self.attacks):
@@ -97,14 +109,36 @@ class Suite(Strict):
         self._check_headline()
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What speaks of defences is left out where there are none, as it was before there were any."""
+        out = set() if any(model.of for model in self.models) else {"adapt", "draws"}
+        return {key: value for key, value in plain(self).items() if key not in out}
+
+    def _check_defended(self) -> None:
+        """Defences stand around models of this suite that have weights of their own."""
+        own = [model.name for model in self.models if not model.of]
+        for i, model in enumerate(self.models):
+            for name in model.of:
+                if name in (m.name for m in self.models if m.of):
+                    raise _error(("models", i, "of"), f"'{name}' has defences itself; list them all here, around its weights")
+                if name not in own:
+                    raise _error(("models", i, "of"), f"'{name}' is no model of this suite; {did_you_mean(name, own)}")
+
     def _check_backbones(self) -> None:
         for i, model in enumerate(self.models):
+            if model.of:
+                continue
             if model.weights is not None and self.backbone is None:
                 raise _error(
                     ("models", i, "weights"), "the suite has no backbone to put these weights on; give a backbone here"
                 )
             if network_of(model, self.backbone) is None:
                 raise _error((), "the key 'backbone' is missing: the suite's, or one in each model")
+
+    def stack_of(self, model: str) -> Stack | None:
+        """The defences of ``model``, by name; None where it has none."""
+        return next(m.stack for m in self.models if m.name == model)
 
     def backbone_of(self, model: ModelSpec) -> SuiteBackbone:
         """What ``model`` adapts: a network of its own, or the suite's."""
@@ -142,7 +176,7 @@ class Suite(Strict):
 
 
 def _inherit(common: Any, model: Any) -> Any:
-    if not isinstance(common, dict) or not isinstance(model, dict):
+    if not isinstance(common, dict) or not isinstance(model, dict) or "of" in model:
         return model
     own = model.get("training", {})
     return {**model, "training": _merged(common, own)} if isinstance(own, dict) else model

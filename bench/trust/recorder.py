@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from adapters.classifier import Classifier, Predictions
+from adapters.classifier import Classifier
 from bench.engine.runner import Target
 
 
@@ -40,6 +40,5 @@ def spaced(n: int, count: int) -> npt.NDArray[np.int64]:
 
 def take(target: Target, index: npt.NDArray[np.int64]) -> Target:
     """The samples at ``index`` as one batch."""
-    clean = target.clean
-    chosen = Predictions(clean.pred[index], clean.prob[index], clean.prob_true[index])
-    return replace(target, samples=target.samples.take(index), clean=chosen, batch_size=max(len(index), 1))
+    clean = target.clean.take(index)
+    return replace(target, samples=target.samples.take(index), clean=clean, batch_size=max(len(index), 1))
