@@ -39,7 +39,7 @@ WRONG = {
     "a folder for data": (("data: {source: digits, classes: [6, 7], size: 16, samples: 12}", "data: photos"), ": data: is not a mapping; write keys and values, like {source: imagefolder, path: FOLDER}"),
     "an adapter that is there": (("method: lora, r: 4", "method: lora, path: a, r: 4"), "unknown key 'path'; known: alpha, dropout, method, r, targets; an adapter that peft saved is {method: peft, path: FOLDER}"),
     "a name that is a boolean": (("architecture: resnet18", "architecture: no"), ":4: backbone.architecture: is false to YAML, which is no text; quote it"),
-    "a key beside weights": (("  - {name: baseline,", "  - {name: baseline, weights: a.pt, key: ema,"), "unknown key 'key'; known: adaptation, backbone, expect_accuracy, name, training, weights; it stands in the model's own backbone: {architecture: ..., weights: FILE, key: ...}"),
+    "a key beside weights": (("  - {name: baseline,", "  - {name: baseline, weights: a.pt, key: ema,"), "unknown key 'key'; known: adaptation, backbone, defences, expect_accuracy, name, of, training, weights; it stands in the model's own backbone: {architecture: ..., weights: FILE, key: ...}"),
     "one mean": (("  architecture: resnet18", "  mean: 0.5\n  architecture: resnet18"), ":4: backbone.mean: must be three numbers, one for each of red, green and blue, like [0.5, 0.5, 0.5]"),
     "mean of one channel": (("  architecture: resnet18", "  std: [0.5]\n  architecture: resnet18"), ":4: backbone.std: must be three numbers, one for each of red, green and blue, like [0.5, 0.5, 0.5]"),
     "bytes": (("  architecture: resnet18", "  mean: [127.5, 0, 0]\n  architecture: resnet18"), ":4: mean: on the scale from 0 to 255, but images are in [0, 1]: divide by 255"),
