@@ -38,11 +38,12 @@ def proportion(count: int, n: int, confidence: float = 0.95) -> Proportion:
     """``count / n`` with the Wilson score interval (Wilson 1927). Of no samples, nothing is known: NaN in [0, 1]."""
     if n == 0:
         return Proportion(0, 0, math.nan, 0.0, 1.0)
-    low, high = _wilson(count / n, n, float(ndtri((1 + confidence) / 2)))
+    low, high = wilson(count / n, n, float(ndtri((1 + confidence) / 2)))
     return Proportion(count, n, count / n, low, high)
 
 
-def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
+def wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    """The score interval of a share ``p`` of ``n`` samples, ``z`` standard deviations wide to each side."""
     z2 = z * z
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
@@ -224,7 +225,7 @@ def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
     mean, spread = float(balanced.mean()), float(balanced.mean(axis=1).std(ddof=1))
     error, df = _error(balanced)
     n = mean * (1 - mean) / error**2 if error and 0 < mean < 1 else balanced.shape[1]
-    low, high = _wilson(mean, n, float(stdtrit(df, (1 + confidence) / 2)))
+    low, high = wilson(mean, n, float(stdtrit(df, (1 + confidence) / 2)))
     return AcrossSeeds(len(table), mean, spread, low, high)
 
 
