@@ -29,7 +29,7 @@ def mean_chance(right: Floats | Row, confidence: float = 0.95) -> Proportion:
 def success_rate(before: Floats, after: Floats, confidence: float = 0.95) -> Proportion:
     """The attack success rate: of the answers that are right before the attack, the share that is wrong after it.
 
-    Samples count as often as they are right ``before`` (N); ``n`` is that number, rounded, of which the interval is taken by the
+    Samples count as often as they are right ``before`` (N); ``n`` is that number, rounded, of which the interval is by the
     ratio's linearisation (Woodruff 1971).
     """
     weight, lost = before.astype(np.float64), 1 - after.astype(np.float64)

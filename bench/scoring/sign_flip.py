@@ -16,7 +16,7 @@ ROUNDING = 1e-12
 def sign_flip(differences: Row, *, mid: bool = True) -> float:
     """Two-sided p-value of the sign-flip test on paired ``differences`` (N, from -1 to 1); 1 if there is no difference.
 
-    Each difference is as likely to have come with the other sign, if the two sides are alike (Fisher 1935; Pitman 1937). All 2^N
+    Each difference is as likely to have come with the other sign, if the two sides are alike (Fisher 1935). All 2^N
     choices of signs are counted, by the characteristic function of their sum on the lattice that the differences lie on. With
     ``mid`` the sum that was seen counts half (Lancaster 1961), as in ``mid_p``; without, this is the exact test of ``mcnemar``.
     """
