@@ -66,8 +66,10 @@ class Checks:
 
     def _is_attacked(self, units: list[Unit]) -> bool:
         """Whether there is something to examine, and nothing still to come."""
+        if self._job.suite.trust == "off" or self._job.stack(units[0].model) is not None:
+            return False
         states = {self._run.entries[cell.key].status for unit in units for cell in unit.cells}
-        return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
+        return "missing" not in states and "ok" in states
 
     def _has_evidence(self, units: list[Unit]) -> bool:
         return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)
