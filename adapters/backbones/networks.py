@@ -36,7 +36,7 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
     With it come sentences on how a file was read.
     """
     if spec.weights is None:
-        return build_backbone(spec, 1000, seed), ()
+        return build_backbone(spec, 1000, seed), source_of(spec).notes(spec)
     if (file := spec.weights_file) is not None:
         network = build_backbone(spec, 2, 0)
         weights = read_checkpoint(file, network, spec.key, spec.prefix)
@@ -60,11 +60,22 @@ def _filled(
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
     """``network``, of two classes, or one of as many classes as ``state`` has, with these weights; and what was rounded."""
     if source_of(spec).has_own_classes(spec):
+        network = _with_rows(network, state)
         return network, None, load_strictly(network, state, what)
     classes = _classes(network, state)
     if classes != 2:
         network = build_backbone(spec, classes, 0)
     return network, classes, load_strictly(network, state, what)
+
+
+def _with_rows(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    """``network`` with another head where ``state`` has one of other classes: it has been trained since."""
+    try:
+        name, head = find_head(network)
+    except ModelError:  # nor can it have been replaced
+        return network
+    weight = state.get(f"{name}.weight", head.weight)
+    return network if len(weight) == head.out_features else replace_head(network, len(weight))
 
 
 def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from adapters.backbones.numbered import numbered
 from adapters.backbones.sources import has_weights, source_of
 from adapters.backbones.weights import read_saved
 from adapters.spec import BackboneSpec
@@ -51,17 +52,4 @@ def _listed_in(saved: Any) -> tuple[str, ...]:
         names = saved.get(key)
         if isinstance(names, list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
             return tuple(names)
-    return next((found for key in NUMBERED if (found := _numbered(saved.get(key)))), ())
-
-
-def _numbered(table: Any) -> tuple[str, ...]:
-    """The names of a table from names to numbers, or from numbers, also as text, to names."""
-    if not isinstance(table, dict):
-        return ()
-    pairs = [(number, name) if isinstance(name, str) else (name, number) for number, name in table.items()]
-    try:
-        rows = {int(number): name for number, name in pairs}
-    except (TypeError, ValueError):
-        return ()
-    names = [rows.get(i) for i in range(len(pairs))]
-    return tuple(name for name in names if isinstance(name, str)) if all(isinstance(n, str) for n in names) else ()
+    return next((found for key in NUMBERED if (found := numbered(saved.get(key)))), ())

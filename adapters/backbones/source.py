@@ -78,6 +78,10 @@ class BackboneSource(ABC):
         """The names of the classes in the order of the outputs, as far as named weights tell; else empty."""
         return ()
 
+    def notes(self, spec: BackboneSpec) -> tuple[str, ...]:  # noqa: ARG002
+        """Sentences on how the weights that ``make`` brings were read."""
+        return ()
+
     def fixed_size(self, spec: BackboneSpec) -> int | None:
         """The side in pixels of the only images that the network takes; None if it takes others, or nobody knows."""
         return given_size(spec)

@@ -6,11 +6,13 @@ from importlib.metadata import entry_points
 from adapters.backbones.from_code import FromCode
 from adapters.backbones.from_timm import Timm
 from adapters.backbones.from_torchvision import Torchvision
+from adapters.backbones.from_transformers import Transformers
 from adapters.backbones.source import BackboneSource
 from adapters.spec import BackboneSpec
 
 BUILT_IN: tuple[BackboneSource, ...] = (
     Timm(),
+    Transformers(),
     FromCode(),
     Torchvision(),  # last: its names have no prefix
 )

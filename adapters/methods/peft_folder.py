@@ -11,6 +11,7 @@ from adapters.cache.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.errors import ModelError, about
 from adapters.files.guards import brief, is_there
 from adapters.methods.adapter_config import AdapterConfig
+from adapters.methods.earlier_names import in_names_of
 from adapters.methods.peft_config import canonical_config
 
 PICKLED_FILE = "adapter_model.bin"
@@ -85,7 +86,10 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
     config = read_config(folder, state)
     _check_saved(folder, network, config.fields.get("modules_to_save"), state)
     try:
-        adapted: nn.Module = PeftModel.from_pretrained(network, str(folder), is_trainable=True, config=config.build())
+        with in_names_of(network, folder, state, config.build()) as named:
+            state = adapter_state(named)
+            built = read_config(named, state).build()
+            adapted: nn.Module = PeftModel.from_pretrained(network, str(named), is_trainable=True, config=built)
     except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse a stranger's values)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "size mismatch" in line), lines[0])[:300]

@@ -1,6 +1,7 @@
 """peft's methods on exactly the layers that a suite names."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from adapters.backbones.networks import find_head
 from adapters.backbones.weights import some
 from adapters.declaration import did_you_mean
 from adapters.errors import ModelError, about
+from adapters.methods.earlier_names import names_in_files
 from adapters.spec import BoftSpec, DoraSpec, HraSpec, LohaSpec, LokrSpec, LoraSpec, OftSpec, Targets, TunedSpec
 
 NOT_ON_A_NEW_HEAD = DoraSpec | OftSpec | BoftSpec | HraSpec
@@ -85,19 +87,24 @@ def _config(spec: TunedSpec, common: dict[str, Any]) -> Any:
 
 @about("targets")
 def resolve_targets(network: nn.Module, targets: Targets) -> list[str]:
-    """The names of the linear and convolution layers meant; raises ModelError unless each target is one, exactly."""
+    """The names of the linear and convolution layers meant; raises ModelError unless each target is one, exactly.
+
+    Layers of transformers are known by their names in its files too, which last from version to version.
+    """
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    saved = {name: in_files for name, in_files in names_in_files(network).items() if name in layers}
     if isinstance(targets, str):
-        return _matching(layers, targets)
+        return _matching(layers, saved, targets)
+    known = {in_files: name for name, in_files in saved.items()} | {name: name for name in layers}
     for target in targets:
-        if target not in layers:
+        if target not in known:
             raise ModelError(f"target '{target}' is not a layer of this backbone; {did_you_mean(target, layers)}")
-    return list(targets)
+    return [known[target] for target in targets]
 
 
-def _matching(layers: list[str], pattern: str) -> list[str]:
+def _matching(layers: list[str], saved: Mapping[str, str], pattern: str) -> list[str]:
     try:
-        found = [name for name in layers if re.fullmatch(pattern, name)]
+        found = [name for name in layers if any(re.fullmatch(pattern, n) for n in (name, saved.get(name, name)))]
     except re.error as error:
         raise ModelError(f"targets '{pattern}' is not a regular expression: {error}") from None
     if not found:

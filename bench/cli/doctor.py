@@ -18,6 +18,14 @@ LOW_DISK = 1_000_000_000
 SIDES = (32, 64, 224)
 """Usual image sizes, in pixels."""
 
+OPTIONAL = {
+    "transformers": ("transformers", "backbones transformers/FOLDER"),
+    "onnxruntime": ("onnx", "backbones onnx/FILE"),
+    "onnx2torch": ("onnx", "backbones onnx2torch/FILE"),
+    "ray": ("ray", "--executor ray"),
+}
+"""Packages that some suites need: the extra that brings each, and what it is for."""
+
 Status = Literal["ok", "note", "missing"]
 
 
@@ -36,6 +44,9 @@ def examine() -> list[Finding]:
     for package in PACKAGES:
         found = version_of(package)
         findings.append(Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing"))
+    for package, (extra, purpose) in OPTIONAL.items():
+        absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
+        findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
     compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
     return [*findings, *compute, *_cache(default_cache())]
 
