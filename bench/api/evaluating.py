@@ -29,7 +29,7 @@ class Question:
     attacks: tuple[str | Mapping[str, Any], ...]
     eps: tuple[str | float, ...]
     headline_eps: str | float | None
-    libraries: tuple[str, ...]
+    libraries: tuple[str, ...] | None
     trust: str
     seed: int
     batch_size: int | None
@@ -38,7 +38,7 @@ class Question:
         """The question about ``models`` as a suite. Raises UserError if it cannot be asked."""
         return suite_from(
             {
-                **vars(self),
+                **{key: value for key, value in vars(self).items() if value is not None},
                 "attacks": [{"attack": a} if isinstance(a, str) else dict(a) for a in self.attacks],
                 "data": {"source": "given"},
                 "backbone": {},

@@ -12,12 +12,13 @@ from adapters.cache.source import ModelSource
 from adapters.cache.zoo import Zoo
 from adapters.images import ImageSet
 from bench.api import kept
-from bench.attacks.spec import contract_of
+from bench.attacks.registry import problem
+from bench.attacks.spec import contract_of, pairing_of
 from bench.engine import interrupt
 from bench.engine.adapting import with_defended
 from bench.engine.job import Job, make_job
 from bench.engine.options import Options
-from bench.engine.plan import UNTRAINED, Unit, content_key, make_units
+from bench.engine.plan import UNTRAINED, Unit, attackable, content_key, make_units
 from bench.engine.progress import Progress
 from bench.errors import UserError
 from bench.executors.crew import on_this_machine
@@ -108,7 +109,7 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     options.chosen(make_units(job.suite, untrained, ""))  # nothing is trained if none is
     surroundings = {**executor.surroundings(job), **_suite_folder(options)}
     cards = with_defended(job.suite, executor.train(job))
-    units = make_units(job.suite, cards, job.samples.content_hash)
+    units = _attackable(make_units(job.suite, cards, job.samples.content_hash), options)
     chosen = options.chosen(units)
     check_expected(job, {unit.model: cards[unit.model] for unit in chosen}, executor)
     header = _header(job, executor.zoo, cards, units, surroundings)
@@ -116,6 +117,13 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     executor.attack(job, run, units, chosen)
     run.close()
     return run
+
+
+def _attackable(units: list[Unit], options: Options) -> list[Unit]:
+    """Those that can be run here. Only libraries that something is still owed by are tried: importing takes a second."""
+    stored = set() if options.fresh else {file.stem for file in options.results.glob("*/*/cells/*.parquet")}
+    owed = {unit.library for unit in units if not stored.issuperset(unit.keys)}
+    return attackable(units, lambda library: problem(library) if library in owed else None)
 
 
 def _suite_folder(options: Options) -> dict[str, str]:
@@ -184,7 +192,7 @@ def entry_of(unit: Unit, i: int) -> CellEntry:
         eps=unit.cells[i].eps,
         norm=unit.attack.norm,
         library=unit.library,
-        pairing=contract.pairing,
+        pairing=pairing_of(unit.attack, unit.library),
         key=unit.cells[i].key,
         kind=unit.attack.attack,
         access="transfer" if unit.source is not None else contract.access,

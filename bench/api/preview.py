@@ -8,11 +8,12 @@ from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.spec import is_trained
 from bench.api.pipeline import choose_device
+from bench.attacks.registry import missing
 from bench.attacks.spec import changes_with_eps
 from bench.engine.adapting import with_defended
 from bench.engine.job import Job, make_job
 from bench.engine.options import Options
-from bench.engine.plan import UNTRAINED, Unit, make_units
+from bench.engine.plan import UNTRAINED, Unit, attackable, make_units
 from bench.engine.probe import Probe, passes
 from bench.executors.cores import Load, one_thread
 from bench.ids import ModelId
@@ -63,7 +64,7 @@ def preview(suite: Suite, options: Options) -> Preview:
     zoo = Zoo(options.models, lambda _: lambda *_: None)
     found = {model: zoo.card(recipe) for model, recipe in job.recipes.items()}
     cards = with_defended(suite, {model: card or UNTRAINED for model, card in found.items()})
-    units = make_units(suite, cards, job.samples.content_hash)
+    units = attackable(make_units(suite, cards, job.samples.content_hash), missing)
     finished = set() if options.fresh else _finished(options.results)
     rates = _seconds_per_sample(options.results)
     chosen = options.chosen(units)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
-from bench.attacks.contract import Library
+from bench.attacks.registry import Library
 from bench.eps import Eps, EpsGrid
 
 Norm = Literal["linf", "l2", "l1", "l0", "spatial"]
@@ -42,11 +42,16 @@ class Attack(Strict):
         """What tells this attack from others of its kind in a table."""
         return ()
 
-    def _refuse(self, library: str, unused: Sequence[str], where: str) -> None:
-        """Raise if the suite sets a parameter that ``library`` has no place for: it must not be dropped in silence."""
+    @property
+    def members(self) -> "Sequence[Attack]":
+        """Of an ensemble, its attacks in turn; of any other attack, none."""
+        return ()
+
+    def _refuse(self, unused: Sequence[str], where: str) -> None:
+        """Raise if the suite sets a parameter that has no meaning ``where``: it must not be dropped in silence."""
         for name in unused:
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise PydanticCustomError("unused", f"{library}'s {self.attack} has no {name} {where}; leave it out")
+                raise PydanticCustomError("unused", f"{self.attack} has no {name} {where}; leave it out")
 
 
 class Restarts(Attack):
@@ -60,7 +65,7 @@ class Restarts(Attack):
 
 
 class RandomStart(Restarts):
-    """Attacks that may start at a random point of the ball, the same one in every library (bench/attacks/starts.py)."""
+    """Attacks that may start at a random point of the ball, the same one in every library (bench/attacks/randomness.py)."""
 
     random_start: bool = False
 

@@ -88,7 +88,7 @@ class SimBa(Attack):
     @model_validator(mode="after")
     def _all_used(self) -> "SimBa":
         if self.basis == "pixel":
-            self._refuse("art", ["freq_dim", "stride"], "for basis pixel")
+            self._refuse(["freq_dim", "stride"], "for basis pixel")
         return self
 
 
@@ -113,7 +113,7 @@ class Noise(Attack):
     def _bounded(self) -> "Noise":
         if self.norm == "linf" and self.distribution == "gaussian":
             raise PydanticCustomError(
-                "noise", "foolbox has no gaussian noise bounded in linf (parameter distribution); use uniform, or norm l2"
+                "noise", "gaussian noise is not bounded in linf (parameter distribution); use uniform, or norm l2"
             )
         return self
 

@@ -1,11 +1,10 @@
-"""Ensembles: several attacks through both libraries as a cascade; only survivors meet the next one."""
+"""Ensembles: several attacks as a cascade, each through the first library that has it; only survivors meet the next one."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from bench.attacks.attack import Attack, Count
 from bench.attacks.black_box import Square
-from bench.attacks.contract import Library
 from bench.attacks.min_norm import Fmn
 from bench.attacks.white_box import Apgd
 
@@ -23,11 +22,11 @@ class Strong(Attack):
     queries: Count = 1000
 
     @property
-    def members(self) -> Sequence[tuple[Library, Attack]]:
+    def members(self) -> Sequence[Attack]:
         """The cascade, cheapest first."""
         return (
-            ("art", Apgd(attack="apgd", norm=self.norm, loss="ce", steps=self.steps)),
-            ("foolbox", Fmn(attack="fmn", norm=self.norm, steps=self.steps)),
-            ("art", Apgd(attack="apgd", norm=self.norm, loss="dlr", targeted=True, restarts=self.targets, steps=self.steps)),
-            ("art", Square(attack="square", norm=self.norm, steps=self.queries)),
+            Apgd(attack="apgd", norm=self.norm, loss="ce", steps=self.steps),
+            Fmn(attack="fmn", norm=self.norm, steps=self.steps),
+            Apgd(attack="apgd", norm=self.norm, loss="dlr", targeted=True, restarts=self.targets, steps=self.steps),
+            Square(attack="square", norm=self.norm, steps=self.queries),
         )

@@ -42,11 +42,11 @@ class CarliniWagner(Attack):
     @model_validator(mode="after")
     def _all_used(self) -> "CarliniWagner":
         if self.norm == "linf":
-            self._refuse("art", ["binary_search_steps"], "in linf")
+            self._refuse(["binary_search_steps"], "in linf")
             if self.initial_const >= self.largest_const:
                 raise PydanticCustomError("const", "initial_const must be below largest_const, or nothing is tried")
         else:
-            self._refuse("foolbox", ["largest_const", "const_factor", "decrease_factor"], "in l2")
+            self._refuse(["largest_const", "const_factor", "decrease_factor"], "in l2")
         return self
 
 

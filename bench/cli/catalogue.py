@@ -1,14 +1,23 @@
 """What there is to use: the tables behind ``bench list``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+<<<<<<< HEAD
 from adapters.defences.base import Defence
 from adapters.defences.registry import DEFENCES
 from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
 from bench.engine.provenance import version_of
 from bench.suite.models import ModelSpec, SuiteBackbone
 from bench.suite.suite import Suite, load_suite, shipped_suites
+=======
+from bench.attacks.contract import CONTRACTS
+from bench.attacks.library import FIDELITIES
+from bench.attacks.registry import having, version_of
+from bench.attacks.registry import libraries as registered
+from bench.suite.models import SuiteBackbone
+from bench.suite.suite import load_suite, shipped_suites
+>>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
 
 
 @dataclass(frozen=True)
@@ -27,38 +36,54 @@ def attacks() -> Listing:
     norms: dict[tuple[tuple[str, str], tuple[str, ...]], list[str]] = {}
     for key, c in CONTRACTS.items():
         name, norm = key.split("/")
-        library = "both" if len(c.libraries) > 1 else c.libraries[0]
         budget = "fixed budget" if c.budget == "fixed" else c.budget
-        norms.setdefault(((c.access, budget), (name, library, c.pairing, c.cost)), []).append(norm)
+        norms.setdefault(((c.access, budget), (name, *_carried(key), c.cost)), []).append(norm)
     rows: list[tuple[str, ...]] = []
     for heading in dict.fromkeys(heading for heading, _ in norms):
         rows.append(heading)
         rows += [(name, " ".join(n), *rest) for (above, (name, *rest)), n in norms.items() if above == heading]
-    return Listing("attacks", ("attack", "norm", "library", "pairing", "cost"), rows, _notes())
+    return Listing("attacks", ("attack", "norm", "libraries", "pairing", "cost"), rows, _notes())
+
+
+def _carried(key: str) -> tuple[str, str]:
+    """The libraries that carry out the attack at ``key``, and how far they agree: the two most faithful, then others."""
+    levels = {name: registered()[name].attacks[key].fidelity for name in having(key)}
+    if not levels:
+        return "an ensemble", "single"
+    if len(levels) == 1:
+        return next(iter(levels)), "single"
+    ranked = [FIDELITIES.index(level) for level in levels.values()]
+    shared = sorted(ranked)[-2]
+    looser = [f"{name} {level}" for (name, level), rank in zip(levels.items(), ranked, strict=True) if rank < shared]
+    return " ".join(levels), "; ".join([FIDELITIES[shared], *looser])
 
 
 def _notes() -> list[str]:
-    """The contract's notes, each with the attacks and norms that it is about."""
+    """What the libraries say of their attacks, and why others are left out, each with the attacks and norms it is about."""
+    found: list[str] = []
+    for made in registered().values():
+        found += _said({key: carried.note for key, carried in made.attacks.items() if carried.note}, made.title)
+        found += _said(made.left_out, f"not through {made.title}")
+    return found
+
+
+def _said(notes: Mapping[str, str], whose: str) -> list[str]:
+    """One line a note: of whom, about which attacks."""
     about: dict[str, dict[str, list[str]]] = {}
-    for key, contract in CONTRACTS.items():
+    for key, note in notes.items():
         name, norm = key.split("/")
-        if contract.note:
-            about.setdefault(contract.note, {}).setdefault(name, []).append(norm)
+        about.setdefault(note, {}).setdefault(name, []).append(norm)
     subjects = (", ".join(f"{name} {' '.join(norms)}" for name, norms in each.items()) for each in about.values())
-    return [f"{subject}: {note}" for subject, note in zip(subjects, about, strict=True)]
+    return [f"{whose}, {subject}: {note}" for subject, note in zip(subjects, about, strict=True)]
 
 
 def libraries() -> Listing:
     """The attack libraries, their versions, and how many attacks each carries out."""
     rows = [
-        (
-            name,
-            version_of(DISTRIBUTIONS[name]) or "not installed",
-            str(len({key.split("/")[0] for key, c in CONTRACTS.items() if name in c.libraries})),
-        )
-        for name in LIBRARIES
+        (name, version_of(name), str(len({key.split("/")[0] for key in made.attacks})), "default" if made.is_default else "")
+        for name, made in registered().items()
     ]
-    return Listing("libraries", ("library", "version", "attacks"), rows)
+    return Listing("libraries", ("library", "version", "attacks", "in suites that name none"), rows)
 
 
 def models() -> Listing:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.attacks.library import AttackLibrary
+from bench.attacks.registry import libraries, problem
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
 from bench.executors.cores import allowed, can_fork
@@ -44,11 +46,28 @@ def examine() -> list[Finding]:
     for package in PACKAGES:
         found = version_of(package)
         findings.append(Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing"))
+<<<<<<< HEAD
     for package, (extra, purpose) in OPTIONAL.items():
         absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
         findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
+=======
+    findings += [_library(made) for made in libraries().values()]
+>>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
     compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
     return [*findings, *compute, *_cache(default_cache())]
+
+
+def _library(made: AttackLibrary) -> Finding:
+    """Whether an attack library can be used: suites run through it by default, or only those that name it."""
+    versions = ", ".join(f"{name} {version_of(name)}" for name in made.distributions)
+    reason = problem(made.name)
+    return Finding(made.name, reason or f"{versions}; {len(made.attacks)} attacks", _status(reason, made))
+
+
+def _status(reason: str | None, made: AttackLibrary) -> Status:
+    if reason is None:
+        return "ok"
+    return "missing" if made.is_default else "note"
 
 
 def _devices() -> Iterator[Finding]:

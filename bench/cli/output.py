@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bench.attacks.registry import libraries
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class Harmless:
 def quiet(handler: logging.Handler) -> None:
     """Our own log goes to ``handler``, the libraries' chatter does not."""
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for library in ("art", "foolbox", "peft", "transformers", "torch"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(foolbox|art|eagerpy|torch|peft|transformers)(\.|$)")
+    chatty = [*(module for made in libraries().values() for module in made.modules), "peft", "transformers", "torch"]
+    for module in chatty:
+        logging.getLogger(module).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=rf"({'|'.join(map(re.escape, chatty))})(\.|$)")
 
 
 def show(make: "Callable[[Console], RenderableType]", output: Path | None = None) -> None:

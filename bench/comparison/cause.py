@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.attacks.contract import DISTRIBUTIONS
+from bench.attacks.registry import libraries
 from bench.attacks.spec import AttackSpec, parameters
 from bench.ids import ModelId
 from bench.store import ModelEntry, Origin, RunHeader
@@ -125,8 +125,9 @@ def _surroundings(before: Made, after: Made, subject: Subject) -> Iterator[Cause
 
 def _packages(origin: Origin, subject: Subject) -> dict[str, str | None]:
     """Versions of all that ``subject`` rests on: of the attack libraries only those that attacked it."""
-    carriers = {subject.library} if subject.library in DISTRIBUTIONS else set(DISTRIBUTIONS) if subject.attack else set()
-    unused = {name for library, name in DISTRIBUTIONS.items() if library not in carriers}
+    known = libraries()
+    carriers = {subject.library} if subject.library in known else set(known) if subject.attack else set()
+    unused = {name for library, made in known.items() if library not in carriers for name in made.distributions}
     return {name: version for name, version in origin.get("packages", {}).items() if name not in unused}
 
 

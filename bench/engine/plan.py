@@ -2,18 +2,29 @@
 
 import hashlib
 import json
+<<<<<<< HEAD
 from collections.abc import Iterator, Sequence
+=======
+import logging
+from collections.abc import Callable, Sequence
+>>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from importlib.metadata import version
 
 from adapters.cache.card import Card
+<<<<<<< HEAD
 from adapters.defences.ways import Way
 from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
 from bench.attacks.spec import Attack, parameters
 from bench.engine.adapting import Role, about_draws, adaptations
+=======
+from bench.attacks.registry import BOTH, Carrier, version_of
+from bench.attacks.spec import Attack, parameters, used_by
+>>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
+
+log = logging.getLogger(__name__)
 
 KEY_VERSION = 5
 """Raised when our own code changes what a cell's records hold."""
@@ -33,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Unit:
-    """One model, one attack, one library (an ensemble: both): all its eps at once.
+    """One model, one attack, one library (an ensemble: several): all its eps at once.
 
     ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that model and its
     adversarials are transferred to this one. With ``way``, it is adapted to the model's defences in that way; ``role`` says
@@ -105,7 +116,7 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
         "data": data_hash,
         "attack": parameters(unit.attack),
         "library": unit.library,
-        "library_version": library_version(unit.library),
+        "library_version": library_version(unit.attack, unit.library),
         "seed": suite.seed,
         "precision": suite.precision,
         **about_draws(suite, suite.stack_of(unit.model.name), unit.way),
@@ -116,10 +127,28 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
     return replace(unit, cells=cells)
 
 
-def library_version(carrier: Carrier) -> str:
-    """The version of what carries a unit out; both versions for an ensemble."""
-    libraries = LIBRARIES if carrier == "both" else (carrier,)
-    return " ".join(version(DISTRIBUTIONS[library]) for library in libraries)
+def library_version(attack: Attack, carrier: Carrier) -> str:
+    """The version of what carries ``attack`` out; the versions of all libraries that an ensemble goes through."""
+    return " ".join(version_of(library) for library in used_by(attack, carrier))
+
+
+def attackable(units: Sequence[Unit], problem: Callable[[str], str | None]) -> list[Unit]:
+    """``units`` without those whose library has a ``problem``, where another one carries out the same attack.
+
+    Where none can, the unit stays, and fails with the reason: nothing that a suite asks for vanishes.
+    """
+    carriers = [library for library in dict.fromkeys(unit.library for unit in units) if library != BOTH]
+    broken = {library: reason for library in carriers if (reason := problem(library))}
+    sound = {_question_of(u) for u in units if u.library not in broken}
+    left = [u for u in units if u.library not in broken or _question_of(u) not in sound]
+    for library, reason in broken.items():
+        log.warning("%s is left out: %s. What others carry out too runs through them alone", library, reason)
+    return left
+
+
+def _question_of(unit: Unit) -> tuple[object, ...]:
+    """What units share that differ only in their library."""
+    return unit.model, unit.seed, unit.attack_label
 
 
 def content_key(facts: dict[str, object]) -> str:

@@ -11,12 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.attacks.registry import all_distributions
 from bench.version import __version__
 
 PROJECT = ("bench", "adapters")
 PACKAGES = (
-    "torch", "torchvision", "foolbox", "eagerpy", "adversarial-robustness-toolbox", "peft", "timm", "numpy", "scikit-learn",
-    "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
+    "torch", "torchvision", "peft", "timm", "numpy", "scikit-learn", "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
 )  # fmt: skip
 
 
@@ -36,10 +36,15 @@ def collect(device: str) -> dict[str, Any]:
         "device_name": _device_name(device),
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
-        "packages": {name: version_of(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES} | _libraries(),
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _libraries() -> dict[str, str]:
+    """The versions of the attack libraries that are installed."""
+    return {name: found for name in all_distributions() if (found := version_of(name))}
 
 
 def code() -> str:

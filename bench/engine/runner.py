@@ -13,9 +13,9 @@ from adapters.classifier import Classifier, Predictions, joined, tensors
 from adapters.images import ImageSet
 from adapters.spec import Precision
 from bench.attacks.access import distance, size
+from bench.attacks.attack_session import Answer, Stage, make_stages
 from bench.attacks.question import Question
-from bench.attacks.stages import Answer, Stage, make_stages
-from bench.attacks.starts import seed_of
+from bench.attacks.randomness import seed_of
 from bench.engine.crafted import Crafted, untouched
 from bench.engine.judging import ONE_ANSWER, Judging, judge
 from bench.engine.plan import Unit

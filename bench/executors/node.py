@@ -113,7 +113,7 @@ class _Desk:
         """Raise UserError unless ``unit`` would be planned here too: then its key names what this worker computes."""
         if unit not in self.units:
             raise UserError(
-                f"{socket.gethostname()}: plans other cells than the driver; install the same bench, Foolbox and ART there"
+                f"{socket.gethostname()}: plans other cells than the driver; install the same bench and attack libraries there"
             )
 
 

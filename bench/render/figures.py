@@ -7,6 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.attacks.registry import libraries
 from bench.eps import eps_text
 from bench.render import lines
 from bench.render.lines import Line
@@ -15,8 +16,9 @@ from bench.scoring.scorecard import Scorecard
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Told apart by colour-blind readers (Okabe and Ito 2008)."""
-STYLES = {"foolbox": ("-", "o", 4.5), "art": ("--", "x", 5.5), lines.EITHER: ("-", "o", 4.5)}
-"""Line, marker and its size (points) of each library: where they agree, the cross lies on the dot."""
+STYLES = (("-", "o", 4.5), ("--", "x", 5.5), ("-.", "+", 6.5), (":", "s", 4.0))
+"""Line, marker and its size (points) of each registered library in turn, and of all others: where two agree, the cross lies on
+the dot."""
 COLUMNS = 3
 PANEL = (3.6, 3.0)
 """Width and height of one panel, in inches."""
@@ -69,8 +71,14 @@ def _finished(figure: Figure, axes: Sequence[Axes], ylabel: str) -> Figure:
     return figure
 
 
+def _style(library: str) -> tuple[str, str, float]:
+    """How ``library`` is drawn, in every run alike."""
+    order = [lines.EITHER, *libraries()]
+    return STYLES[min(max(order.index(library) - 1, 0), len(STYLES) - 1)] if library in order else STYLES[-1]
+
+
 def _draw(axis: Axes, line: Line) -> None:
-    style, marker, size = STYLES.get(line.library, (":", "s", 4.0))
+    style, marker, size = _style(line.library)
     colour = COLOURS[line.model % len(COLOURS)]
     label = line.label if line.library == lines.EITHER else f"{line.label}, {line.library}"
     axis.plot(line.eps, line.values, linestyle=style, marker=marker, markersize=size, color=colour, lw=1.4, label=label)
@@ -123,5 +131,5 @@ def _steps(axis: Axes, card: Scorecard, q: QueryScore) -> None:
     colour = COLOURS[lines.models(card).index(e.id.model) % len(COLOURS)]
     axis.step(
         [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
-        linestyle=STYLES[e.library][0], color=colour, lw=1.4, label=f"{lines.label(card, e.id.model)}, {e.library}",
+        linestyle=_style(e.library)[0], color=colour, lw=1.4, label=f"{lines.label(card, e.id.model)}, {e.library}",
     )  # fmt: skip

@@ -46,7 +46,7 @@ def robust_accuracy(card: Scorecard, attack: str) -> Iterator[Line]:
         yield Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band)
     for i, name, library, cells in _alone(card, attack):
         found = [_metrics(cells[0]).accuracy, *(_metrics(cell).robust_accuracy for cell in cells)]
-        alone = library == "foolbox" or len({c.entry.library for c in _cells(card, attack)}) == 1
+        alone = library == _cells(card, attack)[0].entry.library  # of lines on one another, the first has the band
         band = [(100 * p.low, 100 * p.high) for p in found]
         yield Line(name, i, library, _grid(card, attack, cells), [100 * p.value for p in found], band if alone else None)
 

@@ -52,10 +52,21 @@ def status(cell: CellEntry) -> str:
 
 
 def asr_gap(c: CrossCheck) -> str:
-    """+1.2 [-0.4, +2.9]: Foolbox's success rate minus ART's in points, with its interval; a dash where none was attacked."""
-    if c.asr_foolbox is None or c.asr_art is None or c.gap_low is None or c.gap_high is None:
+    """+1.2 [-0.4, +2.9]: the first library's success rate minus the second's in points, with its interval; else a dash."""
+    if c.asr_first is None or c.asr_second is None or c.gap_low is None or c.gap_high is None:
         return NONE
-    return f"{points(c.asr_foolbox - c.asr_art)} {interval(c.gap_low, c.gap_high)}"
+    return f"{points(c.asr_first - c.asr_second)} {interval(c.gap_low, c.gap_high)}"
+
+
+def checked_pairs(card: Scorecard) -> list[str]:
+    """The pairs of libraries that were asked the same question, in prose."""
+    return list(dict.fromkeys(c.pair for c in card.crosschecks if c.second))
+
+
+def crosscheck_title(card: Scorecard) -> str:
+    """What the cross-checks of ``card`` are of."""
+    pairs = checked_pairs(card)
+    return f"{pairs[0] if len(pairs) == 1 else 'each two libraries'} on the same question"
 
 
 UNDECIDED = "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"

@@ -16,7 +16,7 @@ from bench.ids import AttackEps
 from bench.render.cells import NONE, across, number, percent, spread
 from bench.render.figures import make_figures
 from bench.render.footer import flags, method, not_run, precision_line, sentences, trust_summary, unranked
-from bench.render.rates import ERROR, UNDECIDED, asr_gap, success_rates, title
+from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
 from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
@@ -46,6 +46,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         ERROR=ERROR,
         UNDECIDED=UNDECIDED,
         asr_gap=asr_gap,
+        crosschecks=crosscheck_title(card),
         precision=precision_line(card),
         percent=percent,
         number=number,

@@ -14,7 +14,7 @@ from bench.ids import AttackEps
 from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
-from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, success_rates, title
+from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, checked_pairs, crosscheck_title, success_rates, title
 from bench.render.seen import seen_lines
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
@@ -159,13 +159,19 @@ def _distances(card: Scorecard) -> Iterator[Table]:
 
 
 def _crosschecks(card: Scorecard) -> Table:
-    table = Table(title="cross-check: Foolbox and ART on the same question", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("attack", "verdict", "cells", "lowest agreement", "widest ASR gap [95 %]"):
-        table.add_column(name, justify="left" if name in {"attack", "verdict"} else "right")
-    for attack in dict.fromkeys(c.attack for c in card.crosschecks):
-        for verdict in dict.fromkeys(c.verdict for c in card.crosschecks if c.attack == attack):
-            rows = [c for c in card.crosschecks if (c.attack, c.verdict) == (attack, verdict)]
-            table.add_row(escape(attack), Text(verdict, style=VERDICT_STYLE.get(verdict, "")), str(len(rows)), *_extremes(rows))
+    """A row for each attack and verdict, and for each pair of libraries where there are several."""
+    several = len(checked_pairs(card)) > 1
+    table = Table(title=f"cross-check: {crosscheck_title(card)}", box=box.SIMPLE_HEAD, title_justify="left")
+    names = ("attack", *(["libraries"] if several else []), "verdict")
+    for name in (*names, "cells", "lowest agreement", "widest ASR gap [95 %]"):
+        table.add_column(name, justify="left" if name in names else "right")
+    groups: dict[tuple[str, str, str], list[CrossCheck]] = {}
+    for c in card.crosschecks:
+        groups.setdefault((c.attack, c.pair if several else "", c.verdict), []).append(c)
+    order = list(dict.fromkeys(c.attack for c in card.crosschecks))
+    for (attack, pair, verdict), rows in sorted(groups.items(), key=lambda group: order.index(group[0][0])):
+        said = Text(verdict, style=VERDICT_STYLE.get(verdict, ""))
+        table.add_row(escape(attack), *([escape(pair)] if several else []), said, str(len(rows)), *_extremes(rows))
     return table
 
 
@@ -173,9 +179,11 @@ def _disagreements(card: Scorecard) -> Iterator[Text]:
     for c in card.crosschecks:
         if c.verdict == "differ":
             stronger = f"{c.stronger} is stronger" if c.stronger else "neither is stronger"
+            between = f", {c.pair}" if len(checked_pairs(card)) > 1 else ""
             cause = f"; likely cause: {c.cause}" if c.cause else ""
             names = ", ".join(c.samples[:3]) + (", ..." if len(c.samples) > 3 else "")
-            yield Text(f" {c.model}/{c.attack} eps {eps_text(c.eps)}: {stronger} (samples {names}){cause}", style="red")
+            where = f"{c.model}/{c.attack} eps {eps_text(c.eps)}{between}"
+            yield Text(f" {where}: {stronger} (samples {names}){cause}", style="red")
     if any(c.verdict == "undecided" for c in card.crosschecks):
         yield Text(f" {UNDECIDED}", style=VERDICT_STYLE["undecided"])
 

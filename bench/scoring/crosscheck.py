@@ -1,4 +1,4 @@
-"""Do the two libraries say the same? One verdict per model, attack and eps, by what the contract lets us expect."""
+"""Do two libraries say the same? One verdict per model, attack, eps and pair, by how faithfully each carries the attack out."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench.ids import CellId, ModelId
+from bench.attacks.registry import title_of
+from bench.ids import ModelId
 from bench.scoring.comparison import PairedDifference, paired
 from bench.scoring.statistics import mcnemar
 from bench.store.records import Records
@@ -27,23 +28,26 @@ Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Both libraries on one question, over the samples that were attacked.
+    """Two libraries, ``first`` and ``second``, on one question, over the samples that were attacked.
 
     ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes;
-    [``gap_low``, ``gap_high``] is the 95 % interval of Foolbox's success rate minus ART's, and ``equivalent`` says whether it
-    lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the likely
-    ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large is
-    shown: the samples are too few to tell. "not comparable": the two are not the same algorithm, or nothing was attacked.
-    "one library": the other is not asked for, or has not been run. "incomplete": a cell of it failed.
+    [``gap_low``, ``gap_high``] is the 95 % interval of the first's success rate minus the second's, and ``equivalent`` says
+    whether it lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the
+    likely ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large
+    is shown: the samples are too few to tell. "not comparable": the two are not the same algorithm, or nothing was attacked.
+    "one library": no other is asked for, can be used here, or has been run. "incomplete": a cell of either failed. "not run":
+    neither was. Where there is no other library, ``second`` is empty.
     """
 
     model: ModelId
     attack: str
     eps: Fraction
+    first: str
+    second: str
     verdict: Verdict
     agreement: float | None = None
-    asr_foolbox: float | None = None
-    asr_art: float | None = None
+    asr_first: float | None = None
+    asr_second: float | None = None
     p_value: float | None = None
     gap_low: float | None = None
     gap_high: float | None = None
@@ -53,43 +57,47 @@ class CrossCheck:
     cause: str | None = None
 
     @property
+    def pair(self) -> str:
+        """The two libraries in prose."""
+        return f"{title_of(self.first)} and {title_of(self.second)}" if self.second else title_of(self.first)
+
+    @property
     def gap(self) -> float | None:
         """How far apart the two attack success rates are."""
-        if self.asr_foolbox is None or self.asr_art is None:
+        if self.asr_first is None or self.asr_second is None:
             return None
-        return abs(self.asr_foolbox - self.asr_art)
+        return abs(self.asr_first - self.asr_second)
 
 
-def judge(cell: CellId, pairing: str, foolbox: Records, art: Records) -> CrossCheck:
-    """The verdict on ``cell`` through both libraries, from their records of the same samples."""
-    identity = cell.model, cell.attack, cell.eps
-    attacked = (foolbox.clean_pred == foolbox.label) | (art.clean_pred == art.label)
+def judge(asked: CrossCheck, pairing: str, norm: str, first: Records, second: Records) -> CrossCheck:
+    """``asked`` with the verdict, from the two libraries' records of the same samples."""
+    attacked = (first.clean_pred == first.label) | (second.clean_pred == second.label)
     if not attacked.any():
-        return CrossCheck(*identity, "not comparable", cause="no sample was attacked")
-    either = paired(foolbox.success[attacked], art.success[attacked])
+        return replace(asked, verdict="not comparable", cause="no sample was attacked")
+    either = paired(first.success[attacked], second.success[attacked])
     difference = replace(either, p_value=mcnemar(either.only_first, either.only_second))  # a library is blamed by no mid-p
-    apart = foolbox.success != art.success
+    apart = first.success != second.success
     agreement = 1 - float(apart[attacked].mean())
     equivalent = difference.low >= -MARGIN and difference.high <= MARGIN
     verdict = _exact(agreement) if pairing == "exact" else _statistical(difference, equivalent)
-    found = CrossCheck(
-        *identity,
-        verdict if pairing in ("exact", "statistical") else "not comparable",
-        agreement,
-        difference.first,
-        difference.second,
-        difference.p_value,
-        difference.low,
-        difference.high,
-        equivalent,
+    found = replace(
+        asked,
+        verdict=verdict if pairing in ("exact", "statistical") else "not comparable",
+        agreement=agreement,
+        asr_first=difference.first,
+        asr_second=difference.second,
+        p_value=difference.p_value,
+        gap_low=difference.low,
+        gap_high=difference.high,
+        equivalent=equivalent,
     )
     if found.verdict != "differ":
         return found
     return replace(
         found,
-        stronger=_stronger(difference.only_first, difference.only_second),
-        samples=tuple(str(i) for i in foolbox.id[apart][:LISTED]),
-        cause=_cause(cell.norm, foolbox, art),
+        stronger=_stronger(found, difference),
+        samples=tuple(str(i) for i in first.id[apart][:LISTED]),
+        cause=_cause(found, norm, first, second),
     )
 
 
@@ -105,18 +113,18 @@ def _statistical(difference: PairedDifference, equivalent: bool) -> Verdict:
     return "differ" if difference.p_value < ALPHA and abs(difference.difference) > MARGIN else "undecided"
 
 
-def _stronger(only_foolbox: int, only_art: int) -> str | None:
-    if only_foolbox == only_art:
+def _stronger(found: CrossCheck, difference: PairedDifference) -> str | None:
+    if difference.only_first == difference.only_second:
         return None
-    return "foolbox" if only_foolbox > only_art else "art"
+    return found.first if difference.only_first > difference.only_second else found.second
 
 
-def _cause(norm: str, foolbox: Records, art: Records) -> str | None:
+def _cause(found: CrossCheck, norm: str, first: Records, second: Records) -> str | None:
     """What the records alone point to: other clean predictions, or another use of the budget."""
-    if not np.array_equal(foolbox.clean_pred, art.clean_pred):
+    if not np.array_equal(first.clean_pred, second.clean_pred):
         return "the clean predictions differ: the model was not the same, or is not deterministic"
-    spent = [float(getattr(r, norm)[r.clean_pred == r.label].mean(dtype=np.float64)) for r in (foolbox, art)]
+    spent = [float(getattr(r, norm)[r.clean_pred == r.label].mean(dtype=np.float64)) for r in (first, second)]
     if min(spent) < (1 - BUDGET_GAP) * max(spent):
-        less = "foolbox" if spent[0] < spent[1] else "art"
+        less = found.first if spent[0] < spent[1] else found.second
         return f"{less} spends less of the budget: mean {norm} {min(spent):.4g} against {max(spent):.4g}"
     return None

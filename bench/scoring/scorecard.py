@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from bench.attacks.library import agreement
 from bench.ids import AttackEps, ModelId, UnitId
 from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Outcome, compare_models
@@ -159,13 +161,13 @@ def score(run: StoredRun) -> Scorecard:
 
 
 def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Metrics], list[CrossCheck]]:
-    """The numbers of the finished cells by key, and the cross-check of each group, whose records alone are held at a time."""
+    """The numbers of the finished cells by key, and the cross-checks of each group, whose records alone are held at a time."""
     numbers: dict[str, Metrics] = {}
-    crosschecks = []
+    crosschecks: list[CrossCheck] = []
     for group in groups:
         records = {c.library: run.records(c.key) for c in group if c.status == "ok"}
         numbers.update({c.key: metrics(records[c.library]) for c in group if c.library in records})
-        crosschecks.append(_crosscheck(group, records))
+        crosschecks += _crosschecks(group, records)
     return numbers, crosschecks
 
 
@@ -190,22 +192,34 @@ def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[
     return AttackScore(first.id.model, first.attack, first.eps, asr, trust)
 
 
-def _crosscheck(group: list[CellEntry], records: Mapping[str, Records]) -> CrossCheck:
-    cell = group[0]
-    identity = cell.id.model, cell.attack, cell.eps
-    if all(c.status == "missing" for c in group):
-        return CrossCheck(*identity, "not run")
-    if len(group) > 1 and any(c.status == "error" for c in group):
-        return CrossCheck(*identity, "incomplete")
-    if len(records) < 2:
-        return CrossCheck(*identity, "one library")
-    return judge(cell.id, cell.pairing, records["foolbox"], records["art"])
+def _crosschecks(group: list[CellEntry], records: Mapping[str, Records]) -> Iterable[CrossCheck]:
+    """Each library of ``group`` against each other one; one that has none beside it stands alone."""
+    if len(group) == 1:
+        yield _crosscheck(group[0], None, records)
+    for first, second in combinations(group, 2):
+        yield _crosscheck(first, second, records)
+
+
+def _crosscheck(first: CellEntry, second: CellEntry | None, records: Mapping[str, Records]) -> CrossCheck:
+    both = [first] if second is None else [first, second]
+    named = first.library, "" if second is None else second.library
+    asked = CrossCheck(first.id.model, first.attack, first.eps, *named, "one library")
+    if all(cell.status == "missing" for cell in both):
+        return replace(asked, verdict="not run")
+    if second is None:
+        return asked
+    if any(cell.status == "error" for cell in both):
+        return replace(asked, verdict="incomplete")
+    if any(cell.library not in records for cell in both):
+        return asked
+    pairing = agreement(first.pairing, second.pairing)
+    return judge(asked, pairing, first.norm, records[first.library], records[second.library])
 
 
 def _outcomes(
     models: Iterable[ModelEntry], groups: list[list[CellEntry]], done: dict[str, Scored]
 ) -> dict[ModelId, dict[AttackEps, Outcome]]:
-    """Per model, attack and eps, with both libraries as one attacker; only where every library has finished."""
+    """Per model, attack and eps, with all libraries as one attacker; only where each of them has finished."""
     found: dict[ModelId, dict[AttackEps, Outcome]] = {m.id: {} for m in models}
     for group in groups:
         if all(c.key in done for c in group):

@@ -112,7 +112,7 @@ def eval_mode(left: float, _: int) -> Grade:
 
 
 def wrappers(share: float, _: int) -> Grade:
-    """wrappers: the same class raw, as attacked, and through both libraries. Fails at the first sample that differs.
+    """wrappers: the same class raw, as attacked, and through every library. Fails at the first sample that differs.
 
     The model that is evaluated must be the model that is attacked (Carlini et al. 2019, section 5).
     """

@@ -227,7 +227,7 @@ _HEADER = TypeAdapter(RunHeader)
 
 
 def _check_once(cells: Sequence[CellEntry]) -> None:
-    """Raise ValueError if one of ``cells`` is there twice: an ensemble of both libraries leaves no room for one of them.
+    """Raise ValueError if one of ``cells`` is there twice: an ensemble's cell leaves no room for a library's.
 
     Equal models have equal cells, so that a key may be.
     """

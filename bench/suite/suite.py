@@ -19,8 +19,8 @@ from pydantic_core import PydanticCustomError
 from adapters.declaration import Strict, did_you_mean
 from adapters.defences.stack import Stack
 from adapters.spec import Precision, TrainingSpec
-from bench.attacks.contract import LIBRARIES, Carrier, Library
-from bench.attacks.spec import Attack, AttackSpec, contract_of
+from bench.attacks.registry import BOTH, Carrier, Library, default_libraries
+from bench.attacks.spec import Attack, AttackSpec, carriers_of, libraries_of
 from bench.data.spec import DataSpec
 from bench.eps import Eps, EpsGrid, eps_text
 from bench.errors import SuiteError, UserError
@@ -68,7 +68,7 @@ class Suite(Strict):
     headline_eps: Eps | None = None
     transfer: bool = False
     """Also try each model's adversarials on every other model."""
-    libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = LIBRARIES
+    libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = default_libraries()
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Samples attacked at once; by default what suits the machine: on a GPU the most that fit. No answer depends on it."""
@@ -165,9 +165,9 @@ class Suite(Strict):
         return tuple(sorted(attack.eps or self.eps))
 
     def carriers_of(self, attack: Attack) -> tuple[Carrier, ...]:
-        """What carries out ``attack``: a unit for each library, or one for both if it is an ensemble."""
-        allowed = (*(attack.libraries or self.libraries), "both")
-        return tuple(carrier for carrier in contract_of(attack).carriers if carrier in allowed)
+        """What carries out ``attack``: a unit for each library, or one through several if it is an ensemble."""
+        allowed = (*(attack.libraries or self.libraries), BOTH)
+        return tuple(carrier for carrier in carriers_of(attack) if carrier in allowed)
 
     @property
     def headline(self) -> Fraction:
@@ -200,13 +200,13 @@ def _unique(values: Sequence[object], where: tuple[str, ...], what: str) -> None
 
 
 def _check_libraries(attack: Attack, libraries: tuple[Library, ...], i: int) -> None:
-    has = contract_of(attack).libraries
+    has = libraries_of(attack)
     what = f"'{attack.attack}' in {attack.norm}; it is in: {', '.join(has)}"
     for library in attack.libraries or ():
         if library not in has:
             raise _error(("attacks", i), f"{library} has no attack {what}")
-    if "both" in contract_of(attack).carriers and set(has) - set(attack.libraries or libraries):
-        raise _error(("attacks", i), f"'{attack.attack}' needs both libraries; add {' and '.join(has)} to libraries")
+    if attack.members and set(has) - set(attack.libraries or libraries):
+        raise _error(("attacks", i), f"'{attack.attack}' needs {' and '.join(has)}; add them to libraries")
     if not set(attack.libraries or libraries) & set(has):
         raise _error(("attacks", i), f"no library of this suite has {what}")
 

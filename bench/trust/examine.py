@@ -32,7 +32,8 @@ class Subject:
     """A model under examination: as trained (``raw``), as attacked (``target``), and the eps that models are ranked at.
 
     ``broken``: by norm, which samples the suite's attacks break at the eps that is examined (``examined_eps``); those that hold
-    tell most. ``siblings`` are models whose adversarials are tried on this one.
+    tell most. ``siblings`` are models whose adversarials are tried on this one, ``libraries`` those
+    that it is attacked through.
     """
 
     raw: Classifier
@@ -40,6 +41,7 @@ class Subject:
     headline: Fraction
     broken: Mapping[str, Bools] = field(default_factory=dict)
     siblings: Sequence[Source] = ()
+    libraries: Sequence[str] = ()
 
 
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
@@ -48,7 +50,8 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     if not len(subject.target.correct):
         return []
     untouched = copy.deepcopy(subject.raw)
-    found = _guarded("probes", partial(probe_model, subject.raw, subject.target, effort.probed))
+    probes = partial(probe_model, subject.raw, subject.target, effort.probed, subject.libraries)
+    found = _guarded("probes", probes)
     budgets = {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
     for norm, eps in budgets.items():
         held = held_of(subject.target, subject.broken.get(norm))

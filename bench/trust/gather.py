@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.errors import ModelError
+from bench.attacks.spec import used_by
 from bench.engine.plan import Unit, content_key
 from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun
@@ -84,7 +85,8 @@ class Checks:
         started = time.perf_counter()
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
         effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
-        subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings)
+        libraries = tuple(dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library)))
+        subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings, libraries)
         found = examine(subject, effort)
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from art.estimators.classification import PyTorchClassifier
-from foolbox import PyTorchModel
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier, tensors
 from adapters.fast.lossless import max_difference
 from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
+from bench.attacks.translation import Opponent, translation_of
 from bench.engine.runner import Target
 from bench.scoring.statistics import lower_bound
 from bench.store.evidence import Evidence
@@ -24,8 +23,8 @@ UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 8, 25, 8 / 255
 than draws do, so of the published 100 draws a quarter is spent on each of four times as many samples."""
 
 
-def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
-    """Every probe of the model, on ``count`` samples: ``raw`` as trained, ``target`` as attacked."""
+def probe_model(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> list[Evidence]:
+    """Every probe of the model, on ``count`` samples: ``raw`` as trained, ``target`` as attacked through ``libraries``."""
     few = subset(target, count)
     x, y = tensors(few.samples, few.classifier.device)
     found = [
@@ -33,7 +32,7 @@ def probe_model(raw: Classifier, target: Target, count: int) -> list[Evidence]:
         _logits(few.classifier, x),
         _gradients(few.classifier, x, y),
         _eval_mode([raw, few.classifier]),
-        _wrappers(raw, few, x),
+        _wrappers(raw, few, libraries, x),
         _form(raw, few.classifier, x),
         _instability(few.classifier, x[:UNSTABLE_SAMPLES], y[:UNSTABLE_SAMPLES]),
         *slope(few.classifier, x, y),
@@ -92,21 +91,13 @@ def _eval_mode(models: Sequence[nn.Module]) -> Evidence:
     return _evidence("eval-mode", len(left), 1, f"in training mode: {', '.join(left[:3])}" if left else "all in eval mode")
 
 
-def _wrappers(raw: Classifier, target: Target, x: Tensor) -> Evidence:
-    """Share of samples whose predicted class is not the same raw, as attacked, and through both libraries' wrappers."""
+def _wrappers(raw: Classifier, target: Target, libraries: Sequence[str], x: Tensor) -> Evidence:
+    """Share of samples whose predicted class is not the same raw, as attacked, and through the wrappers of ``libraries``."""
     model = target.classifier
-    foolbox = PyTorchModel(model, bounds=(0, 1), device=str(model.device))
-    art = PyTorchClassifier(
-        model,
-        loss=nn.CrossEntropyLoss(),
-        input_shape=target.samples.input_shape,
-        nb_classes=model.num_classes,
-        clip_values=(0.0, 1.0),
-        device_type="gpu" if model.device.type == "cuda" else "cpu",
-    )
+    opponent = Opponent(model, target.samples.input_shape, model.num_classes, str(model.device))
+    wrapped = [translation_of(library).make_predictor(opponent) for library in libraries]
     with torch.no_grad():
-        said = [raw(x).argmax(1).cpu(), model(x).argmax(1).cpu(), foolbox(x).argmax(1).cpu()]
-    said.append(torch.from_numpy(art.predict(x.cpu().numpy(), batch_size=len(x))).argmax(1))
+        said = [logits.argmax(1).cpu() for logits in (raw(x), model(x), *(predictor(x) for predictor in wrapped))]
     differs = (torch.stack(said) != said[0]).any(0)
     count = int(differs.sum())
     return _evidence("wrappers", count / len(x), len(x), f"{count} of {len(x)} samples change class between wrappers")

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
-from bench.attacks.spec import Pgd
+from bench.attacks.spec import Pgd, usable
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, UnitResult, run_unit
 from bench.ids import ModelId
@@ -94,7 +94,7 @@ class Reach:
         self, source: Classifier, tried: Ints, loss: Loss, *, steps: int = STEPS, keep_images: bool = False
     ) -> UnitResult:
         attack = PGD.validate_python({"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps})
-        unit = Unit(ModelId("", 0), attack, "foolbox", (Cell(self.eps, "control"),))
+        unit = Unit(ModelId("", 0), attack, usable(attack), (Cell(self.eps, "control"),))
         few = replace(take(self.target, tried), batch_size=self.target.batch_size)
         attacked = replace(few, source=replace(few, classifier=Rescaled(source, loss)))
         return run_unit(unit, attacked, keep_images=keep_images)

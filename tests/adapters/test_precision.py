@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from adapters.classifier import Classifier, predict
 from adapters.fast.lossless import lossless, max_difference
 from adapters.precision import multiplying, unavailable
-from bench.attacks.contract import Library
+from bench.attacks.registry import Library
 from bench.attacks.spec import Pgd
 from bench.comparison.cause import Made, Subject, drifts
 from bench.engine.plan import Cell, Unit, make_units

@@ -8,10 +8,9 @@ import pytest
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.contract import CONTRACTS, Carrier
-from bench.attacks.spec import contract_of
+from bench.attacks.registry import Carrier, libraries
 from bench.engine.runner import make_target, run_unit
-from tests.builders.attacking import GAIN, W, correct, make_unit, run, spec
+from tests.builders.attacking import GAIN, W, correct, make_unit, pairs_of, run, spec, through
 from tests.builders.linear import WEIGHT, linear_samples, margins
 
 DENSE_L1 = (W**2).sum() / W.sum()
@@ -28,11 +27,16 @@ KINDS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("pgd", ("linf",), {"steps": 20, "rel_step_size": 0.25, "random_start": True}),
     ("pgd", ("linf", "l2", "l1"), {"steps": 10, "rel_step_size": 0.25, "targeted": True}),
 ]
+
+
+def named(value: Any) -> str:
+    return "-".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
 FIXED = [{"attack": kind, "norm": norm, **more} for kind, norms, more in KINDS for norm in norms]
 
 
-@pytest.mark.parametrize("library", ["foolbox", "art"])
-@pytest.mark.parametrize("declared", FIXED, ids=lambda d: "-".join(map(str, d.values())))
+@pytest.mark.parametrize(("declared", "library"), [(d, library) for d in FIXED for library in through(spec(**d))], ids=named)
 def test_success_is_the_closed_form(declared: dict[str, Any], library: Carrier, linear: Classifier, samples: ImageSet) -> None:
     attack = spec(**declared)
     gain = DENSE_L1 if attack.norm == "l1" and library == "foolbox" else GAIN[attack.norm]
@@ -51,18 +55,19 @@ def test_exact_pairs_are_bitwise_equal_and_statistical_ones_nearly(
     declared: dict[str, Any], linear: Classifier, samples: ImageSet
 ) -> None:
     attack = spec(**declared)
-    pairing = contract_of(attack).pairing
-    both = [run(attack, library, linear, samples, EPS[attack.norm]) for library in ("foolbox", "art")]
-    for a, b in zip(*both, strict=True):
-        if pairing == "exact":
-            np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
-            np.testing.assert_array_equal(a.l2, b.l2)
-        elif pairing == "statistical":
-            np.testing.assert_array_equal(a.success, b.success)
-            np.testing.assert_allclose(a.adv_prob_true, b.adv_prob_true, rtol=1e-4)
-        else:
-            assert attack.norm == "l1"
-            assert b.success.sum() > a.success.sum()
+    found = {library: run(attack, library, linear, samples, EPS[attack.norm]) for library in through(attack)}
+    assert pairs_of(attack)
+    for first, second, pairing in pairs_of(attack):
+        for a, b in zip(found[first], found[second], strict=True):
+            if pairing == "exact":
+                np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+                np.testing.assert_array_equal(a.l2, b.l2)
+            elif pairing == "statistical":
+                np.testing.assert_array_equal(a.success, b.success)
+                np.testing.assert_allclose(a.adv_prob_true, b.adv_prob_true, rtol=1e-4)
+            else:
+                assert attack.norm == "l1"
+                assert b.success.sum() > a.success.sum()
 
 
 MINIMUM = {
@@ -153,6 +158,8 @@ def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifi
         np.testing.assert_array_equal(records.adv_pred == records.label, correct(samples) & ~records.success)
 
 
-@pytest.mark.parametrize("key", [k for k, c in CONTRACTS.items() if c.pairing == "exact"])
+@pytest.mark.parametrize(
+    "key", {key for made in libraries().values() for key, c in made.attacks.items() if c.fidelity == "exact"}
+)
 def test_exact_is_claimed_only_where_it_is_tested(key: str) -> None:
     assert key in {f"{d['attack']}/{d['norm']}" for d in FIXED}

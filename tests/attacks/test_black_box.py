@@ -10,11 +10,11 @@ import torch
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.access import AccessError, BlackBoxAccess, Trace
-from bench.attacks.contract import LIBRARIES, Carrier
-from bench.attacks.libraries import make_craft
 from bench.attacks.question import Question
+from bench.attacks.registry import Carrier
+from bench.attacks.translation import Opponent, make_craft
 from bench.engine.runner import make_target, run_unit
-from tests.builders.attacking import GAIN, make_unit, run, spec
+from tests.builders.attacking import GAIN, INSTALLED, make_unit, run, spec
 from tests.builders.linear import margins
 
 
@@ -34,10 +34,10 @@ def test_asking_for_a_gradient_raises(decisions: bool, linear: Classifier) -> No
 
 def test_a_gradient_attack_cannot_run_on_black_box_access(linear: Classifier, samples: ImageSet) -> None:
     question = Question(torch.from_numpy(samples.x[:2]), torch.from_numpy(samples.labels[:2]), ("a", "b"), eps=0.1)
-    for library in LIBRARIES:
-        access = BlackBoxAccess(linear, decisions=False)
+    for library in INSTALLED:
+        opponent = Opponent(BlackBoxAccess(linear, decisions=False), (3, 2, 2), 2, "cpu")
         with pytest.raises(AccessError):
-            make_craft(spec(attack="pgd"), library, access, (3, 2, 2), 2, "cpu")(question)
+            make_craft(spec(attack="pgd"), library, opponent)(question)
 
 
 def test_queries_are_numbered_until_the_first_adversarial_within_eps() -> None:
@@ -52,6 +52,7 @@ def test_queries_are_numbered_until_the_first_adversarial_within_eps() -> None:
 QUICK = [
     ({"attack": "noise", "repeats": 4}, "foolbox"),
     ({"attack": "square", "steps": 20, "p_init": 0.2}, "art"),
+    *([({"attack": "square", "steps": 20, "p_init": 0.2}, "torchattacks")] if "torchattacks" in INSTALLED else []),
     ({"attack": "boundary", "steps": 40}, "foolbox"),
     ({"attack": "boundary", "steps": 40}, "art"),
     ({"attack": "hopskipjump", "steps": 1, "initial_evaluations": 10}, "foolbox"),

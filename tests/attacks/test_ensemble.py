@@ -1,8 +1,9 @@
 """Cascades, transfer, and what a suite may declare."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,18 +11,19 @@ import torch
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.contract import CONTRACTS, LIBRARIES
+from bench.attacks.attack_session import likeliest_wrong
+from bench.attacks.contract import CONTRACTS
 from bench.attacks.ensemble import Strong
 from bench.attacks.losses import DlrLoss, TowardsTarget
-from bench.attacks.spec import AttackSpec, parameters
-from bench.attacks.stages import likeliest_wrong
+from bench.attacks.registry import having, libraries
+from bench.attacks.spec import AttackSpec, library_of, parameters
 from bench.cli.catalogue import attacks
 from bench.engine.plan import make_units
 from bench.engine.runner import make_target, run_unit
 from bench.errors import UserError
 from bench.ids import ModelId
 from bench.suite.suite import load_suite, shipped_suites
-from tests.builders.attacking import correct, make_unit, run, spec
+from tests.builders.attacking import INSTALLED, correct, make_unit, run, spec
 from tests.builders.linear import WEIGHT, Linear, margins
 from tests.builders.small import few, small_classifier
 
@@ -33,7 +35,7 @@ def test_cascade_is_the_worst_case_of_its_members() -> None:
     strong = spec(**STRONG)
     assert isinstance(strong, Strong)
     whole = run(strong, "both", classifier, images, [0.11])[0]
-    alone = [run(member, library, classifier, images, [0.11])[0].success for library, member in strong.members]
+    alone = [run(member, library_of(member), classifier, images, [0.11])[0].success for member in strong.members]
     np.testing.assert_array_equal(whole.success, np.any(alone, axis=0))
     assert 0 < whole.success.sum() < 24
 
@@ -41,7 +43,7 @@ def test_cascade_is_the_worst_case_of_its_members() -> None:
 def test_only_survivors_meet_the_next_attack() -> None:
     target = make_target(small_classifier(), few(24), 24)
     first = spec(attack="apgd", steps=5)
-    spent = [run_unit(make_unit(a, c, [0.9]), target) for a, c in ((spec(**STRONG), "both"), (first, "art"))]  # type: ignore[arg-type]
+    spent = [run_unit(make_unit(a, c, [0.9]), target) for a, c in ((spec(**STRONG), "both"), (first, "art"))]
     assert spent[0].records[0].success.all()
     assert spent[0].forwards == spent[1].forwards, "the first member breaks all at this eps: the others have nothing to do"
 
@@ -73,7 +75,7 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
     other = WEIGHT.clone()
     other[:4] *= -1
     source = Classifier(Linear(other, float(-other.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
-    for library in LIBRARIES:
+    for library in INSTALLED:
         unit = make_unit(spec(attack="fgsm"), library, [0.1])
         target = replace(make_target(linear, samples, 64), source=make_target(source, samples, 64))
         records = run_unit(unit, target).records[0]
@@ -108,13 +110,13 @@ attacks:
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        ("{attack: strong, libraries: [foolbox]}", "needs both libraries"),
-        ("{attack: noise, distribution: gaussian}", "foolbox has no gaussian noise bounded in linf"),
+        ("{attack: strong, libraries: [foolbox]}", "needs foolbox and art; add them to libraries"),
+        ("{attack: noise, distribution: gaussian}", "gaussian noise is not bounded in linf"),
         ("{attack: apgd, libraries: [foolbox]}", "foolbox has no attack 'apgd' in linf; it is in: art"),
         ("{attack: cw, norm: linf, libraries: [foolbox]}", "foolbox has no attack 'cw' in linf; it is in: art"),
-        ("{attack: cw, norm: linf, binary_search_steps: 3}", "art's cw has no binary_search_steps in linf; leave it out"),
-        ("{attack: cw, largest_const: 9}", "foolbox's cw has no largest_const in l2; leave it out"),
-        ("{attack: simba, stride: 2}", "art's simba has no stride for basis pixel; leave it out"),
+        ("{attack: cw, norm: linf, binary_search_steps: 3}", "cw has no binary_search_steps in linf; leave it out"),
+        ("{attack: cw, largest_const: 9}", "cw has no largest_const in l2; leave it out"),
+        ("{attack: simba, stride: 2}", "simba has no stride for basis pixel; leave it out"),
         ("{attack: pgd, restarts: 3}", "set random_start or targeted"),
         ("{attack: pgd, step_size: 0.1, rel_step_size: 0.1}", "not both"),
         ("{attack: deepfool, norm: l1}", "unknown value 'l1'"),
@@ -131,8 +133,6 @@ def test_what_cannot_be_carried_out_is_refused_with_its_line(attack: str, said: 
 
 
 def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:
-    from bench.attacks import via_art, via_foolbox
-
     kinds = get_args(get_args(AttackSpec)[0])
     declared = {
         f"{kind.model_fields['attack'].annotation.__args__[0]}/{norm}": kind
@@ -140,19 +140,23 @@ def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:
         for norm in kind.model_fields["norm"].annotation.__args__
     }
     assert declared.keys() == CONTRACTS.keys()
-    modules: dict[str, Any] = {"foolbox": via_foolbox, "art": via_art}
     for key, kind in declared.items():
-        if kind is not Strong:
-            for library in CONTRACTS[key].libraries:
-                assert modules[library].translate.dispatch(kind) is not modules[library].translate.dispatch(object)
+        assert (kind is Strong) == (not having(key)), "somebody carries out every attack"
+        for library in set(having(key)) & set(INSTALLED):
+            translate = import_module(libraries()[library].translation).translate
+            assert translate.dispatch(kind) is not translate.dispatch(object)
 
 
 def test_what_is_no_cross_check_says_why_below_the_table() -> None:
     notes = attacks().notes
-    assert all(contract.note for contract in CONTRACTS.values() if contract.pairing == "related")
-    assert len(notes) == len({contract.note for contract in CONTRACTS.values() if contract.note})
-    assert any(note.startswith("fgsm l1, pgd l1: ART changes one value") for note in notes)
-    assert any(note.startswith("apgd l1: weak") and note.endswith("use fmn in l1") for note in notes)
+    for key in CONTRACTS:
+        carried = [libraries()[name].attacks[key] for name in having(key)]
+        related = [c for c in carried if c.fidelity == "related"]
+        assert all(c.note for c in related)
+        assert not related or any(note.endswith(related[0].note) for note in notes)
+    assert "ART, fgsm l1, pgd l1: changes one value a step, and stalls where that meets the box" in notes
+    assert "not through Foolbox, newtonfool l2: squares its norms and divides by zero" in notes
+    assert any(note.startswith("ART, apgd l1: weak") and note.endswith("use fmn in l1") for note in notes)
 
 
 def test_parameters_are_all_that_changes_the_answer() -> None:

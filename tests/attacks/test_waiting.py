@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapters.classifier import Classifier, tensors
 from adapters.images import ImageSet
-from bench.attacks import starts
-from bench.attacks.contract import Library
+from bench.attacks import randomness
+from bench.attacks.registry import Library
 from bench.engine.runner import make_target, run_unit
 from tests.builders.attacking import make_unit, spec
 
@@ -58,10 +58,10 @@ def test_a_step_reads_no_value_but_those_that_the_library_reads(
 def test_random_starts_are_drawn_once_for_a_grid(
     library: Library, linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw: Callable[..., Any] = starts._in_unit_ball
+    draw: Callable[..., Any] = randomness._in_unit_ball
     drawn = []
-    monkeypatch.setattr(starts, "_in_unit_ball", lambda *args: drawn.append(args) or draw(*args))  # type: ignore[func-returns-value]
-    starts._in_unit_balls.cache_clear()
+    monkeypatch.setattr(randomness, "_in_unit_ball", lambda *args: drawn.append(args) or draw(*args))  # type: ignore[func-returns-value]
+    randomness._in_unit_balls.cache_clear()
     target = make_target(linear, samples, len(samples))
     run_unit(make_unit(spec(attack="pgd", steps=2, random_start=True), library, [0.01, 0.02, 0.03]), target)
     assert len(drawn) == len(target.correct) > 0

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingPgd, rebound
-from bench.attacks.workarounds.art_estimators import RememberingClassifier, ToldClassifier, WideClassifier
-from bench.attacks.workarounds.foolbox import (
+from bench.attacks.art.estimators import PredictionCache, RememberingClassifier, WideClassifier
+from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingPgd
+from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
     BehindTheBoundary,
     BoundedLinfNoise,
@@ -31,6 +31,7 @@ from bench.attacks.workarounds.foolbox import (
     quiet_root_logger,
     rate_of_one,
 )
+from bench.attacks.rebinding import rebound
 from tests.builders.linear import SHAPE, WEIGHT, Linear, margins
 
 
@@ -349,7 +350,7 @@ def test_art_square_asks_three_times_a_step() -> None:
     shape = (3, 8, 8)
     x, y = np.full((4, *shape), 0.6, np.float32), np.ones(4, np.int64)
     calls, found = [], []
-    for kind in (PyTorchClassifier, ToldClassifier):
+    for kind in (PyTorchClassifier, PredictionCache):
         np.random.seed(0)  # noqa: NPY002
         model = Scaled(Linear(torch.ones(192), -96.0))
         attack = art.SquareAttack(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from adapters.spec import Precision
-from bench.attacks.contract import Library
+from bench.attacks.registry import Library
 from bench.attacks.spec import Fgsm, Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare

@@ -97,7 +97,7 @@ def descend(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Tensor:
 def ours(attack: Attack, classifier: Classifier, samples: ImageSet, eps: Fraction) -> Records:
     """The records of ``attack``."""
     carrier = "both" if isinstance(attack, Strong) else "art"
-    unit = Unit(ModelId("model", 0), attack, carrier, (Cell(eps, str(eps)),))  # type: ignore[arg-type]
+    unit = Unit(ModelId("model", 0), attack, carrier, (Cell(eps, str(eps)),))
     return run_unit(unit, make_target(classifier, samples, BATCH)).records[0]
 
 

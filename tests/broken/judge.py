@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of
+from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of, pairing_of
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import run_unit
@@ -80,7 +80,7 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
     started = time.perf_counter()
     at = [c for c in cells if c.eps == setting.headline]
     broken = reduce(np.logical_or, (c.success for c in at))
-    subject = Subject(model, target, setting.headline, {"linf": broken}, **known)
+    subject = Subject(model, target, setting.headline, {"linf": broken}, libraries=setting.carriers, **known)
     found = examine(subject, plan_effort(setting.level, costs, len(target.correct)))
     cost = (time.perf_counter() - started) / attacked
     grades = grade_model(cells, np.array(samples.ids), found)
@@ -89,9 +89,9 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
 
 
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
-    contract = contract_of(unit.attack)
+    contract, pairing = contract_of(unit.attack), pairing_of(unit.attack, unit.library)
     return CellEntry(
-        "model", 0, unit.attack.label, cell.eps, unit.attack.norm, unit.library, contract.pairing, cell.key, "ok",
+        "model", 0, unit.attack.label, cell.eps, unit.attack.norm, unit.library, pairing, cell.key, "ok",
         kind=unit.attack.attack, access=contract.access, budget=contract.budget,
     )  # fmt: skip
 

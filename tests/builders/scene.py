@@ -11,12 +11,13 @@ import torch
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.contract import LIBRARIES, Library
-from bench.attacks.spec import Fgsm, Pgd, contract_of, parameters
+from bench.attacks.registry import Library
+from bench.attacks.spec import Fgsm, Pgd, contract_of, pairing_of, parameters
 from bench.engine.plan import Cell, Unit, content_key
 from bench.engine.runner import make_target, run_unit
 from bench.ids import ModelId
 from bench.store import SCHEMA_VERSION, CellEntry, ModelEntry, RunHeader, new_run_id, open_run
+from tests.builders.attacking import DEFAULT
 from tests.builders.linear import SHAPE, WEIGHT, Linear
 
 GRID = (Fraction(8, 255), Fraction(16, 255), Fraction(32, 255))
@@ -70,9 +71,7 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
     Unless ``fresh``, cells that ``results`` holds are taken over.
     """
     scene = scene or Scene()
-    units = [
-        _unit(scene, model, attack, library) for model in scene.models for attack in scene.attacks for library in LIBRARIES
-    ]
+    units = [_unit(scene, model, attack, library) for model in scene.models for attack in scene.attacks for library in DEFAULT]
     run = open_run(results, _header(scene, units), fresh=fresh)
     for unit in units:
         if not run.missing(unit.keys):
@@ -128,7 +127,7 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
     contract = contract_of(unit.attack)
     place = unit.model.name, unit.model.seed, unit.attack.label, cell.eps, unit.attack.norm, unit.library
-    return CellEntry(*place, contract.pairing, cell.key, kind=unit.attack.attack, access=contract.access)
+    return CellEntry(*place, pairing_of(unit.attack, unit.library), cell.key, kind=unit.attack.attack, access=contract.access)
 
 
 def relabelled(samples: ImageSet) -> ImageSet:

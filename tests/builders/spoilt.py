@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.attacks import stages
-from bench.attacks.libraries import make_craft
+from bench.attacks import attack_session
 from bench.attacks.question import Question
+from bench.attacks.translation import make_craft
 from bench.engine.plan import Unit
 from bench.executors import node
 from bench.executors.letters import Mail
@@ -23,7 +23,7 @@ def attack(order: node.Order, mail: Mail, run: Path, unit: Unit) -> None:
     """As ``node.attack``, but one unit kills its worker, and the library of another one raises."""
     if unit.label == DIES:
         os.kill(os.getpid(), signal.SIGKILL)
-    vars(stages)["make_craft"] = broken if unit.label == RAISES else make_craft
+    vars(attack_session)["make_craft"] = broken if unit.label == RAISES else make_craft
     sound_attack(order, mail, run, unit)
 
 

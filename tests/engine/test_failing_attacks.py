@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.attacks import stages
-from bench.attacks.libraries import make_craft as real
+from bench.attacks import attack_session
 from bench.attacks.question import Question
+from bench.attacks.translation import make_craft as real
 from bench.cli.commands import main
 from bench.errors import Exit
 from tests.builders.tiny import TINY
@@ -62,7 +62,7 @@ def test_only_the_cell_that_fails_is_an_error_cell(
 
         return spoilt
 
-    monkeypatch.setattr(stages, "make_craft", make)
+    monkeypatch.setattr(attack_session, "make_craft", make)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "failing-attacks-cache"))
     (tmp_path / "tiny.yaml").write_text(TINY)
     arguments = ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]

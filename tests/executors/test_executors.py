@@ -23,7 +23,7 @@ from torch import Tensor
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks import stages as stages_of_attacks
+from bench.attacks import attack_session
 from bench.attacks.question import Question
 from bench.attacks.spec import Fgsm
 from bench.engine import interrupt
@@ -99,7 +99,7 @@ Attack = Callable[[Unit, int, Tensor], None]
 @pytest.fixture
 def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Attack], list[tuple[str, int]]]:
     """Runs a function before each batch of each unit; returns the list of (attack, batch size) that were attacked."""
-    from bench.attacks.libraries import make_craft as real
+    from bench.attacks.translation import make_craft as real
 
     def install(act: Attack) -> list[tuple[str, int]]:
         calls: list[tuple[str, int]] = []
@@ -115,7 +115,7 @@ def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Attack], list[tuple[s
 
             return spoilt
 
-        monkeypatch.setattr(stages_of_attacks, "make_craft", make)
+        monkeypatch.setattr(attack_session, "make_craft", make)
         return calls
 
     return install
@@ -291,15 +291,15 @@ def test_native_code_that_hangs_ends_the_process_with_its_unit_stored(tmp_path: 
     program = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from bench.attacks import stages
+        from bench.attacks import attack_session
         from bench.executors import limit
         from tests.executors import test_executors as t
         t.run_all(t.open_linear(Path(sys.argv[1]) / "imports everything"))
         limit.GRACE = 0.5
-        real = stages.make_craft
+        real = attack_session.make_craft
         def make(spec, *rest):
             return t.deadlock if spec.label == "two" else real(spec, *rest)
-        stages.make_craft = make
+        attack_session.make_craft = make
         t.run_all(t.open_linear(Path(sys.argv[1]) / "hangs"), limit=5)
     """)
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True)

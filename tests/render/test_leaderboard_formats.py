@@ -20,7 +20,7 @@ CELL = {
     "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
     "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "trust",
 }  # fmt: skip
-CROSSCHECK = {"model", "seed", "attack", "eps", "verdict", "agreement", "asr_foolbox", "asr_art", "p_value"}
+CROSSCHECK = {"model", "seed", "attack", "eps", "first", "second", "verdict", "agreement", "asr_first", "asr_second", "p_value"}
 
 
 @pytest.fixture(params=SCENES)

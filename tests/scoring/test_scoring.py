@@ -17,7 +17,7 @@ from bench import render
 from bench.ids import CellId, ModelId
 from bench.render.footer import flags, sentences
 from bench.render.report import to_html
-from bench.scoring.crosscheck import judge
+from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
 from bench.scoring.scorecard import Scorecard, score
@@ -30,7 +30,7 @@ from tests.comparison.test_gate import rewrite
 
 N = 200
 SAMPLE = np.arange(N)
-ASKED = CellId(ModelId("m", 0), "pgd", "both", "linf", Fraction(8, 255))
+ASKED = CrossCheck(ModelId("m", 0), "pgd", Fraction(8, 255), "foolbox", "art", "one library")
 
 
 def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
@@ -134,7 +134,7 @@ def test_both_libraries_count_as_one_attacker(tmp_path: Path) -> None:
 
 def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> None:
     foolbox, art = records(0, SAMPLE < 30, 0.02), records(0, SAMPLE < 40, 0.03)
-    found = judge(ASKED, "exact", foolbox, art)
+    found = judge(ASKED, "exact", "linf", foolbox, art)
     assert (found.verdict, found.stronger, found.agreement) == ("differ", "art", 0.95)
     assert found.samples == tuple(f"s{i:03d}" for i in range(30, 40))
     assert found.cause == "foolbox spends less of the budget: mean linf 0.02 against 0.03"
@@ -153,7 +153,7 @@ def test_a_differing_exact_pair_names_samples_stronger_library_and_cause() -> No
 )
 def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str, equivalent: bool) -> None:
     more = 100 + apart
-    found = judge(ASKED, pairing, records(0, SAMPLE < 100), records(0, more > SAMPLE))
+    found = judge(ASKED, pairing, "linf", records(0, SAMPLE < 100), records(0, more > SAMPLE))
     assert (found.verdict, found.equivalent) == (verdict, equivalent)
 
 
@@ -167,7 +167,7 @@ def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str
     ],
 )
 def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, foolbox: int, art: int, verdict: str) -> None:
-    found = judge(ASKED, "statistical", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
+    found = judge(ASKED, "statistical", "linf", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
     assert found.verdict == verdict
     assert found.gap_low is not None
     assert found.gap_high is not None
@@ -175,7 +175,7 @@ def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, fool
 
 
 def test_agreement_is_over_the_samples_that_were_attacked() -> None:
-    found = judge(ASKED, "exact", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
+    found = judge(ASKED, "exact", "linf", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
     assert (found.agreement, found.verdict) == (0.9, "differ")
 
 
@@ -195,7 +195,7 @@ def test_of_nothing_attacked_nothing_is_said(tmp_path: Path) -> None:
     run = nothing_right(tmp_path)
     card = score(run)
     base = card.crosschecks[0]
-    assert (base.verdict, base.agreement, base.asr_foolbox, base.p_value) == ("not comparable", None, None, None)
+    assert (base.verdict, base.agreement, base.asr_first, base.p_value) == ("not comparable", None, None, None)
     said = [
         render.to_json(card),
         render.to_csv(card),

@@ -44,15 +44,15 @@ def failing(act: Callable[[Tensor], Tensor]) -> Callable[[], None]:
     """A ``before`` after which FGSM through Foolbox does ``act``."""
 
     def install() -> None:
-        import bench.attacks.stages
-        from bench.attacks.libraries import make_craft as real
+        import bench.attacks.attack_session
+        from bench.attacks.translation import make_craft as real
 
         def make(spec: Any, library: Any, *rest: Any) -> Any:
             if (spec.label, library) == ("fgsm", "foolbox"):
                 return lambda question: act(question.x)
             return real(spec, library, *rest)
 
-        setattr(bench.attacks.stages, "make_craft", make)  # noqa: B010 (a name that the module only imports)
+        setattr(bench.attacks.attack_session, "make_craft", make)  # noqa: B010 (a name that the module only imports)
 
     return install
 

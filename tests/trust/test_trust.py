@@ -41,6 +41,7 @@ from bench.trust.noise import noise, perturbed
 from bench.trust.probes import probe_model
 from bench.trust.recorder import subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
+from tests.builders.attacking import DEFAULT
 from tests.builders.linear import margins
 from tests.builders.runs import cell_entry, run_header
 
@@ -112,7 +113,7 @@ def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples
 
     other = Classifier(Constant(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
     target = make_target(linear, samples, 64)
-    wrappers = {e.check: e.value for e in probe_model(other, target, 16)}["wrappers"]
+    wrappers = {e.check: e.value for e in probe_model(other, target, 16, DEFAULT)}["wrappers"]
     assert wrappers is not None
     assert wrappers > 0
     controls = {e.check: e for e in attack_controls(PGD, subset(target, 48), other, Fraction(32, 255))}
@@ -136,7 +137,7 @@ def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
     model = Classifier(adapted, mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
     labels = model(torch.from_numpy(samples.x)).argmax(1).numpy()
     target = make_target(model, replace(samples, labels=labels), 64)
-    assert {e.check: e.value for e in probe_model(model, target, 16)}["adapter"] == 0.0
+    assert {e.check: e.value for e in probe_model(model, target, 16, DEFAULT)}["adapter"] == 0.0
 
 
 def test_a_step_that_passes_through_the_wrong_class_counts_where_it_is_shorter(samples: ImageSet) -> None:
@@ -205,9 +206,9 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
 
     jumpy = Classifier(Jumpy(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
     target = make_target(jumpy, replace(samples, labels=jumpy(torch.from_numpy(samples.x)).argmax(1).numpy()), 64)
-    grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target, 16))}
+    grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target, 16, DEFAULT))}
     assert grades["unstable-predictions"] == "fail"
-    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16))}
+    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16, DEFAULT))}
     assert honest["unstable-predictions"] == "pass"
 
 
@@ -219,7 +220,7 @@ def test_the_form_that_is_attacked_is_reported(linear: Classifier, samples: Imag
     other = Classifier(Steeper(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
     found = {}
     for name, form in (("same", linear), ("other", other)):
-        (found[name],) = (e for e in probe_model(linear, make_target(form, samples, 64), 16) if e.check == "form")
+        (found[name],) = (e for e in probe_model(linear, make_target(form, samples, 64), 16, DEFAULT) if e.check == "form")
     assert (found["same"].value, found["same"].detail[-32:]) == (0, "logits by 0.0e+00 of the largest")
     assert found["other"].value is not None
     assert 1e-4 < found["other"].value <= 1e-3
@@ -242,7 +243,7 @@ OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_bounded_outputs_are_not_logits(name: str) -> None:
     outputs, grade = OUTPUTS[name]
     model = classifier(Defended(trained(0), lambda x: x, outputs))
-    assert {f.check: f.grade for f in judge_evidence(probe_model(model, make_target(model, shapes(), 160), 16))}[
+    assert {f.check: f.grade for f in judge_evidence(probe_model(model, make_target(model, shapes(), 160), 16, DEFAULT))}[
         "logits"
     ] == grade
 

@@ -1,5 +1,7 @@
 """Neutral attack -> ART call. Every parameter is set here; none is left to ART's default."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -9,9 +11,12 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
+from bench.attacks.art.estimators import PredictionCache, RememberingClassifier, WideClassifier
+from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
+from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.losses import DlrLoss, TowardsTarget
-from bench.attacks.memory import GradientMemory
 from bench.attacks.question import Craft, Question
+from bench.attacks.randomness import random_start
 from bench.attacks.spec import (
     Apgd,
     Attack,
@@ -31,32 +36,23 @@ from bench.attacks.spec import (
     Square,
     Zoo,
 )
-from bench.attacks.starts import random_start
-from bench.attacks.workarounds.art import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
-from bench.attacks.workarounds.art_estimators import RememberingClassifier, ToldClassifier, WideClassifier
+from bench.attacks.translation import Opponent
 
 NORMS = {"linf": np.inf, "l2": 2, "l1": 1}
 BOUNDARY_QUERIES = 20
 """One iteration of ART's boundary attack proposes about this often: 10 along the sphere, and 10 towards the image."""
 
 
-def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, int], num_classes: int, device: str) -> Craft:
-    """``spec`` against ``model`` (images in [0, 1] -> logits) by ART."""
-
-    def estimator(kind: type[PyTorchClassifier], model: nn.Module, loss: nn.Module) -> PyTorchClassifier:
-        # Without `preprocessing=None` ART subtracts 0 and divides by 1 at each pass, and fetches both from the host.
-        return kind(
-            model, loss=loss, input_shape=input_shape, nb_classes=num_classes, clip_values=(0.0, 1.0), preprocessing=None,
-            device_type="gpu" if device.startswith("cuda") else "cpu",
-        )  # fmt: skip
-
-    kind = _estimator_kind(spec)
-    usual = estimator(kind, Probabilities(model) if isinstance(spec, SimBa) else model, _loss(None, None))
+def make_craft(spec: Attack, opponent: Opponent) -> Craft:
+    """``spec`` against ``opponent`` by ART."""
+    kind, num_classes = _estimator_kind(spec), opponent.num_classes
+    asked = Probabilities(opponent.model) if isinstance(spec, SimBa) else opponent.model
+    usual = _estimator(kind, replace(opponent, model=asked), _loss(None, None))
     memory = GradientMemory()
 
     def craft(question: Question) -> Tensor:
         memory.about(question.x)
-        target = usual if not isinstance(spec, Apgd) else estimator(kind, model, _loss(spec, question))
+        target = usual if not isinstance(spec, Apgd) else _estimator(kind, opponent, _loss(spec, question))
         attack = translate(spec, target, question)
         aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
         if isinstance(attack, StartingPgd):
@@ -71,11 +67,29 @@ def art_craft(spec: Attack, model: nn.Module, *, input_shape: tuple[int, int, in
     return craft
 
 
+def make_predictor(opponent: Opponent) -> Callable[[Tensor], Tensor]:
+    """Logits of images as ART asks ``opponent`` for them."""
+    estimator = _estimator(PyTorchClassifier, opponent, nn.CrossEntropyLoss())
+
+    def predictor(x: Tensor) -> Tensor:
+        return torch.from_numpy(estimator.predict(x.cpu().numpy(), batch_size=len(x)))
+
+    return predictor
+
+
+def _estimator(kind: type[PyTorchClassifier], opponent: Opponent, loss: nn.Module) -> PyTorchClassifier:
+    # Without `preprocessing=None` ART subtracts 0 and divides by 1 at each pass, and fetches both from the host.
+    return kind(
+        opponent.model, loss=loss, input_shape=opponent.input_shape, nb_classes=opponent.num_classes, clip_values=(0.0, 1.0),
+        preprocessing=None, device_type="gpu" if opponent.device.startswith("cuda") else "cpu",
+    )  # fmt: skip
+
+
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
     if isinstance(spec, Fgsm) and not spec.random_start:
         return RememberingClassifier
     if isinstance(spec, Square):
-        return ToldClassifier
+        return PredictionCache
     return WideClassifier if isinstance(spec, Zoo) else PyTorchClassifier
 
 

@@ -8,11 +8,22 @@ import eagerpy
 import foolbox.attacks as fb
 from foolbox import PyTorchModel
 from foolbox.criteria import Misclassification, TargetedMisclassification
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.attacks.contract import CONTRACTS
-from bench.attacks.memory import GradientMemory
+from bench.attacks.foolbox.workarounds import (
+    AccumulateGradients,
+    BehindTheBoundary,
+    BoundedLinfNoise,
+    CountedL0,
+    ProjectedL2,
+    UnflooredL1,
+    UnflooredL2,
+    quiet_root_logger,
+    rate_of_one,
+)
+from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.question import Craft, Question
+from bench.attacks.randomness import random_start
 from bench.attacks.spec import (
     Attack,
     Bim,
@@ -30,19 +41,9 @@ from bench.attacks.spec import (
     Pgd,
     SaltAndPepper,
     Spatial,
+    contract_of,
 )
-from bench.attacks.starts import random_start
-from bench.attacks.workarounds.foolbox import (
-    AccumulateGradients,
-    BehindTheBoundary,
-    BoundedLinfNoise,
-    CountedL0,
-    ProjectedL2,
-    UnflooredL1,
-    UnflooredL2,
-    quiet_root_logger,
-    rate_of_one,
-)
+from bench.attacks.translation import Opponent
 
 HOPSKIPJUMP_THRESHOLD = 0.01
 """ART's, where its binary search ends: times 1/sqrt(d) in l2 and 1/d in linf. Foolbox's gamma is d times as large."""
@@ -109,11 +110,11 @@ _MOMENTUM = {"linf": _LinfMomentum, "l2": _L2Momentum}
 _FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": _L0Fmn}
 
 
-def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
-    """``spec`` against ``model`` (images in [0, 1] -> logits) by Foolbox."""
-    wrapped = PyTorchModel(model, bounds=(0, 1), device=device)
+def make_craft(spec: Attack, opponent: Opponent) -> Craft:
+    """``spec`` against ``opponent`` by Foolbox."""
+    wrapped = PyTorchModel(opponent.model, bounds=(0, 1), device=opponent.device)
     memory = GradientMemory()
-    fixed = CONTRACTS[f"{spec.attack}/{spec.norm}"].budget == "fixed" and not isinstance(spec, Spatial)
+    fixed = contract_of(spec).budget == "fixed" and not isinstance(spec, Spatial)
 
     def craft(question: Question) -> Tensor:
         memory.about(question.x)
@@ -128,6 +129,12 @@ def foolbox_craft(spec: Attack, model: nn.Module, device: str) -> Craft:
         return adversarial
 
     return craft
+
+
+def make_predictor(opponent: Opponent) -> Callable[[Tensor], Tensor]:
+    """Logits of images as Foolbox asks ``opponent`` for them."""
+    wrapped: Callable[[Tensor], Tensor] = PyTorchModel(opponent.model, bounds=(0, 1), device=opponent.device)
+    return wrapped
 
 
 @singledispatch

@@ -11,12 +11,16 @@ from adapters.precision import multiplying
 from adapters.spec import Precision
 from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
 from bench.attacks.attack import Attack
-from bench.attacks.contract import Carrier, Library
-from bench.attacks.ensemble import Strong
-from bench.attacks.libraries import make_craft
 from bench.attacks.question import Question
+<<<<<<< HEAD:bench/attacks/stages.py
 from bench.attacks.spec import contract_of
 from bench.attacks.starts import global_streams, seed_of, seed_of_draws
+=======
+from bench.attacks.randomness import global_streams, seed_of
+from bench.attacks.registry import BOTH, Carrier, Library
+from bench.attacks.spec import contract_of, library_of
+from bench.attacks.translation import Opponent, make_craft
+>>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third):bench/attacks/attack_session.py
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Stage:
         black_box = BlackBoxAccess(classifier, precision, decisions=contract.access == "decision")
         self.access: CountedAccess = CountedAccess(classifier, precision) if contract.access == "white-box" else black_box
         self.counts_queries = contract.access != "white-box"
-        self._craft = make_craft(spec, library, self.access, input_shape, classifier.num_classes, str(classifier.device))
+        opponent = Opponent(self.access, input_shape, classifier.num_classes, str(classifier.device))
+        self._craft = make_craft(spec, library, opponent)
         self._last: tuple[Tensor, Answer] | None = None
 
     def __call__(self, question: Question) -> Answer:
@@ -82,9 +87,9 @@ def make_stages(
     spec: Attack, carrier: Carrier, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
 ) -> list[Stage]:
     """The stages of ``spec``: one, or an ensemble's members in turn."""
-    if isinstance(spec, Strong):
-        return [Stage(member, library, classifier, input_shape, precision) for library, member in spec.members]
-    if carrier == "both":
+    if spec.members:
+        return [Stage(member, library_of(member), classifier, input_shape, precision) for member in spec.members]
+    if carrier == BOTH:
         raise ValueError(f"'{spec.attack}' is no ensemble: it runs through one library")
     return [Stage(spec, carrier, classifier, input_shape, precision)]
 

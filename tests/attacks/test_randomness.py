@@ -12,8 +12,8 @@ from scipy.stats import kstest
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.question import Question
-from bench.attacks.starts import global_streams, random_start
-from tests.builders.attacking import run, spec
+from bench.attacks.randomness import global_streams, random_start
+from tests.builders.attacking import INSTALLED, run, spec, through
 
 N = 400
 
@@ -45,18 +45,20 @@ def test_starts_belong_to_the_sample_and_the_restart() -> None:
 )
 def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
     attack = spec(**declared, random_start=True, restarts=2)
-    pair = [run(attack, library, linear, samples, [0.02, 0.05]) for library in ("foolbox", "art")]
+    first, *others = [run(attack, library, linear, samples, [0.02, 0.05]) for library in through(attack)]
     still = run(spec(**declared), "art", linear, samples, [0.02, 0.05])
-    for a, b, c in zip(*pair, still, strict=True):
-        np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
-        np.testing.assert_array_equal(a.linf, b.linf)
+    assert others
+    for a, *same, c in zip(first, *others, still, strict=True):
+        for b in same:
+            np.testing.assert_array_equal(a.adv_prob_true, b.adv_prob_true)
+            np.testing.assert_array_equal(a.linf, b.linf)
         assert not np.array_equal(a.adv_prob_true, c.adv_prob_true), "the start must matter"
 
 
-@pytest.mark.parametrize("library", ["foolbox", "art"])
+@pytest.mark.parametrize("library", INSTALLED)
 def test_random_starts_do_not_depend_on_the_batch(library: str, linear: Classifier, samples: ImageSet) -> None:
     attack = spec(attack="pgd", steps=3, random_start=True, restarts=3)
-    whole, parts = (run(attack, library, linear, samples, [0.03], batch_size=size)[0] for size in (64, 7))  # type: ignore[arg-type]
+    whole, parts = (run(attack, library, linear, samples, [0.03], batch_size=size)[0] for size in (64, 7))
     np.testing.assert_array_equal(whole.success, parts.success)
     np.testing.assert_allclose(whole.linf, parts.linf, atol=1e-7)
 

@@ -20,7 +20,7 @@ class RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return self._last[1].copy()
 
 
-class ToldClassifier(PyTorchClassifier):  # type: ignore[misc]
+class PredictionCache(PyTorchClassifier):  # type: ignore[misc]
     """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

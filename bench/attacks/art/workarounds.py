@@ -1,7 +1,6 @@
 """ART's defects. Its float64 images on numpy 2 become float32 where every image passes: in CountedAccess."""
 
-from collections.abc import Callable
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,8 @@ from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_p
 )
 from torch import Tensor, nn
 
-from bench.attacks.memory import GradientMemory
-
-
-def rebound(function: Callable[..., Any], **names: Any) -> Any:
-    """``function`` itself, seeing ``names`` in place of its module's globals."""
-    if not isinstance(function, FunctionType):
-        raise TypeError(f"{function!r} is not a plain function")
-    return FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, function.__closure__
-    )
-
-
-class Instead:
-    """``original`` with some attributes replaced."""
-
-    def __init__(self, original: Any, **replaced: Any) -> None:
-        self._original = original
-        self.__dict__.update(replaced)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+from bench.attacks.gradient_cache import GradientMemory
+from bench.attacks.rebinding import AttributeOverride, rebound
 
 
 class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
@@ -103,12 +83,12 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
 
     start: npt.NDArray[np.float32] | None = None
 
-    _generate_2d_dct_basis = staticmethod(rebound(GeoDA._generate_2d_dct_basis, np=Instead(np, mat=np.asmatrix)))
+    _generate_2d_dct_basis = staticmethod(rebound(GeoDA._generate_2d_dct_basis, np=AttributeOverride(np, mat=np.asmatrix)))
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """ART's own ``generate``, which finds no file to read and writes none."""
         nowhere = SimpleNamespace(path=SimpleNamespace(exists=lambda _: False))
-        run = rebound(GeoDA.generate, np=Instead(np, save=lambda *_: None), os=nowhere)
+        run = rebound(GeoDA.generate, np=AttributeOverride(np, save=lambda *_: None), os=nowhere)
         return run(self, x, y, **kwargs)
 
     def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002

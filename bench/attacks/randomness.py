@@ -1,4 +1,4 @@
-"""Everything random is drawn from the suite's seed and the sample's id: equal in both libraries and for any batch size."""
+"""Everything random is drawn from the suite's seed and the sample's id: equal in every library and for any batch size."""
 
 import hashlib
 import random
