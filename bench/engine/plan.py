@@ -148,7 +148,7 @@ def attackable(units: Sequence[Unit], problem: Callable[[str], str | None]) -> l
 
 def _question_of(unit: Unit) -> tuple[object, ...]:
     """What units share that differ only in their library."""
-    return unit.model, unit.seed, unit.attack_label
+    return unit.model, unit.attack_label
 
 
 def content_key(facts: dict[str, object]) -> str:

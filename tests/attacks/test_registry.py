@@ -63,6 +63,7 @@ def test_a_library_of_another_package_attacks_and_is_cross_checked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     entry_points(plain="tests.builders.own_library:LIBRARY")
+    monkeypatch.setenv("COLUMNS", "140")
     board = run(tmp_path, tmp_path_factory, monkeypatch, "libraries: [foolbox, plain, art]\n")
     assert {c["library"] for c in board["cells"]} == {"foolbox", "plain", "art"}
     assert {c["status"] for c in board["cells"]} == {"ok"}

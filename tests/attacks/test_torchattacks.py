@@ -135,13 +135,6 @@ def test_an_attack_puts_a_model_that_was_training_back_to_training_all_of_it() -
     assert not any(module.training for module in ours.modules())
 
 
-def test_mi_fgsm_divides_by_zero() -> None:
-    """Why it is not carried out through torchattacks."""
-    x = torch.full((1, *SHAPE), 0.5)
-    found = torchattacks.MIFGSM(Beside(Linear(torch.zeros(12)), "cpu"), steps=1)(x, torch.tensor([0]))
-    assert found.isnan().all()
-
-
 def test_square_gives_failures_back_unchanged_and_seeds_torch(linear: Classifier, samples: ImageSet) -> None:
     sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:1]
     x, y = torch.from_numpy(samples.x[sturdy]), torch.from_numpy(samples.labels[sturdy])

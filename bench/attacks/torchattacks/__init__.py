@@ -19,7 +19,6 @@ LIBRARY = AttackLibrary(
         **each("square", "linf", "l2", fidelity="statistical"),
     },
     left_out={
-        "mi-fgsm/linf": "divides by zero where there is no gradient",
         "apgd/linf": "draws its starts by position, and gives failed samples back unchanged",
         "apgd/l2": "draws its starts by position, and gives failed samples back unchanged",
         "deepfool/l2": "calls the model one image at a time",
