@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from bench import render
-from bench.ids import CellId, ModelId
+from bench.ids import ModelId
 from bench.render.footer import flags, sentences
 from bench.render.report import to_html
 from bench.scoring.crosscheck import CrossCheck, judge
