@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from adapters.cache.card import Card
 from adapters.cache.source import ModelSource
 from adapters.cache.zoo import Zoo
+from bench.attacks.registry import default_libraries, problem
 from bench.engine.models import clean_predictions
 from bench.engine.plan import Unit
 from bench.engine.progress import Progress
@@ -36,8 +37,6 @@ STAGES: tuple[Stage, ...] = ("unprobed", "backbone", "model")
 NEEDED = (
     "adapters.backbones.networks",
     "adapters.methods.adaptation",
-    "bench.attacks.via_art",
-    "bench.attacks.via_foolbox",
     "bench.engine.prepare",
     "bench.trust.examine",
 )
@@ -185,3 +184,5 @@ def load_libraries() -> None:
     """Import what workers need: once here, or each of them would."""
     for module in NEEDED:
         import_module(module)
+    for library in default_libraries():
+        problem(library)  # imports it, where it can be
