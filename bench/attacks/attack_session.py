@@ -12,15 +12,10 @@ from adapters.spec import Precision
 from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
 from bench.attacks.attack import Attack
 from bench.attacks.question import Question
-<<<<<<< HEAD:bench/attacks/stages.py
-from bench.attacks.spec import contract_of
-from bench.attacks.starts import global_streams, seed_of, seed_of_draws
-=======
-from bench.attacks.randomness import global_streams, seed_of
+from bench.attacks.randomness import global_streams, seed_of, seed_of_draws
 from bench.attacks.registry import BOTH, Carrier, Library
 from bench.attacks.spec import contract_of, library_of
 from bench.attacks.translation import Opponent, make_craft
->>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third):bench/attacks/attack_session.py
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-<<<<<<< HEAD
 from adapters.defences.base import Defence
 from adapters.defences.registry import DEFENCES
-from bench.attacks.contract import CONTRACTS, DISTRIBUTIONS, LIBRARIES
-from bench.engine.provenance import version_of
-from bench.suite.models import ModelSpec, SuiteBackbone
-from bench.suite.suite import Suite, load_suite, shipped_suites
-=======
 from bench.attacks.contract import CONTRACTS
 from bench.attacks.library import FIDELITIES
 from bench.attacks.registry import having, version_of
 from bench.attacks.registry import libraries as registered
-from bench.suite.models import SuiteBackbone
-from bench.suite.suite import load_suite, shipped_suites
->>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
+from bench.suite.models import ModelSpec, SuiteBackbone
+from bench.suite.suite import Suite, load_suite, shipped_suites
 
 
 @dataclass(frozen=True)

@@ -46,13 +46,10 @@ def examine() -> list[Finding]:
     for package in PACKAGES:
         found = version_of(package)
         findings.append(Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing"))
-<<<<<<< HEAD
     for package, (extra, purpose) in OPTIONAL.items():
         absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
         findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
-=======
     findings += [_library(made) for made in libraries().values()]
->>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
     compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
     return [*findings, *compute, *_cache(default_cache())]
 

@@ -2,25 +2,16 @@
 
 import hashlib
 import json
-<<<<<<< HEAD
-from collections.abc import Iterator, Sequence
-=======
 import logging
-from collections.abc import Callable, Sequence
->>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from adapters.cache.card import Card
-<<<<<<< HEAD
 from adapters.defences.ways import Way
-from bench.attacks.contract import DISTRIBUTIONS, LIBRARIES, Carrier
-from bench.attacks.spec import Attack, parameters
-from bench.engine.adapting import Role, about_draws, adaptations
-=======
 from bench.attacks.registry import BOTH, Carrier, version_of
 from bench.attacks.spec import Attack, parameters, used_by
->>>>>>> 5adf7ba (Attack libraries are a registry: a folder each, an entry point for those of other packages; torchattacks is a third)
+from bench.engine.adapting import Role, about_draws, adaptations
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
 
