@@ -21,6 +21,8 @@ BASE_FILE = "base_model.json"
 OUTPUTS_FILE = "outputs.json"
 """Which of the network's outputs are the classes, where they are not all of them in their order, see adapters.outputs."""
 
+CODE = "code/"
+"""Before the names of the modules of a user's own code, among a model's files."""
 log = logging.getLogger(__name__)
 
 

@@ -14,6 +14,7 @@ from adapters.backbones.sources import side_inside, source_of
 from adapters.cache.card import (
     ADAPTER,
     BASE_FILE,
+    CODE,
     CONFIG_FILE,
     OUTPUTS_FILE,
     WEIGHTS,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-CODE = "code/"
-"""Before the names of the modules of a user's own code, among a model's files."""
 CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
 PROBE = 8
 """Images on which a loaded model is checked."""

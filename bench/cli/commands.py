@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import bench.cli.compare as cli_compare
 import bench.cli.report as cli_report
 from adapters.errors import ChangedError, ModelError
-from bench.cli.output import harmless, quiet
+from bench.cli.formats import add_format
+from bench.cli.output import harmless, present, quiet
 from bench.cli.output import show as _print
 from bench.cli.output import write as _write
 from bench.engine.interrupt import Interrupted
@@ -23,7 +24,6 @@ from bench.version import __version__
 if TYPE_CHECKING:
     from bench.engine.options import Options
 
-FORMATS = ("table", "json", "csv", "md")
 EXECUTOR = (
     "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
     "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     _add_allow_code(again)
-    again.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(again, "reproduction")
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
@@ -183,7 +183,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "--gate", action="store_true", help="then compare with the suite's reference: exit 3 or 4 as bench compare does"
     )
-    run.add_argument("--format", choices=FORMATS, default="table")
+    add_format(run, "run")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
 
 
@@ -280,23 +280,16 @@ def _how(options: argparse.Namespace) -> "Options":
 
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
-    from bench import render
     from bench.api.owed import owed
     from bench.scoring.scorecard import score
     from bench.store import StoredRun
 
     card = score(StoredRun(path))
-    if options.format == "table":
-        _print(lambda console: render.leaderboard(card, console.width), options.output)
-    else:
-        _write(
-            {"json": render.to_json, "csv": render.to_csv, "md": render.to_markdown}[options.format](card),
-            options.output,
-        )
+    present(options.format.run(card), options.output)
     left = owed([cell.entry for cell in card.cells], how)
     for line in (f"stored: {path}", *left.lines):
         print(line, file=sys.stderr)  # noqa: T201
-    return cli_compare.gate(path, options.results, options.format) if options.gate else left.exit_code
+    return cli_compare.gate(path, options.results, options.format.name) if options.gate else left.exit_code
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -305,14 +298,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     from bench.api.reproduce import reproduce
     from bench.comparison.runs import find_stored
     from bench.engine.progress import Progress
-    from bench.render.reproduction import reproduction_json, reproduction_table
 
     run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
     found = reproduce(run, options.device, progress, options.data_root, allow_code=options.allow_code)
-    if options.format == "json":
-        _write(reproduction_json(found))
-    else:
-        _print(lambda _: reproduction_table(found))
+    present(options.format.reproduction(found))
     return found.exit_code
 
 

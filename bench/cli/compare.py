@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.output import harmless, show, write
+from bench.cli.formats import asked_format
+from bench.cli.output import harmless, present, show
 from bench.errors import Exit, UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 LIMIT = 20.0
 """MB of weights that are kept beside a reference: what version control does not mind."""
-FORMATS = ("table", "json", "csv", "md", "junit")
+FORMATS = "table, json, csv, md, junit, or one that a package adds; a folder's runs as table or json (default: table)"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +33,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare.add_argument("--gate", action="store_true", help="exit 3 if a change is beyond the suite's gate, 4 if cells lack")
     compare.add_argument("--all", action="store_true", help="show every row, not only those in which a change is shown")
     compare.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
-    compare.add_argument("--format", choices=FORMATS, default="table")
+    compare.add_argument("--format", default="table", metavar="FORMAT", help=FORMATS)
     compare.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
     _add_reference(commands)
 
@@ -57,10 +58,12 @@ def _compare(options: argparse.Namespace) -> int:
     from bench.comparison.compare import compare
     from bench.comparison.runs import find_pair
 
+    form = asked_format(options.format, "verdict")
     first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
     before, after = find_pair(first, second, options.results, gated=options.gate)
     verdict = compare(before, after, gated=options.gate)
-    _show(verdict, str(after.header.provenance.get("started", ""))[:19], options)
+    assert form.verdict is not None  # noqa: S101 (it was asked for one that has it)
+    present(form.verdict(verdict, options.all), options.output)
     _tell_github(verdict)
     return verdict.exit_code
 
@@ -96,35 +99,14 @@ def _tell_github(verdict: "Verdict") -> None:
 
 def _rank(options: argparse.Namespace) -> int:
     from bench.comparison.runs import summaries
-    from bench.render.ranking import runs_json, runs_table
 
     if not Path(options.before).is_dir():
         raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
-    if options.format not in ("table", "json"):
-        raise UserError(f"--format {options.format}: is of a comparison; the runs of a folder are listed as table or json")
+    form = asked_format(options.format, "runs")
     runs = summaries(Path(options.before))
-    if options.format == "json":
-        write(runs_json(runs), options.output)
-    else:
-        show(lambda _: runs_table(runs), options.output)
+    assert form.runs is not None  # noqa: S101 (as above)
+    present(form.runs(runs), options.output)
     return Exit.OK if all(run.is_complete for run in runs) else Exit.INCOMPLETE
-
-
-def _show(verdict: "Verdict", started: str, options: argparse.Namespace) -> None:
-    from bench.render.junit import verdict_junit
-    from bench.render.verdict import verdict_table
-    from bench.render.verdict_text import verdict_csv, verdict_json, verdict_markdown
-
-    if options.format == "table":
-        show(lambda _: verdict_table(verdict, every_row=options.all), options.output)
-        return
-    text = {
-        "json": lambda: verdict_json(verdict),
-        "csv": lambda: verdict_csv(verdict),
-        "md": lambda: verdict_markdown(verdict, every_row=options.all),
-        "junit": lambda: verdict_junit(verdict, started),
-    }[options.format]()
-    write(text, options.output)
 
 
 def _update(options: argparse.Namespace) -> int:

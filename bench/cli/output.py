@@ -60,6 +60,14 @@ def show(make: "Callable[[Console], RenderableType]", output: Path | None = None
         console.print(Harmless(make(console)))
 
 
+def present(document: "str | Callable[[int], RenderableType]", output: Path | None = None) -> None:
+    """Print ``document``, text or what is drawn for so many columns, or write it to the file ``output``."""
+    if isinstance(document, str):
+        write(document, output)
+    else:
+        show(lambda console: document(console.width), output)
+
+
 def write(text: str, output: Path | None = None) -> None:
     """Print ``text``, or write it to the file ``output``. Raises UserError if that cannot be written."""
     text = harmless(text)

@@ -56,6 +56,7 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
         not_comparable=(*incomparable, *((*blind, *pair.distrusted(compared)) if gated else ())),
         new=tuple(i for i in new if i not in old),
         drifts=(*gates(gate, declared), *_all_drifts(pair, pairs)),
+        started=str(after.header.provenance.get("started", ""))[:19],
     )
 
 

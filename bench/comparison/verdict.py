@@ -109,7 +109,8 @@ class Problem:
 class Verdict:
     """A whole comparison. ``word`` is what is printed; ``exit_code`` follows from it and from nothing else.
 
-    ``new`` are cells that only the second run has: a gate knows nothing of them until its reference has them.
+    ``new`` are cells that only the second run has: a gate knows nothing of them until its reference has them. ``started`` is
+    when the second run began, in ISO 8601 without a zone.
     """
 
     suite: str
@@ -123,6 +124,7 @@ class Verdict:
     not_comparable: tuple[Problem, ...]
     new: tuple[CellId, ...]
     drifts: tuple[Cause, ...]
+    started: str = ""
 
     @property
     def word(self) -> Word:

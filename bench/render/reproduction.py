@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bench.api.reproduce import Reproduction
+from bench.comparison.reproduction import Reproduction
 from bench.render.words import first_line
 
+REPRODUCTION_VERSION = 1
+"""Of what ``bench reproduce --format json`` prints."""
 STYLE = {"bitwise equal": "green", "equal within noise": "yellow", "different": "bold red", "not comparable": "red"}
 
 
@@ -36,4 +38,7 @@ def _summary(found: Reproduction) -> str:
 
 def reproduction_json(found: Reproduction) -> str:
     """Everything, for a machine."""
-    return json.dumps({**asdict(found), "run": str(found.run), "exit_code": int(found.exit_code)}, indent=2)
+    return json.dumps(
+        {"schema_version": REPRODUCTION_VERSION, **asdict(found), "run": str(found.run), "exit_code": int(found.exit_code)},
+        indent=2,
+    )

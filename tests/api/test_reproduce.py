@@ -16,8 +16,8 @@ from rich.console import Console
 
 from adapters.cache.folders import sha256
 from bench import __version__
-from bench.api.reproduce import compare
 from bench.cli.commands import main
+from bench.comparison.reproduction import compare
 from bench.render.reproduction import reproduction_json, reproduction_table
 from bench.store import ModelEntry, RunHeader, StoredRun, open_run
 from bench.store.records import Records

@@ -143,7 +143,7 @@ def test_listing_as_json(results: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (newer["reference"]["verdict"], newer["started"]) == ("fail", "2026-01-02T00:00:00+00:00")
     assert {(m["model"], m["accuracy"]["value"]) for m in newer["models"]} == {("base", 1.0), ("lora", 1.0)}
     assert main(["compare", str(results), "--format", "junit"]) == 2
-    assert "the runs of a folder are listed as table or json" in capsys.readouterr().err
+    assert "--format 'junit' shows no list of runs; give one of table, json" in capsys.readouterr().err
 
 
 def truncate(file: Path) -> None:
