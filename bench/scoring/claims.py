@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.ids import AttackEps, ModelId
-from bench.scoring.comparison import ALPHA, WORST_CASE, Outcome, paired
+from bench.scoring.comparison import ALPHA, WORST_CASE, Outcome, paired, paired_chances
 from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
 from bench.store import CellEntry, StoredRun
 
@@ -104,11 +104,11 @@ def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: Fr
 def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
     """What the paired tests answer where there is one seed only."""
     for model, outcome in worst_cases.items():
-        yield ("robust accuracy", WORST_CASE), model.name, (~outcome.wrong).astype(np.float64)
+        yield ("robust accuracy", WORST_CASE), model.name, outcome.robust
     for model, found in outcomes.items():
         for at, outcome in found.items():
             if at.eps == eps:
-                yield ("ASR", at.attack), model.name, np.where(outcome.correct, outcome.wrong, np.nan)
+                yield ("ASR", at.attack), model.name, outcome.lost
 
 
 def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
@@ -119,7 +119,8 @@ def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[t
         model, first = cells[0].id.model, records[0]
         if model not in seen:
             seen.add(model)
-            yield ("accuracy", None), model.name, (first.clean_pred == first.label).astype(np.float64)
+            right = first.clean_pred == first.label if first.clean_right is None else first.clean_right
+            yield ("accuracy", None), model.name, right.astype(np.float64)
             yield ("certainty", None), model.name, first.clean_prob.astype(np.float64)
         if AttackEps(cells[0].attack, eps) in outcomes[model]:
             yield ("certainty", cells[0].attack), model.name, np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
@@ -145,10 +146,12 @@ def _claim(model: str, baseline: str, question: Question, eps: Fraction, first: 
     seeds, n = len(first), int((~np.isnan(first - second)).any(axis=0).sum())
     exact = quantity == "accuracy" and seeds == 1
     equal = bool((np.nan_to_num(first - second) == 0).all())
-    found = _mcnemar(first[0], second[0], level) if exact else mean_difference(first, second, level)
+    found = _paired(first[0], second[0], level) if exact else mean_difference(first, second, level)
     return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value, equal=equal)
 
 
-def _mcnemar(first: Row, second: Row, level: float) -> MeanDifference:
-    d = paired(first > 0, second > 0, level)
+def _paired(first: Row, second: Row, level: float) -> MeanDifference:
+    """By McNemar's test, or where one of the models is random by the sign-flip test."""
+    flags = bool(np.isin([first, second], (0, 1)).all())
+    d = paired(first > 0, second > 0, level) if flags else paired_chances(first, second, level)
     return MeanDifference(d.difference, d.low, d.high, d.p_value, d.detectable)

@@ -5,10 +5,23 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
-from bench.ids import AttackEps, ModelId
-from bench.scoring.statistics import holm, mid_p, minimum_detectable, needed_discordant, paired_interval, proportion
-from bench.store.records import Bools
+import numpy as np
+import numpy.typing as npt
 
+from bench.ids import AttackEps, ModelId
+from bench.scoring.sign_flip import sign_flip
+from bench.scoring.statistics import (
+    holm,
+    mean_difference,
+    mid_p,
+    minimum_detectable,
+    needed_discordant,
+    paired_interval,
+    proportion,
+)
+from bench.store.records import Bools, Chances
+
+Row = npt.NDArray[np.float64]
 ALPHA = 0.05
 """Level of the paired tests, over their whole family."""
 HEADLINE_SHARE = 4
@@ -21,9 +34,10 @@ WORST_CASE = "worst case"
 class PairedDifference:
     """A share of the same ``n`` samples in two models; ``difference`` is first - second with its 95 % interval.
 
-    ``p_value`` is McNemar's mid-p, from the samples that only one of the models has; ``p_adjusted`` is Holm's over the
-    family. ``detectable`` is the difference that would have been found with probability 0.8 at the level of Holm's first
-    step (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
+    ``p_value`` is McNemar's mid-p, from the samples that only one of the models has, or where one is random that of the
+    sign-flip test, of which it is a case; there, ``only_first`` counts the samples that the first more often has.
+    ``p_adjusted`` is Holm's over the family. ``detectable`` is the difference that would have been found with probability 0.8
+    at the level of Holm's first step (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
     """
 
     n: int
@@ -75,10 +89,29 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to one model: per sample, predicted correctly before, and predicted wrongly after; both length N."""
+    """What one attack did to one model: per sample, predicted correctly before, and predicted wrongly after; both length N.
+
+    Of a random model that is what it does most of the time, and ``chances`` say how often.
+    """
 
     correct: Bools
     wrong: Bools
+    chances: Chances | None = None
+
+    @property
+    def before(self) -> Row:
+        """Of each sample, how often it is predicted correctly before the attack: 0 or 1, unless the model is random."""
+        return np.asarray(self.correct if self.chances is None else self.chances.before, dtype=np.float64)
+
+    @property
+    def robust(self) -> Row:
+        """Of each sample, how often it is predicted correctly under attack."""
+        return np.asarray(~self.wrong if self.chances is None else self.chances.after, dtype=np.float64)
+
+    @property
+    def lost(self) -> Row:
+        """Of each sample that is predicted correctly before the attack, how often it is not after; NaN of the others."""
+        return np.where(self.correct, 1 - self.robust, np.nan)
 
 
 def compare_models(
@@ -115,7 +148,10 @@ def _weights(headline: Sequence[bool]) -> list[int]:
 
 def _compare(first: ModelId, second: ModelId, cell: AttackEps, a: Outcome, b: Outcome, level: float) -> Comparison:
     both = a.correct & b.correct
-    robust, asr = paired(~a.wrong, ~b.wrong, level), paired(a.wrong[both], b.wrong[both], level)
+    if a.chances is None and b.chances is None:
+        robust, asr = paired(~a.wrong, ~b.wrong, level), paired(a.wrong[both], b.wrong[both], level)
+    else:
+        robust, asr = paired_chances(a.robust, b.robust, level), paired_chances(a.lost[both], b.lost[both], level)
     return Comparison(first, second, cell.attack, cell.eps, robust=robust, asr=asr)
 
 
@@ -129,6 +165,24 @@ def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifferenc
     p = mid_p(only_first, only_second)
     detectable = minimum_detectable(n, only_first + only_second, level)
     return PairedDifference(n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(level))
+
+
+def paired_chances(first: Row, second: Row, level: float = ALPHA) -> PairedDifference:
+    """As ``paired``, of two means of the same samples where each counts from 0 to 1: by the exact sign-flip test.
+
+    The interval is Student's, whose spread over samples holds that of the draws by which each was judged.
+    """
+    only_first, only_second = int((first > second).sum()), int((second > first).sum())
+    if len(first) < 2:
+        flags = paired(first > 0.5, second > 0.5, level)
+        return replace(flags, only_first=only_first, only_second=only_second)
+    found = mean_difference(first[None], second[None], level)
+    p = sign_flip(first - second)
+    means = float(first.mean()), float(second.mean())
+    counts = only_first, only_second
+    return PairedDifference(
+        len(first), *means, found.difference, found.low, found.high, *counts, p, p, found.detectable, needed_discordant(level)
+    )
 
 
 def over_family(family: Sequence[PairedDifference], weights: Sequence[int] = ()) -> list[PairedDifference]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.scoring.statistics import Proportion, calibration_error, proportion
+from bench.scoring.chances import mean_chance, success_rate
+from bench.scoring.statistics import Proportion, calibration_error
 from bench.store.records import NORMS, Bools, Floats, Records
 
 CONFIDENT = 0.9
@@ -27,7 +28,8 @@ class Metrics:
     ``accuracy``, ``robust_accuracy`` and the shares of high-confidence errors are over all samples; ``asr`` is over the
     samples predicted correctly before the attack. ``certainty`` is the mean probability of the predicted class and
     ``prob_true`` that of the true class, over all samples, clean and under attack. The certainties of broken and held
-    samples are over those attacked; None where there are none. ``ece`` is the expected calibration error.
+    samples are over those attacked; None where there are none. ``ece`` is the expected calibration error. Of a random model
+    the shares are expectations; the rest is of its mean probabilities.
     """
 
     accuracy: Proportion
@@ -53,10 +55,12 @@ def metrics(records: Records) -> Metrics:
     correct = records.clean_pred == records.label
     robust = records.adv_pred == records.label
     broken, held = records.success, correct & ~records.success
+    before = correct.astype(np.float32) if records.clean_right is None else records.clean_right
+    after = robust.astype(np.float32) if records.adv_right is None else records.adv_right
     return Metrics(
-        accuracy=_share(correct),
-        robust_accuracy=_share(robust),
-        asr=proportion(int(broken.sum()), int(correct.sum())),
+        accuracy=mean_chance(before),
+        robust_accuracy=mean_chance(after),
+        asr=success_rate(before, after),
         certainty=_mean(records.clean_prob),
         certainty_adv=_mean(records.adv_prob),
         certainty_broken=_mean_of(records.clean_prob, broken),
@@ -86,7 +90,3 @@ def _mean(values: Floats) -> float:
 
 def _mean_of(values: Floats, chosen: Bools) -> float | None:
     return _mean(values[chosen]) if chosen.any() else None
-
-
-def _share(flags: Bools) -> Proportion:
-    return proportion(int(flags.sum()), len(flags))

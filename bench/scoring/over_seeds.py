@@ -64,7 +64,7 @@ def seed_scores(
     for name, own in _by_name(worst_cases).items():
         if len(own) > 1:
             rank = 1 + sum(_loses(name, claim) for claim in claims) if all(model in sound for model in own) else None
-            right, robust = _table(worst_cases[m].correct for m in own), _table(~worst_cases[m].wrong for m in own)
+            right, robust = _table(worst_cases[m].before for m in own), _table(worst_cases[m].robust for m in own)
             certainty, grades = zip(*(known[model] for model in own), strict=True)
             sure = float(np.mean(certainty))
             found.append(SeedScore(name, across_seeds(right), sure, across_seeds(robust), rank, worst(grades)))
@@ -92,16 +92,11 @@ def seed_rates(
                     name,
                     at.attack,
                     at.eps,
-                    across_seeds(_table(_success(o) for o in found)) if all(o.correct.any() for o in found) else None,
-                    across_seeds(_table(~o.wrong for o in found)),
+                    across_seeds(_table(o.lost for o in found)) if all(o.correct.any() for o in found) else None,
+                    across_seeds(_table(o.robust for o in found)),
                     float(np.mean([numbers[key].certainty_adv for key in keys])),
                     worst([standing.grades[key].grade for key in keys]),
                 )
-
-
-def _success(outcome: Outcome) -> npt.NDArray[np.float64]:
-    """1 where the attack broke a sample, 0 where it failed, NaN where there was nothing to break."""
-    return np.where(outcome.correct, outcome.wrong, np.nan)
 
 
 def _by_name(models: Iterable[ModelId]) -> dict[str, list[ModelId]]:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bench.scoring.chances import success_rate
 from bench.scoring.statistics import Proportion, beats, proportion
 from bench.scoring.trust import FEWEST, Finding, Grade
 from bench.store import CellEntry
@@ -44,6 +45,8 @@ class Scored:
     @cached_property
     def asr(self) -> Proportion:
         """The attack success rate."""
+        if (chances := self.outcomes.chances) is not None:
+            return success_rate(chances.before, chances.after)
         return proportion(int(np.count_nonzero(self.success)), int(np.count_nonzero(self.correct)))
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.attacks.library import agreement
 from bench.ids import AttackEps, ModelId, UnitId
+from bench.scoring.chances import success_rate
 from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
@@ -21,7 +22,7 @@ from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
 from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.soundness import is_sound
-from bench.scoring.standing import Place, Standing, broken_by_any, finished_of, outcome_of, stand
+from bench.scoring.standing import Place, Standing, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
@@ -185,9 +186,8 @@ def _has_rate(group: list[CellEntry]) -> bool:
 
 
 def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]) -> AttackScore:
-    first = group[0]
-    broken = broken_by_any([done[cell.key] for cell in group])
-    asr = proportion(int(broken.sum()), int(done[first.key].correct.sum()))
+    first, outcome = group[0], outcome_of([done[cell.key] for cell in group])
+    asr = success_rate(outcome.before, outcome.robust)
     trust = worst([grades[cell.key].grade for cell in group])
     return AttackScore(first.id.model, first.attack, first.eps, asr, trust)
 

@@ -10,16 +10,17 @@ import numpy as np
 
 from bench.errors import NotComparableError
 from bench.ids import AttackEps, ModelId
+from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import WORST_CASE, Comparison, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
 from bench.scoring.labels import check_labels
 from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import is_sound, support, why_unsound
-from bench.scoring.statistics import Proportion, proportion
+from bench.scoring.statistics import Proportion
 from bench.scoring.trust import CellTrust, Finding, Grade
 from bench.store import RUN_FILE, CellEntry, ModelEntry, StoredRun
 from bench.store.evidence import Evidence
-from bench.store.records import Bools
+from bench.store.records import Bools, Chances
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,19 @@ def _attacked(
 
 
 def outcome_of(cells: Sequence[Scored]) -> Outcome:
-    """``cells`` of one model as one attacker: a sample is wrong if any of them breaks it."""
-    correct = cells[0].correct
-    return Outcome(correct, ~correct | broken_by_any(cells))
+    """``cells`` of one model as one attacker: a sample is wrong if any of them breaks it, or the worst of them does.
+
+    On each sample of a random model, the worst attack is chosen by other draws than it is judged by.
+    """
+    correct, found = cells[0].correct, [c.outcomes.chances for c in cells]
+    chances = [one for one in found if one is not None]
+    wrong = ~correct | broken_by_any(cells)
+    if len(chances) < len(cells):
+        return Outcome(correct, wrong)
+    choices = np.stack([one.choice for one in chances])
+    worst = choices.argmin(0), np.arange(len(correct))
+    after = np.stack([one.after for one in chances])[worst]
+    return Outcome(correct, wrong, Chances(chances[0].before, after, choices[worst]))
 
 
 def broken_by_any(cells: Sequence[Scored]) -> Bools:
@@ -171,8 +182,8 @@ def _place(
     """``entry`` before it is ranked. ``own``: its finished cells; ``attacked``: those at the headline eps, if all have."""
     return Place(
         entry.id,
-        accuracy=_share(done[own[0].key].correct) if own else None,
-        worst_case=_share(~outcome_of(attacked).wrong) if attacked else None,
+        accuracy=mean_chance(outcome_of([done[own[0].key]]).before) if own else None,
+        worst_case=mean_chance(outcome_of(attacked).robust) if attacked else None,
         rank=None,
         trust=_trust_of(attacked, grades),
         unranked=_why_unranked(attacked, grades),
@@ -195,7 +206,3 @@ def _ranked(models: Sequence[Place], rank: Mapping[ModelId, int]) -> tuple[Place
     """Ranked, best first; models that cannot rank come last."""
     placed = [replace(m, rank=rank.get(m.model)) for m in models]
     return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
-
-
-def _share(flags: Bools) -> Proportion:
-    return proportion(int(flags.sum()), len(flags))
