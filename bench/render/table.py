@@ -12,6 +12,7 @@ from rich.text import Text
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cells import NONE, across, chunks, number, percent, spread
+from bench.render.defences import defences
 from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
 from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, checked_pairs, crosscheck_title, success_rates, title
@@ -28,7 +29,7 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     attacks = _attacks(card, rates, width)
     above = [*(seen_lines(card.seen) if card.seen else ()), *_unchecked(card)]
     above = [*above, Text()] if above else []
-    tables: list[RenderableType] = [*above, models, *attacks, *queries(card, width), *_distances(card)]
+    tables: list[RenderableType] = [*above, models, *defences(card), *attacks, *queries(card, width), *_distances(card)]
     tables += [_crosschecks(card), *_disagreements(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
     return Group(*(_titled(part) for part in parts))

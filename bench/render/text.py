@@ -9,6 +9,7 @@ from typing import Any
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cells import JSON_VERSION, NONE, across, csv_row, flat, markdown, percent, plain, rounded, spread
+from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
     failures,
     flags,
@@ -68,6 +69,8 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         "seeds": [flat(s) for s in card.seeds],
         "seed_rates": [flat(r) for r in card.seed_rates],
     }
+    if card.defences:
+        data["defences"] = [defence_json(d) for d in card.defences]
     found: dict[str, Any] = rounded(data)
     return found
 
@@ -123,10 +126,19 @@ def to_markdown(card: Scorecard) -> str:
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
     differences = (sentence.text for sentence in sentences(card))
     failed = [*failures(card), not_run(card)]
-    said = [precision_line(card), *differences, *unranked(card), *flagged, trust_summary(card)[0], *failed]
+    said = [
+        *(d.sentence for d in card.defences),
+        precision_line(card),
+        *differences,
+        *unranked(card),
+        *flagged,
+        trust_summary(card)[0],
+        *failed,
+    ]
     head = [*(line.text for line in card.seen), unchecked_line(card)]
     seen, words = _items(line for line in head if line), _items(line for line in said if line)
-    return "\n\n".join(part for part in (seen, models, _rates(card), words) if part)
+    gains = _table(list(HEAD), defence_rows(card)) if card.defences else ""
+    return "\n\n".join(part for part in (seen, models, gains, _rates(card), words) if part)
 
 
 def _items(lines: Iterable[str]) -> str:

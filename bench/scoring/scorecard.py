@@ -16,6 +16,7 @@ from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
+from bench.scoring.defended import DefenceScore, defence_scores
 from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
@@ -98,7 +99,7 @@ class Scorecard:
     ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
-    empty and None in runs of before it was kept.
+    empty and None in runs of before it was kept. ``defences`` has what each defended model gains.
     """
 
     suite: str
@@ -122,6 +123,7 @@ class Scorecard:
     precision: PrecisionScore | None = None
     data: DataEntry | None = None
     seen: tuple[Seen, ...] = ()
+    defences: tuple[DefenceScore, ...] = ()
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -158,6 +160,7 @@ def score(run: StoredRun) -> Scorecard:
         precision=_precision(run),
         data=header.data,
         seen=what_is_seen(header),
+        defences=defence_scores(header.models, standing),
     )
 
 

@@ -48,8 +48,8 @@ def _against(cells: Sequence[Scored], grades: Grades) -> tuple[Scored, list[str]
     if failed := _failed(strongest, grades):
         return strongest, failed
     told = {f.check for f in grades[strongest.entry.key].findings if f.grade != "unchecked"}
-    for cell in cells:
-        if cell.entry.kind == "fgsm" and (alone := [check for check in _failed(cell, grades) if check not in told]):
+    for cell in (c for c in cells if c.entry.kind == "fgsm" and c.entry.role == strongest.entry.role):
+        if alone := [check for check in _failed(cell, grades) if check not in told]:
             return cell, alone
     return strongest, []
 

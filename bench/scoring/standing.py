@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.errors import NotComparableError
 from bench.ids import AttackEps, ModelId
+from bench.scoring.adaptive import check_adaptive
 from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import WORST_CASE, Comparison, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
@@ -118,10 +119,11 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
         by_model[cell.entry.id.model].append(cell)
     evidence, sha256 = run.evidence(), {m.id: m.sha256 for m in run.header.models}
     ids = done[0].outcomes.id if done else np.array([], dtype=np.str_)
+    entries = {m.id: m for m in run.header.models}
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
-        labelled = _labels(run, cells[0].entry)
-        found |= grade_model(cells, ids, _evidence_on(model, evidence, sha256), labelled)
+        besides = [_labels(run, cells[0].entry), *check_adaptive(entries[model], run.header.cells)]
+        found |= grade_model(cells, ids, _evidence_on(model, evidence, sha256), *besides)
     return found
 
 

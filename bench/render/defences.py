@@ -1,0 +1,77 @@
+"""What defences gain, as a table, in words, and for other programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bench.eps import eps_text
+from bench.render.cells import NONE, flat, percent, points
+from bench.render.rates import title
+from bench.scoring.comparison import PairedDifference
+from bench.scoring.defended import DefenceScore
+from bench.scoring.scorecard import Scorecard
+from bench.scoring.statistics import Proportion
+
+
+def defences(card: Scorecard) -> Iterator[Table | Text]:
+    """Each defended model without its defences, against attacks that do not know them, and against all; then in words."""
+    if not card.defences:
+        return
+    caption = f"defences: robust accuracy at eps {eps_text(card.headline_eps)}, % [95 %]"
+    table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table.add_column("model", overflow="fold")
+    for name in ("undefended", "naive\nattack", "adaptive\nattack", "gain\npoints", "passes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    seeds = len({m.model.seed for m in card.models}) > 1
+    for d in card.defences:
+        gain = NONE if d.gain is None else points(d.gain.difference)
+        table.add_row(escape(title(d.model, seeds)), *_shares(d), gain, str(d.passes))
+    yield table
+    for d in card.defences:
+        yield Text(d.sentence)
+
+
+def _shares(d: DefenceScore) -> list[str]:
+    return [percent(d.without), _share(d.naive), _share(d.adaptive)]
+
+
+def _share(share: Proportion | None) -> str:
+    return NONE if share is None else percent(share)
+
+
+def _gain(gain: PairedDifference | None) -> str:
+    return NONE if gain is None else f"{points(gain.difference)} [{points(gain.low)}, {points(gain.high)}]"
+
+
+HEAD = ("model", "undefended %", "naive attack %", "adaptive attack %", "gain, points [95 %]", "passes")
+"""The columns of the table, for Markdown."""
+
+
+def defence_rows(card: Scorecard) -> list[list[str]]:
+    """The rows under HEAD."""
+    return [[d.model.name, *_shares(d), _gain(d.gain), str(d.passes)] for d in card.defences]
+
+
+def defence_json(d: DefenceScore) -> dict[str, Any]:
+    """One defended model for other programs; shares from 0 to 1."""
+    shares = {name: flat(getattr(d, name)) if getattr(d, name) else None for name in ("without", "naive", "adaptive")}
+    gains = {name: _difference(getattr(d, name)) for name in ("clean", "naive_gain", "gain")}
+    return {
+        "model": d.model.name,
+        "seed": d.model.seed,
+        "defences": d.defences,
+        "undefended": d.undefended.name,
+        "members": d.members,
+        "passes": d.passes,
+        **shares,
+        **gains,
+        "sentence": d.sentence,
+    }
+
+
+def _difference(d: PairedDifference | None) -> dict[str, Any] | None:
+    return None if d is None else {**flat(d), "shown": d.shown}
