@@ -1,12 +1,19 @@
-"""Fails if suites/suite.schema.json is not what the code gives: ``bench schema > suites/suite.schema.json`` mends it."""
+"""Fails if a published JSON schema is not what the code gives: says which, and how it is written anew."""
 
 import sys
 from pathlib import Path
 
-from bench.suite.suite import schema_text
+from bench.render.schemas import SCHEMAS
 
-COMMITTED = Path(__file__).parent.parent / "suites" / "suite.schema.json"
+ROOT = Path(__file__).parent.parent
+
+
+def published(what: str) -> Path:
+    """Where the schema of the document ``what`` is published."""
+    return ROOT / "suites" / "suite.schema.json" if what == "suite" else ROOT / "docs" / "schemas" / f"{what}.schema.json"
+
 
 if __name__ == "__main__":
-    current = COMMITTED.read_text() == schema_text()
-    sys.exit(None if current else f"{COMMITTED} is out of date: run `bench schema > suites/suite.schema.json`")
+    stale = [what for what, text in SCHEMAS.items() if published(what).read_text() != text()]
+    said = (f"out of date: bench schema --of {what} > {published(what).relative_to(ROOT)}" for what in stale)
+    sys.exit("\n".join(said) or None)

@@ -24,6 +24,7 @@ from bench.version import __version__
 if TYPE_CHECKING:
     from bench.engine.options import Options
 
+DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "run")
 EXECUTOR = (
     "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
     "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"
@@ -156,7 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
-    _command(commands, "schema", _schema, "print the JSON schema of suites")
+    schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
+    schema.add_argument("--of", choices=DOCUMENTS, default="suite", help="default: suite")
     _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")
     return parser
 
@@ -314,10 +316,10 @@ def _list(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _schema(options: argparse.Namespace) -> int:  # noqa: ARG001
-    from bench.suite.suite import schema_text
+def _schema(options: argparse.Namespace) -> int:
+    from bench.render.schemas import schema_of
 
-    _write(schema_text().rstrip("\n"))
+    _write(schema_of(options.of).rstrip("\n"))
     return Exit.OK
 
 

@@ -17,7 +17,7 @@ NONE = "–"
 SIGNIFICANT = 10
 """Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
 JSON_VERSION = 1
-"""Of what `--format json` prints; what is stored has a version of its own."""
+"""Of what ``bench run`` and ``bench compare A B`` print as JSON; every other document has a version of its own."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
 """What stands behind a number that is not fully trusted."""

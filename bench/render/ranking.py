@@ -17,8 +17,9 @@ from bench.render.footer import trust_in_short
 from bench.render.rates import title
 from bench.render.seen import seen_lines
 from bench.render.words import in_short
-from bench.store import SCHEMA_VERSION
 
+RUNS_VERSION = 3
+"""Of what ``bench compare FOLDER --format json`` prints."""
 STATUS_STYLE = {"complete": "green", "incomplete": "yellow"}
 
 
@@ -30,7 +31,7 @@ def runs_table(runs: Sequence[RunSummary | UnusableRun]) -> RenderableType:
 def runs_json(runs: Sequence[RunSummary | UnusableRun]) -> str:
     """As ``runs_table``, as one JSON object."""
     found = [_unusable_row(run) if isinstance(run, UnusableRun) else _run_row(run) for run in runs]
-    return json.dumps(rounded({"schema_version": SCHEMA_VERSION, "runs": found}), indent=2, allow_nan=False)
+    return json.dumps(rounded({"schema_version": RUNS_VERSION, "runs": found}), indent=2, allow_nan=False)
 
 
 def _run_row(run: RunSummary) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, TypeAdapter
+from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, TypeAdapter, WithJsonSchema
 
 from bench.eps import parse_eps
 from bench.store.strangers import typed
@@ -45,7 +45,7 @@ def _is_file_name(name: str) -> str:
     return name
 
 
-StoredEps = Annotated[Fraction, PlainValidator(_stored_eps)]
+StoredEps = Annotated[Fraction, PlainValidator(_stored_eps), WithJsonSchema({"type": "string"})]
 """Text in a file ("8/255"), a fraction in memory."""
 FileName = Annotated[Text, AfterValidator(_is_file_name)]
 Status = Annotated[Text, Field(pattern="^(ok|error|missing)$")]
