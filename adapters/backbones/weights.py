@@ -33,6 +33,13 @@ SETTINGS = (
 """What training scripts keep beside weights: options, paths, times, best accuracies. A ``_Setting`` takes their place."""
 
 
+TABLES = (
+    "lightning_fabric.utilities.data.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.pytorch.utilities.parsing.AttributeDict",
+)  # fmt: skip
+"""What Lightning keeps hyperparameters in, some releases of it: read as plain dictionaries."""
+
+
 class _Setting:
     """Stands where a file has an object that is no weights: it holds nothing, and nothing of the object's own is run."""
 
@@ -90,7 +97,8 @@ def _load_pickled(file: Path) -> Any:
         raise ModelError(f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer")
     if start == ZIPPED:
         check_zip(file)
-    with torch.serialization.safe_globals([(_Setting, name) for name in SETTINGS]), file.open("rb") as stream:
+    harmless: list[Any] = [*((_Setting, name) for name in SETTINGS), *((dict, name) for name in TABLES)]
+    with torch.serialization.safe_globals(harmless), file.open("rb") as stream:
         return torch.load(stream, map_location="cpu", weights_only=True)  # a stream, since torch goes by a path's suffix
 
 

@@ -13,7 +13,7 @@ from torch import nn
 import bench
 from bench.cli.commands import main
 from bench.suite.permission import settings_file
-from tests.builders.plain_loop import fgsm, pgd, right
+from tests.builders.plain_loop import briefly_trained, fgsm, pgd, right
 from tests.builders.small import digits
 
 LAYERS = """
@@ -77,16 +77,7 @@ def trained_net() -> nn.Module:
     from my_pkg.models import Net  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    network: nn.Module = Net(6, 5)
-    images = digits("train")
-    x, y = (torch.from_numpy(images.x) - 0.5) / 0.25, torch.from_numpy(images.labels)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    for i in range(12):
-        batch = slice(32 * i, 32 * (i + 1))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return network.eval()
+    return briefly_trained(Net(6, 5), digits("train"), 0.5, 0.25)
 
 
 def plain_successes(network: nn.Module, result: bench.Result) -> dict[tuple[str, str], np.ndarray]:
