@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -203,25 +203,44 @@ class BackboneSpec(Strict):
         return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
 
 
-class NoneSpec(Strict):
+class Adaptation(Strict):
+    """How a backbone becomes a model: the declaration that every method's own derives from, as ``method`` names it.
+
+    A method that is not ``trained`` keeps the network's own head. ``place`` is the field that only says where something lies:
+    its content stands in keys instead.
+    """
+
+    trained: ClassVar[bool] = True
+    place: ClassVar[str | None] = None
+
+    method: str
+
+    @property
+    def lies_at(self) -> str:
+        """What its ``place`` says; empty where it names nothing that lies anywhere."""
+        return str(getattr(self, self.place)) if self.place else ""
+
+
+class NoneSpec(Adaptation):
     """The backbone as it is, with its own head: nothing is trained."""
 
+    trained = False
     method: Literal["none"]
 
 
-class FullSpec(Strict):
+class FullSpec(Adaptation):
     """Every parameter is fine-tuned: the study's baseline."""
 
     method: Literal["full"] = "full"
 
 
-class HeadSpec(Strict):
+class HeadSpec(Adaptation):
     """Only the new last layer is trained (a linear probe)."""
 
     method: Literal["head"]
 
 
-class AtomsSpec(Strict):
+class AtomsSpec(Adaptation):
     """Each spatial filter is coefficients x atoms; the atoms, shared within a layer, and the head are trained, nothing else.
 
     A k x k convolution has k * k atoms, so that the start is the backbone itself (Qiu et al. 2018; Chen et al. 2024).
@@ -233,7 +252,7 @@ class AtomsSpec(Strict):
 Targets = Annotated[tuple[str, ...], Field(min_length=1)] | str
 
 
-class LoraSpec(Strict):
+class LoraSpec(Adaptation):
     """LoRA through peft on exactly the named modules (Hu et al. 2021): dW = alpha / r * B A.
 
     ``targets`` are full module names: "conv1" is the stem alone, never the first convolution of a block. A string is a
@@ -247,7 +266,7 @@ class LoraSpec(Strict):
     targets: Targets = ("fc",)
 
 
-class DoraSpec(Strict):
+class DoraSpec(Adaptation):
     """DoRA (Liu et al. 2024): LoRA on the direction of the weights, and their magnitude trained beside it."""
 
     method: Literal["dora"]
@@ -257,7 +276,7 @@ class DoraSpec(Strict):
     targets: Targets
 
 
-class LohaSpec(Strict):
+class LohaSpec(Adaptation):
     """LoHa (Hyeon-Woo et al. 2022): dW is the elementwise product of two low-rank matrices."""
 
     method: Literal["loha"]
@@ -266,7 +285,7 @@ class LohaSpec(Strict):
     targets: Targets
 
 
-class LokrSpec(Strict):
+class LokrSpec(Adaptation):
     """LoKr (Yeh et al. 2024): dW is a Kronecker product with a low-rank factor."""
 
     method: Literal["lokr"]
@@ -275,7 +294,7 @@ class LokrSpec(Strict):
     targets: Targets
 
 
-class OftSpec(Strict):
+class OftSpec(Adaptation):
     """OFT (Qiu et al. 2023): weights are rotated by ``blocks`` orthogonal blocks. For linear layers and 1 x 1 convolutions."""
 
     method: Literal["oft"]
@@ -283,7 +302,7 @@ class OftSpec(Strict):
     targets: Targets
 
 
-class BoftSpec(Strict):
+class BoftSpec(Adaptation):
     """BOFT (Liu et al. 2024): the weights are rotated by a butterfly of orthogonal blocks of ``block_size``."""
 
     method: Literal["boft"]
@@ -291,7 +310,7 @@ class BoftSpec(Strict):
     targets: Targets
 
 
-class HraSpec(Strict):
+class HraSpec(Adaptation):
     """HRA (Yuan et al. 2024): the weights are reflected by ``r`` Householder matrices."""
 
     method: Literal["hra"]
@@ -299,19 +318,15 @@ class HraSpec(Strict):
     targets: Targets
 
 
-class PeftSpec(Strict):
+class PeftSpec(Adaptation):
     """An adapter that peft saved: a folder with adapter_config.json and adapter_model.safetensors, or a Hub id. Not trained."""
 
+    trained = False
+    place = "path"
     method: Literal["peft"]
     path: str
 
 
-TunedSpec = LoraSpec | DoraSpec | LohaSpec | LokrSpec | OftSpec | BoftSpec | HraSpec
-"""The adaptations that peft carries out here, on named layers."""
-
-Adaptation = Annotated[NoneSpec | FullSpec | HeadSpec | AtomsSpec | PeftSpec | TunedSpec, Field(discriminator="method")]
-
-
 def is_trained(adaptation: Adaptation) -> bool:
     """Whether ``adaptation`` trains anything; if not, the model keeps the backbone's own head where its classes match."""
-    return not isinstance(adaptation, NoneSpec | PeftSpec)
+    return adaptation.trained

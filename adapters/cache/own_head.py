@@ -7,9 +7,9 @@ from adapters.backbones.own_classes import own_classes
 from adapters.backbones.sources import source_of
 from adapters.cache.recipe import Recipe
 from adapters.errors import ModelError
-from adapters.methods.base import fit_base, holds_head, is_new_head
+from adapters.methods.base import is_new_head
+from adapters.methods.registry import method_of
 from adapters.outputs import Outputs
-from adapters.spec import PeftSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +26,9 @@ def with_own_head(recipe: Recipe, network: "nn.Module", has: int, outputs: Outpu
     the head is none for the data's classes.
     """
     wanted = len(recipe.images.classes)
-    if isinstance(recipe.adaptation, PeftSpec):
-        return fit_base(network, has, adapter, has if outputs else wanted)
+    made_on = method_of(recipe.adaptation).base(network, has, adapter, has if outputs else wanted)
+    if made_on is not None:
+        return made_on
     if source_of(recipe.backbone.spec).keeps_classes and is_new_head(network):
         raise ModelError(f"{recipe.name}: these weights hold no head; adapt the backbone, or name weights that have one")
     if outputs is None and has != wanted:
@@ -56,7 +57,7 @@ def which_outputs(recipe: Recipe, network: "nn.Module", has: int) -> Outputs | N
     elif has == 1 and len(classes) == 2:
         found = ONE_LOGIT
     elif has == len(classes) and source_of(spec).keeps_classes:
-        brings_head = isinstance(adaptation, PeftSpec) and holds_head(adaptation.path, network)
+        brings_head = method_of(adaptation).brings_head(network, adaptation)
         found = outputs_by_own_names(own_classes(spec), classes, must=not brings_head)
     return found if found is not None and found.changes else None
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from adapters.backbones.sources import has_weights, source_of
 from adapters.errors import about, within
 from adapters.images import ImageSet
-from adapters.spec import Adaptation, BackboneSpec, PeftSpec, TrainingSpec, is_trained
+from adapters.methods.registry import method_of
+from adapters.spec import Adaptation, BackboneSpec, TrainingSpec, is_trained
 
 RECIPE_VERSION = 4
 """Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
@@ -118,11 +119,8 @@ def _of_the_head(training: TrainingSpec) -> TrainingSpec:
 
 def _content(spec: BackboneSpec | Adaptation) -> str | None:
     """The content hash of the weights or adapter folder that ``spec`` names or brings; None where there are none."""
-    if isinstance(spec, PeftSpec):
-        from adapters.methods.peft_folder import content_hash
-
-        with about("path"):
-            return content_hash(spec.path)
+    if isinstance(spec, Adaptation):
+        return method_of(spec).content(spec)
     if isinstance(spec, BackboneSpec) and spec.weights_file:
         from adapters.backbones.weights import content_hash_of
 
@@ -135,8 +133,8 @@ def _content(spec: BackboneSpec | Adaptation) -> str | None:
 
 def _beside(spec: BaseModel) -> set[str]:
     """The fields of ``spec`` that only say where something lies, whose content is hashed in their place, or how it is used."""
-    if isinstance(spec, PeftSpec):
-        return {"path"}
+    if isinstance(spec, Adaptation):
+        return {spec.place} if spec.place else set()
     if not isinstance(spec, BackboneSpec):
         return set()
     places = {"weights": spec.weights_file is not None, "architecture": source_of(spec).is_place}

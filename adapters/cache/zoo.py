@@ -29,9 +29,10 @@ from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone, s
 from adapters.errors import ChangedError, within
 from adapters.images import ImageSet
 from adapters.methods.peft_config import canonical_config
+from adapters.methods.registry import method_of
 from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing
-from adapters.spec import BackboneSpec, HeadSpec, NoneSpec, PeftSpec, is_trained
+from adapters.spec import BackboneSpec, HeadSpec, is_trained
 from adapters.training.curves import History, Progress
 
 if TYPE_CHECKING:
@@ -149,23 +150,22 @@ class Zoo:
         from adapters.cache.checks import check_model, check_outputs
         from adapters.cache.own_head import RANDOM, note_on_outputs, which_outputs
         from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
-        from adapters.methods.base import base_of, notes_on_adapter
+        from adapters.methods.base import base_of
         from adapters.training.fit import fit
 
         target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
         network, has = self._network(recipe, backbone)
         outputs = None if is_trained(recipe.adaptation) else which_outputs(recipe, network, has)
-        network = self._with_head(recipe, network, has, outputs, getattr(recipe.adaptation, "path", ""))
+        network = self._with_head(recipe, network, has, outputs, recipe.adaptation.lies_at)
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         known = self._backbone_card(recipe.backbone)
         notes = known.notes
         if recipe.backbone.is_random and not is_trained(recipe.adaptation):
             notes += (RANDOM,)
-        if isinstance(recipe.adaptation, PeftSpec):
-            notes += notes_on_adapter(network, recipe.adaptation.path)
+        notes += method_of(recipe.adaptation).notes(network, recipe.adaptation)
         if outputs is not None:
             notes += (note_on_outputs(recipe, outputs),)
-        elif isinstance(recipe.adaptation, NoneSpec):
+        elif not is_trained(recipe.adaptation) and not recipe.adaptation.lies_at:
             notes += note_on_classes(recipe.backbone.spec, recipe.images.classes)
         network = adapt(network, recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network, backbone, outputs)

@@ -10,17 +10,17 @@ from pathlib import Path
 from safetensors.torch import load
 from torch import nn
 
-from adapters.backbones.networks import find_head, save_backbone
+from adapters.backbones.networks import save_backbone
 from adapters.backbones.weights import put
 from adapters.cache.card import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
 from adapters.errors import ModelError, within
 from adapters.methods.adapter_effect import is_peft
-from adapters.methods.atoms import ATOMS, join_atoms, split_into_atoms
+from adapters.methods.atoms import join_atoms
 from adapters.methods.base import Base, write_base
 from adapters.methods.peft_folder import load_adapter
-from adapters.methods.peft_methods import with_adapter
+from adapters.methods.registry import method_of
 from adapters.preprocessing import Preprocessing
-from adapters.spec import Adaptation, AtomsSpec, FullSpec, HeadSpec, NoneSpec, PeftSpec
+from adapters.spec import Adaptation
 
 log = logging.getLogger(__name__)
 
@@ -28,30 +28,7 @@ log = logging.getLogger(__name__)
 @within("adaptation")
 def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
     """``network`` with the parameters of ``spec`` trainable and no others."""
-    network.requires_grad_(False)
-    match spec:
-        case NoneSpec():
-            return network
-        case FullSpec():
-            return network.requires_grad_(True)
-        case HeadSpec():
-            find_head(network)[1].requires_grad_(True)
-            return network
-        case AtomsSpec():
-            return _with_atoms(network)
-        case PeftSpec():
-            return load_adapter(network, spec.path)
-        case _:
-            return with_adapter(network, spec, seed)
-
-
-def _with_atoms(network: nn.Module) -> nn.Module:
-    split_into_atoms(network)
-    find_head(network)[1].requires_grad_(True)
-    for name, parameter in network.named_parameters():
-        if name.endswith(ATOMS):
-            parameter.requires_grad_(True)
-    return network
+    return method_of(spec).adapt(network.requires_grad_(False), spec, seed)
 
 
 def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preprocessing) -> None:
@@ -67,8 +44,7 @@ def load_adapted(network: nn.Module, spec: Adaptation, files: Mapping[str, bytes
     """Put the tuned weights among ``files`` (by name), or in ``adapter``, onto ``network`` (as ``adapt`` gets it)."""
     if weights_name(files) != WEIGHTS:
         return load_adapter(network, str(adapter))
-    if isinstance(spec, AtomsSpec):
-        split_into_atoms(network)
+    network = method_of(spec).reshaped(network)
     put(network, load(files[WEIGHTS]))
     return network
 
@@ -103,28 +79,10 @@ def merged_copy(network: nn.Module) -> nn.Module | None:
 def check_trainable(network: nn.Module, spec: Adaptation) -> None:
     """Raise ModelError unless exactly the parameters that ``spec`` means are trainable."""
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
-    expected = {name for name, _ in network.named_parameters() if _is_meant(network, spec, name)}
+    expected = {name for name, _ in network.named_parameters() if method_of(spec).is_meant(network, spec, name)}
     if trainable != expected:
         wrong = sorted(trainable ^ expected)
         raise ModelError(f"{spec.method}: the wrong parameters would be trained, {len(wrong)} in all, for example '{wrong[0]}'")
-
-
-def _is_meant(network: nn.Module, spec: Adaptation, name: str) -> bool:
-    match spec:
-        case NoneSpec():
-            return False
-        case FullSpec():
-            return True
-        case HeadSpec() | AtomsSpec():
-            head = name.startswith(find_head(network)[0] + ".")
-            return head or (isinstance(spec, AtomsSpec) and name.endswith(ATOMS))
-        case _:
-            return f".{active_adapter(network)}" in name and "base_layer" not in name and "original_module" not in name
-
-
-def active_adapter(network: nn.Module) -> str:
-    """The name of the one adapter that ``network`` (a PeftModel) uses."""
-    return str(network.active_adapter)
 
 
 def count_parameters(network: nn.Module, *, trainable: bool) -> int:

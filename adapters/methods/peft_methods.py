@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -12,24 +12,39 @@ from adapters.backbones.weights import some
 from adapters.declaration import did_you_mean
 from adapters.errors import ModelError, about
 from adapters.methods.earlier_names import names_in_files
-from adapters.spec import BoftSpec, DoraSpec, HraSpec, LohaSpec, LokrSpec, LoraSpec, OftSpec, Targets, TunedSpec
-
-NOT_ON_A_NEW_HEAD = DoraSpec | OftSpec | BoftSpec | HraSpec
-"""These multiply or normalise weights: on a head that starts at zero they would learn nothing, or divide by zero."""
+from adapters.spec import OftSpec, Targets
 
 
-def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
-    """``network`` as a PeftModel whose adapter alone is trainable, with the head where no adapter is on it."""
-    from peft import get_peft_model
+class OnLayers(Protocol):
+    """A declaration of a method of peft."""
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def targets(self) -> Targets:
+        """The layers that are meant."""
+        ...
+
+
+def with_adapter(
+    network: nn.Module, spec: OnLayers, config: str, options: dict[str, Any], seed: int, *, from_zero: bool
+) -> nn.Module:
+    """``network`` as a PeftModel whose adapter alone is trainable, with the head where no adapter is on it.
+
+    ``config`` is what peft calls the method's configuration, ``options`` what it is given. One that multiplies or normalises
+    weights cannot start ``from_zero``: on a new head it would learn nothing, or divide by zero.
+    """
+    import peft
 
     head, _ = find_head(network)
     targets = resolve_targets(network, spec.targets)
-    if head in targets and isinstance(spec, NOT_ON_A_NEW_HEAD):
+    if head in targets and not from_zero:
         raise ModelError(
             f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained in full"
         )
-    if isinstance(spec, OftSpec):
-        _check_oft(network, targets, spec.blocks)
     common = {
         # A list would match by suffix (every block's conv1); a string is a full-match regular expression.
         "target_modules": "|".join(re.escape(name) for name in targets),
@@ -38,18 +53,19 @@ def with_adapter(network: nn.Module, spec: TunedSpec, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            adapted: nn.Module = get_peft_model(network, _config(spec, common))
+            adapted: nn.Module = peft.get_peft_model(network, getattr(peft, config)(**options, **common))
         except (ValueError, NotImplementedError, RuntimeError, TypeError) as error:
             raise ModelError(f"{spec.method} cannot adapt these layers: {error}") from None
     return adapted
 
 
 @about("blocks")
-def _check_oft(network: nn.Module, targets: list[str], blocks: int) -> None:
+def check_oft(network: nn.Module, spec: OftSpec) -> None:
     """Raise ModelError for what peft gets wrong: OFT on spatial convolutions, and a number of blocks that does not divide.
 
     Merged, a spatial convolution is another function than unmerged; a number that does not divide is replaced by one that does.
     """
+    targets, blocks = resolve_targets(network, spec.targets), spec.blocks
     layers: dict[str, Any] = {name: network.get_submodule(name) for name in targets}
     spatial = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
     if spatial:
@@ -63,26 +79,6 @@ def _check_oft(network: nn.Module, targets: list[str], blocks: int) -> None:
 
 def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
     return layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
-
-
-def _config(spec: TunedSpec, common: dict[str, Any]) -> Any:
-    import peft
-
-    match spec:
-        case LoraSpec() | DoraSpec():
-            return peft.LoraConfig(
-                r=spec.r, lora_alpha=spec.alpha, lora_dropout=spec.dropout, use_dora=isinstance(spec, DoraSpec), **common
-            )  # fmt: skip
-        case LohaSpec():
-            return peft.LoHaConfig(r=spec.r, alpha=spec.alpha, **common)
-        case LokrSpec():
-            return peft.LoKrConfig(r=spec.r, alpha=spec.alpha, **common)
-        case OftSpec():
-            return peft.OFTConfig(r=spec.blocks, oft_block_size=0, **common)
-        case BoftSpec():
-            return peft.BOFTConfig(boft_block_size=spec.block_size, boft_n_butterfly_factor=1, **common)
-        case HraSpec():
-            return peft.HRAConfig(r=spec.r, **common)
 
 
 @about("targets")

@@ -1,16 +1,14 @@
 """``matrix:`` in a suite: one model for each combination of method, rank, alpha and targets."""
 
 from itertools import product
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.spec import Targets, TrainingSpec, TunedSpec
+from adapters.methods.registry import OnLayers, on_layers
+from adapters.spec import Targets, TrainingSpec
 from bench.suite.models import OwnNetwork
-
-Method = Literal["lora", "dora", "loha", "lokr", "oft", "boft", "hra"]
-SPECS = {get_args(spec.model_fields["method"].annotation)[0]: spec for spec in get_args(TunedSpec)}
 
 
 class Matrix(OwnNetwork):
@@ -20,7 +18,7 @@ class Matrix(OwnNetwork):
     alpha has one model for all of them. The suite's ``seeds`` repeat every model.
     """
 
-    method: Annotated[tuple[Method, ...], Field(min_length=1)] = ("lora",)
+    method: Annotated[tuple[OnLayers, ...], Field(min_length=1)] = ("lora",)
     r: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (8,)
     alpha: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (16,)
     targets: Annotated[dict[str, Targets], Field(min_length=1)]
@@ -45,7 +43,7 @@ class Matrix(OwnNetwork):
         """The models as a suite would declare them one by one."""
         found = {}
         for method, label, r, alpha in product(self.method, self.targets, self.r, self.alpha):
-            has = SPECS[method].model_fields
+            has = on_layers()[method].model_fields
             name = f"{method}-{label}"
             name += f"-r{r}" if "r" in has and len(self.r) > 1 else ""
             name += f"-a{alpha:.12g}" if "alpha" in has and len(self.alpha) > 1 else ""

@@ -10,7 +10,8 @@ from adapters.declaration import Strict
 from adapters.defences.base import members_problem
 from adapters.defences.registry import AnyDefence
 from adapters.defences.stack import Stack
-from adapters.spec import Adaptation, BackboneSpec, FullSpec, TrainingSpec
+from adapters.methods.registry import Declared
+from adapters.spec import BackboneSpec, FullSpec, TrainingSpec
 from bench.data.spec import DataSpec
 from bench.engine.expectation import Expected
 
@@ -68,7 +69,7 @@ class ModelSpec(OwnNetwork):
     """
 
     name: Name
-    adaptation: Adaptation = FullSpec()
+    adaptation: Declared = FullSpec()
     training: TrainingSpec | None = None
     expect_accuracy: Expected | None = None
     """The clean accuracy of this model, as far as it is known: the run stops before any attack where it is missed."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from adapters.backbones.sources import source_of
 from adapters.errors import ModelError
-from adapters.spec import BackboneSpec, PeftSpec
+from adapters.spec import Adaptation, BackboneSpec
 from bench.data.raw import Places
 from bench.data.spec import DataSpec
 from bench.errors import SuiteError
@@ -87,8 +87,10 @@ class _Search:
             looked = {**near, "under the data root": self.places.root}
             found = self._found(spec.path, f"folder; {PUT}", looked, (*where, "path"))
             return {"path": str(Path(found).absolute())}  # else it would count from the data root again
-        if isinstance(spec, PeftSpec) and (_first(spec.path, near) or not REPOSITORY.fullmatch(spec.path)):
-            return {"path": self._found(spec.path, "adapter folder", near, (*where, "path"))}
+        if isinstance(spec, Adaptation) and spec.place:
+            named = spec.lies_at
+            if _first(named, near) or not REPOSITORY.fullmatch(named):
+                return {spec.place: self._found(named, "adapter folder", near, (*where, spec.place))}
         return {}
 
     def _found(self, path: str, what: str, looked: dict[str, Path], where: Where) -> str:

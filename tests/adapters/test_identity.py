@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import peft
@@ -28,6 +28,7 @@ from adapters.methods.adaptation import save_adapted
 from adapters.methods.base import base_of
 from adapters.methods.peft_config import canonical_config
 from adapters.methods.peft_folder import content_hash, load_adapter
+from adapters.methods.registry import on_layers
 from adapters.preprocessing import Preprocessing
 from adapters.spec import (
     Adaptation,
@@ -38,7 +39,6 @@ from adapters.spec import (
     NoneSpec,
     PeftSpec,
     TrainingSpec,
-    TunedSpec,
 )
 
 HALF = (0.5, 0.5, 0.5)
@@ -189,9 +189,8 @@ def variants(spec: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 RECIPE = Recipe("m", Backbone(BackboneSpec(), None, 0), FullSpec(), TrainingSpec(), images(), 0)
-TUNED = [
-    get_args(spec.model_fields["method"].annotation)[0] for spec in get_args(TunedSpec)
-]  # every method that is trained through peft here
+TUNED = on_layers()
+"""Every method that is trained through peft here."""
 
 
 def distinct(recipes: list[Recipe]) -> None:
@@ -200,10 +199,7 @@ def distinct(recipes: list[Recipe]) -> None:
 
 
 def adaptations() -> list[Adaptation]:
-    tuned: list[Adaptation] = [
-        spec.model_validate({"method": method, "targets": ["fc"]})
-        for spec, method in zip(get_args(TunedSpec), TUNED, strict=True)
-    ]
+    tuned: list[Adaptation] = [spec.model_validate({"method": method, "targets": ["fc"]}) for method, spec in TUNED.items()]
     return [FullSpec(), HeadSpec(method="head"), AtomsSpec(method="atoms"), NoneSpec(method="none"), *tuned]
 
 

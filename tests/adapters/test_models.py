@@ -21,6 +21,7 @@ from adapters.fast.lossless import TOLERANCE, lossless, max_difference
 from adapters.images import ImageSet
 from adapters.methods.adaptation import adapt, check_trainable, count_parameters, merged
 from adapters.methods.atoms import AtomConv2d, join_atoms, split_into_atoms
+from adapters.methods.registry import Declared
 from adapters.spec import (
     Adaptation,
     BackboneSpec,
@@ -52,7 +53,7 @@ def backbone(classes: int = 3) -> nn.Module:
 
 
 def adaptation(**options: object) -> Adaptation:
-    return TypeAdapter(Adaptation).validate_python(options)
+    return TypeAdapter(Declared).validate_python(options)
 
 
 def wrap(network: nn.Module) -> Classifier:

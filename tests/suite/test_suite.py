@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from adapters.methods.registry import Declared
 from adapters.spec import Adaptation
 from bench.cli.commands import main
 from bench.eps import eps_text, parse_eps
@@ -13,7 +14,7 @@ from bench.errors import Exit, UserError
 from bench.suite.suite import Suite, find_suite, load_suite, shipped_suites
 from tests.builders.tiny import TINY
 
-ADAPTATION: TypeAdapter[Adaptation] = TypeAdapter(Adaptation)
+ADAPTATION: TypeAdapter[Adaptation] = TypeAdapter(Declared)
 
 
 def write(folder: Path, *edits: tuple[str, str]) -> Path:
