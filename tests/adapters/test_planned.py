@@ -13,6 +13,7 @@ from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from bench.cli.commands import main
 from bench.errors import Exit
+from bench.store.trustfile import read_measured
 from tests.builders.tiny import TINY
 
 SUITE = TINY.replace("  - {attack: pgd, steps: 3, rel_step_size: 0.5}\n", "") + "trust: 'off'\n"
@@ -182,6 +183,26 @@ def test_a_model_that_is_not_the_planned_one_is_an_error_and_runs_right_again(
     put(clean / "cache", place / "cache")
     assert run(place) == Exit.OK
     assert {name: digests(place).get(name) for name in expected} == expected, "the old cache gives the old numbers"
+
+
+def test_a_model_whose_sibling_changed_stays_unchecked_and_is_checked_by_the_next_run(
+    place: Path, before_load: Callable[[int, Callable[[], object]], None], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    checked = SUITE.replace("trust: 'off'", "trust: fast")
+    before_load(2, lambda: swap(lora(place / "cache"), baseline(place / "cache")))
+    assert run(place, checked) == Exit.INCOMPLETE
+    assert "baseline/0 stays unchecked: the model lora-fc in the cache is not the one" in caplog.text
+    assert {(c["model"], c["status"]) for c in entries(place)} == {("baseline", "ok"), ("lora-fc", "error")}
+    assert not list(place.glob("results/*/*/trust/*.json"))
+    monkeypatch.undo()
+    monkeypatch.setenv("BENCH_CACHE", str(place / "cache"))
+    assert run(place, checked) == Exit.OK
+    measured = [e for file in place.glob("results/*/*/trust/*.json") for e in read_measured(file).evidence]
+    assert {(e.model, e.detail) for e in measured if e.check == "sibling-linf"} == {
+        ("baseline", "lora-fc"),
+        ("lora-fc", "the model without its adapter"),
+    }
 
 
 def test_files_beside_the_hashed_weights_are_not_loaded_in_their_place(clean: Path, place: Path) -> None:
