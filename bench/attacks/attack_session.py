@@ -1,4 +1,4 @@
-"""An attack as stages: its restarts, or an ensemble's members. Each meets only the samples that withstood those before."""
+"""Putting a question to an attack, at a whole grid of eps: as stages, of which each meets only what withstood those before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from bench.attacks.attack import Attack
 from bench.attacks.question import Question
 from bench.attacks.randomness import global_streams, seed_of, seed_of_draws
 from bench.attacks.registry import BOTH, Carrier, Library
+from bench.attacks.shared import Shared
 from bench.attacks.spec import contract_of, library_of
 from bench.attacks.translation import Opponent, make_craft
 
@@ -48,19 +49,24 @@ class Stage:
         self.counts_queries = contract.access != "white-box"
         opponent = Opponent(self.access, input_shape, classifier.num_classes, str(classifier.device))
         self._craft = make_craft(spec, library, opponent)
-        self._last: tuple[Tensor, Answer] | None = None
+        self._draws = type(classifier).begin is not Classifier.begin
+        """Whether it may draw: then a gradient is of its own draw, and no eps may depend on which others are in the grid."""
 
-    def __call__(self, question: Question) -> Answer:
-        """The answer to ``question``; a minimum-norm attack, which no eps changes, answers once for the same images."""
-        if self.once_for_all_eps and self._last is not None and self._last[0] is question.x:
-            return self._last[1]
+    def __call__(self, question: Question, grid: Sequence[float]) -> list[Answer]:
+        """The answer to ``question`` at each eps of ``grid``; a minimum-norm attack, which no eps changes, has one for all."""
         self.access.classifier.begin(seed_of_draws(question))
         if self.targeted:
             question = replace(question, target=likeliest_wrong(self.access, question.x, question.y, question.restart))
+        shared = Shared()
+        asked = [
+            replace(question, eps=eps, shared=Shared() if self._draws else shared)
+            for eps in (grid[:1] if self.once_for_all_eps else grid)
+        ]
+        return [self._answer(one) for one in asked] * (len(grid) // len(asked))
+
+    def _answer(self, question: Question) -> Answer:
         access = self.access
-        answer = self._ask_one_by_one(question, access) if isinstance(access, BlackBoxAccess) else Answer(self._ask(question))
-        self._last = question.x, answer
-        return answer
+        return self._ask_one_by_one(question, access) if isinstance(access, BlackBoxAccess) else Answer(self._ask(question))
 
     def _ask(self, question: Question) -> Tensor:
         self.access.classifier.begin(seed_of_draws(question))

@@ -5,7 +5,6 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,16 +32,15 @@ def random_start(question: Question, norm: str) -> Tensor:
 
     The directions do not depend on eps, nor on the model: its seed is the suite's, the restart's and the sample's.
     """
-    seeds = tuple(seed_of(question, i, "start") for i in range(len(question)))
-    ball = _in_unit_balls(seeds, question.x.shape[1:], norm, question.x.device)
+    ball = question.shared.start.recall(lambda: _in_unit_balls(question, norm))
     return (question.x + question.eps * ball).clamp(0, 1)
 
 
-@lru_cache(maxsize=1)
-def _in_unit_balls(seeds: tuple[int, ...], shape: torch.Size, norm: str, device: torch.device) -> Tensor:
-    """A point for each of ``seeds``. The last are kept: a batch meets one eps after another, and a GPU would wait for each."""
+def _in_unit_balls(question: Question, norm: str) -> Tensor:
+    """A point for each sample of ``question``: drawn once for a grid, since a GPU would wait for each."""
+    shape, seeds = question.x.shape[1:], [seed_of(question, i, "start") for i in range(len(question))]
     drawn = [_in_unit_ball(np.random.default_rng(seed), shape.numel(), norm).astype(np.float32) for seed in seeds]
-    return torch.from_numpy(np.stack(drawn)).reshape(-1, *shape).to(device)
+    return torch.from_numpy(np.stack(drawn)).reshape(-1, *shape).to(question.x.device)
 
 
 def _in_unit_ball(generator: np.random.Generator, n: int, norm: str) -> Doubles:

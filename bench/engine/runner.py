@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from adapters.classifier import Classifier, Predictions, joined, tensors
 from adapters.images import ImageSet
 from adapters.spec import Precision
 from bench.attacks.access import distance, size
-from bench.attacks.attack_session import Answer, Stage, make_stages
+from bench.attacks.attack_session import Stage, make_stages
 from bench.attacks.question import Question
 from bench.attacks.randomness import seed_of
 from bench.engine.crafted import Crafted, untouched
@@ -91,10 +91,8 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     before = _passes(target, stages)
     for index in _batches(target.correct, target.batch_size):
         question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
-        for i, cell in enumerate(unit.cells):
-            asked = replace(question, eps=float(cell.eps))
-            found = _cascade(stages, asked, target, keep_images=keep_images)
-            crafted[i] = crafted[i].unless_harmless(found, index)
+        found = _cascade(stages, question, [float(cell.eps) for cell in unit.cells], target, keep_images=keep_images)
+        crafted = [before.unless_harmless(after, index) for before, after in zip(crafted, found, strict=True)]
     images = [one.images for one in crafted if one.images is not None] if keep_images else None
     records = [one.records(target.samples.ids, target.samples.labels, target.clean) for one in crafted]
     forwards, backwards = (now - then for now, then in zip(_passes(target, stages), before, strict=True))
@@ -122,48 +120,74 @@ def _others(question: Question, attacked: Target) -> Tensor | None:
     return images
 
 
-def _cascade(stages: Sequence[Stage], question: Question, target: Target, *, keep_images: bool) -> Crafted:
-    """The best of all stages per sample: the first that breaks it, else the one that lowers the true class most."""
+def _cascade(
+    stages: Sequence[Stage], question: Question, grid: Sequence[float], target: Target, *, keep_images: bool
+) -> list[Crafted]:
+    """At each eps the best of all stages per sample: the first that breaks it, else what lowers the true class most."""
     y = question.y.cpu().numpy()
-    best: Crafted | None = None
-    alive = np.arange(len(question))
+    best: dict[float, Crafted] = {}
+    alive = {eps: np.arange(len(question)) for eps in grid}
     for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
-        asked = replace(question.take(alive.tolist()), restart=restart)
-        found = _judge(stage, asked, stage(asked), target, keep_images=keep_images)
-        best = found if best is None else best.improved_by(found, alive, y)
-        alive = np.flatnonzero(best.stands(y))
-        if not len(alive):
-            break
-    assert best is not None  # noqa: S101 (every attack has a stage)
-    return best
+        for index, same in _alike(alive):
+            asked = replace(question.take(index.tolist()), restart=restart)
+            for eps, found in zip(same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True):
+                best[eps] = best[eps].improved_by(found, index, y) if eps in best else found
+                alive[eps] = np.flatnonzero(best[eps].stands(y))
+    return [best[eps] for eps in grid]
 
 
-def _judge(stage: Stage, question: Question, answer: Answer, target: Target, *, keep_images: bool) -> Crafted:
-    """Check the adversarials, then predict them again: predictions and distances are ours, never the library's."""
-    x, y, eps = question.x, question.y, question.eps
-    adversarial, nearest = answer.adversarial, None
-    check_box(adversarial)
+def _alike(alive: Mapping[float, Ints]) -> list[tuple[Ints, list[float]]]:
+    """The samples that are left to attack, and at which eps it is just these: there they are one question."""
+    found: dict[bytes, tuple[Ints, list[float]]] = {}
+    for eps, index in alive.items():
+        found.setdefault(index.tobytes(), (index, []))[1].append(eps)
+    return [(index, same) for index, same in found.values() if len(index)]
+
+
+def _judged(stage: Stage, question: Question, grid: Sequence[float], target: Target, *, keep_images: bool) -> list[Crafted]:
+    """Check the adversarials at each eps, then predict them again: predictions and distances are ours, never the library's."""
+    answers = stage(question, grid)
     if stage.once_for_all_eps:
-        found = distance(x, adversarial, stage.norm)
-        broken = torch.from_numpy(_said_of(target, adversarial, question).pred).to(y) != y
-        inside = (broken & (found <= eps))[:, None, None, None]
-        adversarial = torch.where(inside, adversarial, x)
-        nearest = torch.where(broken, found, torch.inf).cpu().numpy()
-    distances = measure(x, adversarial)
-    check_budget(distances.get(stage.norm, np.zeros(len(y), dtype=np.float32)), eps)
-    said = _said_of(target, adversarial, question)
+        found = _within(stage, question, grid, answers[0].adversarial, target, keep_images=keep_images)
+    else:
+        found = [
+            _at(stage, question, eps, a.adversarial, target, keep_images=keep_images)
+            for eps, a in zip(grid, answers, strict=True)
+        ]
     repeats = getattr(target.attacked.classifier, "repeats", 1)
-    return Crafted(
-        said.pred,
-        said.prob,
-        said.prob_true,
-        distances,
-        queries=np.array(answer.queries(eps), dtype=np.int64) * repeats if answer.traces else None,
-        distance=nearest,
-        images=adversarial.cpu().numpy() if keep_images else None,  # only then: a GPU waits while they are copied
-        right=said.right,
-        choice=said.choice,
-    )
+    queries = [
+        np.array(a.queries(eps), dtype=np.int64) * repeats if a.traces else None for eps, a in zip(grid, answers, strict=True)
+    ]
+    return [replace(one, queries=spent) for one, spent in zip(found, queries, strict=True)]
+
+
+def _at(stage: Stage, question: Question, eps: float, adversarial: Tensor, target: Target, *, keep_images: bool) -> Crafted:
+    """What a fixed budget of ``eps`` gave."""
+    check_box(adversarial)
+    distances = measure(question.x, adversarial)
+    check_budget(distances.get(stage.norm, np.zeros(len(question), dtype=np.float32)), eps)
+    return _crafted(target, question, adversarial, distances, keep_images=keep_images)
+
+
+def _within(
+    stage: Stage, question: Question, grid: Sequence[float], adversarial: Tensor, target: Target, *, keep_images: bool
+) -> list[Crafted]:
+    """The nearest adversarials, predicted once: at each eps those within it, and where they are farther, the images."""
+    check_box(adversarial)
+    moved = _crafted(target, question, adversarial, measure(question.x, adversarial), keep_images=keep_images)
+    still = _crafted(target, question, question.x, measure(question.x, question.x), keep_images=keep_images)
+    found = distance(question.x, adversarial, stage.norm)
+    broken = torch.from_numpy(moved.pred).to(question.y) != question.y
+    nearest = torch.where(broken, found, torch.inf).cpu().numpy()
+    inside = [(broken & (found <= eps)).cpu().numpy() for eps in grid]
+    return [replace(still.with_rows(np.flatnonzero(near), moved.take(near)), distance=nearest) for near in inside]
+
+
+def _crafted(target: Target, question: Question, images: Tensor, distances: dict[str, Floats], *, keep_images: bool) -> Crafted:
+    """``images`` of the samples of ``question`` as ``target`` sees them."""
+    said = _said_of(target, images, question)
+    kept = images.cpu().numpy() if keep_images else None  # only then: a GPU waits while they are copied
+    return Crafted(said.pred, said.prob, said.prob_true, distances, images=kept, right=said.right, choice=said.choice)
 
 
 def _said_of(target: Target, adversarial: Tensor, question: Question) -> Predictions:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
@@ -163,3 +165,52 @@ def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifi
 )
 def test_exact_is_claimed_only_where_it_is_tested(key: str) -> None:
     assert key in {f"{d['attack']}/{d['norm']}" for d in FIXED}
+
+
+def test_a_minimum_norm_attack_is_predicted_once_and_not_at_every_eps(linear: Classifier, samples: ImageSet) -> None:
+    asked: list[int] = []
+
+    class Judged(Classifier):
+        def __init__(self, inner: Classifier) -> None:
+            nn.Module.__init__(self)
+            self.inner, self.num_classes = inner, inner.num_classes
+
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.is_inference_mode_enabled():  # as adversarials are judged, and not as they are made
+                asked.append(len(x))
+            logits: Tensor = self.inner(x)
+            return logits
+
+    model = Judged(linear)
+    target = make_target(model, samples, 64)
+    attack = spec(attack="fmn", norm="l2", steps=3)
+    for grid in ([0.1], [0.05, 0.1, 0.2, 0.3, 0.4]):
+        asked.clear()
+        run_unit(make_unit(attack, "foolbox", grid), target)
+        assert asked == [48, 48], "the adversarials, and the images where the adversarials are too far"
+
+
+@pytest.mark.parametrize("library", ["foolbox", "art"])
+def test_a_grid_asks_for_the_first_gradient_once_also_towards_targets(
+    library: Carrier, linear: Classifier, samples: ImageSet
+) -> None:
+    target, grid = make_target(linear, samples, 64), [0.001, 0.002, 0.003]
+    for declared, gradients in (({"attack": "fgsm"}, 1), ({"attack": "pgd", "steps": 4}, 1 + 3 * 3)):
+        for targeted in (False, True):
+            result = run_unit(make_unit(spec(**declared, targeted=targeted), library, grid), target)
+            assert result.backwards == 48 * gradients
+
+
+def test_each_eps_of_a_grid_is_as_if_it_were_asked_alone(linear: Classifier, samples: ImageSet) -> None:
+    """With restarts, whose survivors differ from eps to eps; and through a cascade."""
+    grid = [0.02, 0.05, 0.1]
+    for declared in (
+        {"attack": "fgsm", "random_start": True, "restarts": 3},
+        {"attack": "pgd", "steps": 2, "random_start": True, "restarts": 2},
+        {"attack": "fmn", "steps": 10},
+    ):
+        whole = run(spec(**declared), "foolbox", linear, samples, grid)
+        for eps, records in zip(grid, whole, strict=True):
+            (alone,) = run(spec(**declared), "foolbox", linear, samples, [eps])
+            for column in ("adv_pred", "adv_prob", "adv_prob_true", "linf", "l2", "success"):
+                np.testing.assert_array_equal(getattr(records, column), getattr(alone, column))

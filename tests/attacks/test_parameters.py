@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from torch import nn
 
 from bench.attacks.contract import CONTRACTS
-from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.question import Question
 from bench.attacks.registry import Library, libraries
 from bench.attacks.spec import Attack, parameters
@@ -71,7 +70,7 @@ def given(attack: Attack, library: Library) -> tuple[str, dict[str, str]]:
     """The library's attack for ``attack``, and all that it was told."""
     translate = import_module(libraries()[library].translation).translate
     if library == "foolbox":
-        made = translate(attack, QUESTION, GradientMemory())
+        made = translate(attack, QUESTION)
     else:
         made = translate(attack, estimator() if library == "art" else nn.Linear(1, 1), QUESTION)
     plain = {name: str(value) for name, value in vars(made).items() if not callable(value) and name not in UNTOLD}

@@ -61,7 +61,6 @@ def test_random_starts_are_drawn_once_for_a_grid(
     draw: Callable[..., Any] = randomness._in_unit_ball
     drawn = []
     monkeypatch.setattr(randomness, "_in_unit_ball", lambda *args: drawn.append(args) or draw(*args))  # type: ignore[func-returns-value]
-    randomness._in_unit_balls.cache_clear()
     target = make_target(linear, samples, len(samples))
     run_unit(make_unit(spec(attack="pgd", steps=2, random_start=True), library, [0.01, 0.02, 0.03]), target)
     assert len(drawn) == len(target.correct) > 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.art.estimators import PredictionCache, RememberingClassifier, WideClassifier
+from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
 from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingPgd
 from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
@@ -32,6 +32,7 @@ from bench.attacks.foolbox.workarounds import (
     rate_of_one,
 )
 from bench.attacks.rebinding import rebound
+from bench.attacks.shared import Once
 from tests.builders.linear import SHAPE, WEIGHT, Linear, margins
 
 
@@ -381,9 +382,10 @@ def test_art_zoo_passes_the_images_of_a_step_one_by_one(linear: Classifier, samp
 def test_art_fgm_asks_for_the_same_gradient_at_every_eps(linear: Classifier, samples: ImageSet) -> None:
     x, y = samples.x[:8], samples.labels[:8]
     found = []
-    for kind in (PyTorchClassifier, RememberingClassifier):
+    for kind in (PyTorchClassifier, SharingClassifier):
         model = Scaled(linear)
         target = estimator(model, kind)
+        target.gradient = Once()
         found.append(np.stack([art.FastGradientMethod(target, eps=eps).generate(x, y) for eps in (0.1, 0.2)]))
         gradients = model.calls
     np.testing.assert_array_equal(found[0], found[1])

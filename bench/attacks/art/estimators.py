@@ -6,18 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from art.estimators.classification import PyTorchClassifier
 
+from bench.attacks.shared import Once
 
-class RememberingClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier, remembering its last gradient: FGSM asks for the same one at every eps."""
 
-    _last: tuple[Any, npt.NDArray[np.float32]] | None = None
+class SharingClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for FGSM, which asks for the same gradient at every eps: it is in ``gradient``."""
+
+    gradient: Once
 
     def loss_gradient(self, x: Any, y: Any, training_mode: bool = False, **kwargs: Any) -> Any:
-        """ART's gradient of the loss with respect to ``x``, computed once for equal ``x`` and ``y``."""
-        if self._last is None or not all(np.array_equal(a, b) for a, b in zip(self._last[0], (x, y), strict=True)):
-            gradient = super().loss_gradient(x, y, training_mode=training_mode, **kwargs)
-            self._last = (x.copy(), y.copy()), gradient
-        return self._last[1].copy()
+        """ART's gradient of the loss with respect to ``x``."""
+        compute = super().loss_gradient
+        return self.gradient.recall(lambda: compute(x, y, training_mode=training_mode, **kwargs)).copy()
 
 
 class PredictionCache(PyTorchClassifier):  # type: ignore[misc]

@@ -11,9 +11,8 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from bench.attacks.art.estimators import PredictionCache, RememberingClassifier, WideClassifier
+from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
 from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
-from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.losses import DlrLoss, TowardsTarget
 from bench.attacks.question import Craft, Question
 from bench.attacks.randomness import random_start
@@ -48,15 +47,15 @@ def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     kind, num_classes = _estimator_kind(spec), opponent.num_classes
     asked = Probabilities(opponent.model) if isinstance(spec, SimBa) else opponent.model
     usual = _estimator(kind, replace(opponent, model=asked), _loss(None, None))
-    memory = GradientMemory()
 
     def craft(question: Question) -> Tensor:
-        memory.about(question.x)
         target = usual if not isinstance(spec, Apgd) else _estimator(kind, opponent, _loss(spec, question))
+        if isinstance(target, SharingClassifier):
+            target.gradient = question.shared.gradient
         attack = translate(spec, target, question)
         aim = question.y if question.target is None or isinstance(spec, Apgd) else question.target
         if isinstance(attack, StartingPgd):
-            attack.memory = memory
+            attack.gradient = question.shared.gradient
             return attack.descend(question.x, aim)
         given = {}
         if isinstance(spec, Boundary | HopSkipJump) and question.others is not None:
@@ -87,7 +86,7 @@ def _estimator(kind: type[PyTorchClassifier], opponent: Opponent, loss: nn.Modul
 
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
     if isinstance(spec, Fgsm) and not spec.random_start:
-        return RememberingClassifier
+        return SharingClassifier
     if isinstance(spec, Square):
         return PredictionCache
     return WideClassifier if isinstance(spec, Zoo) else PyTorchClassifier

@@ -12,19 +12,19 @@ from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_p
 )
 from torch import Tensor, nn
 
-from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.rebinding import AttributeOverride, rebound
+from bench.attacks.shared import Once
 
 
 class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
     """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch.
 
-    Without a start, the direction of the first step is the same at every eps: it is in ``memory``. The images stay where they
+    Without a start, the direction of the first step is the same at every eps: it is in ``gradient``. The images stay where they
     are; ART's ``generate`` brings each batch through numpy, and predicts it twice to log a rate.
     """
 
     start: Tensor
-    memory: GradientMemory | None = None
+    gradient: Once | None = None
 
     def descend(self, x: Tensor, y: Tensor) -> Tensor:
         """ART's steps from ``x`` (N x C x H x W), away from ``y`` (N), or towards it if targeted."""
@@ -43,10 +43,10 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
         return super()._compute_pytorch(self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest)
 
     def _compute_perturbation_pytorch(self, *step: Any) -> Any:
-        """The direction of a step. Momentum changes with every call, and a target with every restart."""
+        """The direction of a step. Momentum changes with every call."""
         compute = super()._compute_perturbation_pytorch
-        again = self._i_max_iter == 0 and not self.num_random_init and self.decay is None and not self.targeted
-        return self.memory.recall(lambda: compute(*step)) if again and self.memory else compute(*step)
+        again = self._i_max_iter == 0 and not self.num_random_init and self.decay is None
+        return self.gradient.recall(lambda: compute(*step)) if again and self.gradient else compute(*step)
 
 
 class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]

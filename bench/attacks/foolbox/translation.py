@@ -21,9 +21,9 @@ from bench.attacks.foolbox.workarounds import (
     quiet_root_logger,
     rate_of_one,
 )
-from bench.attacks.gradient_cache import GradientMemory
 from bench.attacks.question import Craft, Question
 from bench.attacks.randomness import random_start
+from bench.attacks.shared import Once
 from bench.attacks.spec import (
     Attack,
     Bim,
@@ -50,19 +50,18 @@ HOPSKIPJUMP_THRESHOLD = 0.01
 
 
 class _Ours:
-    """Foolbox's gradient descent with our start, or with our memory of its first step: both are its documented overrides."""
+    """Foolbox's descent from our start, or with the ``first`` gradient that all eps share: both are documented overrides."""
 
     start: Tensor | None = None
-    memory: GradientMemory | None = None
+    first: Once | None = None
 
     def get_random_start(self, x0: eagerpy.Tensor, epsilon: float) -> eagerpy.Tensor:  # noqa: ARG002
         return eagerpy.astensor(self.start)
 
     def value_and_grad(self, loss_fn: Callable[..., Any], x: eagerpy.Tensor) -> Any:
         compute = super().value_and_grad  # type: ignore[misc]
-        if self.memory is None or self.memory.images is not x.raw:
-            return compute(loss_fn, x)
-        return self.memory.recall(lambda: compute(loss_fn, x))
+        first, self.first = self.first, None
+        return compute(loss_fn, x) if first is None else first.recall(lambda: compute(loss_fn, x))
 
 
 class _LinfDescent(_Ours, fb.LinfProjectedGradientDescentAttack):  # type: ignore[misc]
@@ -113,12 +112,10 @@ _FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": _L0Fmn}
 def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     """``spec`` against ``opponent`` by Foolbox."""
     wrapped = PyTorchModel(opponent.model, bounds=(0, 1), device=opponent.device)
-    memory = GradientMemory()
     fixed = contract_of(spec).budget == "fixed" and not isinstance(spec, Spatial)
 
     def craft(question: Question) -> Tensor:
-        memory.about(question.x)
-        attack = translate(spec, question, memory)
+        attack = translate(spec, question)
         aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
         given: dict[str, Any] = {"epsilon": question.eps} if fixed else {}
@@ -138,37 +135,37 @@ def make_predictor(opponent: Opponent) -> Callable[[Tensor], Tensor]:
 
 
 @singledispatch
-def translate(spec: Attack, question: Question, memory: GradientMemory) -> Any:
+def translate(spec: Attack, question: Question) -> Any:
     """Foolbox's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if Foolbox has none."""
     raise NotImplementedError(f"foolbox has no attack '{spec.attack}'")
 
 
 @translate.register
-def _(spec: Fgsm, question: Question, memory: GradientMemory) -> Any:
+def _(spec: Fgsm, question: Question) -> Any:
     # Foolbox's FGM classes are this descent with one step of size eps, but refuse a target.
     attack = _DESCENT[spec.norm](rel_stepsize=1.0, abs_stepsize=None, steps=1, random_start=spec.random_start)
-    return _begun(attack, spec, question, memory)
+    return _begun(attack, spec, question)
 
 
-def _begun(attack: Any, spec: Fgsm | Pgd | Bim, question: Question, memory: GradientMemory) -> Any:
+def _begun(attack: Any, spec: Fgsm | Pgd | Bim, question: Question) -> Any:
     if spec.random_start:
         attack.start = random_start(question, spec.norm)
-    elif question.target is None:  # each restart has its own target, and so its own gradient
-        attack.memory = memory
+    else:
+        attack.first = question.shared.gradient
     return attack
 
 
 @translate.register(Pgd)
 @translate.register(Bim)
-def _(spec: Pgd | Bim, question: Question, memory: GradientMemory) -> Any:
+def _(spec: Pgd | Bim, question: Question) -> Any:
     attack = _DESCENT[spec.norm](
         rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps, random_start=spec.random_start
     )
-    return _begun(attack, spec, question, memory)
+    return _begun(attack, spec, question)
 
 
 @translate.register
-def _(spec: MiFgsm, question: Question, _memory: GradientMemory) -> Any:
+def _(spec: MiFgsm, question: Question) -> Any:
     attack = _MOMENTUM[spec.norm](
         momentum=spec.decay, rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps,
         random_start=spec.random_start,
@@ -179,7 +176,7 @@ def _(spec: MiFgsm, question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: DeepFool, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: DeepFool, _question: Question) -> Any:
     attack = {"l2": fb.L2DeepFoolAttack, "linf": fb.LinfDeepFoolAttack}[spec.norm]
     return attack(steps=spec.steps, candidates=spec.candidates, overshoot=spec.overshoot, loss="logits")
 
@@ -188,7 +185,7 @@ def _(spec: DeepFool, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: CarliniWagner, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: CarliniWagner, _question: Question) -> Any:
     return fb.L2CarliniWagnerAttack(
         binary_search_steps=spec.binary_search_steps, steps=spec.steps, stepsize=spec.step_size, confidence=spec.confidence,
         initial_const=spec.initial_const, abort_early=False,
@@ -196,7 +193,7 @@ def _(spec: CarliniWagner, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: Ead, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Ead, _question: Question) -> Any:
     return fb.EADAttack(
         binary_search_steps=spec.binary_search_steps, steps=spec.steps, initial_stepsize=spec.step_size,
         confidence=spec.confidence, initial_const=spec.initial_const, regularization=spec.regularization,
@@ -205,12 +202,12 @@ def _(spec: Ead, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: Ddn, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Ddn, _question: Question) -> Any:
     return fb.DDNAttack(init_epsilon=spec.initial_norm, steps=spec.steps, gamma=spec.gamma)
 
 
 @translate.register
-def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Fmn, _question: Question) -> Any:
     return _FMN[spec.norm](
         steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma, init_attack=None,
         binary_search_steps=10,
@@ -218,7 +215,7 @@ def _(spec: Fmn, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: BrendelBethge, question: Question, _memory: GradientMemory) -> Any:
+def _(spec: BrendelBethge, question: Question) -> Any:
     attack = {
         "linf": fb.LinfinityBrendelBethgeAttack, "l2": fb.L2BrendelBethgeAttack, "l1": fb.L1BrendelBethgeAttack,
         "l0": fb.L0BrendelBethgeAttack,
@@ -232,7 +229,7 @@ def _(spec: BrendelBethge, question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: Boundary, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Boundary, _question: Question) -> Any:
     return fb.BoundaryAttack(
         init_attack=None, steps=spec.steps, spherical_step=spec.spherical_step, source_step=spec.source_step,
         source_step_convergance=1e-7, step_adaptation=spec.step_adaptation, tensorboard=False, update_stats_every_k=10,
@@ -240,7 +237,7 @@ def _(spec: Boundary, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: HopSkipJump, question: Question, _memory: GradientMemory) -> Any:
+def _(spec: HopSkipJump, question: Question) -> Any:
     gamma = HOPSKIPJUMP_THRESHOLD * question.x[0].numel()
     return fb.HopSkipJumpAttack(
         init_attack=None, steps=spec.steps, initial_gradient_eval_steps=spec.initial_evaluations,
@@ -250,12 +247,12 @@ def _(spec: HopSkipJump, question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: SaltAndPepper, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: SaltAndPepper, _question: Question) -> Any:
     return fb.SaltAndPepperNoiseAttack(steps=spec.steps, across_channels=spec.across_channels, channel_axis=1)
 
 
 @translate.register
-def _(spec: Noise, _question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Noise, _question: Question) -> Any:
     attack = {
         ("linf", "uniform"): _LinfNoise,
         ("l2", "uniform"): fb.L2ClippingAwareRepeatedAdditiveUniformNoiseAttack,
@@ -265,7 +262,7 @@ def _(spec: Noise, _question: Question, _memory: GradientMemory) -> Any:
 
 
 @translate.register
-def _(spec: Spatial, question: Question, _memory: GradientMemory) -> Any:
+def _(spec: Spatial, question: Question) -> Any:
     return fb.SpatialAttack(
         max_translation=question.eps * question.x.shape[-1], max_rotation=spec.max_rotation, num_translations=spec.shifts,
         num_rotations=spec.rotations, grid_search=True, random_steps=0,
