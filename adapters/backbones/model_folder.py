@@ -127,11 +127,16 @@ def hash_of_function(folder: Path) -> str:
 
 def hash_of_weights(folder: Path) -> str:
     """sha256 over the weights in ``folder``, the images that they expect, and what their outputs are called."""
-    facts = [(file, file.stat()) for file in weight_files(folder)]
-    digest = hashlib.sha256("".join(_file_hash(file, s.st_mtime_ns, s.st_size) for file, s in facts).encode())
+    digest = hashlib.sha256("".join(map(file_hash, weight_files(folder))).encode())
     digest.update((folder / PROCESSOR).read_bytes() if is_there(folder / PROCESSOR) else b"")
     digest.update(json.dumps(read_config(folder).get("id2label"), sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """sha256 of ``file``, read again only where it has changed."""
+    facts = file.stat()
+    return _file_hash(file, facts.st_mtime_ns, facts.st_size)
 
 
 @cache

@@ -34,6 +34,11 @@ class BackboneSource(ABC):
     keeps_classes: ClassVar[bool] = False
     """Whether every network of this source has classes of its own, with names: an image shows how many."""
 
+    frozen: ClassVar[bool] = False
+    """Whether its networks are as they were exported: nothing can be trained on them, nor an adapter put on."""
+    gives_gradients: ClassVar[bool] = True
+    """Whether its networks can be attacked through their gradients."""
+
     def takes(self, architecture: str) -> bool:
         """Whether ``architecture`` is one of this source's."""
         return architecture.startswith(self.prefix)

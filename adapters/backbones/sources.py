@@ -4,6 +4,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from adapters.backbones.from_code import FromCode
+from adapters.backbones.from_frozen import Onnx, Onnx2Torch, TorchScript
 from adapters.backbones.from_timm import Timm
 from adapters.backbones.from_torchvision import Torchvision
 from adapters.backbones.from_transformers import Transformers
@@ -13,6 +14,9 @@ from adapters.spec import BackboneSpec
 BUILT_IN: tuple[BackboneSource, ...] = (
     Timm(),
     Transformers(),
+    TorchScript(),
+    Onnx(),
+    Onnx2Torch(),
     FromCode(),
     Torchvision(),  # last: its names have no prefix
 )

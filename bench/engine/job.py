@@ -16,6 +16,7 @@ from adapters.spec import is_trained
 from bench import data
 from bench.attacks.spec import classes_needed
 from bench.data.leaks import about_duplicates, about_training
+from bench.engine.exported import check_exported
 from bench.engine.networks import Sources, images_for, networks_of
 from bench.errors import SuiteError, UserError, asked_at
 from bench.ids import ModelId
@@ -78,6 +79,7 @@ def make_job(suite: Suite, places: data.Places | None = None, permission: Permis
     declared, (suite, lost) = suite, located(suite, places, permission)
     _refuse(error for error in lost if "data" in error.where or "architecture" in error.where)
     networks = networks_of(suite)
+    check_exported(suite, networks)
     size, fit = images_for(suite, networks)
     with asked_at("data"):
         trained = any(is_trained(model.adaptation) for model in suite.models if not model.of)

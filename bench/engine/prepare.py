@@ -60,7 +60,8 @@ def best_batch(classifier: Classifier, samples: ImageSet, precision: Precision) 
         x = torch.zeros((count, *samples.input_shape), device=classifier.device, requires_grad=True)
         with autocast(precision, x.device):
             logits = classifier(x)
-        torch.autograd.grad(F.cross_entropy(logits, logits.argmax(1)), x)
+        if logits.requires_grad:
+            torch.autograd.grad(F.cross_entropy(logits, logits.argmax(1)), x)
 
     return largest_fitting(attempt, size, min(LARGEST, len(samples)))
 

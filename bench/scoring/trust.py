@@ -103,6 +103,14 @@ def gradients(share: float, _: int) -> Grade:
     return "fail" if share >= 0.05 else "warn" if share > 0 else "pass"
 
 
+def no_gradients(share: float, _: int) -> Grade:
+    """no-gradients: the model can be attacked through its gradients. Warns where it is in a runtime that computes none.
+
+    Black-box attacks find less than white-box ones: what they leave unbroken is an upper bound (Carlini et al. 2019).
+    """
+    return "warn" if share else "pass"
+
+
 def eval_mode(left: float, _: int) -> Grade:
     """eval-mode: no dropout or batch normalisation is left in training mode. Fails at the first.
 
@@ -258,6 +266,7 @@ CHECKS: dict[str, Callable[[float, int], Grade]] = {
     "deterministic": deterministic,
     "logits": logits,
     "gradients": gradients,
+    "no-gradients": no_gradients,
     "eval-mode": eval_mode,
     "wrappers": wrappers,
     "form": form,

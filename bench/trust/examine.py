@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from adapters.classifier import Classifier, tensors
+from bench.attacks.attack import Norm
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.engine.runner import Target
@@ -19,7 +20,7 @@ from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
 from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
-from bench.trust.probes import probe_model
+from bench.trust.probes import gives_gradients, probe_answers, probe_model
 from bench.trust.recorder import subset
 from bench.trust.sources import Source
 from bench.trust.stronger import Reach, held_of, stronger
@@ -49,10 +50,13 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     unit = next(iter(effort.light))
     if not len(subject.target.correct):
         return []
+    if not gives_gradients(subject.raw):
+        found = _without_gradients(subject, effort)
+        return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
     untouched = copy.deepcopy(subject.raw)
     probes = partial(probe_model, subject.raw, subject.target, effort.probed, subject.libraries)
     found = _guarded("probes", probes)
-    budgets = {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
+    budgets = _budgets(subject, effort)
     for norm, eps in budgets.items():
         held = held_of(subject.target, subject.broken.get(norm))
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
@@ -71,6 +75,23 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
             found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
     found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
     return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
+
+
+def _budgets(subject: Subject, effort: Effort) -> dict[Norm, Fraction]:
+    """The eps that is examined in each norm that has one."""
+    return {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
+
+
+def _without_gradients(subject: Subject, effort: Effort) -> list[Evidence]:
+    """What can be measured of a model that gives answers alone; nothing tells what an attack through gradients would find."""
+    found = _guarded("probes", partial(probe_answers, subject.raw, subject.target, effort.probed, subject.libraries))
+    for norm, eps in _budgets(subject, effort).items():
+        held = held_of(subject.target, subject.broken.get(norm))
+        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+    for u, count in effort.light.items():
+        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline))
+        found += [_about(u, e) for e in _guarded("controls", controls)]
+    return found
 
 
 def _judge_again(subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int) -> Iterator[Evidence]:

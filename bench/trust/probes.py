@@ -40,6 +40,26 @@ def probe_model(raw: Classifier, target: Target, count: int, libraries: Sequence
     return [*found, _adapter(raw, x)] if is_peft(raw.network) else found
 
 
+def gives_gradients(raw: Classifier) -> bool:
+    """Whether gradients of ``raw`` are there at all: a network in another runtime than PyTorch says that it has none."""
+    return bool(getattr(getattr(raw, "network", None), "gives_gradients", True))
+
+
+def probe_answers(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> list[Evidence]:
+    """The probes that need no gradient, on ``count`` samples, and that there is none."""
+    few = subset(target, count)
+    x, _ = tensors(few.samples, few.classifier.device)
+    none = "the model gives no gradients (ONNX Runtime): black-box attacks alone, so that its robust accuracy is an upper bound"
+    return [
+        _evidence("no-gradients", 1.0, len(x), none),
+        _deterministic(few.classifier, x),
+        _logits(few.classifier, x),
+        _eval_mode([raw, few.classifier]),
+        _wrappers(raw, few, libraries, x),
+        _form(raw, few.classifier, x),
+    ]
+
+
 def _evidence(check: str, value: float, n: int, detail: str = "") -> Evidence:
     return Evidence(check, "", 0, None, None, float(value), n, detail)
 
