@@ -1,5 +1,16 @@
 """The command line: it parses, calls the API, and prints."""
 
-from bench.cli.commands import main
+import sys
+from collections.abc import Sequence
 
-__all__ = ["main"]
+from bench.clash import find_clash
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``bench`` and return its exit code; 4 where another package hides one of ours, which nothing works without."""
+    if (hidden := find_clash()) is not None:
+        print(f"bench: {hidden}", file=sys.stderr)  # noqa: T201
+        return 4
+    from bench.cli.commands import main as run
+
+    return run(arguments)

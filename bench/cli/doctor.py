@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.attacks.library import AttackLibrary
 from bench.attacks.registry import libraries, problem
+from bench.clash import installed_beside
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
 from bench.executors.cores import allowed, can_fork
@@ -29,6 +30,7 @@ OPTIONAL = {
 """Packages that some suites need: the extra that brings each, and what it is for."""
 
 Status = Literal["ok", "note", "missing"]
+BESIDE = "both have a folder of that name, and of the two the one installed first is broken: keep them in environments apart"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def examine() -> list[Finding]:
         absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
         findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
     findings += [_library(made) for made in libraries().values()]
+    if (other := installed_beside()) is not None:
+        findings.append(Finding("adapters", f"AdapterHub's package {other} is installed too; {BESIDE}", "note"))
     compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
     return [*findings, *compute, *_cache(default_cache())]
 
