@@ -53,6 +53,6 @@ def run_asked(asked: Asked, options: Options, weights_of: str | None = None) -> 
     with attempted(options.results, file) as attempt, declared(asked) as suite:
         attempt.of_suite(suite.name)
         how = settled(asked, suite, options, weights_of)
-        run = pipeline.run_suite(suite, how, Progress(Console(stderr=True)))
+        run = pipeline.run_suite(suite, how, Progress(Console(stderr=True, force_jupyter=False)))
         attempt.made(run.path.name)
         return run.path, how

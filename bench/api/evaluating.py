@@ -64,7 +64,7 @@ def evaluate_models(
     suite, classes = question.suite(list(models)), len(samples.classes)
     whole = {name: as_classifier(model, classes, mean, std, device) for name, model in models.items()}
     folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
-    zoo, progress = Given(whole, samples, device), Progress(Console(stderr=True))
+    zoo, progress = Given(whole, samples, device), Progress(Console(stderr=True, force_jupyter=False))
     with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:
         check_writable(folder)
         return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path

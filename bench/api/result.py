@@ -122,7 +122,7 @@ class Result:
         from bench import render
         from bench.cli.output import Harmless
 
-        console = Console(record=True, file=io.StringIO(), width=WIDTH)
+        console = Console(record=True, file=io.StringIO(), width=WIDTH, force_jupyter=False)
         console.print(Harmless(render.leaderboard(self.card, WIDTH)))
         return console
 
