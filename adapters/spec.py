@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, JsonValue, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
@@ -50,6 +58,14 @@ class TrainingSpec(Strict):
     amp: bool = False
     adversarial: Adversarial | None = None
     head_start: HeadStart = "random"
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A suite that asks for no robust training is written, and so named, as before there was any."""
+        written: dict[str, Any] = plain(self)
+        fields = type(self).model_fields
+        unasked = [name for name in ("adversarial", "head_start") if getattr(self, name) == fields[name].default]
+        return {name: value for name, value in written.items() if name not in unasked}
 
     @property
     def held_out(self) -> float:

@@ -3,6 +3,7 @@
 from functools import cache
 from importlib.metadata import entry_points
 
+from adapters.backbones.from_cifar import Cifar
 from adapters.backbones.from_code import FromCode
 from adapters.backbones.from_frozen import Onnx, Onnx2Torch, TorchScript
 from adapters.backbones.from_timm import Timm
@@ -18,6 +19,7 @@ BUILT_IN: tuple[BackboneSource, ...] = (
     Onnx(),
     Onnx2Torch(),
     FromCode(),
+    Cifar(),
     Torchvision(),  # last: its names have no prefix
 )
 GROUP = "bench.backbone_sources"

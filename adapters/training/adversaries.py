@@ -17,14 +17,15 @@ def descend(
 ) -> Tensor:
     """From ``start``, ``steps`` steps that increase ``loss`` (a sum over images), within ``eps`` of ``x`` and [0, 1].
 
-    Images are N x C x H x W. Step by step it does the same arithmetic as Foolbox's PGD, and gives bitwise the same images.
+    Images are N x C x H x W. Step by step it does the arithmetic of Foolbox's PGD, as attacks use it here, and gives bitwise
+    the same images.
     """
     moved = start
     for _ in range(steps):
         leaf = moved.detach().requires_grad_(True)
         (gradient,) = torch.autograd.grad(loss(leaf), leaf)
         moved = leaf.detach() + step * _direction(gradient, norm)
-        moved = (x + _shrunk(moved - x, norm, eps)).clamp(0, 1)
+        moved = _within(moved, x, norm, eps)
     return moved.detach()
 
 
@@ -55,12 +56,13 @@ def _direction(gradient: Tensor, norm: Norm) -> Tensor:
     return gradient / _per_image(torch.where(lengths > 0, lengths, 1.0))
 
 
-def _shrunk(offset: Tensor, norm: Norm, eps: float) -> Tensor:
-    """``offset`` brought within ``eps`` where it is longer."""
+def _within(moved: Tensor, x: Tensor, norm: Norm, eps: float) -> Tensor:
+    """``moved`` brought within ``eps`` of ``x``, and within [0, 1]: first of all in l2, or part of the budget would be lost."""
     if norm == "linf":
-        return offset.clamp(-eps, eps)
+        return (x + (moved - x).clamp(-eps, eps)).clamp(0, 1)
+    offset = moved.clamp(0, 1) - x
     lengths = offset.flatten(1).square().sum(1).sqrt().clamp(min=SMALLEST)
-    return offset * _per_image((eps / lengths).clamp(max=1))
+    return (x + offset * _per_image((eps / lengths).clamp(max=1))).clamp(0, 1)
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ from bench.store import (
     new_run_id,
     open_run,
 )
+from bench.store.shapes import Robust
 from bench.suite.suite import Suite
 
 
@@ -169,8 +170,8 @@ def _model_entry(model: ModelId, card: Card, zoo: ModelSource, job: Job) -> Mode
     if (side := side_inside(recipe.backbone.spec, job.samples.input_shape[-1])) is not None:
         expects[SCALED] = side
     files = _files([zoo.files(job.recipes[member]) for member in members], members)
-    counts = card.trainable_parameters, card.parameters
-    entry = ModelEntry(model.name, model.seed, card.method, *counts, card.sha256, files, expects, card.notes, RECIPE_VERSION)
+    known = model.name, model.seed, card.method, card.trainable_parameters, card.parameters, card.sha256
+    entry = ModelEntry(*known, files, expects, card.notes, RECIPE_VERSION, losses=card.losses, robust=_robust(card))
     stack = job.stack(model)
     return replace(entry, of=stack.members, passes=stack.passes) if stack else entry
 
@@ -180,6 +181,10 @@ def _files(each: list[dict[str, str]], members: list[ModelId]) -> dict[str, str]
     if len(each) == 1:
         return each[0]
     return {f"{m.name}/{name}": digest for m, own in zip(members, each, strict=True) for name, digest in own.items()}
+
+
+def _robust(card: Card) -> Robust | None:
+    return None if card.robust is None else Robust(**asdict(card.robust))
 
 
 def entry_of(unit: Unit, i: int) -> CellEntry:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
-from adapters.spec import is_trained
+from adapters.spec import TrainingSpec, is_trained
 from bench.api.pipeline import choose_device
 from bench.attacks.registry import missing
 from bench.attacks.spec import changes_with_eps
@@ -105,7 +105,12 @@ def _training(recipes: Sequence[Recipe], probe: Probe) -> float:
     own = [(r.backbone.spec, r.training, r.images) for r in recipes if is_trained(r.adaptation)]
     shared = {id(r.backbone.pretraining): (r.backbone.spec, r.backbone.pretraining) for r in recipes}
     own += [(spec, before.training, before.images) for spec, before in shared.values() if before is not None]
-    return sum(probe.gradient(spec) * training.epochs * len(images) for spec, training, images in own)
+    return sum(probe.gradient(spec) * training.epochs * _passes_of(training) * len(images) for spec, training, images in own)
+
+
+def _passes_of(training: TrainingSpec) -> int:
+    """About how many gradients an epoch of ``training`` takes for one image: one, and one for each step of an adversary."""
+    return 1 if training.adversarial is None else 1 + training.adversarial.steps
 
 
 def _finished(results: Path) -> set[str]:

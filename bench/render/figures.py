@@ -1,7 +1,6 @@
 """Scorecard -> figures: security curves, attack success, certainty, and success over queries."""
 
-from collections.abc import Callable, Iterator, Sequence
-from math import ceil
+from collections.abc import Callable, Iterator
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -11,6 +10,8 @@ from bench.attacks.registry import libraries
 from bench.eps import eps_text
 from bench.render import lines
 from bench.render.lines import Line
+from bench.render.panels import finished, panels
+from bench.render.training_figure import training_curves
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
 
@@ -19,9 +20,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STYLES = (("-", "o", 4.5), ("--", "x", 5.5), ("-.", "+", 6.5), (":", "s", 4.0))
 """Line, marker and its size (points) of each registered library in turn, and of all others: where two agree, the cross lies on
 the dot."""
-COLUMNS = 3
-PANEL = (3.6, 3.0)
-"""Width and height of one panel, in inches."""
 
 
 def make_figures(card: Scorecard) -> dict[str, Figure]:
@@ -34,41 +32,21 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
             "attack_success": _attack_success(card),
             "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
             **({"queries": _queries(card)} if card.queries else {}),
+            **({"training": training_curves(card)} if any(m.robust for m in card.models) else {}),
         }
 
 
 def _grid(card: Scorecard, source: Callable[[Scorecard, str], Iterator[Line]], ylabel: str, *, top: float) -> Figure:
     """One panel per attack."""
     attacks = lines.attacks(card)
-    figure, axes = _panels(len(attacks))
+    figure, axes = panels(len(attacks))
     for axis, (attack, norm) in zip(axes, attacks.items(), strict=True):
         for line in source(card, attack):
             _draw(axis, line)
         axis.set_title(attack)
         axis.set_xlabel("eps, 1/255" if norm == "linf" else f"eps ({norm})")
         axis.set_ylim(0, top)
-    return _finished(figure, axes, ylabel)
-
-
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels in rows of at most COLUMNS."""
-    columns = min(COLUMNS, count)
-    rows = ceil(count / columns)
-    figure = Figure(figsize=(PANEL[0] * columns + 1.6, PANEL[1] * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for unused in axes[count:]:
-        unused.set_visible(False)
-    return figure, list(axes[:count])
-
-
-def _finished(figure: Figure, axes: Sequence[Axes], ylabel: str) -> Figure:
-    """``figure`` with what its panels share: the y axis' label and one legend."""
-    for axis in axes:
-        axis.grid(alpha=0.3)
-    figure.supylabel(ylabel, size="medium")
-    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(named.values()), list(named), loc="outside right upper", frameon=False)
-    return figure
+    return finished(figure, axes, ylabel)
 
 
 def _style(library: str) -> tuple[str, str, float]:
@@ -114,7 +92,7 @@ def _queries(card: Scorecard) -> Figure:
     by_attack: dict[str, list[QueryScore]] = {}
     for q in card.queries:
         by_attack.setdefault(q.entry.attack, []).append(q)
-    figure, axes = _panels(len(by_attack))
+    figure, axes = panels(len(by_attack))
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
         for q in scores:
             _steps(axis, card, q)
@@ -122,7 +100,7 @@ def _queries(card: Scorecard) -> Figure:
         axis.set_xscale("log")
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")
-    return _finished(figure, axes, "attack success rate, %")
+    return finished(figure, axes, "attack success rate, %")
 
 
 def _steps(axis: Axes, card: Scorecard, q: QueryScore) -> None:

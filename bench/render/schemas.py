@@ -27,12 +27,14 @@ from bench.scoring.claims import Claim
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.over_seeds import SeedRate, SeedScore
+from bench.scoring.robust_training import Answer, Difference
 from bench.scoring.scorecard import CurveScore
 from bench.scoring.seen import Seen
 from bench.scoring.standing import Place
 from bench.scoring.statistics import Proportion
 from bench.scoring.trust import Finding, Grade
 from bench.store import DataEntry, RunHeader
+from bench.store.shapes import Robust
 from bench.suite.gate import Gate
 from bench.suite.suite import schema_text
 
@@ -101,6 +103,7 @@ def _leaderboard() -> str:
         "crosschecks": _several(_row(CrossCheck)),
         "comparisons": _several(_model("Comparison", {**pair, "robust": difference, "asr": difference})),
         "claims": _several(_row(Claim, shown=bool)),
+        "answers": _several(_row(Answer, differences=_several(_row(Difference, shown=bool)))),
         "curves": _several(_row(CurveScore)),
         "precision": _model("Precision", {"crafted": str, "differs": _row(Proportion) | None}) | None,
         "queries": _several(_queries()),
@@ -117,6 +120,7 @@ def _model_members() -> Types:
         "model": str, "seed": int, "method": str, "trainable_parameters": int, "parameters": int, **share,
         "certainty": float | None, "certainty_adv": float | None, **worst, "rank": int | None, "trust": Grade,
         "unranked": str | None, "preprocessing": dict[str, Any], "notes": list[str],
+        "losses": list[float], "robust": _row(Robust) | None,
     }  # fmt: skip
 
 

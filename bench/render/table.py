@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.eps import eps_text
 from bench.ids import AttackEps
+from bench.render.answers import answer_lines
 from bench.render.cells import NONE, across, chunks, number, percent, spread
 from bench.render.defences import defences
 from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
@@ -31,7 +32,8 @@ def leaderboard(card: Scorecard, width: int) -> RenderableType:
     above = [*above, Text()] if above else []
     tables: list[RenderableType] = [*above, models, *defences(card), *attacks, *queries(card, width), *_distances(card)]
     tables += [_crosschecks(card), *_disagreements(card)]
-    parts: list[RenderableType] = [*tables, *_precision(card), *trust_lines(card), *differences(card), *_errors(card)]
+    said = [*trust_lines(card), *answer_lines(card), *differences(card), *_errors(card)]
+    parts: list[RenderableType] = [*tables, *_precision(card), *said]
     return Group(*(_titled(part) for part in parts))
 
 

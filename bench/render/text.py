@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.eps import eps_text
 from bench.ids import AttackEps
+from bench.render.answers import answers_in_words
 from bench.render.cells import JSON_VERSION, NONE, across, csv_row, flat, markdown, percent, plain, rounded, spread
 from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
@@ -24,6 +25,7 @@ from bench.render.rates import status, success_rates
 from bench.render.seen import data_row
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
+from bench.scoring.robust_training import Answer
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.scoring.statistics import Proportion
 
@@ -63,6 +65,7 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         "crosschecks": [flat(c) for c in card.crosschecks],
         "comparisons": [_comparison(c) for c in (*card.headline, *card.comparisons)],
         "claims": [{**flat(c), "shown": c.shown} for c in card.claims],
+        "answers": [_answer(a) for a in card.answers],
         "curves": [flat(c) for c in card.curves],
         "precision": card.precision and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)},
         "queries": [_queries(q) for q in card.queries],
@@ -73,6 +76,11 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         data["defences"] = [defence_json(d) for d in card.defences]
     found: dict[str, Any] = rounded(data)
     return found
+
+
+def _answer(a: Answer) -> dict[str, Any]:
+    differences = [{**flat(d), "shown": d.shown} for d in a.differences]
+    return {"question": a.question, "model": a.model, "text": a.text, "parameters": a.parameters, "differences": differences}
 
 
 def _queries(q: QueryScore) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def to_markdown(card: Scorecard) -> str:
     """What is seen, the models and the attack success rates as two tables, then in words differences, trust and what failed."""
     models = _over_seeds(card) if card.seeds else _models(card)
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
-    differences = (sentence.text for sentence in sentences(card))
+    differences = [*answers_in_words(card), *(sentence.text for sentence in sentences(card))]
     failed = [*failures(card), not_run(card)]
     said = [
         *(d.sentence for d in card.defences),
@@ -196,6 +204,8 @@ def _model(m: ModelScore) -> dict[str, Any]:
         "unranked": m.unranked,
         "preprocessing": m.preprocessing,
         "notes": m.notes,
+        "losses": m.losses,
+        "robust": m.robust and vars(m.robust),
     }
 
 

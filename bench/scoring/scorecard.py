@@ -21,6 +21,7 @@ from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
+from bench.scoring.robust_training import Answer, answers
 from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.soundness import is_sound
 from bench.scoring.standing import Place, Standing, finished_of, outcome_of, stand
@@ -28,6 +29,7 @@ from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
 from bench.store.records import Records
+from bench.store.shapes import Robust
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class AttackScore:
 
 @dataclass(frozen=True)
 class ModelScore(Place):
-    """One model: where it stands, what it is, and how certain it is, clean and under attack at the headline eps."""
+    """One model: where it stands, what it is, and how certain it is, clean and under attack at the headline eps.
+
+    ``losses`` are of each epoch of its training, ``robust`` is how it went where it was adversarial.
+    """
 
     method: str
     trainable_parameters: int
@@ -64,6 +69,8 @@ class ModelScore(Place):
     certainty_adv: float | None
     preprocessing: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    losses: tuple[float, ...] = ()
+    robust: Robust | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,8 @@ class Scorecard:
     ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
-    empty and None in runs of before it was kept. ``defences`` has what each defended model gains.
+    empty and None in runs of before it was kept. ``defences`` has what each defended model gains, and ``answers`` say what
+    adversarial training does for adapters.
     """
 
     suite: str
@@ -124,6 +132,7 @@ class Scorecard:
     data: DataEntry | None = None
     seen: tuple[Seen, ...] = ()
     defences: tuple[DefenceScore, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
 
 def score(run: StoredRun) -> Scorecard:
@@ -161,6 +170,7 @@ def score(run: StoredRun) -> Scorecard:
         data=header.data,
         seen=what_is_seen(header),
         defences=defence_scores(header.models, standing),
+        answers=answers(header, standing.sound),
     )
 
 
@@ -247,6 +257,8 @@ def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metr
             certainty_adv=None if place.worst_case is None else float(np.mean(attacked)),
             preprocessing=entry.preprocessing,
             notes=entry.notes,
+            losses=entry.losses,
+            robust=entry.robust,
         )
 
 

@@ -15,6 +15,7 @@ from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import WORST_CASE, Comparison, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
 from bench.scoring.labels import check_labels
+from bench.scoring.overfitting import with_training
 from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import is_sound, support, why_unsound
 from bench.scoring.statistics import Proportion
@@ -123,7 +124,9 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
         besides = [_labels(run, cells[0].entry), *check_adaptive(entries[model], run.header.cells)]
-        found |= grade_model(cells, ids, _evidence_on(model, evidence, sha256), *besides)
+        graded = grade_model(cells, ids, _evidence_on(model, evidence, sha256), *besides)
+        robust = entries[model].robust
+        found |= {c.entry.key: with_training(graded[c.entry.key], c.entry.kind, robust) for c in cells}
     return found
 
 

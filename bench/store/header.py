@@ -22,11 +22,13 @@ from bench.store.shapes import (
     FileName,
     Flag,
     Images,
+    Loss,
     Norm,
     Number,
     Positive,
     Preprocessed,
     Provenance,
+    Robust,
     Several,
     Status,
     StoredEps,
@@ -35,7 +37,7 @@ from bench.store.shapes import (
 )
 from bench.store.strangers import read_bytes, typed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SEALED_SINCE = 2
 """The version from which on run.json has a checksum; what was written before is read without one."""
 RUN_FILE = "run.json"
@@ -101,6 +103,8 @@ class ModelEntry:
     chosen when its files were read; empty in runs of before they were kept. ``rule`` is the version of the rule by which
     ``sha256`` is made: by another one, the same model has another name. ``of`` names the models of the run whose weights it
     has, with the defences ``method`` around them; empty where they are its own. An answer takes ``passes`` through networks.
+    ``losses`` are those of each epoch of its training, ``robust`` is how an adversarial one went; empty and None in runs of
+    before they were kept.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -117,6 +121,8 @@ class ModelEntry:
     rule: Count = FIRST_RULE
     of: Several[Text] = ()
     passes: Count = 1
+    losses: Several[Loss] = ()
+    robust: Robust | None = None
 
     @property
     def id(self) -> ModelId:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, FailFast, Field, PlainValidator, Strict, TypeAdapter, WithJsonSchema
 
 from bench.eps import parse_eps
 from bench.store.strangers import typed
@@ -19,6 +19,7 @@ Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Strict(), Field(ge=1, lt=2**31)]
 Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Loss = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Several = Annotated[tuple[T, ...], FailFast()]
 """Of a long list, the first fault is enough."""
 
@@ -87,6 +88,33 @@ class _Preprocessing:
     resize: Positive | None = None
     interpolation: Text | None = None
     scaled_to: Positive | None = None
+
+
+Curve = Several[Annotated[float, Strict(), Field(ge=0, le=1)]]
+"""Shares, one for each epoch."""
+
+
+@dataclass(frozen=True)
+class Robust:
+    """How an adversarial training went, epoch by epoch (adapters.training.curves)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    method: Text
+    norm: Norm
+    eps: Text
+    held_out: Positive
+    trained_at: Several[Number]
+    clean: Curve
+    fgsm: Curve
+    pgd: Curve
+    kept: Positive
+    collapsed: Positive | None = None
+
+    def __post_init__(self) -> None:
+        epochs = {len(curve) for curve in (self.trained_at, self.clean, self.fgsm, self.pgd)}
+        if len(epochs) > 1 or epochs.pop() < max(self.kept, self.collapsed or 1):
+            raise ValueError("its curves are not of the same epochs")
 
 
 @dataclass(frozen=True)

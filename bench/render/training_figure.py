@@ -1,0 +1,38 @@
+"""How adversarial trainings went: accuracies on held-out training images over epochs, a panel for each model."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.render import lines
+from bench.render.panels import finished, panels
+from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.store.shapes import Robust
+
+CURVES = (("clean", "clean", "#009E73"), ("fgsm", "FGSM", "#E69F00"), ("pgd", "PGD-10", "#0072B2"))
+"""Field, name and colour of each curve."""
+COLLAPSED = "#D55E00"
+
+
+def training_curves(card: Scorecard) -> Figure:
+    """The curves of each adversarially trained model of ``card``, in the order of the leaderboard."""
+    trained = [(m, m.robust) for m in card.models if m.robust]
+    figure, axes = panels(len(trained))
+    for axis, (model, robust) in zip(axes, trained, strict=True):
+        _draw(axis, robust)
+        axis.set_title(_title(card, model, robust))
+    return finished(figure, axes, "accuracy on held-out training images, %")
+
+
+def _title(card: Scorecard, model: ModelScore, robust: Robust) -> str:
+    return f"{lines.label(card, model.model)}: {robust.method}, eps {robust.eps}"
+
+
+def _draw(axis: Axes, robust: Robust) -> None:
+    epochs = range(1, len(robust.pgd) + 1)
+    for field, name, colour in CURVES:
+        axis.plot(epochs, [100 * share for share in getattr(robust, field)], color=colour, lw=1.4, label=name)
+    axis.plot([robust.kept], [100 * robust.pgd[robust.kept - 1]], "o", color="black", ms=5, label="weights that stay")
+    if robust.collapsed is not None:
+        axis.axvline(robust.collapsed, color=COLLAPSED, linestyle="--", lw=1, label="collapse")
+    axis.set_ylim(-2, 102)
+    axis.set_xlabel("epoch")
