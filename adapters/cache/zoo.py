@@ -1,34 +1,28 @@
 """Recipe -> trained model, cached by content: the same recipe is never trained twice."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adapters.backbones.sources import side_inside, source_of
 from adapters.cache.card import (
-    ADAPTER,
-    BASE_FILE,
     CODE,
-    CONFIG_FILE,
     OUTPUTS_FILE,
     WEIGHTS,
     Card,
     read_card,
-    weights_name,
     write_card,
 )
+from adapters.cache.content import CONFIG, check_unchanged, content_of_model, digests, not_as_planned, of_backbone, still_there
 from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
-from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone, sha256_of_model
+from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone
 from adapters.errors import ChangedError, within
 from adapters.images import ImageSet
-from adapters.methods.peft_config import canonical_config
 from adapters.methods.registry import method_of
 from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing
@@ -40,10 +34,8 @@ if TYPE_CHECKING:
 
     from adapters.classifier import Classifier
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-CONFIG = f"{ADAPTER}/{CONFIG_FILE}"
 PROBE = 8
 """Images on which a loaded model is checked."""
 
@@ -62,19 +54,21 @@ class Zoo:
 
     def card(self, recipe: Recipe) -> Card | None:
         """The card of ``recipe``'s model if it is trained already, on the backbone that is there."""
+        if read_card(self.backbone_folder(recipe.backbone)) is None:
+            return None  # what is wrong with the backbone is said before what is wrong with the adapter
         card = read_card(self.folder(recipe))
-        if card is None or read_card(self.backbone_folder(recipe.backbone)) is None:
+        if card is None:
             return None
-        if card.sha256 != _sha256(recipe, self.files(recipe), self._config(recipe)):
+        if card.sha256 != content_of_model(recipe, self.files(recipe), self._config(recipe)):
             log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
             return None
         return card
 
     def files(self, recipe: Recipe) -> dict[str, str]:
         """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
-        with _still_there(recipe):
+        with still_there(recipe):
             backbone = read_sums(self.backbone_folder(recipe.backbone))
-            own = {**_of_backbone(backbone), **read_sums(self.folder(recipe))}
+            own = {**of_backbone(backbone), **read_sums(self.folder(recipe))}
         spec = recipe.backbone.spec
         return {**own, **{f"{CODE}{name}": sha256_of_file(file) for name, file in source_of(spec).files(spec).items()}}
 
@@ -139,10 +133,10 @@ class Zoo:
 
     def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
         """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
-        with _still_there(recipe, sha256):
+        with still_there(recipe, sha256):
             backbone, own = read_whole(self.backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
-        if _sha256(recipe, _digests({**_of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
-            raise _not_as_planned(recipe, sha256, "replaced")
+        if content_of_model(recipe, digests({**of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
+            raise not_as_planned(recipe, sha256, "replaced")
         return backbone[WEIGHTS], own
 
     def _train(self, recipe: Recipe) -> Card:
@@ -184,12 +178,12 @@ class Zoo:
             if outputs is not None:
                 (folder / OUTPUTS_FILE).write_text(outputs.to_json(), encoding="utf-8")
             own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-            sha = _sha256(recipe, _digests({**_of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
+            sha = content_of_model(recipe, digests({**of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
             trainable = count_parameters(network, trainable=True)
             notes, went = (*notes, *history.notes), (history.losses, history.robust)
             card = Card(sha, recipe.adaptation.method, trainable, parameters, went[0], notes, expects, went[1])
             write_card(folder, card)
-            _check_unchanged(recipe.name, self.folder(recipe), target)
+            check_unchanged(recipe.name, self.folder(recipe), target)
         state.unlink(missing_ok=True)
         return card
 
@@ -319,7 +313,7 @@ class Zoo:
             count = count_parameters(network, trainable=False)
             sha = sha256_of_backbone(backbone, sha256_of_file(temporary / WEIGHTS))
             write_card(temporary, replace(known, sha256=sha, trainable_parameters=count, parameters=count))
-            _check_unchanged("the backbone", self.backbone_folder(backbone), folder)
+            check_unchanged("the backbone", self.backbone_folder(backbone), folder)
 
     def _state(self, key: str) -> Path:
         """Where an unfinished training of ``key`` is kept."""
@@ -363,45 +357,6 @@ def _made_for(expects: Preprocessing, images: ImageSet) -> Preprocessing:
     """What weights expect that start with ``expects`` and are trained on ``images``."""
     resize, interpolation = images.facts.way or (None, None)
     return replace(expects, size=images.input_shape[-1], resize=resize, interpolation=interpolation)
-
-
-def _of_backbone(files: Mapping[str, T]) -> dict[str, T]:
-    """The backbone's ``files`` as they are called beside the model's own."""
-    return {f"backbone/{name}": value for name, value in files.items()}
-
-
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-
-
-def _sha256(recipe: Recipe, digests: Mapping[str, str], config: bytes | None) -> str:
-    """What names the model of ``recipe`` whose files have the ``digests``, and whose adapter, if any, has this ``config``."""
-    names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}", OUTPUTS_FILE)
-    said = () if config is None else (canonical_config(config, CONFIG),)
-    return sha256_of_model(recipe, *(digests[name] for name in names if name in digests), *said)
-
-
-@contextmanager
-def _still_there(recipe: Recipe, sha256: str | None = None) -> Iterator[None]:
-    """What cannot be read in here was removed or damaged after the run had been planned with it (as ``sha256``)."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise _not_as_planned(recipe, sha256, f"removed or damaged ({error})") from None
-
-
-def _not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ChangedError:
-    named = f" (sha256 {sha256[:12]})" if sha256 else ""
-    return ChangedError(
-        f"the model {recipe.name} in the cache is not the one that this run was planned with{named}: "
-        f"it was {what} during the run; run again"
-    )
-
-
-def _check_unchanged(what: str, now: Path, then: Path) -> None:
-    """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
-    if now != then:
-        raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
 
 
 @within("backbone")
