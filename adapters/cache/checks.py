@@ -111,7 +111,8 @@ def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     """Raise ModelError if the network never calls a layer that the adapter is on: it would learn nothing there."""
     if not is_peft(classifier.network):
         return
-    called = acting(classifier.network, torch.zeros(1, *shape, device=classifier.device))
+    image = torch.zeros(1, *shape, device=classifier.device)
+    called = acting(classifier.network, classifier.normalised(image))
     idle = [name for name in adapted_layers(classifier.network) if name not in called]
     if idle:
         raise ModelError(

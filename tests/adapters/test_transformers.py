@@ -22,6 +22,7 @@ from adapters.classifier import Classifier
 from adapters.errors import ModelError
 from adapters.methods.earlier_names import names_in_files
 from adapters.methods.peft_methods import resolve_targets
+from adapters.scaling import scaled
 from adapters.spec import BackboneSpec
 from bench.errors import UserError
 from tests.builders.plain import ATTACKS, batch, by_bench, by_hand, pictures, save_pictures
@@ -140,6 +141,16 @@ def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(kind: str, nam
     plain = by_hand(lambda x: theirs(normalised(x)), pictures(24, SIZE), LABELS)
     assert by_bench(result, "m", "foolbox") == plain
     assert plain["clean"] != LABELS
+
+
+def test_an_adapter_on_a_model_of_another_size_is_given_images_scaled_inside(tmp_path: Path) -> None:
+    theirs = plain_adapter(save_model(tmp_path / "model"), tmp_path / "adapter", ["q_proj"])
+    save_pictures(tmp_path / "photos", pictures(24, 48), [NAMES[label] for label in LABELS])
+    text = SUITE.format(model="model", adaptation="method: peft, path: adapter", classes=", ".join(ORDER), more="")
+    (tmp_path / "suite.yaml").write_text(text.replace("path: photos", "path: photos, size: 48") + ATTACKS)
+    result = bench.run(tmp_path / "suite.yaml", results=tmp_path / "results", only="*/foolbox")
+    plain = by_hand(lambda x: theirs(normalised(scaled(x, SIZE))), pictures(24, 48), LABELS)
+    assert by_bench(result, "m", "foolbox") == plain
 
 
 def load_again(folder: Path, kind: str) -> Any:
