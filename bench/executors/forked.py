@@ -39,12 +39,16 @@ def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
     return pid
 
 
-def end(pid: int, ours: Connection) -> int:
-    """End the process ``pid`` if it has not ended, and close ``ours``; its exit code, minus the signal's number if killed."""
+def end(pid: int, ours: Connection, *, kill: bool = True) -> int:
+    """Close ``ours``, end the process ``pid`` and wait for it; its exit code, minus the signal's number if it was killed.
+
+    Without ``kill``, it is left to end by itself, which the end of file tells it to.
+    """
     _ours.discard(ours)
     ours.close()
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    if kill:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

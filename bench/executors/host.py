@@ -96,6 +96,10 @@ class Host:
         """End it, with its children, if it has not ended; its exit code."""
         return end(self.pid, self.connection)
 
+    def dismiss(self) -> None:
+        """Let it end, which is up and at nothing."""
+        end(self.pid, self.connection, kill=False)
+
 
 def start_host(make: Callable[[], Serve]) -> Host:
     """Fork a host, whose children are forked once ``make`` has given what carries out their requests."""
@@ -142,6 +146,7 @@ class _Hosting:
                 if ready is not self._parent:
                     self._hand_up(ready)  # type: ignore[arg-type]
                 elif not self._hand_down(serve):
+                    self._end()
                     return
 
     def _hand_down(self, serve: Serve) -> bool:
@@ -160,6 +165,11 @@ class _Hosting:
         with suppress(OSError):  # it is dead, which is seen when it is read from
             connection.send(message)
         return True
+
+    def _end(self) -> None:
+        """Wait for the children, so that what they have computed is accounted for."""
+        for connection, child in self._children.items():
+            end(child.pid, connection)
 
     def _new_child(self, serve: Serve) -> Connection:
         ours, theirs = Pipe()

@@ -116,7 +116,7 @@ class Pool:
     def _close_idle(self) -> None:
         needed = {task.where for task in [*self._waiting, *self._running.values()]}
         for where in self._hosts.keys() - needed:
-            self._hosts.pop(where).end()
+            self._hosts.pop(where).dismiss()
 
     def _stop(self) -> None:
         """Ask all that run to stop, and wait until they have: a second signal ends the wait."""
