@@ -5,10 +5,11 @@ import logging
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor, nn
 
 from adapters.classifier import Classifier
+from adapters.fast.flow import Flow
+from adapters.fast.folding import fold
 from adapters.fast.stem import quicken_stem
 from adapters.methods.adaptation import merged_copy
 from adapters.precision import multiplying, round_once
@@ -37,15 +38,11 @@ def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32
     Falls back to the frozen original, and says so, where the check fails.
     """
     plain = copy.deepcopy(classifier).eval().requires_grad_(False)
-    network = _folded(plain.network)
-    if probe.device.type == "cpu":
-        _suit_cpu(network)
-    elif precision != "fp32":
-        network = network.to(memory_format=torch.channels_last)
+    fast = _quickened(plain, probe)
+    if probe.device.type != "cpu" and precision != "fp32":
+        fast.network.to(memory_format=torch.channels_last)
     if precision == "bf16":
-        round_once(network)
-    fast = copy.copy(plain)
-    fast._modules = {**plain._modules, "network": network.eval().requires_grad_(False)}
+        round_once(fast.network)
     difference = max_difference(plain, fast, probe)
     if difference > TOLERANCE:
         log.warning("the plain form is used: the fast one changes logits by %.1e, relative (limit %.0e)", difference, TOLERANCE)
@@ -57,10 +54,60 @@ def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32
     return fast
 
 
-def _suit_cpu(network: nn.Module) -> None:
-    """Give the first convolution its own backward pass, and each convolution the order in memory that suits its size."""
-    if isinstance(network, fx.GraphModule):
-        quicken_stem(network)
+def _quickened(plain: Classifier, probe: Tensor) -> Classifier:
+    """A copy of ``plain`` with its adapter merged, its BatchNorm folded and, on a CPU, each convolution as it is fastest there.
+
+    What cannot be done is left out, and said so.
+    """
+    fast = _merged(plain)
+    flow = _watched(fast, probe[:1])
+    if flow is not None:
+        fold(fast.network, flow.pairs)
+        if probe.device.type == "cpu":
+            quicken_stem(fast.network, flow.once)
+        if (reason := _failure(fast, probe[:1])) is not None:
+            log.warning("BatchNorm is not folded: the network asks more of its layers than to be called (%s)", reason)
+            fast = _merged(plain)
+    if probe.device.type == "cpu":
+        _order(fast.network)
+    return fast
+
+
+def _merged(plain: Classifier) -> Classifier:
+    """A copy of ``plain`` with its adapter merged, if it can be."""
+    merged = merged_copy(plain.network)
+    network = copy.deepcopy(plain.network) if merged is None else merged
+    fast = copy.copy(plain)
+    fast._modules = {**plain._modules, "network": network.eval().requires_grad_(False)}
+    return fast
+
+
+def _watched(fast: Classifier, x: Tensor) -> Flow | None:
+    """What feeds what in the network of ``fast``, as a pass of ``x`` shows it; None where that does not hold of all images."""
+    flow, reason = Flow(fast.network), None
+    try:
+        flow.watch(fast, x)
+    except Exception as error:  # noqa: BLE001 (a network's own code, under what watches it)
+        reason = f"the network cannot be watched ({type(error).__name__}: {error})"
+    if flow.depends_on_values:
+        reason = "which layers the network calls may depend on the image"
+    if reason and any(isinstance(module, NORMS) for module in fast.network.modules()):
+        log.warning("BatchNorm is not folded: %s", reason)
+    return None if reason else flow
+
+
+@torch.no_grad()
+def _failure(fast: Classifier, x: Tensor) -> str | None:
+    """Why ``fast`` does not run on ``x``; None if it does."""
+    try:
+        fast(x)
+    except Exception as error:  # noqa: BLE001 (a network's own code, on layers that are others now)
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _order(network: nn.Module) -> None:
+    """Give each convolution the order in memory that suits its size on a CPU."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.weight.numel() < MANY_WEIGHTS:
             module.to(memory_format=torch.channels_last)
@@ -70,20 +117,6 @@ def _suit_cpu(network: nn.Module) -> None:
 
 def _contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(x.contiguous() for x in inputs)
-
-
-def _folded(network: nn.Module) -> nn.Module:
-    """A copy of ``network``, its adapter merged and its BatchNorm folded; what cannot be done is left out, and said so."""
-    whole = merged_copy(network)
-    if whole is None:
-        return copy.deepcopy(network)
-    try:
-        folded: nn.Module = fuse(whole)
-    except Exception as error:  # noqa: BLE001 (tracing runs the network's own code on what are no tensors)
-        if any(isinstance(module, NORMS) for module in whole.modules()):
-            log.warning("BatchNorm is not folded: the network cannot be traced (%s: %s)", type(error).__name__, error)
-        return whole
-    return folded
 
 
 @multiplying("fp32")

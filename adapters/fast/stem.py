@@ -1,10 +1,11 @@
 """The first convolution, faster backwards: what it costs to attack an image is paid at its three channels."""
 
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 IMAGE_CHANNELS = 4
 """Most input channels of what is taken for a first convolution."""
@@ -24,18 +25,22 @@ class StemConv2d(nn.Module):
         self.conv = conv
         self.register_buffer("phases", _phases(conv.weight.detach(), conv.stride[0]))
 
+    @property
+    def weight(self) -> Tensor:
+        """The kernels, whose precision some networks bring an image to first."""
+        return self.conv.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to what the convolution makes of it."""
         y: Tensor = _Stem.apply(x, self)
         return y
 
 
-def quicken_stem(network: fx.GraphModule) -> None:
-    """Put StemConv2d for each first convolution of ``network`` (traced and frozen)."""
-    nodes = network.graph.nodes
-    read = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}
-    for name in {str(node.target) for node in nodes if node.op == "call_module"} - read:
-        if is_stem(module := network.get_submodule(name)):
+def quicken_stem(network: nn.Module, convolutions: Iterable[nn.Module]) -> None:
+    """Put StemConv2d for each first convolution of ``network`` (frozen) among ``convolutions``."""
+    stems = [module for module in convolutions if is_stem(module)]
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        if is_stem(module) and any(module is stem for stem in stems):
             network.set_submodule(name, StemConv2d(module))
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.fast.lossless import ALIKE, least_agreement, lossless
@@ -64,18 +64,27 @@ X = torch.from_numpy(shapes(32).x)
 
 
 @pytest.mark.parametrize("first", [Rounding, Halving, Stopped])
-def test_a_form_that_loses_a_gradient_is_not_used(first: type[nn.Module], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_form_keeps_gradients_that_are_the_networks_own(first: type[nn.Module], caplog: pytest.LogCaptureFixture) -> None:
     plain = with_first(first())
     form = lossless(plain, X)
-    assert not any(isinstance(module, fx.GraphModule) for module in form.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in form.modules())
+    assert least_agreement(plain, form, X) == pytest.approx((1, 1))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("lost", [Halving, Stopped])
+def test_a_form_that_changes_gradients_is_not_used(
+    lost: type[nn.Module], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fold(network: nn.Sequential, _: object) -> None:
+        network.insert(0, lost())
+
+    monkeypatch.setattr("adapters.fast.lossless.fold", fold)
+    plain = with_first(nn.Identity())
+    form = lossless(plain, X)
+    assert not any(isinstance(module, lost) for module in form.modules())
     assert caplog.text.count("the plain form is used: the fast one changes input gradients") == 1
     assert least_agreement(plain, form, X) == pytest.approx((1, 1))
-
-
-def test_a_form_with_the_same_gradients_is_used(caplog: pytest.LogCaptureFixture) -> None:
-    form = lossless(with_first(nn.Identity()), X)
-    assert isinstance(form.network, fx.GraphModule)
-    assert not caplog.text
 
 
 def test_the_agreement_of_gradients_in_closed_form() -> None:

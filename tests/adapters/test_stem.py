@@ -7,9 +7,10 @@ import torch
 import torchvision
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from adapters.classifier import Classifier
+from adapters.fast.flow import Flow
 from adapters.fast.lossless import lossless
 from adapters.fast.stem import StemConv2d, is_stem, quicken_stem
 
@@ -93,9 +94,11 @@ def test_a_convolution_whose_weights_the_network_reads_itself_is_left() -> None:
             y: Tensor = self.first(x) * self.first.weight.sum()
             return y
 
-    traced = fx.symbolic_trace(Reads())
-    quicken_stem(traced)
-    assert type(traced.first) is nn.Conv2d
+    network, x = Reads().eval(), torch.rand(1, 3, 8, 8)
+    flow = Flow(network)
+    flow.watch(network, x)
+    quicken_stem(network, flow.once)
+    assert type(network.first) is nn.Conv2d
 
 
 def test_the_form_of_a_resnet_has_one_and_its_gradient() -> None:

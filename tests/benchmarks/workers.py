@@ -1,7 +1,7 @@
 """What worker processes gain and cost: a suite from trained models, in one, two and more of them, interleaved.
 
-``python -m tests.benchmarks.workers`` prints, of the default suite, the medians of wall-clock and CPU seconds and their ratios to
-one worker's. The clock says something on quiet cores alone; what workers cost in CPU is hardly changed by other work.
+``python -m tests.benchmarks.workers`` prints, of the default suite, the medians of wall-clock and CPU seconds and their ratios
+to one worker's. The clock says something on quiet cores alone; what workers cost in CPU is hardly changed by other work.
 """
 
 import argparse
