@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
-from adapters.defences.base import Averaging, Switch, Transform
+from adapters.defences.base import Averaging, RandomSwitch, Switch, Transform
 from adapters.defences.defended import Branches, Defended, Passes
 from adapters.defences.draws import Draws
 from adapters.defences.ways import REPEAT, Merge, Way
@@ -49,6 +49,18 @@ class Adaptive(Classifier):
         logits = torch.cat([branches.logits for branches in found])
         shares = logits.new_tensor([share / self.count for branches in found for share in branches.shares])
         return logits[0] if len(logits) == 1 else merged(logits, shares, self.way.merge)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The probability of each member."""
+        combination = self.defended.stack.combination
+        return combination.shares(len(self.defended.inner)) if isinstance(combination, RandomSwitch) else (1.0,)
+
+    def ask_one(self, i: int, x: Tensor) -> Tensor:
+        """Logits of the member ``i`` alone, what is random before it averaged."""
+        own = self.defended
+        each = [own.ask(i, own.transformed(x, own.draws, passing_back)) for _ in range(self.count)]
+        return torch.stack(each).mean(0)
 
     def _branches(self, x: Tensor) -> Branches:
         own, combination = self.defended, self.defended.stack.combination

@@ -21,6 +21,8 @@ class Way:
     branch: int | None = None
 
 
+ARC = Way("arc", "mean-logits")
+"""Member by member, by an attack that is made for randomised ensembles."""
 REPEAT = Way("repeat", "mean-probability")
 """How an attack that sees no gradients adapts to a random model: it asks again, and averages the answers."""
 

@@ -46,6 +46,7 @@ CONTRACTS: dict[str, Contract] = {
     **_fixed("mi-fgsm", "linf l2", STEP, "Dong et al. 2018"),
     **_fixed("pgd", "linf l2 l1", STEP, "Madry et al. 2018"),
     **_fixed("apgd", "linf l2 l1", STEP, "Croce and Hein 2020"),
+    **_fixed("arc", "linf l2", "candidates x members a step", "Dbouk and Shanbhag 2022"),
     **_minimum("deepfool", "l2 linf", "classes x steps", "Moosavi-Dezfooli et al. 2016"),
     **_minimum("cw", "l2", "searches x steps", "Carlini and Wagner 2017"),
     **_minimum("cw", "linf", "distances x consts x steps", "Carlini and Wagner 2017"),

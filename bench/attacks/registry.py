@@ -19,6 +19,7 @@ REGISTERED = (
     "bench.attacks.foolbox",
     "bench.attacks.art",
     "bench.attacks.torchattacks",
+    "bench.attacks.bench",
 )
 """Modules with a LIBRARY. Cells and tables keep this order."""
 ENTRY_POINT = "bench.attack_libraries"

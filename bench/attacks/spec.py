@@ -10,17 +10,17 @@ from bench.attacks.contract import CONTRACTS, Contract
 from bench.attacks.ensemble import Strong
 from bench.attacks.min_norm import BrendelBethge, CarliniWagner, Ddn, DeepFool, Ead, Fmn, NewtonFool
 from bench.attacks.registry import BOTH, Carrier, Library, having, libraries, problem
-from bench.attacks.white_box import Apgd, Bim, Fgsm, MiFgsm, Pgd
+from bench.attacks.white_box import Apgd, Arc, Bim, Fgsm, MiFgsm, Pgd
 
 __all__ = [
-    "Apgd", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead", "Fgsm",
-    "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial", "Square",
-    "Strong", "Zoo", "carriers_of", "changes_with_eps", "classes_needed", "contract_of", "key_of", "libraries_of", "library_of",
+    "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead",
+    "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial",
+    "Square", "Strong", "Zoo", "carriers_of", "changes_with_eps", "classes_needed", "contract_of", "key_of", "libraries_of", "library_of",
     "pairing_of", "parameters", "usable", "used_by",
 ]  # fmt: skip
 
 AttackSpec = Annotated[
-    Fgsm | Bim | MiFgsm | Pgd | Apgd
+    Fgsm | Bim | MiFgsm | Pgd | Apgd | Arc
     | DeepFool | CarliniWagner | Ead | Ddn | Fmn | NewtonFool | BrendelBethge
     | Boundary | HopSkipJump | GeoDa | Zoo | Square | SimBa | SaltAndPepper | Noise | Spatial
     | Strong,

@@ -55,3 +55,20 @@ class Apgd(Restarts):
 
     def _details(self) -> tuple[str, ...]:
         return (self.loss, "targeted" if self.targeted else "", str(self.steps))
+
+
+class Arc(Steps):
+    """ARC: the members of a randomised ensemble are fooled one after another (Dbouk and Shanbhag 2022).
+
+    On a model that is none, it steps to the nearest of the boundaries to the ``candidates`` likeliest classes. The steps
+    together reach 2.5 eps by default.
+    """
+
+    usual_reach: ClassVar[float] = 2.5
+    attack: Literal["arc"]
+    norm: Literal["linf", "l2"] = "linf"
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 20
+    candidates: Annotated[int, Field(ge=1)] = 4
+    random_start: Literal[False] = False
+    targeted: Literal[False] = False
+    restarts: Literal[1] = 1

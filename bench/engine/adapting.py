@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from adapters.cache.card import Card
+from adapters.defences.base import RandomSwitch
 from adapters.defences.stack import Stack
-from adapters.defences.ways import REPEAT, Way, ways_of
+from adapters.defences.ways import ARC, REPEAT, Way, ways_of
 from bench.attacks.attack import Attack
 from bench.attacks.spec import contract_of
+from bench.attacks.white_box import Arc, Bim, MiFgsm, Pgd
 from bench.ids import ModelId
 from bench.suite.suite import Suite
 
@@ -21,11 +23,15 @@ CROSS_ENTROPY = ("fgsm", "bim", "mi-fgsm", "pgd")
 
 @dataclass(frozen=True)
 class Adapted:
-    """How an attack is carried out on a model: in a ``way`` of its own, or on the member ``source``, and what that knows."""
+    """How an attack is carried out on a model: in a ``way`` of its own, or on the member ``source``, and what that knows.
+
+    With ``instead``, another attack with the same parameters takes its place.
+    """
 
     role: Role
     way: Way | None = None
     source: str | None = None
+    instead: Attack | None = None
 
 
 UNDEFENDED = Adapted("")
@@ -40,7 +46,20 @@ def adaptations(suite: Suite, stack: Stack | None, attack: Attack) -> list[Adapt
     if suite.adapt == "naive":
         return [plain]
     transferred = stack.members if contract_of(attack).access == "white-box" else ()
-    return [plain, *(Adapted("adaptive", way) for way in ways), *(Adapted("adaptive", source=name) for name in transferred)]
+    known = [Adapted("adaptive", way) for way in ways]
+    if isinstance(stack.combination, RandomSwitch) and (arc := _as_arc(attack)) is not None:
+        known.append(Adapted("adaptive", ARC, instead=arc))
+    return [plain, *known, *(Adapted("adaptive", source=name) for name in transferred)]
+
+
+def _as_arc(attack: Attack) -> Arc | None:
+    """ARC with the steps of ``attack``; None where it has none, or another norm."""
+    if not isinstance(attack, Pgd | Bim | MiFgsm) or attack.norm not in ("linf", "l2"):
+        return None
+    given = {"steps": attack.steps, "step_size": attack.step_size, "rel_step_size": attack.rel_step_size}
+    if attack.step_size is None and attack.rel_step_size is None:
+        given["rel_step_size"] = attack.usual_reach / attack.steps
+    return Arc.model_validate({"attack": "arc", "name": attack.label, "norm": attack.norm, "eps": attack.eps, **given})
 
 
 def ways_for(stack: Stack, attack: Attack) -> list[Way]:

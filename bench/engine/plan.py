@@ -10,7 +10,7 @@ from fractions import Fraction
 from adapters.cache.card import Card
 from adapters.defences.ways import Way
 from bench.attacks.registry import BOTH, Carrier, version_of
-from bench.attacks.spec import Attack, parameters, used_by
+from bench.attacks.spec import Attack, carriers_of, parameters, used_by
 from bench.engine.adapting import Role, about_draws, adaptations
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
@@ -88,12 +88,14 @@ def _asked(suite: Suite, model: ModelId, models: Sequence[ModelId]) -> Iterator[
     draws = suite.draws.judge if stack is not None and stack.sampled else 0
     known: set[tuple[str, str]] = set()
     for i in range(max(map(len, tried.values()))):
-        for attack, carrier in plain:
+        for attack in suite.attacks:
             if i < len(tried[attack]):
                 how = tried[attack][i]
                 source = ModelId(how.source, model.seed) if how.source is not None else None
                 known |= {(attack.label, how.source)} if how.source is not None else set()
-                yield Unit(model, attack, carrier, (), suite.seed, source, how.way, how.role, draws)
+                asked = how.instead or attack
+                for carrier in suite.carriers_of(attack) if how.instead is None else carriers_of(asked):
+                    yield Unit(model, asked, carrier, (), suite.seed, source, how.way, how.role, draws)
     for source in (ModelId(m.name, model.seed) for m in suite.models if suite.transfer):
         for attack, carrier in plain:
             if source != model and source in models and (attack.label, source.name) not in known:
