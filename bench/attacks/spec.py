@@ -13,10 +13,10 @@ from bench.attacks.registry import BOTH, Carrier, Library, having, libraries, pr
 from bench.attacks.white_box import Apgd, Arc, Bim, Fgsm, MiFgsm, Pgd
 
 __all__ = [
-    "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool", "Ead",
-    "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa", "Spatial",
-    "Square", "Strong", "Zoo", "carriers_of", "changes_with_eps", "classes_needed", "contract_of", "key_of", "libraries_of", "library_of",
-    "pairing_of", "parameters", "usable", "used_by",
+    "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool",
+    "Ead", "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa",
+    "Spatial", "Square", "Strong", "Zoo", "carriers_of", "changes_with_eps", "classes_needed", "contract_of",
+    "key_of", "libraries_of", "library_of", "pairing_of", "parameters", "usable", "used_by",
 ]  # fmt: skip
 
 AttackSpec = Annotated[
