@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.attacks.attack import Attack
 from bench.attacks.bench.arc import Budget, Ensemble, arc
@@ -13,16 +13,20 @@ from bench.attacks.white_box import Arc
 
 
 def make_craft(spec: Attack, opponent: Opponent) -> Craft:
-    """``spec`` against ``opponent``, member by member. Raises NotImplementedError if it is not ARC."""
-    if not isinstance(spec, Arc):
-        raise NotImplementedError(f"there is no '{spec.attack}' here")
+    """``spec``, which must be ARC, against ``opponent``, member by member."""
     ensemble = _members_of(opponent)
 
     def craft(question: Question) -> Tensor:
-        budget = Budget(spec.norm, question.eps, spec.step_at(question.eps), spec.steps, spec.candidates)
-        return arc(ensemble, question.x, question.y, budget)
+        return arc(ensemble, question.x, question.y, translate(spec, opponent.model, question))
 
     return craft
+
+
+def translate(spec: Attack, _: nn.Module, question: Question) -> Budget:
+    """What ARC is told of ``spec`` at the eps of ``question``. Raises NotImplementedError if that is another attack."""
+    if not isinstance(spec, Arc):
+        raise NotImplementedError(f"there is no '{spec.attack}' here")
+    return Budget(spec.norm, question.eps, spec.step_at(question.eps), spec.steps, spec.candidates)
 
 
 def _members_of(opponent: Opponent) -> Ensemble:
