@@ -1,13 +1,14 @@
 """Trust grades: what the checks found of each cell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
 
+from bench.scoring.checks import Check, with_others
+from bench.scoring.checks import Grade as Grade
 from bench.scoring.statistics import at_most
 from bench.store.evidence import Evidence
 
-Grade = Literal["pass", "warn", "fail", "unchecked"]
 ORDER: tuple[Grade, ...] = ("pass", "unchecked", "warn", "fail")
 """From the best to the worst."""
 
@@ -52,21 +53,21 @@ def _grade(e: Evidence) -> Grade:
     """A measurement that failed is a warning: nothing is known, and that should be. A pass that was sure says nothing."""
     if e.value is None:
         return "warn"
-    grade = CHECKS[e.check](e.value, e.n)
+    check = checks().get(e.check)
+    if check is None:  # a package's that is not installed here
+        return "unchecked"
+    grade = check.grade(e.value, e.n)
     told = e.attack is None or e.check == "classes" or e.n >= FEWEST
-    return grade if grade != "pass" or (told and _can_fail(e.check, e.n)) else "unchecked"
+    return grade if grade != "pass" or (told and _can_fail(check, e.n)) else "unchecked"
 
 
-def _can_fail(check: str, n: int) -> bool:
+def _can_fail(check: Check, n: int) -> bool:
     """Whether ``n`` samples suffice for a very poor outcome to be graded as it is of many samples."""
-    poor = POOR.get(check, 1.0)
-    return CHECKS[check](poor, n) == CHECKS[check](poor, MANY)
+    return check.grade(check.poor, n) == check.grade(check.poor, MANY)
 
 
 FEWEST, MANY = 3, 10**6
 """Samples under which a control says nothing of an attack; and so many that chance has no part in it."""
-POOR = {"binarisation": 1 / 3, "slope": 0.0}
-"""A very poor outcome, where it is not that all samples are affected: an attack that misses two of three is no good."""
 
 
 def share_grade(value: float, n: int, limit: float) -> Grade:
@@ -262,27 +263,35 @@ def company(share: float, _: int) -> Grade:
     return "fail" if share else "pass"
 
 
-CHECKS: dict[str, Callable[[float, int], Grade]] = {
-    "deterministic": deterministic,
-    "logits": logits,
-    "gradients": gradients,
-    "no-gradients": no_gradients,
-    "eval-mode": eval_mode,
-    "wrappers": wrappers,
-    "form": form,
-    "adapter": adapter,
-    "unstable-predictions": unstable_predictions,
-    "slope": slope,
-    "partial-gradients": partial_gradients,
-    "state": state,
-    "company": company,
-    "silent-success": silent_success,
-    "incomplete-optimisation": incomplete_optimisation,
-    "transfer-failure": transfer_failure,
-    "unconstrained": unconstrained,
-    "more-steps": more_steps,
-    "rounding": rounding,
-    "precision": precision,
-    "classes": classes,
-    "binarisation": binarisation,
-}
+GIVES_GRADIENTS = "bench.trust.probes:gives_gradients"
+BUILT_IN = (
+    Check("deterministic", deterministic, "bench.trust.probes:deterministic", cost=3),
+    Check("logits", logits, "bench.trust.probes:logits", cost=1),
+    Check("gradients", gradients, "bench.trust.probes:gradients", GIVES_GRADIENTS, cost=3),
+    Check("no-gradients", no_gradients, "bench.trust.probes:no_gradients", "bench.trust.probes:lacks_gradients"),
+    Check("eval-mode", eval_mode, "bench.trust.probes:eval_mode", cost=0),
+    Check("wrappers", wrappers, "bench.trust.probes:wrappers", cost=4),
+    Check("form", form, "bench.trust.probes:form", cost=2),
+    Check("unstable-predictions", unstable_predictions, "bench.trust.probes:instability", GIVES_GRADIENTS, cost=15),
+    Check("slope", slope, "bench.trust.slope:slopes", GIVES_GRADIENTS, cost=10, poor=0.0),
+    Check("partial-gradients", partial_gradients),
+    Check("adapter", adapter, "bench.trust.probes:adapter", "bench.trust.probes:has_adapter", cost=2),
+    Check("state", state),
+    Check("company", company),
+    Check("silent-success", silent_success),
+    Check("incomplete-optimisation", incomplete_optimisation),
+    Check("transfer-failure", transfer_failure),
+    Check("unconstrained", unconstrained),
+    Check("more-steps", more_steps),
+    Check("rounding", rounding),
+    Check("precision", precision),
+    Check("classes", classes),
+    Check("binarisation", binarisation, poor=1 / 3),
+)
+"""Those that measure a model are measured in this order; what else is measured, bench/trust/examine.py says."""
+
+
+@cache
+def checks() -> Mapping[str, Check]:
+    """Every check that grades evidence, by name: ours, and those of other packages."""
+    return with_others(BUILT_IN)

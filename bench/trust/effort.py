@@ -5,6 +5,7 @@ from typing import Literal
 
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
+from bench.scoring.trust import checks
 
 PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE, SECOND_SHARE, SIBLING_SHARE = 0.024, 0.016, 0.016, 0.016, 0.024, 0.006
 """Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on random
@@ -18,8 +19,6 @@ DRAWS = 200
 """Random perturbations a sample, each chosen beside the best before."""
 INNER = 127
 """Points around each sample that a planted twin must call harmless."""
-PROBE = 40
-"""Passes that the probes of one sample take, most of them for instability."""
 FEW = 4
 """A pass of a few images takes as long as of this many times as many in a large batch: twins are few."""
 DESCENT = 30
@@ -77,7 +76,7 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
         light,
         noise=_affordable(NOISE_SHARE * total, DRAWS * norms, LEAST_NOISE, MOST_NOISE),
         planted=_affordable(PLANTED_SHARE * total, INNER * norms + FEW * once, LEAST_PLANTED, MOST_PLANTED),
-        probed=_affordable(PROBES_SHARE * total, PROBE, FEWEST_PROBED, MOST_PROBED),
+        probed=_affordable(PROBES_SHARE * total, sum(check.cost for check in checks().values()), FEWEST_PROBED, MOST_PROBED),
         precision=precision,
         second=_affordable(SECOND_SHARE * total, DESCENT * norms, LEAST_SECOND, MOST_SECOND),
         transferred=_affordable(SIBLING_SHARE * total, DESCENT * norms, LEAST_TRANSFERRED, MOST_TRANSFERRED),

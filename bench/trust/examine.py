@@ -13,6 +13,7 @@ from bench.attacks.attack import Norm
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.engine.runner import Target
+from bench.scoring.trust import checks
 from bench.store.evidence import Evidence
 from bench.store.records import Bools
 from bench.trust.again import judged_again
@@ -20,7 +21,8 @@ from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
 from bench.trust.effort import DRAWS, Effort
 from bench.trust.noise import noise
-from bench.trust.probes import gives_gradients, probe_answers, probe_model
+from bench.trust.probe import Probe, make_probe
+from bench.trust.probes import gives_gradients
 from bench.trust.recorder import subset
 from bench.trust.sources import Source
 from bench.trust.stronger import Reach, held_of, stronger
@@ -50,13 +52,12 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     unit = next(iter(effort.light))
     if not len(subject.target.correct):
         return []
-    if not gives_gradients(subject.raw):
-        found = _without_gradients(subject, effort)
+    probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries)
+    if not gives_gradients(probe):
+        found = _without_gradients(subject, probe, effort)
         return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
     untouched = copy.deepcopy(subject.raw)
-    probes = partial(probe_model, subject.raw, subject.target, effort.probed, subject.libraries)
-    found = _guarded("probes", probes)
-    budgets = _budgets(subject, effort)
+    found, budgets = _of_model(probe), _budgets(subject, effort)
     for norm, eps in budgets.items():
         held = held_of(subject.target, subject.broken.get(norm))
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
@@ -82,9 +83,15 @@ def _budgets(subject: Subject, effort: Effort) -> dict[Norm, Fraction]:
     return {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
 
 
-def _without_gradients(subject: Subject, effort: Effort) -> list[Evidence]:
+def _of_model(probe: Probe) -> list[Evidence]:
+    """What every check of the model that applies measures, each by itself."""
+    measuring = [check for check in checks().values() if check.measure]
+    return [e for check in measuring for e in _guarded(check.name, partial(probe.measured, check))]
+
+
+def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[Evidence]:
     """What can be measured of a model that gives answers alone; nothing tells what an attack through gradients would find."""
-    found = _guarded("probes", partial(probe_answers, subject.raw, subject.target, effort.probed, subject.libraries))
+    found = _of_model(probe)
     for norm, eps in _budgets(subject, effort).items():
         held = held_of(subject.target, subject.broken.get(norm))
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))

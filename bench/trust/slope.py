@@ -5,12 +5,18 @@ from torch import Tensor, nn
 
 from bench.store.evidence import Evidence
 from bench.trust.margin import margin
+from bench.trust.probe import Probe
 
 DIRECTIONS = 4
 STEPS = (2 / 255, 6 / 255)
 """Lengths of the finite differences, in every value: the shorter suits a network of many kinks, the longer one that rounds."""
 PARTS = 4
 """Draws for the values that have a gradient, and for those that have none."""
+
+
+def slopes(probe: Probe) -> list[Evidence]:
+    """As ``slope``, of the form that is attacked."""
+    return slope(probe.model, probe.x, probe.y)
 
 
 def slope(model: nn.Module, x: Tensor, y: Tensor) -> list[Evidence]:

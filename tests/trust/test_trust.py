@@ -1,6 +1,6 @@
 """Controls and probes: what they measure on models whose answer is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,10 +18,11 @@ from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd, Strong
 from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
-from bench.engine.runner import SLACK, make_target, measure, run_unit
+from bench.engine.runner import SLACK, Target, make_target, measure, run_unit
 from bench.ids import ModelId
-from bench.scoring.trust import judge_evidence
+from bench.scoring.trust import checks, judge_evidence
 from bench.store import ModelEntry, OpenRun, StoredRun, open_run
+from bench.store.evidence import Evidence
 from bench.suite.suite import find_suite, load_suite
 from bench.trust.binarisation import ETA, _inside, make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
@@ -38,7 +39,7 @@ from bench.trust.examine import Subject, examine
 from bench.trust.gather import Checks
 from bench.trust.margin import margin
 from bench.trust.noise import noise, perturbed
-from bench.trust.probes import probe_model
+from bench.trust.probe import make_probe
 from bench.trust.recorder import subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.builders.attacking import DEFAULT
@@ -47,6 +48,12 @@ from tests.builders.runs import cell_entry, run_header
 
 PGD = Unit(ModelId("model", 0), Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
 FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
+
+
+def probe_model(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> list[Evidence]:
+    """What the checks of the model measure."""
+    probe = make_probe(raw, target, count, libraries)
+    return [e for check in checks().values() if check.measure for e in probe.measured(check)]
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l2", 3.0), ("l1", 3.0), ("l1", 40.0), ("l0", 3.0)])
@@ -339,7 +346,7 @@ def evidence_of(
         loaded.append(recipe)
         return linear
 
-    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={ModelId("model", 0): "recipe"})
+    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={ModelId("model", 0): "recipe"}, stack=lambda _: None)
     zoo: Any = SimpleNamespace(load=load, unadapted=lambda *_: None)
     run = open_run(tmp_path, header, fresh=False)
     records = run_unit(PGD, make_target(linear, samples, 64)).records[0]

@@ -1,0 +1,55 @@
+"""What a check of a model is given: the model as trained and as attacked, and a few samples that it predicts correctly."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor
+
+from adapters.classifier import Classifier, tensors
+from bench.engine.runner import Target
+from bench.scoring.checks import Check
+from bench.store.evidence import Evidence
+from bench.trust.recorder import subset
+
+
+@dataclass(frozen=True)
+class Probe:
+    """``raw``: the model as trained. ``target``: as attacked, with the few samples. ``libraries``: it is attacked through.
+
+    ``x`` are the images (N x 3 x H x W in [0, 1]), ``y`` their labels (N).
+    """
+
+    raw: Classifier
+    target: Target
+    libraries: Sequence[str]
+    x: Tensor
+    y: Tensor
+
+    @property
+    def model(self) -> Classifier:
+        """The form that is attacked."""
+        return self.target.classifier
+
+    def measured(self, check: Check) -> Iterator[Evidence]:
+        """What ``check`` measures of the model, if it applies."""
+        if not check.applies or _function(check.applies)(self):
+            yield from _function(check.measure)(self)
+
+
+def make_probe(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> Probe:
+    """Of ``count`` samples of ``target``."""
+    few = subset(target, count)
+    return Probe(raw, few, libraries, *tensors(few.samples, few.classifier.device))
+
+
+def found(check: str, value: float, n: int, detail: str = "") -> Evidence:
+    """Evidence on the model alone: ``value`` on ``n`` samples, and in words what was seen."""
+    return Evidence(check, "", 0, None, None, float(value), n, detail)
+
+
+def _function(reference: str) -> Callable[[Probe], Any]:
+    module, _, name = reference.partition(":")
+    function: Callable[[Probe], Any] = getattr(import_module(module), name)
+    return function
