@@ -346,7 +346,8 @@ def evidence_of(
         loaded.append(recipe)
         return linear
 
-    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes={ModelId("model", 0): "recipe"}, stack=lambda _: None)
+    own: Any = {ModelId("model", 0): "recipe"}
+    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes=own, stack=lambda _: None, members=lambda model: (model,))
     zoo: Any = SimpleNamespace(load=load, unadapted=lambda *_: None)
     run = open_run(tmp_path, header, fresh=False)
     records = run_unit(PGD, make_target(linear, samples, 64)).records[0]
