@@ -17,6 +17,10 @@ class ModelId:
     def __str__(self) -> str:
         return f"{self.name}/{self.seed}"
 
+    def title(self, *, seeds: bool) -> str:
+        """Its name in tables and sentences, with the training seed where there are several ``seeds``."""
+        return f"{self.name} #{self.seed}" if seeds else self.name
+
 
 @dataclass(frozen=True)
 class AttackEps:

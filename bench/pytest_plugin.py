@@ -66,7 +66,7 @@ class RunFile(pytest.File):
 
 def _outcomes(verdict: "Verdict") -> Iterator[tuple[str, str | None]]:
     """(cell, why it fails or None)."""
-    from bench.render.words import NOT_IN_REFERENCE, explain
+    from bench.comparison.phrases import NOT_IN_REFERENCE, explain
 
     for row in verdict.judged:
         yield str(row.cell), explain(row) if row.fails else None

@@ -67,6 +67,18 @@ class Result:
         """One row per pair of models, attack and eps: the paired difference in robust accuracy and in success rate."""
         return _frame(_flat(c) for c in self._json["comparisons"])
 
+    @property
+    def sentences(self) -> list[str]:
+        """The differences between models at the headline eps in words, as under the leaderboard."""
+        return [sentence.text for sentence in self.card.sentences]
+
+    @cached_property
+    def flags(self) -> "DataFrame":
+        """One row per warning or failure of the trust checks: check, grade, model, attacks, cells and what was found."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.card.flags), columns=["check", "grade", "model", "attacks", "cells", "detail"])
+
     @cached_property
     def samples(self) -> "DataFrame":
         """One row per sample and cell: label, clean and adversarial prediction, certainty, success and distances."""

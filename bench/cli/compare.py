@@ -74,9 +74,9 @@ def gate(run: Path, results: Path, form: str) -> int:
     In a format that programs read, standard output holds the run's numbers alone, and the verdict goes to stderr.
     """
     from bench.comparison.compare import compare
+    from bench.comparison.phrases import details, headline
     from bench.comparison.runs import find_pair
     from bench.render.verdict import verdict_table
-    from bench.render.words import details, headline
 
     verdict = compare(*find_pair("reference", str(run), results), gated=True)
     if form == "table":

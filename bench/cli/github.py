@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bench.comparison.phrases import NOT_IN_REFERENCE, explain, headline
 from bench.comparison.verdict import Verdict
 from bench.render.verdict_text import verdict_markdown
-from bench.render.words import NOT_IN_REFERENCE, explain, headline
 
 log = logging.getLogger(__name__)
 

@@ -2,25 +2,27 @@
 
 import html
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from bench.comparison.verdict import Outcome
 from bench.eps import eps_text
 from bench.ids import ModelId
 from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
+from bench.text import MARKS, NONE
 
 T = TypeVar("T")
-NONE = "–"
 SIGNIFICANT = 10
 """Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
 JSON_VERSION = 1
 """Of what ``bench run`` and ``bench compare A B`` print as JSON; every other document has a version of its own."""
+GLYPHS: dict[Outcome, tuple[str, str]] = {
+    "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
+}  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-MARKS: dict[Grade, str] = {"pass": "", "unchecked": "?", "warn": "!", "fail": "✗"}
-"""What stands behind a number that is not fully trusted."""
 
 
 def percent(p: Proportion | None, trust: Grade = "pass") -> str:
@@ -40,26 +42,6 @@ def across(s: AcrossSeeds | None, trust: Grade = "pass") -> tuple[str, str]:
     return (NONE, "") if s is None else (spread(s), f"[{100 * s.low:.0f}, {100 * s.high:.0f}]{MARKS[trust]}")
 
 
-def points(share: float) -> str:
-    """+1.2: a difference in percentage points."""
-    return f"{100 * share:+z.1f}"
-
-
-def signed(value: float) -> str:
-    """+0.012: a difference of two numbers."""
-    return f"{value:+z.3f}"
-
-
-def interval(low: float, high: float, text: Callable[[float], str] = points) -> str:
-    """[-1.2, +3.4]: the interval of a difference."""
-    return f"[{text(low)}, {text(high)}]"
-
-
-def p_value(p: float) -> str:
-    """How a p-value is shown: p = 0.41, or p < 0.001."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
     """``row`` with every text that a spreadsheet would take for a formula marked as text (OWASP, CSV injection)."""
     return {name: f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for name, v in row.items()}
@@ -68,11 +50,6 @@ def csv_row(row: dict[str, Any]) -> dict[str, Any]:
 def markdown(text: str) -> str:
     """``text`` as it is read, whatever a page would make of it: markup, a column, a link, a picture."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("](", "]\\(").replace("`", "\\`")
-
-
-def number(value: float | None) -> str:
-    """0.912, or a dash."""
-    return NONE if value is None else f"{value:.3f}"
 
 
 def plain(value: float | None) -> float | None:

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.eps import eps_text
-from bench.render.cells import NONE, flat, percent, points
+from bench.render.cells import flat, percent
 from bench.render.rates import title
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.defended import DefenceScore
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import Proportion
+from bench.text import NONE, points
 
 
 def defences(card: Scorecard) -> Iterator[Table | Text]:

@@ -7,9 +7,9 @@ import re
 import xml.etree.ElementTree as ET  # only written here, never parsed
 from collections.abc import Iterable
 
+from bench.comparison.phrases import NOT_IN_REFERENCE, details, explain, headline
 from bench.comparison.verdict import Problem, Row, Verdict
 from bench.ids import RowId
-from bench.render.words import NOT_IN_REFERENCE, details, explain, headline
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold."""

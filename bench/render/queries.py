@@ -7,9 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.eps import eps_text
-from bench.render.cells import NONE, chunks, percent
+from bench.render.cells import chunks, percent
 from bench.render.rates import title
 from bench.scoring.scorecard import ModelScore, Scorecard
+from bench.text import NONE
 
 
 def queries(card: Scorecard, width: int) -> Iterator[Table]:

@@ -10,13 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.comparison.phrases import in_short
 from bench.comparison.runs import RunSummary, UnusableRun
 from bench.eps import eps_text
-from bench.render.cells import NONE, flat, percent, rounded
+from bench.render.cells import flat, percent, rounded
 from bench.render.footer import trust_in_short
 from bench.render.rates import title
 from bench.render.seen import seen_lines
-from bench.render.words import in_short
+from bench.text import NONE
 
 RUNS_VERSION = 3
 """Of what ``bench compare FOLDER --format json`` prints."""

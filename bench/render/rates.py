@@ -1,10 +1,11 @@
 """Attack success rates in words, for every table that shows them."""
 
 from bench.ids import AttackEps, ModelId
-from bench.render.cells import NONE, across, interval, percent, points
+from bench.render.cells import across, percent
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry
+from bench.text import NONE, interval, points
 
 ERROR = "error"
 """Stands for a rate that was asked for and is not there."""
@@ -74,4 +75,4 @@ UNDECIDED = "undecided: too few samples to show that the two lie within 2 points
 
 def title(model: ModelId, seeds: bool) -> str:
     """A model's name, with its training seed where there are several."""
-    return f"{model.name} #{model.seed}" if seeds else model.name
+    return model.title(seeds=seeds)

@@ -10,16 +10,17 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bench.comparison.phrases import details
 from bench.comparison.verdict import Verdict
 from bench.eps import eps_text
 from bench.ids import AttackEps
-from bench.render.cells import NONE, across, number, percent, spread
+from bench.render.cells import across, percent, spread
 from bench.render.figures import make_figures
-from bench.render.footer import flags, method, not_run, precision_line, sentences, trust_summary, unranked
+from bench.render.footer import not_run, precision_line, trust_summary, unranked
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
-from bench.render.words import details
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
+from bench.text import NONE, number
 
 CAPTIONS = {
     "security_curves": "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.",
@@ -53,10 +54,10 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         number=number,
         none=NONE,
         questions=list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)),
-        said=list(sentences(card)),
-        method=method(card),
+        said=card.sentences,
+        method=card.method,
         trust=trust_summary(card)[0],
-        flags=flags(card),
+        flags=card.flags,
         unranked=unranked(card),
         headline=[c for c in card.cells if c.metrics and c.entry.eps == card.headline_eps],
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],

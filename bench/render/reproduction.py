@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.comparison.reproduction import Reproduction
-from bench.render.words import first_line
+from bench.text import first_line
 
 REPRODUCTION_VERSION = 1
 """Of what ``bench reproduce --format json`` prints."""

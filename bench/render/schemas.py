@@ -5,7 +5,7 @@ document; one that goes, or means something else, is.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from types import GenericAlias, UnionType
@@ -26,6 +26,7 @@ from bench.render.verdict_text import FIELDS
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.crosscheck import CrossCheck
+from bench.scoring.defended import DefenceScore
 from bench.scoring.over_seeds import SeedRate, SeedScore
 from bench.scoring.robust_training import Answer, Difference
 from bench.scoring.scorecard import CurveScore
@@ -47,9 +48,10 @@ def schema_of(what: str) -> str:
     return SCHEMAS[what]()
 
 
-def _published(title: str, members: Types, about: str) -> str:
+def _published(title: str, members: Types, about: str, optional: Container[str] = ()) -> str:
     model = _model(title, members)
     schema = {"$schema": DRAFT, **model.model_json_schema(mode="serialization"), "title": title, "description": about}
+    schema["required"] = [name for name in schema["required"] if name not in optional]
     return json.dumps(schema, indent=1) + "\n"
 
 
@@ -109,8 +111,19 @@ def _leaderboard() -> str:
         "queries": _several(_queries()),
         "seeds": _several(_row(SeedScore)),
         "seed_rates": _several(_row(SeedRate)),
+        "defences": _several(_defence(difference)),
     }
-    return _published("leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.")
+    return _published("leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.", {"defences"})
+
+
+def _defence(difference: type[BaseModel]) -> type[BaseModel]:
+    """A defended model; where a run has none, the leaderboard has no list of them."""
+    hints = get_type_hints(DefenceScore)
+    members: dict[str, Any] = {"model": str, "seed": int}
+    for name in ("defences", "members", "passes", "without", "naive", "adaptive"):
+        members[name] = _written(hints[name])
+    gains = dict.fromkeys(("clean", "naive_gain", "gain"), difference | None)
+    return _model("Defence", {**members, "undefended": str, **gains, "sentence": str})
 
 
 def _model_members() -> Types:

@@ -12,14 +12,14 @@ from rich.text import Text
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answer_lines
-from bench.render.cells import NONE, across, chunks, number, percent, spread
+from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
 from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
 from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, checked_pairs, crosscheck_title, success_rates, title
 from bench.render.seen import seen_lines
-from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.scorecard import Scorecard
+from bench.text import NONE, number
 
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "undecided": "yellow", "incomplete": "yellow"}
 
@@ -168,13 +168,10 @@ def _crosschecks(card: Scorecard) -> Table:
     names = ("attack", *(["libraries"] if several else []), "verdict")
     for name in (*names, "cells", "lowest agreement", "widest ASR gap [95 %]"):
         table.add_column(name, justify="left" if name in names else "right")
-    groups: dict[tuple[str, str, str], list[CrossCheck]] = {}
-    for c in card.crosschecks:
-        groups.setdefault((c.attack, c.pair if several else "", c.verdict), []).append(c)
-    order = list(dict.fromkeys(c.attack for c in card.crosschecks))
-    for (attack, pair, verdict), rows in sorted(groups.items(), key=lambda group: order.index(group[0][0])):
-        said = Text(verdict, style=VERDICT_STYLE.get(verdict, ""))
-        table.add_row(escape(attack), *([escape(pair)] if several else []), said, str(len(rows)), *_extremes(rows))
+    for e in card.extremes:
+        said = Text(e.verdict, style=VERDICT_STYLE.get(e.verdict, ""))
+        pair = [escape(e.pair)] if several else []
+        table.add_row(escape(e.attack), *pair, said, str(e.cells), number(e.lowest_agreement), asr_gap(e.widest))
     return table
 
 
@@ -189,13 +186,6 @@ def _disagreements(card: Scorecard) -> Iterator[Text]:
             yield Text(f" {where}: {stronger} (samples {names}){cause}", style="red")
     if any(c.verdict == "undecided" for c in card.crosschecks):
         yield Text(f" {UNDECIDED}", style=VERDICT_STYLE["undecided"])
-
-
-def _extremes(rows: Sequence[CrossCheck]) -> tuple[str, str]:
-    """The lowest agreement, and the gap that may be the largest."""
-    agreements = [c.agreement for c in rows if c.agreement is not None]
-    widest = max(rows, key=lambda c: max(-(c.gap_low or 0), c.gap_high or 0))
-    return number(min(agreements, default=None)), asr_gap(widest)
 
 
 def _errors(card: Scorecard) -> Iterator[Text]:

@@ -9,14 +9,12 @@ from typing import Any
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answers_in_words
-from bench.render.cells import JSON_VERSION, NONE, across, csv_row, flat, markdown, percent, plain, rounded, spread
+from bench.render.cells import JSON_VERSION, across, csv_row, flat, markdown, percent, plain, rounded, spread
 from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
     failures,
-    flags,
     not_run,
     precision_line,
-    sentences,
     trust_summary,
     unchecked_line,
     unranked,
@@ -28,6 +26,7 @@ from bench.scoring.queries import QueryScore
 from bench.scoring.robust_training import Answer
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.scoring.statistics import Proportion
+from bench.text import NONE
 
 CELL_FIELDS = (
     "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
@@ -131,8 +130,8 @@ def to_csv(card: Scorecard) -> str:
 def to_markdown(card: Scorecard) -> str:
     """What is seen, the models and the attack success rates as two tables, then in words differences, trust and what failed."""
     models = _over_seeds(card) if card.seeds else _models(card)
-    flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in flags(card)]
-    differences = [*answers_in_words(card), *(sentence.text for sentence in sentences(card))]
+    flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in card.flags]
+    differences = [*answers_in_words(card), *(sentence.text for sentence in card.sentences)]
     failed = [*failures(card), not_run(card)]
     said = [
         *(d.sentence for d in card.defences),

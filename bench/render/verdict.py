@@ -8,12 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Row, Verdict
 from bench.eps import eps_text
 from bench.ids import CellId
-from bench.render.cells import MARKS, points
+from bench.render.cells import GLYPHS
 from bench.render.rates import title
-from bench.render.words import GLYPHS, details, headline, share, short_p
+from bench.text import MARKS, points, share, short_p
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
 SHOWN_FLIPS = 20

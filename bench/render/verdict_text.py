@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Problem, Row, Verdict
 from bench.ids import RowId
-from bench.render.cells import JSON_VERSION, MARKS, csv_row, flat, points, rounded
-from bench.render.words import GLYPHS, details, headline, share, short_p
+from bench.render.cells import GLYPHS, JSON_VERSION, csv_row, flat, rounded
+from bench.text import MARKS, points, share, short_p
 
 IDENTITY = ("model", "seed", "attack", "library", "norm", "eps")
 FIELDS = (

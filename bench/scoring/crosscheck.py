@@ -1,5 +1,6 @@
 """Do two libraries say the same? One verdict per model, attack, eps and pair, by how faithfully each carries the attack out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -67,6 +68,38 @@ class CrossCheck:
         if self.asr_first is None or self.asr_second is None:
             return None
         return abs(self.asr_first - self.asr_second)
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The cross-checks of one attack with one verdict: how many ``cells``, and the worst of them.
+
+    ``pair`` names the two libraries where several pairs were asked, else it is empty. ``lowest_agreement`` is None where
+    nothing was compared; ``widest`` is the check whose gap may be the largest, by its interval.
+    """
+
+    attack: str
+    pair: str
+    verdict: Verdict
+    cells: int
+    lowest_agreement: float | None
+    widest: CrossCheck
+
+
+def extremes(checks: Sequence[CrossCheck]) -> tuple[Extremes, ...]:
+    """``checks`` by attack, in their order, by pair of libraries and by verdict."""
+    several = len({c.pair for c in checks if c.second}) > 1
+    groups: dict[tuple[str, str, Verdict], list[CrossCheck]] = {}
+    for c in checks:
+        groups.setdefault((c.attack, c.pair if several else "", c.verdict), []).append(c)
+    order = list(dict.fromkeys(c.attack for c in checks))
+    grouped = sorted(groups.items(), key=lambda group: order.index(group[0][0]))
+    return tuple(Extremes(*named, len(rows), *_worst(rows)) for named, rows in grouped)
+
+
+def _worst(rows: Sequence[CrossCheck]) -> tuple[float | None, CrossCheck]:
+    agreements = [c.agreement for c in rows if c.agreement is not None]
+    return min(agreements, default=None), max(rows, key=lambda c: max(-(c.gap_low or 0), c.gap_high or 0))
 
 
 def judge(asked: CrossCheck, pairing: str, norm: str, first: Records, second: Records) -> CrossCheck:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -14,15 +15,17 @@ from bench.ids import AttackEps, ModelId, UnitId
 from bench.scoring.chances import success_rate
 from bench.scoring.claims import Claim, Outcomes, claims
 from bench.scoring.comparison import Comparison, Outcome, compare_models
-from bench.scoring.crosscheck import CrossCheck, judge
+from bench.scoring.crosscheck import CrossCheck, Extremes, extremes, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
 from bench.scoring.defended import DefenceScore, defence_scores
+from bench.scoring.flags import Flag, flags, unchecked
 from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
 from bench.scoring.robust_training import Answer, answers
 from bench.scoring.seen import Seen, what_is_seen
+from bench.scoring.sentences import Sentence, method, sentences
 from bench.scoring.soundness import is_sound
 from bench.scoring.standing import Place, Standing, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
@@ -133,6 +136,31 @@ class Scorecard:
     seen: tuple[Seen, ...] = ()
     defences: tuple[DefenceScore, ...] = ()
     answers: tuple[Answer, ...] = ()
+
+    @cached_property
+    def sentences(self) -> "tuple[Sentence, ...]":
+        """The differences at the headline eps in words, each with its interval, its test and what it could have shown."""
+        return tuple(sentences(self))
+
+    @cached_property
+    def method(self) -> str:
+        """How the differences were tested, and with what power, in words."""
+        return method(self)
+
+    @cached_property
+    def flags(self) -> tuple[Flag, ...]:
+        """Every warning and failure of the trust checks, gathered by check, model and what was found."""
+        return flags((c.entry, c.trust) for c in self.cells)
+
+    @cached_property
+    def unchecked(self) -> dict[str, int]:
+        """The checks that had too few samples to fail, each with the number of its cells."""
+        return unchecked((c.entry, c.trust) for c in self.cells)
+
+    @cached_property
+    def extremes(self) -> tuple[Extremes, ...]:
+        """The cross-checks of each attack by verdict: how many, the lowest agreement, and the widest gap."""
+        return extremes(self.crosschecks)
 
 
 def score(run: StoredRun) -> Scorecard:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from bench.comparison.compare import compare, flips_needed
+from bench.comparison.phrases import details
 from bench.comparison.snapshot import Snapshot, from_file, from_text, to_text
 from bench.comparison.verdict import EXITS
 from bench.errors import Exit, UserError
 from bench.ids import CellId
-from bench.render.words import details
 from bench.scoring.trust import Grade
 from tests.builders.figures import Figure
 from tests.builders.snapshots import flags, make_snapshot

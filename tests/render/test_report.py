@@ -11,12 +11,13 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from bench.cli.commands import main
-from bench.render.cells import number, percent
+from bench.render.cells import percent
 from bench.render.figures import make_figures
-from bench.render.footer import flags, sentences, trust_summary
+from bench.render.footer import trust_summary
 from bench.render.report import to_html
 from bench.scoring.scorecard import Scorecard, score
 from bench.store import StoredRun
+from bench.text import number
 from tests.builders.scene import Scene, store_scene
 from tests.comparison.test_gate import rewrite
 
@@ -83,9 +84,9 @@ def test_report_shows_every_attack_success_rate(run: StoredRun, card: Scorecard)
 
 def test_report_says_all_that_the_leaderboard_says(run: StoredRun, card: Scorecard) -> None:
     words = Page(to_html(card, run.header, None)).words
-    assert {sentence.text for sentence in sentences(card)} <= set(words)
+    assert {sentence.text for sentence in card.sentences} <= set(words)
     assert trust_summary(card)[0] in words
-    assert {f.detail for f in flags(card)} <= set(words)
+    assert {f.detail for f in card.flags} <= set(words)
     for model in card.models:
         assert percent(model.worst_case, model.trust) in words
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bench import render
-from bench.render.footer import sentences
 from bench.scoring.scorecard import Scorecard, score
 from bench.store import ModelEntry, StoredRun, open_run
 from bench.store.evidence import Evidence
@@ -49,10 +48,10 @@ def refuse(name: str) -> Any:
 @pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
 def test_equal_models_are_said_to_be_equal(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     card = twice(tmp_path, seeds)
-    said = [s.text for s in sentences(card) if s.text.startswith("b vs a")]
+    said = [s.text for s in card.sentences if s.text.startswith("b vs a")]
     assert len(said) == 5
     assert all("equal on every sample" in text and "+0.0" in text for text in said)
-    assert not [s.text for s in sentences(card) if s.text.startswith("c vs a, pgd") and "equal" in s.text]
+    assert not [s.text for s in card.sentences if s.text.startswith("c vs a, pgd") and "equal" in s.text]
     ranks = {m.model.name: m.rank for m in card.models}
     assert ranks["a"] == ranks["b"]
     found = json.loads(render.to_json(card), parse_constant=refuse)

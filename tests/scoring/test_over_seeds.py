@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import t, ttest_rel
 
 from bench.render.figures import make_figures
-from bench.render.footer import sentences
 from bench.render.text import to_json
 from bench.scoring.scorecard import Scorecard, score
 from bench.scoring.statistics import mean_difference
@@ -69,7 +68,7 @@ def test_training_seeds_are_summed_up_and_ranked(tmp_path: Path) -> None:
 
 
 def test_a_difference_that_training_alone_could_make_is_not_claimed(tmp_path: Path) -> None:
-    said = [s for s in sentences(seeded(tmp_path)) if "worst case" in s.text]
+    said = [s for s in seeded(tmp_path).sentences if "worst case" in s.text]
     assert [(s.text.split(",")[0], s.shown) for s in said] == [
         ("weak vs base", True),
         ("unsure vs base", False),

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from bench import render
 from bench.ids import ModelId
-from bench.render.footer import flags, sentences
 from bench.render.report import to_html
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
@@ -98,7 +97,7 @@ def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
 
 def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
     card = three_models(tmp_path)
-    assert [sentence.text for sentence in sentences(card)] == [
+    assert [sentence.text for sentence in card.sentences] == [
         "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.12: "
         "no difference shown (could have shown 3.9)",
         "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
@@ -212,7 +211,7 @@ def test_models_that_get_no_sample_both_right_have_no_success_to_compare(tmp_pat
     first = records(100, SAMPLE >= 150)
     flipped = {name: getattr(first, name)[::-1] for name in COLUMNS if name != "id"}
     card = score(store(tmp_path, {("a", 0, "art", "8/255"): first, ("b", 0, "art", "8/255"): replace(first, **flipped)}))
-    assert "b vs a, pgd-10 8/255: ASR cannot be compared: no sample that both get right" in [s.text for s in sentences(card)]
+    assert "b vs a, pgd-10 8/255: ASR cannot be compared: no sample that both get right" in [s.text for s in card.sentences]
     assert json.loads(render.to_json(card))["comparisons"][1]["asr"]["difference"] is None
 
 
@@ -274,7 +273,7 @@ def test_many_comparisons_are_summed_up(tmp_path: Path) -> None:
 
 
 def test_attacks_with_the_same_finding_are_flagged_together(tmp_path: Path) -> None:
-    (flag,) = [f for f in flags(three_models(tmp_path, [seen("gradients", 1.0)])) if f.check == "gradients"]
+    (flag,) = [f for f in three_models(tmp_path, [seen("gradients", 1.0)]).flags if f.check == "gradients"]
     assert (flag.grade, flag.where, flag.cells, flag.detail) == ("fail", "base pgd-10", 2, "what was seen")
 
 

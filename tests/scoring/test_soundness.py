@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from bench import render
-from bench.render.footer import sentences
 from bench.scoring.scorecard import Scorecard, score
 from bench.store.evidence import Evidence
 from tests.builders.runs import cell_entry
@@ -74,7 +73,7 @@ def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why
     assert [(m.model.name, m.rank) for m in card.models] == [("other", 1), ("base", None)]
     assert card.headline == ()
     assert {c.attack for c in card.comparisons} == {"fgsm"}, "Holm's family holds sound attacks only"
-    assert not [s.text for s in sentences(card) if "robust accuracy" in s.text or "pgd" in s.text]
+    assert not [s.text for s in card.sentences if "robust accuracy" in s.text or "pgd" in s.text]
     why = "base has no rank: its strongest attack, pgd, fails unconstrained"
     assert why in " ".join(shown(card, 80).split())
     assert why in render.to_markdown(card)

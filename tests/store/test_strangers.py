@@ -17,6 +17,7 @@ import pytest
 from bench import render
 from bench.cli.commands import main
 from bench.comparison.compare import compare
+from bench.comparison.phrases import in_short
 from bench.comparison.runs import against_reference, summaries
 from bench.comparison.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.errors import NotComparableError, UserError
@@ -25,7 +26,6 @@ from bench.render.ranking import runs_json
 from bench.render.report import to_html
 from bench.render.verdict import verdict_table
 from bench.render.verdict_text import verdict_csv, verdict_json, verdict_markdown
-from bench.render.words import in_short
 from bench.scoring.scorecard import score
 from bench.store import StoredRun
 from bench.store.checksum import BLANK, from_json, seal, to_json

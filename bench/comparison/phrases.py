@@ -2,31 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.comparison.verdict import Outcome, Problem, Row, Verdict
-from bench.render.cells import MARKS, points
+from bench.comparison.verdict import Problem, Row, Verdict
+from bench.text import MARKS, first_line, points, share, short_p
 
-GLYPHS: dict[Outcome, tuple[str, str]] = {
-    "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
-}  # fmt: skip
 NOT_IN_REFERENCE = "the reference lacks it, so that no gate watches it; `bench reference update RUN` takes it in"
 LISTED = 10
 """Cells named where a list could have hundreds; the JSON has all."""
-
-
-def share(value: float) -> str:
-    """0.4125 as 41.2: a share in percent."""
-    return f"{100 * value:.1f}"
-
-
-def short_p(p: float) -> str:
-    """A p-value with two significant digits, or as below what anybody reads."""
-    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-def first_line(said: str) -> str:
-    """The first line of ``said``; torch's errors have dozens, which the JSON keeps."""
-    line, _, more = said.strip().partition("\n")
-    return f"{line} […]" if more else line
 
 
 def headline(verdict: Verdict) -> str:
