@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
@@ -191,3 +192,14 @@ def test_an_unknown_library_is_refused_with_its_line(tmp_path: Path) -> None:
         Exception, match=r"suite.yaml:\d+: libraries\[1\]: unknown value 'torchattack'; did you mean 'torchattacks'"
     ):
         load_suite(tmp_path / "suite.yaml")
+
+
+def test_nothing_but_its_folder_and_its_line_in_the_registry_knows_a_library() -> None:
+    """The images that Foolbox's package bundles are a data set, and ART's preprocessors, run in a defence, are its own code."""
+    root = Path(registry.__file__).parents[2]
+    homes = tuple(f"bench/attacks/{name}/" for name in ("foolbox", "art", "torchattacks"))
+    guests = {"bench/attacks/registry.py", "bench/data/imagenet_samples.py", "adapters/defences/via_art.py"}
+    names = re.compile(r"\b(import|from) (foolbox|art|torchattacks)\b|['\"](foolbox|art|torchattacks)['\"]")
+    files = [file for room in ("adapters", "bench") for file in (root / room).rglob("*.py")]
+    named = {str(file.relative_to(root)) for file in files if names.search(file.read_text(encoding="utf-8"))}
+    assert {name for name in named if not name.startswith(homes)} <= guests
