@@ -69,3 +69,8 @@ def asked_at(*where: str | int) -> Iterator[None]:
         raise
     except (UserError, ModelError) as error:
         raise SuiteError(str(error), (*where, *error.about)) from None
+
+
+def dotted(loc: tuple[str | int, ...]) -> str:
+    """``loc`` as people write it: models[2].adaptation.path."""
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".")

@@ -9,11 +9,10 @@ from bench.api.pipeline import run_suite
 from bench.comparison.reproduction import Reproduction, compare
 from bench.engine.options import Options
 from bench.engine.progress import Progress
-from bench.errors import SuiteError, UserError
+from bench.errors import SuiteError, UserError, dotted
 from bench.store import FOLDER, StoredRun
 from bench.suite.permission import permitted
 from bench.suite.suite import Suite
-from bench.suite.yaml_lines import dotted
 
 
 def reproduce(

@@ -1,7 +1,6 @@
 """What there is to use: the tables behind ``bench list``."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from adapters.defences.base import Defence
 from adapters.defences.registry import DEFENCES
@@ -9,19 +8,9 @@ from bench.attacks.contract import CONTRACTS
 from bench.attacks.library import FIDELITIES
 from bench.attacks.registry import having, version_of
 from bench.attacks.registry import libraries as registered
+from bench.render.plain import Listing
 from bench.suite.models import ModelSpec, SuiteBackbone
 from bench.suite.suite import Suite, load_suite, shipped_suites
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A plain table. A row with fewer texts than columns is the heading of those below it."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    notes: Sequence[str] = ()
-    """Said below the table."""
 
 
 def attacks() -> Listing:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LIMIT = 20.0
 """MB of weights that are kept beside a reference: what version control does not mind."""
+GATE = "exit 3 if a change is beyond the suite's gate, 4 if cells are missing or not comparable"
 FORMATS = "table, json, csv, md, junit, or one that a package adds; a folder's runs as table or json (default: table)"
 
 
@@ -30,7 +31,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare.set_defaults(command=_compare)
     compare.add_argument("before", metavar="PATH", help="a results folder, or the run to compare with")
     compare.add_argument("after", metavar="PATH", nargs="?", help="the run that is compared")
-    compare.add_argument("--gate", action="store_true", help="exit 3 if a change is beyond the suite's gate, 4 if cells lack")
+    compare.add_argument(
+        "--gate",
+        action="store_true",
+        help="exit 3 if a change is beyond the suite's gate, 4 if cells are missing or not comparable",
+    )
     compare.add_argument("--all", action="store_true", help="show every row, not only those in which a change is shown")
     compare.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
     compare.add_argument("--format", default="table", metavar="FORMAT", help=FORMATS)

@@ -4,9 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bench.attacks.library import AttackLibrary
 from bench.attacks.registry import libraries, problem
@@ -14,6 +12,7 @@ from bench.clash import installed_beside
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
 from bench.executors.cores import allowed, can_fork
+from bench.render.plain import Finding, Status
 from bench.version import __version__
 
 LOW_DISK = 1_000_000_000
@@ -29,17 +28,7 @@ OPTIONAL = {
 }
 """Packages that some suites need: the extra that brings each, and what it is for."""
 
-Status = Literal["ok", "note", "missing"]
 BESIDE = "both have a folder of that name, and of the two the one installed first is broken: keep them in environments apart"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the examination."""
-
-    what: str
-    found: str
-    status: Status = "ok"
 
 
 def examine() -> list[Finding]:

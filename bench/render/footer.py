@@ -108,7 +108,7 @@ def precision_line(card: Scorecard) -> str | None:
     d, crafted = card.precision.differs, card.precision.crafted
     changed = "what that changes was not measured (trust: off, or too few samples)"
     if d is not None:
-        changed = f"{d.count} of {d.n} outcomes crafted again in fp32 are others, {percent(d)} %"
+        changed = f"{d.count} of {d.n} outcomes differ when re-crafted in fp32, {percent(d)} %"
     return f"crafted in {crafted}, judged in float32: {changed}"
 
 

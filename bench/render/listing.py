@@ -10,8 +10,7 @@ from rich.text import Text
 
 from bench.api.pipeline import Trained
 from bench.api.preview import Preview
-from bench.cli.catalogue import Listing
-from bench.cli.doctor import Finding
+from bench.render.plain import Finding, Listing
 
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 

@@ -163,7 +163,7 @@ def _verified(data: bytes) -> tuple[pq.ParquetFile, Facts]:
         file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         facts = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
     except _BROKEN:
-        raise BrokenFileError("truncated or damaged: it is no parquet file") from None
+        raise BrokenFileError("truncated or damaged: not a Parquet file") from None
     if "sha256" not in facts:
         raise BrokenFileError("it has no checksum")
     check(data, facts.pop("sha256"))

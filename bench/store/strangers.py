@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.suite.yaml_lines import dotted
+from bench.errors import dotted
 
 T = TypeVar("T")
 MAX_BYTES = 2**28

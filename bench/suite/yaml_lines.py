@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UserError
+from bench.errors import UserError, dotted
 
 MAX_BYTES = 100_000
 MAX_NODES = 20_000
@@ -17,11 +17,6 @@ MAX_DIGITS = 100
 INTEGER = "tag:yaml.org,2002:int"
 
 Loc = tuple[str | int, ...]
-
-
-def dotted(loc: Loc) -> str:
-    """``loc`` as people write it: models[2].adaptation.path."""
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".")
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def test_the_report_says_how_many_outcomes_differ(tmp_path: Path) -> None:
     assert exact.precision is None
     assert precision_line(exact) is None
     card: Scorecard = replace(exact, precision=PrecisionScore("bf16", proportion(1, 200)))
-    said = "crafted in bf16, judged in float32: 1 of 200 outcomes crafted again in fp32 are others, 0.5 [0, 3] %"
+    said = "crafted in bf16, judged in float32: 1 of 200 outcomes differ when re-crafted in fp32, 0.5 [0, 3] %"
     assert precision_line(card) == said
     assert f"- {said}" in to_markdown(card)
     assert json.loads(to_json(card))["precision"]["differs"]["count"] == 1
