@@ -161,7 +161,7 @@ def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifi
 
 
 @pytest.mark.parametrize(
-    "key", {key for made in libraries().values() for key, c in made.attacks.items() if c.fidelity == "exact"}
+    "key", sorted({key for made in libraries().values() for key, c in made.attacks.items() if c.fidelity == "exact"})
 )
 def test_exact_is_claimed_only_where_it_is_tested(key: str) -> None:
     assert key in {f"{d['attack']}/{d['norm']}" for d in FIXED}
