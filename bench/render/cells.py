@@ -17,8 +17,10 @@ from bench.text import MARKS, NONE
 T = TypeVar("T")
 SIGNIFICANT = 10
 """Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
-JSON_VERSION = 1
-"""Of what ``bench run`` and ``bench compare A B`` print as JSON; every other document has a version of its own."""
+LEADERBOARD_VERSION = 2
+"""Of what ``bench run`` prints as JSON. 2: a cross-check names its two libraries, since there may be more of them."""
+VERDICT_VERSION = 1
+"""Of what ``bench compare A B`` prints as JSON."""
 GLYPHS: dict[Outcome, tuple[str, str]] = {
     "failed": ("✗", "bold red"), "changed": ("!", "yellow"), "not shown": ("~", "dim"), "same": ("=", "dim")
 }  # fmt: skip

@@ -18,7 +18,7 @@ from bench.comparison.reproduction import CellOutcome
 from bench.comparison.verdict import EXITS, Flip, Row
 from bench.errors import Exit
 from bench.ids import ModelId
-from bench.render.cells import JSON_VERSION
+from bench.render.cells import LEADERBOARD_VERSION, VERDICT_VERSION
 from bench.render.ranking import RUNS_VERSION
 from bench.render.reproduction import REPRODUCTION_VERSION
 from bench.render.text import CELL_FIELDS
@@ -92,7 +92,7 @@ def _leaderboard() -> str:
     difference = _row(PairedDifference, shown=bool)
     pair = {"model": str, "seed": int, "baseline": str, "baseline_seed": int, "attack": str, "eps": str}
     members = {
-        "schema_version": Literal[JSON_VERSION],
+        "schema_version": Literal[LEADERBOARD_VERSION],
         "suite": str,
         "run_id": str,
         "status": Literal["complete", "incomplete"],
@@ -160,7 +160,7 @@ def _verdict() -> str:
     numbers = {"min_effect": float, "alpha": float}
     row = {name: {**hints, **numbers}[name] for name in FIELDS}
     members = {
-        "schema_version": Literal[JSON_VERSION],
+        "schema_version": Literal[VERDICT_VERSION],
         "verdict": Literal[tuple(EXITS)],
         "exit_code": Literal[tuple(sorted(set(map(int, EXITS.values()))))],
         "suite": str,

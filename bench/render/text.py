@@ -9,7 +9,7 @@ from typing import Any
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answers_in_words
-from bench.render.cells import JSON_VERSION, across, csv_row, flat, markdown, percent, plain, rounded, spread
+from bench.render.cells import LEADERBOARD_VERSION, across, csv_row, flat, markdown, percent, plain, rounded, spread
 from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
     failures,
@@ -51,7 +51,7 @@ def to_json(card: Scorecard) -> str:
 def as_json(card: Scorecard) -> dict[str, Any]:
     """What ``to_json`` writes, as data."""
     data = {
-        "schema_version": JSON_VERSION,
+        "schema_version": LEADERBOARD_VERSION,
         "suite": card.suite,
         "run_id": card.run_id,
         "status": card.status,

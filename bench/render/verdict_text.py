@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Problem, Row, Verdict
 from bench.ids import RowId
-from bench.render.cells import GLYPHS, JSON_VERSION, csv_row, flat, rounded
+from bench.render.cells import GLYPHS, VERDICT_VERSION, csv_row, flat, rounded
 from bench.text import MARKS, points, share, short_p
 
 IDENTITY = ("model", "seed", "attack", "library", "norm", "eps")
@@ -22,7 +22,7 @@ FIELDS = (
 def verdict_json(verdict: Verdict) -> str:
     """``verdict`` as one JSON object, as documented in the README."""
     data = {
-        "schema_version": JSON_VERSION,
+        "schema_version": VERDICT_VERSION,
         "verdict": verdict.word,
         "exit_code": int(verdict.exit_code),
         "suite": verdict.suite,
