@@ -41,6 +41,8 @@ NEEDED = (
     "bench.trust.examine",
 )
 """What loads slowly."""
+OF_MODELS = ("adapters.cache.checks", "peft", "torchvision")
+"""What trained models load beside it: a second in each process, if they did so there."""
 FEW = 2
 """Tasks from which workers are worth their start."""
 
@@ -97,7 +99,7 @@ class Crew:
         """What ``models`` make of the samples, side by side."""
         if (workers := self._workers(len(models))) == 1:
             return self._here.clean(job, models)
-        load_libraries()
+        load_libraries(self.zoo)
 
         def look(model: ModelId, _: Mail) -> "Predictions":
             return clean_predictions(job, self.zoo, model, models[model].sha256)
@@ -125,7 +127,7 @@ class Crew:
         if (workers := self._workers(len(pending) + len(due))) == 1:
             self._here.attack(job, run, units, chosen)
             return
-        load_libraries()
+        load_libraries(self.zoo)
         with Pool(workers, attacking.serving, Reader(self._progress)) as pool, self._progress.units(len(pending)) as finished:
             attacking.carry_out(pool, pending, due, finished)
 
@@ -180,9 +182,9 @@ def _value(ended: Ended, what: str) -> Any:
     return ended.value
 
 
-def load_libraries() -> None:
-    """Import what workers need: once here, or each of them would."""
-    for module in NEEDED:
+def load_libraries(zoo: ModelSource) -> None:
+    """Import what workers need for models of ``zoo``: once here, or each of them would."""
+    for module in (*NEEDED, *(OF_MODELS if isinstance(zoo, Zoo) else ())):
         import_module(module)
     for library in default_libraries():
         problem(library)  # imports it, where it can be

@@ -54,7 +54,6 @@ def end(pid: int, ours: Connection, *, kill: bool = True) -> int:
 
 def settle_memory() -> None:
     """Make ready to be forked: give back what is free, and let no collection touch, and so copy, what will be shared."""
-    gc.collect()
     gc.freeze()
     ctypes.CDLL(None).malloc_trim(0)
 
