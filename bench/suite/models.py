@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
@@ -25,6 +25,14 @@ class PretrainSpec(Strict):
     data: DataSpec
     training: TrainingSpec = TrainingSpec()
     seed: int = 0
+
+    @field_validator("training")
+    @classmethod
+    def _whole(cls, training: TrainingSpec) -> TrainingSpec:
+        if training.head_start != "random":
+            message = "head_start is of models: a backbone is trained whole, and has no head to train before the rest"
+            raise PydanticCustomError("head_start", "{message}", {"key": "head_start", "message": message})
+        return training
 
 
 class SuiteBackbone(BackboneSpec):

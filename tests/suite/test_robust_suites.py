@@ -1,0 +1,131 @@
+"""The suites of robust training: what they ask, and that a dry run plans them on data in the layout that they expect."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapters.training.spec import PgdTraining
+from bench.cli.commands import main
+from bench.suite.suite import Suite, find_suite, load_suite, suite_from
+
+TARGET = (
+    "n02124075", "n04067472", "n04540053", "n04099969", "n07749582", "n01641577", "n02802426", "n09246464", "n07920052",
+    "n03970156",
+)  # fmt: skip
+ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
+VEHICLES = ("airplane", "automobile", "ship", "truck")
+
+
+def write(file: Path, rng: np.random.Generator) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(file)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Tiny-ImageNet of the ten target classes and three more, and CIFAR-10, two images a class and part."""
+    rng, wnids = np.random.default_rng(0), [*TARGET, "n00000001", "n00000002", "n00000003"]
+    tiny, rows = tmp_path / "data" / "tiny-imagenet-200", []
+    for wnid in wnids:
+        for i in range(2):
+            write(tiny / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", rng)
+            write(tiny / "val" / "images" / f"val_{wnid}_{i}.JPEG", rng)
+            rows.append(f"val_{wnid}_{i}.JPEG\t{wnid}\t0\t0\t62\t62")
+    (tiny / "wnids.txt").write_text("\n".join(wnids))
+    (tiny / "val" / "val_annotations.txt").write_text("\n".join(rows))
+    for name in (*ANIMALS, *VEHICLES):
+        for part in ("train", "test"):
+            for i in range(2):
+                write(tmp_path / "data" / "cifar10" / part / name / f"{i}.png", rng)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(("name", "models"), [("cifar10_robust", 12), ("cifar10_robust_cpu", 3), ("tiny_imagenet_robust", 10)])
+def test_a_dry_run_plans_the_suite(
+    name: str, models: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    assert main(["run", str(find_suite(name)), "--data-root", str(data), "--results", str(tmp_path / "r"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    suite = load_suite(find_suite(name))
+    assert len(suite.models) == models
+    assert all(f"{model.name}/0/" in said for model in suite.models)
+    assert f"/{max(suite.seeds)}/" in said
+    assert not (tmp_path / "r").exists()
+
+
+def test_robust_lora_asks_the_whole_grid_of_the_question() -> None:
+    """{standard, robust backbone} x {full, LoRA-FC, LoRA-FC+Conv1, all convolutions} x {standard, adversarial}."""
+    suite = load_suite(find_suite("robust_lora"))
+    found = set()
+    for model in suite.models:
+        pretrain = suite.backbone_of(model).pretrain
+        assert pretrain is not None
+        assert model.training is not None
+        targets = str(getattr(model.adaptation, "targets", model.adaptation.method))
+        found.add((bool(pretrain.training.adversarial), targets, bool(model.training.adversarial)))
+    assert len(found) == len(suite.models) == 16
+    assert len({targets for _, targets, _ in found}) == 4
+    (strong,) = (attack for attack in suite.attacks if attack.attack == "strong")
+    assert suite.grid(strong) == (suite.headline,)
+
+
+def suite_with(**training: object) -> Suite:
+    return suite_from(
+        {
+            "name": "s",
+            "backbone": {"architecture": "resnet18"},
+            "data": {"source": "digits"},
+            "training": {"epochs": 5, "adversarial": {"method": "pgd", "eps": "8/255", "steps": 3}},
+            "models": [{"name": "own", "training": training}],
+            "eps": ["8/255"],
+            "attacks": [{"attack": "fgsm"}],
+        }
+    )
+
+
+def test_a_model_overrides_the_suites_adversary_key_by_key_or_drops_it() -> None:
+    (inherited,) = suite_with(adversarial={"steps": 7}).models
+    assert inherited.training is not None
+    assert isinstance(inherited.training.adversarial, PgdTraining)
+    assert (inherited.training.adversarial.steps, str(inherited.training.adversarial.eps)) == (7, "8/255")
+    (dropped,) = suite_with(adversarial=None).models
+    assert dropped.training is not None
+    assert dropped.training.adversarial is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{method: pgd, eps: 8/255, step: 7}", r"suite.yaml:4: .*unknown key 'step'; did you mean 'steps'"),
+        ("{eps: 8/255}", r"suite.yaml:4: .*the key 'method' is missing"),
+        ("{method: pdg, eps: 8/255}", r"suite.yaml:4: .*unknown value 'pdg'; did you mean 'pgd'"),
+        ("{method: pgd, eps: 8}", r"suite.yaml:4: .*did you mean 8/255"),
+        ("pgd", r"suite.yaml:4: "),
+    ],
+)
+def test_a_mistake_is_named_by_its_line(line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "name: s\nbackbone: {architecture: resnet18}\ndata: {source: digits}\n"
+        f"training: {{epochs: 5, adversarial: {line}}}\n"
+        "models: [{name: full}]\neps: [8/255]\nattacks: [{attack: fgsm}]\n"
+    )
+    assert main(["run", str(file), "--dry-run"]) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert re.search(message, said), said
+
+
+def test_a_backbone_that_is_trained_whole_has_no_head_to_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "name: s\nbackbone:\n  architecture: resnet18\n  pretrain:\n    data: {source: digits, classes: [0, 1]}\n"
+        "    training: {epochs: 5, head_start: probe}\n"
+        "data: {source: digits, classes: [6, 7]}\nmodels: [{name: full}]\neps: [8/255]\nattacks: [{attack: fgsm}]\n"
+    )
+    assert main(["run", str(file), "--dry-run"]) == 2
+    assert "head_start" in capsys.readouterr().err
