@@ -57,7 +57,7 @@ def test_json_has_the_contract_s_keys(scene: tuple[str, Scorecard]) -> None:
     _, card = scene
     data = json.loads(render.to_json(card))
     assert set(data) >= TOP
-    assert (data["schema_version"], data["suite"], data["status"]) == (1, "board", card.status)
+    assert (data["schema_version"], data["suite"], data["status"]) == (2, "board", card.status)
     for cell in data["cells"]:
         assert set(cell) >= CELL
     for check in data["crosschecks"]:
