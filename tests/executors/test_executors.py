@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -28,6 +27,7 @@ from bench.attacks.question import Question
 from bench.attacks.spec import Fgsm
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
+from bench.engine.job import Job
 from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
 from bench.engine.progress import Progress
@@ -38,12 +38,12 @@ from bench.executors.parts import run_in_parts, slices
 from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun, StoredRun, open_run
 from bench.store.records import COLUMNS, Records
+from bench.suite.suite import suite_from
 from tests.builders.linear import linear_classifier, linear_samples, margins
 from tests.builders.runs import run_header
 
 if TYPE_CHECKING:
     from adapters.cache.zoo import Zoo
-    from bench.engine.job import Job
 
 EPS = ("2/255", "16/255")
 FIRST_EPS = Fraction(EPS[0])
@@ -78,10 +78,24 @@ class LinearZoo:
         return self.classifier
 
 
+def linear_job(limit: float | None) -> Job:
+    """The units' suite on the linear model, of which no recipe is needed."""
+    declared = {
+        "name": "linear",
+        "attacks": [{"attack": "fgsm"}],
+        "data": {"source": "given"},
+        "backbone": {},
+        "models": [{"name": "linear", "adaptation": {"method": "none"}}],
+        "eps": list(EPS),
+        "batch_size": BATCH,
+        "time_limit": limit,
+        "trust": "off",
+    }
+    return Job(suite_from(declared), linear_samples(), {ModelId("linear", 0): cast("Any", None)})
+
+
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
-    suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit)
-    job = cast("Job", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={ModelId("linear", 0): None}))
-    models = Models(job, cast("Zoo", zoo or LinearZoo()), {ModelId("linear", 0): "sha256"})
+    models = Models(job := linear_job(limit), cast("Zoo", zoo or LinearZoo()), {ModelId("linear", 0): "sha256"})
     run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
 
 

@@ -29,10 +29,9 @@ from bench.executors.crew import Crew, on_this_machine
 from bench.executors.host import Ended
 from bench.executors.letters import Mail, Reader, Said
 from bench.executors.pool import TRIES, Pool, Task
-from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun
-from tests.builders.linear import linear_classifier, linear_samples
-from tests.executors.test_executors import BATCH, UNITS, LinearZoo, deadlock, open_linear, sabotage, statuses, stored
+from tests.builders.linear import linear_classifier
+from tests.executors.test_executors import UNITS, LinearZoo, deadlock, linear_job, open_linear, sabotage, statuses, stored
 from tests.torture.forked import start, warm_up
 from tests.torture.tiny import CELLS, SUITE, Place
 from tests.torture.tiny import UNITS as TINY_UNITS
@@ -246,8 +245,7 @@ class SeveralZoo(LinearZoo):
 
 def attack(run: OpenRun, workers: int, limit: float | None = None) -> SeveralZoo:
     """Run the linear units in ``workers`` processes."""
-    suite = SimpleNamespace(batch_size=BATCH, precision="fp32", time_limit=limit, trust="off")
-    job = cast("Any", SimpleNamespace(suite=suite, samples=linear_samples(), recipes={ModelId("linear", 0): None}))
+    job = linear_job(limit)
     run.header = replace(run.header, models=(ModelEntry("linear", 0, "none", 0, 0, "sha256"),))
     zoo = SeveralZoo()
     Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False).attack(job, run, UNITS, UNITS)
