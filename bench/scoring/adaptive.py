@@ -1,4 +1,4 @@
-"""Trust checks of defended models: whether an attack knew the defences, and whether what is random was asked often enough."""
+"""What trust checks of defended models share: who knows the defences, and whether a random model was asked often enough."""
 
 from collections.abc import Iterable
 
@@ -11,20 +11,10 @@ FEW, ENOUGH = 16, 32
 """Draws under which a random model's expected correctness is not known at all, and under which it is known badly."""
 
 
-def check_adaptive(model: ModelEntry, cells: Iterable[CellEntry]) -> list[Finding]:
-    """adaptive: an attack that knows a model's defences was tried. Fails otherwise: what withstands others is not known.
-
-    Athalye et al. 2018; Tramèr et al. 2020. And ``deterministic``: a model that is random by declaration is accepted as such
-    where it is judged by enough draws: warns under 32, fails under 16.
-    """
-    if not model.of:
+def check_draws(model: ModelEntry, cells: Iterable[CellEntry]) -> list[Finding]:
+    """deterministic: a model that is random by declaration is judged by enough draws. Warns under 32, fails under 16."""
+    draws = min((cell.draws for cell in cells if model.of and cell.id.model == model.id), default=0)
+    if not draws:
         return []
-    own = [cell for cell in cells if cell.id.model == model.id]
-    findings = [Finding("adaptive", "pass", "attacks that know the defences were tried")]
-    if not any(cell.role in KNOWS for cell in own):
-        findings = [Finding("adaptive", "fail", "attacked only as if its defences were not known")]
-    draws = min((cell.draws for cell in own), default=0)
-    if draws:
-        grade: Grade = "fail" if draws < FEW else "warn" if draws < ENOUGH else "pass"
-        findings.append(Finding("deterministic", grade, f"random, as declared: judged by {draws} draws a sample"))
-    return findings
+    grade: Grade = "fail" if draws < FEW else "warn" if draws < ENOUGH else "pass"
+    return [Finding("deterministic", grade, f"random, as declared: judged by {draws} draws a sample")]

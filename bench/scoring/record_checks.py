@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bench.scoring.adaptive import KNOWS
 from bench.scoring.chances import success_rate
 from bench.scoring.statistics import Proportion, beats, proportion
 from bench.scoring.trust import FEWEST, Finding, Grade
@@ -151,6 +152,19 @@ def beats_noise(cell: Scored, around: Neighbours) -> Found:
         yield grade, f"random noise breaks {missed} of {e.n} samples that the attack does not"
 
 
+def adaptive(cell: Scored, around: Neighbours) -> Found:
+    """adaptive: the attack knows the defences of the model. Warns where another one does, fails where none does.
+
+    Athalye et al. 2018; Tramèr et al. 2020. What withstands an attack that does not know them says nothing of one that does.
+    """
+    if cell.entry.role in KNOWS:
+        yield "pass", "the attack knows the defences"
+    elif cell.entry.role and any(c.entry.role in KNOWS for c in around.cells):
+        yield "warn", "carried out as if the defences were not known; see the attacks that know them"
+    elif cell.entry.role:
+        yield "fail", "attacked only as if its defences were not known"
+
+
 def _weaker(cell: Scored, other: Scored, name: str) -> tuple[Grade, str]:
     """How ``cell`` fares against ``other``, which should not be stronger."""
     losses, wins = int((other.success & ~cell.success).sum()), int((cell.success & ~other.success).sum())
@@ -176,4 +190,5 @@ CHECKS: dict[str, Callable[[Scored, Neighbours], Found]] = {
     "iterations": iterations,
     "white-box": white_box,
     "noise": beats_noise,
+    "adaptive": adaptive,
 }

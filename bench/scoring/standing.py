@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.errors import NotComparableError
 from bench.ids import AttackEps, ModelId
-from bench.scoring.adaptive import check_adaptive
+from bench.scoring.adaptive import check_draws
 from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import WORST_CASE, Comparison, Outcome, compare_models, ranks
 from bench.scoring.grading import grade_model
@@ -123,7 +123,7 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     entries = {m.id: m for m in run.header.models}
     found: dict[str, CellTrust] = {}
     for model, cells in by_model.items():
-        besides = [_labels(run, cells[0].entry), *check_adaptive(entries[model], run.header.cells)]
+        besides = [_labels(run, cells[0].entry), *check_draws(entries[model], run.header.cells)]
         graded = grade_model(cells, ids, _evidence_on(model, evidence, sha256), *besides)
         robust = entries[model].robust
         found |= {c.entry.key: with_training(graded[c.entry.key], c.entry.kind, robust) for c in cells}

@@ -263,6 +263,15 @@ def company(share: float, _: int) -> Grade:
     return "fail" if share else "pass"
 
 
+def eot(cosine: float, _: int) -> Grade:
+    """eot: the gradient of a random defence, averaged over draws, has converged. Warns under a cosine of 0.5, fails under 0.2.
+
+    Of the gradients over two halves of the draws (Athalye et al. 2018, expectation over transformation): at 0.5 that over all
+    draws has a cosine of 0.8 with the true one. ``draws: {attack: ...}`` gives it more.
+    """
+    return "fail" if cosine < 0.2 else "warn" if cosine < 0.5 else "pass"
+
+
 GIVES_GRADIENTS = "bench.trust.probes:gives_gradients"
 BUILT_IN = (
     Check("deterministic", deterministic, "bench.trust.probes:deterministic", cost=3),
@@ -287,6 +296,7 @@ BUILT_IN = (
     Check("precision", precision),
     Check("classes", classes),
     Check("binarisation", binarisation, poor=1 / 3),
+    Check("eot", eot, poor=0.0),
 )
 """Those that measure a model are measured in this order; what else is measured, bench/trust/examine.py says."""
 

@@ -67,27 +67,29 @@ class Checks:
 
     def _is_attacked(self, units: list[Unit]) -> bool:
         """Whether there is something to examine, and nothing still to come."""
-        if self._job.suite.trust == "off" or self._job.stack(units[0].model) is not None:
-            return False
         states = {self._run.entries[cell.key].status for unit in units for cell in unit.cells}
-        return "missing" not in states and "ok" in states
+        return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
 
     def _has_evidence(self, units: list[Unit]) -> bool:
         return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)
 
     def _examine(self, units: list[Unit], key: str) -> None:
         from adapters.methods.adapter_effect import is_peft
+        from bench.trust.defended import Examination, examine_defended
         from bench.trust.examine import Subject, examine
 
         model = units[0].model
         (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
-        siblings = [] if is_peft(loaded.raw.network) else self._siblings(model)
+        defended = self._job.stack(model) is not None
+        siblings = [] if not defended and is_peft(loaded.raw.network) else self._siblings(model)
         started = time.perf_counter()
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
-        effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
         libraries = tuple(dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library)))
         subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings, libraries)
-        found = examine(subject, effort)
+        if defended:
+            found = examine_defended(subject, Examination(costs, self._job.suite.trust, self._job.suite.draws.attack))
+        else:
+            found = examine(subject, plan_effort(self._job.suite.trust, costs, len(loaded.target.correct)))
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 
     def _siblings(self, model: ModelId) -> "list[Source]":
@@ -112,7 +114,7 @@ class Checks:
 
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:
     """Whether the attack is carried out on the model itself; a cell of another name holds what was made elsewhere."""
-    return run.entries[unit.cells[0].key].attack == unit.attack.label
+    return unit.source is None and run.entries[unit.cells[0].key].attack == unit.attack_label
 
 
 def _key(job: "Job", units: list[Unit], software: str) -> str:

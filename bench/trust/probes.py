@@ -134,4 +134,4 @@ def lacks_gradients(probe: Probe) -> bool:
 
 def has_adapter(probe: Probe) -> bool:
     """Whether there is an adapter to switch off."""
-    return is_peft(probe.raw.network)
+    return is_peft(getattr(probe.raw, "network", probe.raw))

@@ -73,7 +73,7 @@ class Refitted(Classifier):
 def sources(target: Target, raw: Classifier, siblings: Sequence[Source]) -> Iterator[tuple[str, Source]]:
     """Each with the check that it serves: a part of the model itself, then the model without its adapter, or ``siblings``."""
     yield "behind-head", ("the last linear layer's own output", lambda: before_the_rest(target))
-    if is_peft(raw.network):  # and so at hand, where another model has to be loaded
+    if is_peft(getattr(raw, "network", raw)):  # and so at hand, where another model has to be loaded
         siblings = [("the model without its adapter", lambda: WithoutAdapter(raw))]
     for name, load in siblings:
         yield "sibling", (name, lambda load=load: with_a_head(load(), target))  # type: ignore[misc]
