@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bench.attacks.registry import libraries
 from bench.eps import eps_text
 from bench.render import lines
+from bench.render.defence_figure import defence_figure
 from bench.render.lines import Line
 from bench.render.panels import finished, panels
 from bench.render.training_figure import training_curves
@@ -32,6 +33,7 @@ def make_figures(card: Scorecard) -> dict[str, Figure]:
             "attack_success": _attack_success(card),
             "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
             **({"queries": _queries(card)} if card.queries else {}),
+            **({"defences": defence_figure(card)} if card.defences else {}),
             **({"training": training_curves(card)} if any(m.robust for m in card.models) else {}),
         }
 
