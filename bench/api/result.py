@@ -80,6 +80,14 @@ class Result:
         return pd.DataFrame(list(self.card.flags), columns=["check", "grade", "model", "attacks", "cells", "detail"])
 
     @cached_property
+    def classes(self) -> "DataFrame":
+        """One row per model, attack and library at the headline eps, and class; no rows where there are more than 20 classes.
+
+        ``clean`` and ``attacked`` count what the class is taken for, by class in label order: its rows of confusion matrices.
+        """
+        return _frame(_class(scores, row) for scores in self._json["classes"] for row in scores["classes"])
+
+    @cached_property
     def samples(self) -> "DataFrame":
         """One row per sample and cell: label, clean and adversarial prediction, certainty, success and distances."""
         import pandas as pd
@@ -166,6 +174,18 @@ def _flat(comparison: dict[str, Any]) -> dict[str, Any]:
     nested = {k: v for k, v in comparison.items() if isinstance(v, dict)}
     plain = {k: v for k, v in comparison.items() if k not in nested}
     return {**plain, **{f"{kind}_{name}": value for kind, fields in nested.items() for name, value in fields.items()}}
+
+
+def _class(scores: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A class of ``scores``, with both shares and their intervals as columns."""
+    shares = {
+        f"{name}{end}": row[name][field]
+        for name in ("accuracy", "robust_accuracy")
+        for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    identity = {name: value for name, value in scores.items() if name != "classes"}
+    counts = {"n": row["accuracy"]["n"], "clean": row["clean"], "attacked": row["attacked"]}
+    return {**identity, "label": row["label"], "class": row["name"], **shares, **counts}
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> "DataFrame":

@@ -24,6 +24,7 @@ from bench.render.reproduction import REPRODUCTION_VERSION
 from bench.render.text import CELL_FIELDS
 from bench.render.verdict_text import FIELDS
 from bench.scoring.claims import Claim
+from bench.scoring.classes import ClassScore, ClassScores
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.defended import DefenceScore
@@ -111,6 +112,7 @@ def _leaderboard() -> str:
         "queries": _several(_queries()),
         "seeds": _several(_row(SeedScore)),
         "seed_rates": _several(_row(SeedRate)),
+        "classes": _several(_row(ClassScores, classes=_several(_row(ClassScore)))),
         "defences": _several(_defence(difference)),
     }
     return _published("leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.", {"defences"})

@@ -33,12 +33,13 @@ CELL_FIELDS = (
     "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "error", "trust", "certainty_broken",
     "certainty_broken_adv", "certainty_held", "certainty_held_adv", "prob_true", "prob_true_adv", "ece", "ece_adv",
     "confident_errors", "confident_errors_adv", "linf_mean", "linf_median", "l2_mean", "l2_median", "l1_mean", "l1_median",
-    "l0_mean", "l0_median",
+    "l0_mean", "l0_median", "certainty_low", "certainty_high", "certainty_adv_low", "certainty_adv_high",
 )  # fmt: skip
 
 SAME_NAME = (
     "certainty", "certainty_adv", "certainty_broken", "certainty_broken_adv", "certainty_held", "certainty_held_adv",
     "prob_true", "prob_true_adv", "ece", "ece_adv", "confident_errors", "confident_errors_adv",
+    "certainty_low", "certainty_high", "certainty_adv_low", "certainty_adv_high",
 )  # fmt: skip
 """Fields of a cell that carry the metric's own name."""
 
@@ -70,6 +71,7 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         "queries": [_queries(q) for q in card.queries],
         "seeds": [flat(s) for s in card.seeds],
         "seed_rates": [flat(r) for r in card.seed_rates],
+        "classes": [{**flat(s), "classes": [flat(c) for c in s.classes]} for s in card.classes],
     }
     if card.defences:
         data["defences"] = [defence_json(d) for d in card.defences]

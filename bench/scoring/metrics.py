@@ -28,7 +28,8 @@ class Metrics:
     ``accuracy``, ``robust_accuracy`` and the shares of high-confidence errors are over all samples; ``asr`` is over the
     samples predicted correctly before the attack. ``certainty`` is the mean probability of the predicted class and
     ``prob_true`` that of the true class, over all samples, clean and under attack. The certainties of broken and held
-    samples are over those attacked; None where there are none. ``ece`` is the expected calibration error. Of a random model
+    samples are over those attacked; None where there are none. [``certainty_low``, ``certainty_high``], and the same under
+    attack, are 95 % intervals over the samples. ``ece`` is the expected calibration error. Of a random model
     the shares are expectations; the rest is of its mean probabilities.
     """
 
@@ -37,6 +38,10 @@ class Metrics:
     asr: Proportion
     certainty: float
     certainty_adv: float
+    certainty_low: float
+    certainty_high: float
+    certainty_adv_low: float
+    certainty_adv_high: float
     certainty_broken: float | None
     certainty_broken_adv: float | None
     certainty_held: float | None
@@ -57,12 +62,17 @@ def metrics(records: Records) -> Metrics:
     broken, held = records.success, correct & ~records.success
     before = correct.astype(np.float32) if records.clean_right is None else records.clean_right
     after = robust.astype(np.float32) if records.adv_right is None else records.adv_right
+    sure, sure_adv = mean_chance(records.clean_prob), mean_chance(records.adv_prob)
     return Metrics(
         accuracy=mean_chance(before),
         robust_accuracy=mean_chance(after),
         asr=success_rate(before, after),
         certainty=_mean(records.clean_prob),
         certainty_adv=_mean(records.adv_prob),
+        certainty_low=sure.low,
+        certainty_high=sure.high,
+        certainty_adv_low=sure_adv.low,
+        certainty_adv_high=sure_adv.high,
         certainty_broken=_mean_of(records.clean_prob, broken),
         certainty_broken_adv=_mean_of(records.adv_prob, broken),
         certainty_held=_mean_of(records.clean_prob, held),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.ids import AttackEps, ModelId
+from bench.scoring.certainty import Certainties
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Outcome
 from bench.scoring.metrics import Metrics
@@ -20,7 +21,7 @@ from bench.scoring.trust import Grade, worst
 
 @dataclass(frozen=True)
 class SeedScore:
-    """One model over its training seeds; ``certainty`` is a mean over them.
+    """One model over its training seeds; ``certainty`` is a mean over them, with a 95 % interval that has training in it.
 
     ``worst_case`` is robust accuracy at the headline eps against the worst attack on each sample. ``rank`` is 1 + the number of
     models shown to be more robust with the training varying too; None where a seed's model cannot rank.
@@ -29,6 +30,8 @@ class SeedScore:
     model: str
     accuracy: AcrossSeeds
     certainty: float
+    certainty_low: float
+    certainty_high: float
     worst_case: AcrossSeeds
     rank: int | None
     trust: Grade
@@ -38,7 +41,8 @@ class SeedScore:
 class SeedRate:
     """One attack at one eps on one model over its seeds, either library breaking a sample; ``certainty_adv`` is a mean.
 
-    ``asr`` is None where a seed's model gets no sample right.
+    [``certainty_adv_low``, ``certainty_adv_high``] is its 95 % interval, with training variation. ``asr`` is None where a
+    seed's model gets no sample right.
     """
 
     model: str
@@ -47,6 +51,8 @@ class SeedRate:
     asr: AcrossSeeds | None
     robust_accuracy: AcrossSeeds
     certainty_adv: float
+    certainty_adv_low: float
+    certainty_adv_high: float
     trust: Grade
 
 
@@ -55,6 +61,7 @@ def seed_scores(
     sound: Container[ModelId],
     known: Mapping[ModelId, tuple[float, Grade]],
     claims: Sequence[Claim],
+    certainties: Certainties,
 ) -> tuple[SeedScore, ...]:
     """Each model of ``worst_cases`` that has several seeds, most robust first.
 
@@ -66,8 +73,9 @@ def seed_scores(
             rank = 1 + sum(_loses(name, claim) for claim in claims) if all(model in sound for model in own) else None
             right, robust = _table(worst_cases[m].before for m in own), _table(worst_cases[m].robust for m in own)
             certainty, grades = zip(*(known[model] for model in own), strict=True)
-            sure = float(np.mean(certainty))
-            found.append(SeedScore(name, across_seeds(right), sure, across_seeds(robust), rank, worst(grades)))
+            sure = certainties.across(own, None)
+            shares = across_seeds(right), float(np.mean(certainty)), sure.low, sure.high, across_seeds(robust)
+            found.append(SeedScore(name, *shares, rank, worst(grades)))
     return tuple(sorted(found, key=lambda s: (s.rank or len(found) + 1, -s.worst_case.mean)))
 
 
@@ -77,7 +85,10 @@ def _loses(name: str, claim: Claim) -> bool:
 
 
 def seed_rates(
-    outcomes: Mapping[ModelId, Mapping[AttackEps, Outcome]], standing: Standing, numbers: Mapping[str, Metrics]
+    outcomes: Mapping[ModelId, Mapping[AttackEps, Outcome]],
+    standing: Standing,
+    numbers: Mapping[str, Metrics],
+    certainties: Certainties,
 ) -> Iterator[SeedRate]:
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
     cells: dict[tuple[str, AttackEps], list[str]] = defaultdict(list)
@@ -87,7 +98,7 @@ def seed_rates(
         for at in outcomes[own[0]] if len(own) > 1 else ():
             found = [outcomes[model][at] for model in own if at in outcomes[model]]
             if len(found) == len(own):
-                keys = cells[name, at]
+                keys, sure = cells[name, at], certainties.across(own, at)
                 yield SeedRate(
                     name,
                     at.attack,
@@ -95,6 +106,8 @@ def seed_rates(
                     across_seeds(_table(o.lost for o in found)) if all(o.correct.any() for o in found) else None,
                     across_seeds(_table(o.robust for o in found)),
                     float(np.mean([numbers[key].certainty_adv for key in keys])),
+                    sure.low,
+                    sure.high,
                     worst([standing.grades[key].grade for key in keys]),
                 )
 

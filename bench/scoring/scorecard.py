@@ -12,8 +12,10 @@ import numpy as np
 
 from bench.attacks.library import agreement
 from bench.ids import AttackEps, ModelId, UnitId
+from bench.scoring.certainty import Certainties
 from bench.scoring.chances import success_rate
 from bench.scoring.claims import Claim, Outcomes, claims
+from bench.scoring.classes import ClassScores, class_scores, with_strongest
 from bench.scoring.comparison import Comparison, Outcome, compare_models
 from bench.scoring.crosscheck import CrossCheck, Extremes, extremes, judge
 from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm_curve
@@ -110,7 +112,7 @@ class Scorecard:
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
     empty and None in runs of before it was kept. ``defences`` has what each defended model gains, and ``answers`` say what
-    adversarial training does for adapters.
+    adversarial training does for adapters. ``classes`` are the cells at the headline eps class by class, where these are few.
     """
 
     suite: str
@@ -136,6 +138,7 @@ class Scorecard:
     seen: tuple[Seen, ...] = ()
     defences: tuple[DefenceScore, ...] = ()
     answers: tuple[Answer, ...] = ()
+    classes: tuple[ClassScores, ...] = ()
 
     @cached_property
     def sentences(self) -> "tuple[Sentence, ...]":
@@ -168,7 +171,8 @@ def score(run: StoredRun) -> Scorecard:
     header, standing = run.header, stand(run)
     done, grades = standing.done, standing.grades
     groups = _by_attack(header.cells)
-    numbers, crosschecks = _read(run, groups)
+    read = _read(run, groups)
+    numbers = read.numbers
     attacks = tuple(_attack_score([c for c in group if c.key in done], done, grades) for group in groups if _has_rate(group))
     outcomes = _outcomes(header.models, groups, done)
     trusted = _trusted(outcomes, groups, done, grades)
@@ -183,12 +187,12 @@ def score(run: StoredRun) -> Scorecard:
         models=models,
         cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
         attacks=attacks,
-        crosschecks=tuple(crosschecks),
+        crosschecks=tuple(read.crosschecks),
         comparisons=compare_models(trusted, across=False, headline=standing.headline_eps),
         headline=standing.headline,
         curves=tuple(_curves(run, header.cells, done, numbers)),
-        seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said),
-        seed_rates=tuple(seed_rates(outcomes, standing, numbers)),
+        seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said, read.certainties),
+        seed_rates=tuple(seed_rates(outcomes, standing, numbers, read.certainties)),
         claims=said,
         baseline=header.models[0].model if header.models else "",
         trust_level=str(header.suite.get("trust", "")),
@@ -199,18 +203,34 @@ def score(run: StoredRun) -> Scorecard:
         seen=what_is_seen(header),
         defences=defence_scores(header.models, standing),
         answers=answers(header, standing.sound),
+        classes=with_strongest(read.classes),
     )
 
 
-def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> tuple[dict[str, Metrics], list[CrossCheck]]:
-    """The numbers of the finished cells by key, and the cross-checks of each group, whose records alone are held at a time."""
-    numbers: dict[str, Metrics] = {}
-    crosschecks: list[CrossCheck] = []
+@dataclass
+class _Read:
+    """What the records tell: numbers of the finished cells by key, cross-checks, and cells at the headline eps by class."""
+
+    certainties: Certainties
+    numbers: dict[str, Metrics] = field(default_factory=dict)
+    crosschecks: list[CrossCheck] = field(default_factory=list)
+    classes: list[ClassScores] = field(default_factory=list)
+
+
+def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> _Read:
+    """Reads the records of each group, which alone are held at a time."""
+    header = run.header
+    found = _Read(Certainties(m.id for m in header.models))
+    names = header.data.classes if header.data else ()
     for group in groups:
         records = {c.library: run.records(c.key) for c in group if c.status == "ok"}
-        numbers.update({c.key: metrics(records[c.library]) for c in group if c.library in records})
-        crosschecks += _crosschecks(group, records)
-    return numbers, crosschecks
+        done = [c for c in group if c.library in records]
+        found.numbers.update({c.key: metrics(records[c.library]) for c in done})
+        found.crosschecks += _crosschecks(group, records)
+        found.certainties.add(group[0].id.model, group[0].id.attack_eps, records)
+        for cell in done if group[0].eps == header.headline_eps else ():
+            found.classes += class_scores(cell, records[cell.library], names)
+    return found
 
 
 def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
