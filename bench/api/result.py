@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.eps import eps_text
 from bench.errors import UserError
@@ -106,23 +106,17 @@ class Result:
         write(to_html(self.card, self.run.header, against_reference(self.run)), Path(file))
         return Path(file)
 
-    def figures(self, folder: str | Path) -> list[Path]:
-        """Draw the run's figures into ``folder``, each as PNG and SVG, and return their paths.
+    def figures(self, folder: str | Path, *, width: Literal[1, 2] = 2) -> list[Path]:
+        """Draw the run's figures into ``folder``, each as PDF, SVG and PNG, and return their paths.
 
-        Raises UserError if they cannot be written.
+        ``width`` is in columns of a page: one of 3.3 inches, or two of 6.9. Raises UserError if they cannot be written.
         """
-        from bench.render.figures import make_figures
+        from bench.render.files import save_figures
 
-        drawn = []
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            for name, figure in make_figures(self.card).items():
-                for kind in ("png", "svg"):
-                    drawn.append(Path(folder) / f"{name}.{kind}")
-                    figure.savefig(drawn[-1], dpi=160)
+            return save_figures(self.card, Path(folder), width)
         except OSError as error:
             raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-        return drawn
 
     def __str__(self) -> str:
         """The leaderboard as the terminal shows it."""

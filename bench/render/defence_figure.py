@@ -1,28 +1,33 @@
-"""What defences gain, as bars: without them, against an attack that does not know them, and against one that does."""
+"""What defences gain: robust accuracy without them, against attacks that do not know them, and against all."""
 
 from matplotlib.figure import Figure
 
 from bench.eps import eps_text
+from bench.render import lines
+from bench.render.panels import Width, figure_of, with_legend
 from bench.scoring.scorecard import Scorecard
 
-BARS = (("without", "undefended", "#999999"), ("naive", "naive attack", "#56B4E9"), ("adaptive", "adaptive attack", "#D55E00"))
-WIDTH = 0.27
+SHARES = (
+    ("without", "without the defence", "#7f8790", "s"),
+    ("naive", "naive attack", "#E69F00", "o"),
+    ("adaptive", "adaptive attack", "#0072B2", "D"),
+)
+"""Field, name, colour and marker of each share."""
 
 
-def defence_figure(card: Scorecard) -> Figure:
-    """Robust accuracy at the headline eps of each defended model, with 95 % intervals."""
-    figure = Figure(figsize=(max(5.0, 1.5 + 1.1 * len(card.defences)), 3.6), layout="constrained")
+def defence_figure(card: Scorecard, width: Width) -> Figure:
+    """Of each defended model of ``card`` the shares that were measured, with 95 % intervals."""
+    figure = figure_of(width, 0.9 + 0.42 * len(card.defences))
     axis = figure.subplots()
-    for i, (name, label, colour) in enumerate(BARS):
-        shares = [(place, share) for place, d in enumerate(card.defences) if (share := getattr(d, name)) is not None]
-        at = [place + (i - 1) * WIDTH for place, _ in shares]
-        heights = [100 * share.value for _, share in shares]
-        errors = [[100 * (s.value - s.low) for _, s in shares], [100 * (s.high - s.value) for _, s in shares]]
-        axis.bar(at, heights, WIDTH * 0.92, yerr=errors, capsize=2, color=colour, label=label)
-    axis.set_xticks(range(len(card.defences)), [d.model.name for d in card.defences], rotation=20)
-    axis.set_ylim(0, 102)
-    axis.set_ylabel(f"robust accuracy at eps {eps_text(card.headline_eps)}, %")
-    axis.grid(axis="y", alpha=0.3)
-    axis.set_axisbelow(True)
-    figure.legend(loc="outside right upper", frameon=False)
-    return figure
+    for i, (field, name, colour, marker) in enumerate(SHARES):
+        found = [(at, getattr(d, field)) for at, d in enumerate(card.defences) if getattr(d, field) is not None]
+        values = [100 * p.value for _, p in found]
+        error = [[100 * (p.value - p.low) for _, p in found], [100 * (p.high - p.value) for _, p in found]]
+        at = [y + 0.22 * (i - 1) for y, _ in found]
+        axis.errorbar(values, at, xerr=error, fmt=marker, color=colour, markersize=4, lw=1.2, capsize=2, label=name)
+    axis.set_yticks(range(len(card.defences)), [lines.label(card, d.model) for d in card.defences])
+    axis.set_ylim(len(card.defences) - 0.5, -0.5)
+    axis.set_xlim(-2, 102)
+    axis.set_xlabel(f"robust accuracy at eps {eps_text(card.headline_eps)}, %")
+    axis.grid(axis="x", alpha=0.3, lw=0.5)
+    return with_legend(figure, [axis])

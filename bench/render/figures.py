@@ -1,47 +1,64 @@
-"""Scorecard -> figures: security curves, attack success, certainty, and success over queries."""
+"""Scorecard -> figures, each by its name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.attacks.registry import libraries
 from bench.eps import eps_text
 from bench.render import lines
+from bench.render.confusion import confusion
 from bench.render.defence_figure import defence_figure
+from bench.render.forest import forest, rows
 from bench.render.lines import Line
-from bench.render.panels import finished, panels
-from bench.render.training_figure import training_curves
+from bench.render.panels import Width, finished, panels, styled
+from bench.render.training_figure import losses, training_curves
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Told apart by colour-blind readers (Okabe and Ito 2008)."""
 STYLES = (("-", "o", 4.5), ("--", "x", 5.5), ("-.", "+", 6.5), (":", "s", 4.0))
 """Line, marker and its size (points) of each registered library in turn, and of all others: where two agree, the cross lies on
 the dot."""
 
 
-def make_figures(card: Scorecard) -> dict[str, Figure]:
-    """The figures of ``card`` by name; none where no cell has numbers."""
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: what it shows, how it is drawn, and whether a scorecard has what it draws."""
+
+    caption: str
+    draw: Callable[[Scorecard, Width], Figure]
+    has: Callable[[Scorecard], object] = lines.attacks
+
+
+def make_figures(card: Scorecard, width: Width = 2) -> dict[str, Figure]:
+    """The figures of ``card`` by name, ``width`` columns of a page wide; none where no cell has numbers."""
+    with styled():
+        return {name: KINDS[name].draw(card, width) for name in captions(card)}
+
+
+def captions(card: Scorecard) -> dict[str, str]:
+    """The figures that ``card`` has, by name: what each shows."""
     if not lines.attacks(card):
         return {}
-    with rc_context({"text.parse_math": False}):  # a name with $ in it is no formula
-        return {
-            "security_curves": _grid(card, lines.robust_accuracy, "robust accuracy, %", top=102),
-            "attack_success": _attack_success(card),
-            "certainty": _grid(card, lines.certainty, "certainty", top=1.02),
-            **({"queries": _queries(card)} if card.queries else {}),
-            **({"defences": defence_figure(card)} if card.defences else {}),
-            **({"training": training_curves(card)} if any(m.robust for m in card.models) else {}),
-        }
+    return {name: kind.caption for name, kind in KINDS.items() if kind.has(card)}
 
 
-def _grid(card: Scorecard, source: Callable[[Scorecard, str], Iterator[Line]], ylabel: str, *, top: float) -> Figure:
+def _robust_accuracy(card: Scorecard, width: Width) -> Figure:
+    return _grid(card, width, lines.robust_accuracy, "robust accuracy, %", top=102)
+
+
+def _certainty(card: Scorecard, width: Width) -> Figure:
+    return _grid(card, width, lines.certainty, "certainty", top=1.02)
+
+
+def _grid(
+    card: Scorecard, width: Width, source: Callable[[Scorecard, str], Iterable[Line]], ylabel: str, *, top: float
+) -> Figure:
     """One panel per attack."""
     attacks = lines.attacks(card)
-    figure, axes = panels(len(attacks))
+    figure, axes = panels(len(attacks), width)
     for axis, (attack, norm) in zip(axes, attacks.items(), strict=True):
         for line in source(card, attack):
             _draw(axis, line)
@@ -59,45 +76,43 @@ def _style(library: str) -> tuple[str, str, float]:
 
 def _draw(axis: Axes, line: Line) -> None:
     style, marker, size = _style(line.library)
-    colour = COLOURS[line.model % len(COLOURS)]
-    label = line.label if line.library == lines.EITHER else f"{line.label}, {line.library}"
-    axis.plot(line.eps, line.values, linestyle=style, marker=marker, markersize=size, color=colour, lw=1.4, label=label)
-    if line.band:
-        low, high = zip(*line.band, strict=True)
-        axis.fill_between(line.eps, low, high, color=colour, alpha=0.12, lw=0)
+    colour = lines.COLOURS[line.model % len(lines.COLOURS)]
+    axis.plot(line.eps, line.values, linestyle=style, marker=marker, markersize=size, color=colour, lw=1.2, label=line.name)
+    low, high = zip(*line.band, strict=True)
+    axis.fill_between(line.eps, low, high, color=colour, alpha=0.12, lw=0)
 
 
-def _attack_success(card: Scorecard) -> Figure:
+def _attack_success(card: Scorecard, width: Width) -> Figure:
     """Attack success rate at the headline eps through either library, by attack and model, with 95 % intervals."""
     models = list(lines.attack_success(card))
     attacks = list(dict.fromkeys(attack for bars in models for attack in bars.rates))
-    width = 0.8 / max(1, len(models))
-    figure = Figure(figsize=(max(5.0, 1.2 + 0.5 * len(attacks) * len(models)), 3.6), layout="constrained")
-    axis = figure.subplots()
+    thick = 0.8 / max(1, len(models))
+    figure, (axis,) = panels(1, width)
     for bars in models:
-        at = [attacks.index(attack) + (bars.model - (len(models) - 1) / 2) * width for attack in bars.rates]
+        at = [attacks.index(attack) + (bars.model - (len(models) - 1) / 2) * thick for attack in bars.rates]
         heights = [value for value, _ in bars.rates.values()]
         errors = [[v - low for v, (low, _) in bars.rates.values()], [high - v for v, (_, high) in bars.rates.values()]]
-        colour = COLOURS[bars.model % len(COLOURS)]
-        axis.bar(at, heights, width * 0.92, yerr=errors, capsize=3, color=colour, label=bars.label, alpha=0.85)
+        colour = lines.COLOURS[bars.model % len(lines.COLOURS)]
+        axis.bar(
+            at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8}, color=colour, label=bars.label, alpha=0.85
+        )
     axis.set_xticks(range(len(attacks)), attacks)
     axis.set_ylim(0, 102)
-    axis.set_ylabel(f"attack success rate at eps {eps_text(card.headline_eps)}, %")
-    axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
-    figure.legend(loc="outside right upper", frameon=False)
+    finished(figure, [axis], f"attack success at eps {eps_text(card.headline_eps)}, %")
+    axis.grid(visible=False, axis="x")
     return figure
 
 
-def _queries(card: Scorecard) -> Figure:
+def _queries(card: Scorecard, width: Width) -> Figure:
     """Attack success rate over queries, one panel per black-box attack."""
     by_attack: dict[str, list[QueryScore]] = {}
     for q in card.queries:
         by_attack.setdefault(q.entry.attack, []).append(q)
-    figure, axes = panels(len(by_attack))
+    figure, axes = panels(len(by_attack), width)
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
-        for q in scores:
-            _steps(axis, card, q)
+        for q, names in _once(scores):
+            _steps(axis, card, q, names)
         axis.set_title(f"{attack}, eps {eps_text(scores[0].entry.eps)}")
         axis.set_xscale("log")
         axis.set_ylim(-2, 102)
@@ -105,11 +120,60 @@ def _queries(card: Scorecard) -> Figure:
     return finished(figure, axes, "attack success rate, %")
 
 
-def _steps(axis: Axes, card: Scorecard, q: QueryScore) -> None:
+def _once(scores: Iterable[QueryScore]) -> list[tuple[QueryScore, list[str]]]:
+    """Each curve with the libraries that have it, step by step."""
+    found: list[tuple[QueryScore, list[str]]] = []
+    for q in scores:
+        same = (names for one, names in found if (one.entry.id.model, one.steps) == (q.entry.id.model, q.steps))
+        names = next(same, None)
+        if names is None:
+            found.append((q, [q.entry.library]))
+        else:
+            names.append(q.entry.library)
+    return found
+
+
+def _steps(axis: Axes, card: Scorecard, q: QueryScore, names: Sequence[str]) -> None:
     e = q.entry
     reached = [0.0, *(100 * share for _, share in q.steps)]
-    colour = COLOURS[lines.models(card).index(e.id.model) % len(COLOURS)]
+    colour = lines.COLOURS[lines.models(card).index(e.id.model) % len(lines.COLOURS)]
     axis.step(
         [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
-        linestyle=_style(e.library)[0], color=colour, lw=1.4, label=f"{lines.label(card, e.id.model)}, {e.library}",
+        linestyle=_style(e.library)[0], color=colour, lw=1.2, label=f"{lines.label(card, e.id.model)}, {' = '.join(names)}",
     )  # fmt: skip
+
+
+KINDS = {
+    "security_curves": Kind(
+        "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.", _robust_accuracy
+    ),
+    "differences": Kind(
+        "Differences in robust accuracy at the headline eps, paired by sample, with 95 % intervals of each alone; filled where "
+        "a difference is shown after correction.",
+        forest, rows,
+    ),
+    "attack_success": Kind("Attack success at the headline eps, through any library; with 95 % intervals.", _attack_success),
+    "certainty": Kind(
+        "Mean probability of the predicted class under attack. At eps 0 it is the clean certainty; bands are 95 % intervals.",
+        _certainty,
+    ),
+    "confusion": Kind(
+        "What the samples of each class are taken for under the attack that leaves the model the fewest right: counts, shaded "
+        "by the share of the class.",
+        confusion, lambda card: card.classes,
+    ),
+    "queries": Kind(
+        "Attack success over the queries that a black-box attack makes about a sample, through each library by itself.",
+        _queries, lambda card: card.queries,
+    ),
+    "defences": Kind(
+        "Defended models: robust accuracy without the defence, against attacks that do not know it, and against all; bars are "
+        "95 % intervals.",
+        defence_figure, lambda card: card.defences,
+    ),
+    "training": Kind(
+        "Adversarial training: accuracy on held-out training images, clean, under one step and under PGD, by epoch.",
+        training_curves, lambda card: any(m.robust for m in card.models),
+    ),
+    "losses": Kind("Training loss by epoch.", losses, lambda card: any(m.losses for m in card.models)),
+}  # fmt: skip

@@ -1,7 +1,7 @@
 """What the figures draw: a scorecard as lines over eps and as bars, of single models or of their means over training seeds."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.ids import ModelId
 from bench.render.rates import title
@@ -10,15 +10,20 @@ from bench.scoring.over_seeds import SeedRate
 from bench.scoring.scorecard import CellScore, Scorecard
 
 Interval = tuple[float, float]
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Told apart by colour-blind readers (Okabe and Ito 2008)."""
+SAME = 1e-4
+"""Share of an axis that two lines on one another are apart at most: nothing that can be seen."""
 EITHER = "either"
 """Stands for a library's name where a sample counts as broken if either library breaks it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a panel: values over eps (from 0; in 1/255 for linf), and a 95 % band where there is one.
+    """One line of a panel: values over eps (from 0; in 1/255 for linf), and their 95 % band.
 
     ``model`` counts the models in the order in which they were run, so that a model keeps its colour from run to run.
+    ``same`` are the other libraries that agree exactly with ``library``: on every sample at every eps.
     """
 
     label: str
@@ -26,7 +31,13 @@ class Line:
     library: str
     eps: list[float]
     values: list[float]
-    band: list[Interval] | None = None
+    band: list[Interval]
+    same: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Lora-fc, foolbox = art: the model, and the libraries where there may be several."""
+        return self.label if self.library == EITHER else f"{self.label}, {' = '.join((self.library, *self.same))}"
 
 
 @dataclass(frozen=True)
@@ -38,27 +49,60 @@ class Bars:
     rates: dict[str, tuple[float, Interval]]
 
 
-def robust_accuracy(card: Scorecard, attack: str) -> Iterator[Line]:
+def robust_accuracy(card: Scorecard, attack: str) -> list[Line]:
     """Robust accuracy in percent; at eps 0 it is the clean accuracy."""
+    found = []
     for i, name, rates in _over_seeds(card, attack):
         shares = [next(s.accuracy for s in card.seeds if s.model == name), *(rate.robust_accuracy for rate in rates)]
         band = [(100 * s.low, 100 * s.high) for s in shares]
-        yield Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band)
+        found.append(Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band))
     for i, name, library, cells in _alone(card, attack):
-        found = [_metrics(cells[0]).accuracy, *(_metrics(cell).robust_accuracy for cell in cells)]
-        alone = library == _cells(card, attack)[0].entry.library  # of lines on one another, the first has the band
-        band = [(100 * p.low, 100 * p.high) for p in found]
-        yield Line(name, i, library, _grid(card, attack, cells), [100 * p.value for p in found], band if alone else None)
+        own = [_metrics(cells[0]).accuracy, *(_metrics(cell).robust_accuracy for cell in cells)]
+        band = [(100 * p.low, 100 * p.high) for p in own]
+        found.append(Line(name, i, library, _grid(card, attack, cells), [100 * p.value for p in own], band))
+    return _once(card, attack, found, 100)
 
 
-def certainty(card: Scorecard, attack: str) -> Iterator[Line]:
+def certainty(card: Scorecard, attack: str) -> list[Line]:
     """Certainty under attack; at eps 0 it is the clean one."""
+    found = []
     for i, name, rates in _over_seeds(card, attack):
-        clean = next(s.certainty for s in card.seeds if s.model == name)
-        yield Line(name, i, EITHER, _grid(card, attack, rates), [clean, *(rate.certainty_adv for rate in rates)])
+        clean = next(s for s in card.seeds if s.model == name)
+        band = [(clean.certainty_low, clean.certainty_high), *((r.certainty_adv_low, r.certainty_adv_high) for r in rates)]
+        values = [clean.certainty, *(rate.certainty_adv for rate in rates)]
+        found.append(Line(name, i, EITHER, _grid(card, attack, rates), values, band))
     for i, name, library, cells in _alone(card, attack):
-        values = [_metrics(cells[0]).certainty, *(_metrics(cell).certainty_adv for cell in cells)]
-        yield Line(name, i, library, _grid(card, attack, cells), values)
+        own = [_metrics(cell) for cell in cells]
+        band = [(own[0].certainty_low, own[0].certainty_high), *((m.certainty_adv_low, m.certainty_adv_high) for m in own)]
+        values = [own[0].certainty, *(m.certainty_adv for m in own)]
+        found.append(Line(name, i, library, _grid(card, attack, cells), values, band))
+    return _once(card, attack, found, 1)
+
+
+def _once(card: Scorecard, attack: str, found: Sequence[Line], top: float) -> list[Line]:
+    """``found`` with lines on one another, of libraries that agree exactly, as one."""
+    drawn: list[Line] = []
+    for line in found:
+        over = (i for i, other in enumerate(drawn) if _same(other, line, top) and _agree(card, attack, other, line))
+        at = next(over, None)
+        if at is None:
+            drawn.append(line)
+        else:
+            drawn[at] = replace(drawn[at], same=(*drawn[at].same, line.library))
+    return drawn
+
+
+def _same(one: Line, other: Line, top: float) -> bool:
+    """Whether the two are of one model, and lie on one another."""
+    pairs = list(zip(one.values, other.values, strict=False))
+    return (one.model, one.eps) == (other.model, other.eps) and all(abs(a - b) <= SAME * top for a, b in pairs)
+
+
+def _agree(card: Scorecard, attack: str, one: Line, other: Line) -> bool:
+    """Whether the cross-checks of the two libraries find the same outcome on every sample, at every eps."""
+    model, both = models(card)[one.model], {one.library, other.library}
+    checks = [c for c in card.crosschecks if (c.model, c.attack) == (model, attack) and {c.first, c.second} == both]
+    return bool(checks) and all(c.agreement == 1 for c in checks)
 
 
 def attack_success(card: Scorecard) -> Iterator[Bars]:

@@ -15,20 +15,12 @@ from bench.comparison.verdict import Verdict
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cells import across, percent, spread
-from bench.render.figures import make_figures
+from bench.render.figures import captions, make_figures
 from bench.render.footer import not_run, precision_line, trust_summary, unranked
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
 from bench.text import NONE, number
-
-CAPTIONS = {
-    "security_curves": "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.",
-    "attack_success": "Attack success at the headline eps, through either library; bars are 95 % intervals.",
-    "certainty": "Mean probability of the predicted class under attack. At eps 0 it is the clean certainty.",
-    "queries": "Attack success over the queries that a black-box attack makes about a sample, through each library by itself.",
-    "training": "Adversarial training: accuracy on held-out training images, clean, under one step and under PGD, by epoch.",
-}
 
 
 def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
@@ -37,6 +29,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
     seeds = len({m.model.seed for m in card.models}) > 1
+    figures = make_figures(card)
 
     return environment.get_template("report.html.j2").render(
         card=card,
@@ -63,7 +56,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
         not_run=not_run(card),
         eps_text=eps_text,
-        figures=[(name, CAPTIONS[name], _svg(name, figure)) for name, figure in make_figures(card).items()],
+        figures=[(name, said, _svg(name, figures[name])) for name, said in captions(card).items()],
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],
         suite=json.dumps(header.suite, indent=1),

@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.render import lines
-from bench.render.panels import finished, panels
+from bench.render.lines import COLOURS
+from bench.render.panels import Width, finished, panels
 from bench.scoring.scorecard import ModelScore, Scorecard
 from bench.store.shapes import Robust
 
@@ -13,14 +14,28 @@ CURVES = (("clean", "clean", "#009E73"), ("fgsm", "FGSM", "#E69F00"), ("pgd", "P
 COLLAPSED = "#D55E00"
 
 
-def training_curves(card: Scorecard) -> Figure:
+def training_curves(card: Scorecard, width: Width) -> Figure:
     """The curves of each adversarially trained model of ``card``, in the order of the leaderboard."""
     trained = [(m, m.robust) for m in card.models if m.robust]
-    figure, axes = panels(len(trained))
+    figure, axes = panels(len(trained), width)
     for axis, (model, robust) in zip(axes, trained, strict=True):
         _draw(axis, robust)
         axis.set_title(_title(card, model, robust))
     return finished(figure, axes, "accuracy on held-out training images, %")
+
+
+def losses(card: Scorecard, width: Width) -> Figure:
+    """The training loss of each model of ``card`` that was trained, over epochs."""
+    figure, (axis,) = panels(1, width)
+    order = lines.models(card)
+    for model in card.models:
+        if model.losses:
+            colour = COLOURS[order.index(model.model) % len(COLOURS)] if model.model in order else "black"
+            epochs = range(1, len(model.losses) + 1)
+            axis.plot(epochs, model.losses, color=colour, lw=1.2, marker=".", label=lines.label(card, model.model))
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("epoch")
+    return finished(figure, [axis], "training loss")
 
 
 def _title(card: Scorecard, model: ModelScore, robust: Robust) -> str:

@@ -153,7 +153,7 @@ def test_a_run_is_that_of_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert {"model", "seed", "attack", "library", "eps", "eps_value", "label", "adv_pred"} < set(again.samples)
 
     assert result.report(tmp_path / "r.html").read_text().startswith("<!")
-    assert {path.suffix for path in result.figures(tmp_path / "figures")} == {".png", ".svg"}
+    assert {path.suffix for path in result.figures(tmp_path / "figures")} == {".pdf", ".png", ".svg"}
     assert "baseline" in str(result)
     assert "baseline" in result._repr_html_()
     verdict = bench.compare(result, again, gate=True, results=tmp_path / "results")

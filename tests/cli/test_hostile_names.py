@@ -193,7 +193,7 @@ def test_in_html_and_figures(shop: Shop, tmp_path: Path) -> None:
     if shop.name.isprintable():
         assert shop.name in page.text
     assert main(["figures", str(shop.first), "-o", str(tmp_path / "figures")]) == 4
-    assert {f.suffix for f in (tmp_path / "figures").iterdir()} == {".png", ".svg"}
+    assert {f.suffix for f in (tmp_path / "figures").iterdir()} == {".pdf", ".png", ".svg"}
 
 
 def test_in_github_annotations_and_summary(shop: Shop, tmp_path: Path) -> None:

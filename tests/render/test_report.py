@@ -2,24 +2,31 @@
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench.cli.commands import main
+from bench.ids import ModelId
 from bench.render.cells import percent
 from bench.render.figures import make_figures
 from bench.render.footer import trust_summary
+from bench.render.forest import LISTED, rows
 from bench.render.report import to_html
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.scorecard import CellScore, Scorecard, score
 from bench.store import StoredRun
 from bench.text import number
+from tests.builders.boards import three_seeds
 from tests.builders.scene import Scene, store_scene
 from tests.comparison.test_gate import rewrite
+
+DRAWN = ("security_curves", "differences", "attack_success", "certainty", "confusion")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +122,7 @@ def test_report_lists_cells_without_numbers(tmp_path: Path) -> None:
 def test_security_curves_hold_the_scorecard_s_numbers(card: Scorecard) -> None:
     figure = make_figures(card)["security_curves"]
     axis = next(a for a in figure.axes if a.get_title() == "pgd")
-    line = next(one for one in axis.get_lines() if one.get_label() == "base, art")
+    line = next(one for one in axis.get_lines() if one.get_label() == "base, foolbox = art")
     cells = [c for c in card.cells if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "pgd", "art")]
     robust = [100 * c.metrics.robust_accuracy.value for c in cells if c.metrics]
     assert np.asarray(line.get_xdata()).tolist() == pytest.approx([0, 8, 16, 32])
@@ -132,8 +139,96 @@ def test_bars_hold_the_scorecard_s_numbers(card: Scorecard) -> None:
 def test_figures_on_the_command_line(run: StoredRun, tmp_path: Path) -> None:
     assert main(["figures", str(run.path), "-o", str(tmp_path / "f")]) == 0
     names = {file.name for file in (tmp_path / "f").iterdir()}
-    assert names == {f"{n}.{k}" for n in ("security_curves", "attack_success", "certainty") for k in ("png", "svg")}
+    assert names == {f"{name}.{kind}" for name in DRAWN for kind in ("pdf", "png", "svg")}
     assert (tmp_path / "f" / "certainty.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "f" / "certainty.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("width", "inches"), [(1, 3.3), (2, 6.9)])
+def test_figures_are_one_or_two_columns_wide(run: StoredRun, tmp_path: Path, width: int, inches: float) -> None:
+    assert main(["figures", str(run.path), "-o", str(tmp_path), "--width", str(width)]) == 0
+    for file in tmp_path.glob("*.svg"):
+        found = re.search(r'<svg [^>]*width="([\d.]+)pt"', file.read_text())
+        assert found, file
+        assert float(found[1]) == pytest.approx(72 * inches, abs=0.1), file
+    assert len(list(tmp_path.glob("*.svg"))) == len(DRAWN)
+
+
+def test_the_list_of_figures_draws_none(
+    run: StoredRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["figures", str(run.path), "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(DRAWN)
+    assert not list(tmp_path.iterdir())
+
+
+def labels(figure: Figure) -> list[str]:
+    return [str(line.get_label()) for line in figure.axes[0].get_lines()]
+
+
+def test_libraries_that_agree_exactly_are_drawn_once_and_others_by_themselves(card: Scorecard) -> None:
+    for name in ("security_curves", "certainty"):
+        assert labels(make_figures(card)[name]) == [f"{model}, foolbox = art" for model in ("base", "<b>&\"'")]
+    one_sample = [
+        replace(c, agreement=0.99) if (c.model.name, c.eps) == ("base", Fraction(8, 255)) else c for c in card.crosschecks
+    ]
+    apart = make_figures(replace(card, crosschecks=tuple(one_sample)))["security_curves"]
+    assert labels(apart) == ["base, foolbox", "base, art", "<b>&\"', foolbox = art"], "equal shares are not equal outcomes"
+
+
+def test_lines_of_libraries_that_agree_but_lie_apart_are_both_drawn(card: Scorecard) -> None:
+    def moved(c: CellScore) -> CellScore:
+        if c.metrics is None or (c.entry.model, c.entry.library) != ("base", "art"):
+            return c
+        return replace(c, metrics=replace(c.metrics, certainty_adv=c.metrics.certainty_adv - 0.01))
+
+    figures = make_figures(replace(card, cells=tuple(map(moved, card.cells))))
+    assert labels(figures["certainty"]) == ["base, foolbox", "base, art", "<b>&\"', foolbox = art"]
+    assert len(labels(figures["security_curves"])) == 2
+
+
+def test_certainty_has_its_bands(card: Scorecard) -> None:
+    axis = make_figures(card)["certainty"].axes[0]
+    cells = [c for c in card.cells if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "fgsm", "foolbox")]
+    low, high = zip(*((c.metrics.certainty_adv_low, c.metrics.certainty_adv_high) for c in cells if c.metrics), strict=True)
+    band = axis.collections[0].get_paths()[0].vertices
+    assert {round(y, 9) for y in (*low, *high)} <= {round(float(y), 9) for y in np.asarray(band)[:, 1]}
+
+
+def test_the_forest_has_every_pair_with_its_interval(card: Scorecard) -> None:
+    (pair,) = rows(card)
+    assert pair == "<b>&\"' vs base"
+    own = rows(card)[pair]
+    assert [row.where for row in own] == ["worst case 16/255", "fgsm 16/255", "pgd 16/255"]
+    worst = card.headline[0].robust
+    assert (own[0].difference, own[0].low, own[0].shown) == (100 * worst.difference, 100 * worst.low, worst.shown)
+    texts = [text.get_text() for text in make_figures(card)["differences"].axes[0].texts]
+    assert texts == [row.text for row in own]
+
+
+def test_of_many_pairs_the_forest_has_those_with_the_baseline(card: Scorecard) -> None:
+    (one,) = card.headline
+    others = [replace(one, first=ModelId(f"m{i}", 0), second=ModelId(f"m{i + 1}", 0)) for i in range(LISTED)]
+    assert len(rows(replace(card, headline=tuple(others), comparisons=()))) == LISTED
+    assert list(rows(replace(card, headline=(one, *others), comparisons=()))) == ["<b>&\"' vs base"]
+
+
+def test_over_seeds_the_forest_compares_methods(tmp_path: Path) -> None:
+    card = three_seeds(tmp_path)
+    drawn = {(pair, row.difference) for pair, own in rows(card).items() for row in own}
+    claims = [c for c in card.claims if c.quantity == "robust accuracy"]
+    assert drawn == {(f"{c.model} vs {c.baseline}", 100 * c.difference) for c in claims}
+    assert len(drawn) > 0
+
+
+def test_the_confusion_figure_has_the_counts_of_the_strongest_attack(card: Scorecard) -> None:
+    axes = make_figures(card)["confusion"].axes
+    strongest = [s for s in card.classes if s.strongest]
+    assert [axis.get_title() for axis in axes] == [f"{s.model.name}: {s.attack} 16/255" for s in strongest]
+    for axis, scores in zip(axes, strongest, strict=True):
+        counts = [str(n) for c in scores.classes for n in c.attacked if n]
+        assert [text.get_text() for text in axis.texts] == counts
 
 
 def test_no_numbers_no_figures(tmp_path: Path) -> None:

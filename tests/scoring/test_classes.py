@@ -33,7 +33,8 @@ def records(label: object = LABEL, clean: object = CLEAN, attacked: object = ATT
     truth = np.asarray(label)
     success = (right == truth) & (wrong != truth)
     return Records(
-        np.array([f"s{i}" for i in range(len(LABEL))]), truth, right, sure, sure, wrong, unsure, unsure, success, zeros, zeros, zeros, zeros
+        np.array([f"s{i}" for i in range(len(LABEL))]), truth, right, sure, sure, wrong, unsure, unsure, success, zeros, zeros,
+        zeros, zeros,
     )  # fmt: skip
 
 
@@ -71,10 +72,9 @@ def test_many_classes_have_no_score(count: int) -> None:
 
 
 def test_of_a_random_model_shares_are_expectations() -> None:
-    chance = np.array([1, 0.5, 0, 1, 1, 0], np.float32)
-    (found,) = class_scores(
-        CELL, replace(records(), clean_right=chance, adv_right=(chance / 2).astype(np.float32)), ("a", "b", "c")
-    )
+    before = np.array([1, 0.5, 0, 1, 1, 0], np.float32)
+    after = (before / 2).astype(np.float32)
+    (found,) = class_scores(CELL, replace(records(), clean_right=before, adv_right=after), ("a", "b", "c"))
     assert found.classes[0].accuracy.value == pytest.approx(0.5)
     assert found.classes[0].robust_accuracy.value == pytest.approx(0.25)
 
@@ -102,9 +102,8 @@ def test_a_scored_run_has_its_headline_cells_class_by_class_in_every_form(tmp_pa
     frame = bench.load(path).classes
     assert len(frame) == len(card.classes) * 2
     assert set(frame["class"]) == {"0", "1"}
-    assert frame["robust_accuracy"].tolist() == pytest.approx(
-        [c.robust_accuracy.value for s in card.classes for c in s.classes]
-    )
+    robust = [c.robust_accuracy.value for s in card.classes for c in s.classes]
+    assert frame["robust_accuracy"].tolist() == pytest.approx(robust)
 
 
 def test_certainty_has_its_interval_over_samples() -> None:
