@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
-    listing.add_argument("what", choices=("suites", "models", "attacks", "data", "libraries"))
+    listing.add_argument("what", choices=("suites", "models", "attacks", "defences", "data", "libraries"))
     schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
     schema.add_argument("--of", choices=DOCUMENTS, default="suite", help="default: suite")
     _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")

@@ -180,7 +180,7 @@ def test_an_option_is_taken_in_full_only(home: Path) -> None:
     assert not (home / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("what", ["suites", "models", "attacks", "data", "libraries"])
+@pytest.mark.parametrize("what", ["suites", "models", "attacks", "defences", "data", "libraries"])
 def test_list(home: Path, what: str) -> None:
     done = bench(home, "list", what)
     assert done.returncode == Exit.OK
