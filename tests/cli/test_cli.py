@@ -184,7 +184,14 @@ def test_an_option_is_taken_in_full_only(home: Path) -> None:
 def test_list(home: Path, what: str) -> None:
     done = bench(home, "list", what)
     assert done.returncode == Exit.OK
-    expected = {"suites": "fgsm_pgd", "models": "lora-fc-conv1", "attacks": "exact", "data": "digits", "libraries": "foolbox"}
+    expected = {
+        "suites": "fgsm_pgd",
+        "models": "lora-fc-conv1",
+        "attacks": "exact",
+        "defences": "round-robin",
+        "data": "digits",
+        "libraries": "foolbox",
+    }
     assert expected[what] in done.stdout
 
 
