@@ -20,7 +20,7 @@ from bench.trust.recorder import subset
 STEADY = 0
 """From what is drawn while a random model is examined: the same at each call."""
 BY_DESIGN = ("slope", "partial-gradients")
-"""What a stand-in's gradient is not: the slope of the defence itself."""
+"""What the gradient of a stand-in, or of the mean loss, is not: the slope of the answers themselves."""
 HALVES = 8
 """Samples whose gradient is taken twice, over other draws."""
 
@@ -60,7 +60,7 @@ def examine_defended(subject: Subject, asked: Examination) -> list[Evidence]:
     steady = make_target(attacked, target.samples, size, target.precision)
     effort = plan_effort(asked.level, {unit: asked.units[unit] for unit in chosen}, len(steady.correct))  # type: ignore[arg-type]
     found = examine(replace(subject, raw=raw, target=steady), effort)
-    left_out = BY_DESIGN if way is not None and "bpda" in way.name else ()
+    left_out = BY_DESIGN if way is not None and ("bpda" in way.name or way.merge == "mean-loss") else ()
     own = [e for e in found if e.check not in left_out]
     if way is not None and _samples(target.classifier):
         own.append(_halves(target, way, asked.draws, chosen[0]))
