@@ -86,7 +86,7 @@ def forest(card: Scorecard, width: Width) -> Figure:
         tick.set_fontweight("bold" if head else "normal")
     axis.set_ylim(count - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
-    figure.supxlabel("difference in robust accuracy, points", size="medium")
+    axis.set_xlabel("Δ robust accuracy, points")
     axis.grid(axis="x", alpha=0.3, lw=0.5)
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)

@@ -1,12 +1,16 @@
-"""A stored run -> one HTML file that needs nothing else: no script, no font, no picture from outside."""
+"""A stored run -> one HTML file that needs nothing else: no script, no font, no picture from outside.
+
+Its own script only sorts tables; all is there without it.
+"""
 
 import io
 import json
 import re
+from dataclasses import dataclass
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
@@ -15,8 +19,11 @@ from bench.comparison.verdict import Verdict
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cells import across, percent, spread
+from bench.render.class_table import class_names, class_rows
+from bench.render.defences import HEAD, defence_rows
 from bench.render.figures import captions, make_figures
 from bench.render.footer import not_run, precision_line, trust_summary, unranked
+from bench.render.panels import styled
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
 from bench.scoring.scorecard import Scorecard
 from bench.store import RunHeader
@@ -29,7 +36,6 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
     seeds = len({m.model.seed for m in card.models}) > 1
-    figures = make_figures(card)
 
     return environment.get_template("report.html.j2").render(
         card=card,
@@ -56,19 +62,43 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
         not_run=not_run(card),
         eps_text=eps_text,
-        figures=[(name, said, _svg(name, figures[name])) for name, said in captions(card).items()],
+        figures=_figures(card),
+        defences=defence_rows(card),
+        defence_head=list(HEAD),
+        classes=list(class_rows(card)),
+        class_names=class_names(card),
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],
         suite=json.dumps(header.suite, indent=1),
     )
 
 
-def _svg(name: str, figure: Figure) -> Markup:
-    """``figure`` as an SVG element; ``name`` keeps its ids apart from those of the other figures on the page."""
+@dataclass(frozen=True)
+class _Figure:
+    """A figure on the page: for screens and paper, and for phones."""
+
+    caption: str
+    wide: Markup
+    narrow: Markup
+
+
+def _figures(card: Scorecard) -> dict[str, _Figure]:
+    wide, narrow = make_figures(card, 2), make_figures(card, 1)
+    return {
+        name: _Figure(caption, _svg(f"{name}-2", caption, wide[name]), _svg(f"{name}-1", caption, narrow[name]))
+        for name, caption in captions(card).items()
+    }
+
+
+def _svg(name: str, caption: str, figure: Figure) -> Markup:
+    """``figure`` as an SVG element in the page's own colours; ``name`` keeps its ids apart from those of other figures."""
     out = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
+    with styled(), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue()
-    svg = text[text.index("<svg") :]
-    named = re.sub(r'((?:id="|href="#|url\(#))', rf"\g<1>{name}-", svg)
-    return Markup(named)  # noqa: S704 (drawn by us: matplotlib escapes the text in it)
+    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index(">", text.index("<svg")) + 1 :], flags=re.DOTALL)
+    inked = re.sub(r"\b(fill|stroke): #000000", r"\1: currentColor", body)
+    named = re.sub(r'((?:id="|href="#|url\(#))', rf"\g<1>{name}-", inked)
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    head = f'<svg viewBox="0 0 {width:.2f} {height:.2f}" role="img" aria-label="{escape(caption)}">'
+    return Markup(head + named)  # noqa: S704 (drawn by us: matplotlib escapes the text in it)

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from bench.cli.commands import main
 from bench.ids import ModelId
 from bench.render.cells import percent
+from bench.render.class_table import class_rows
 from bench.render.figures import make_figures
 from bench.render.footer import trust_summary
 from bench.render.forest import LISTED, rows
@@ -27,6 +28,13 @@ from tests.builders.scene import Scene, store_scene
 from tests.comparison.test_gate import rewrite
 
 DRAWN = ("security_curves", "differences", "attack_success", "certainty", "confusion")
+
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "ul", "li", "div", "table", "thead", "tbody",
+    "tr", "th", "td", "figure", "figcaption", "details", "summary", "pre", "script", "svg", "defs", "g", "path", "use", "text",
+    "clippath", "rect",
+}  # fmt: skip
+"""All that a report is made of."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +59,11 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.asks: list[str] = []
         self.words: list[str] = []
+        self.tags: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
         if tag not in {"meta", "br"}:
             self.open.append(tag)
         self.handle_startendtag(tag, attrs)
@@ -62,7 +72,8 @@ class Page(HTMLParser):
         for key, value in attrs:
             if key == "id":
                 self.ids.append(value or "")
-            if key in {"src", "href", "xlink:href"} and not (value or "").startswith("#"):
+            assert not key.startswith("on"), f"{tag} {key}"
+            if key in {"src", "href", "xlink:href", "srcset", "poster", "data", "action"} and not (value or "").startswith("#"):
                 self.asks.append(f"{tag} {value}")
 
     def handle_endtag(self, tag: str) -> None:
@@ -77,10 +88,71 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
     page = Page(text)
     assert not page.open
     assert not page.asks
-    assert not re.search(r"<script|@import|url\((?!#)", text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|srcset|<base|<link|<form", text.replace("// Tables sort", ""))
+    assert re.findall(r"<script[^>]*>", text) == ["<script>"]
+    assert "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"" in text
     assert len(set(page.ids)) == len(page.ids), "the figures' ids must not collide"
     assert "<b>" not in text
     assert "<b>&\"'" in page.words
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "</td></table></details>",
+    "{{ 7 * 7 }}", "$\\alpha$", "</text></svg><script>alert(1)</script>", "url(//evil.example)", "]]><style>*{}</style>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_text_in_tables_and_figures(run: StoredRun, card: Scorecard, name: str) -> None:
+    bad = ModelId(name, 0)
+    renamed = replace(
+        card,
+        models=tuple(replace(m, model=bad) if m.model.name != "base" else m for m in card.models),
+        cells=tuple(replace(c, entry=replace(c.entry, model=name)) if c.entry.model != "base" else c for c in card.cells),
+        attacks=tuple(replace(a, model=bad) if a.model.name != "base" else a for a in card.attacks),
+        crosschecks=tuple(replace(c, model=bad) if c.model.name != "base" else c for c in card.crosschecks),
+        headline=tuple(replace(c, first=bad) for c in card.headline),
+        classes=tuple(
+            replace(s, model=bad, classes=tuple(replace(c, name=name) for c in s.classes)) if s.model.name != "base" else s
+            for s in card.classes
+        ),
+    )
+    text = to_html(renamed, run.header, None)
+    page = Page(text)
+    assert not page.open
+    assert not page.asks
+    assert name in page.words
+    assert f"{name} vs base" in page.words, "in the forest plot too"
+    assert set(page.tags) <= TAGS
+    assert page.tags.count("script") == 1
+
+
+def test_differences_are_drawn_and_their_sentences_fold_away(run: StoredRun, card: Scorecard) -> None:
+    text = to_html(card, run.header, None)
+    folded = text[text.index("<details>") : text.index("</details>")]
+    assert f"All {len(card.sentences)} in words" in folded
+    assert folded.count("<li") == len(card.sentences)
+    for row in rows(card)["<b>&\"' vs base"]:
+        assert row.text in Page(text).words
+
+
+def test_every_table_has_a_heading_for_each_column_and_its_own_box(run: StoredRun, card: Scorecard) -> None:
+    text = to_html(card, run.header, None)
+    for table in re.findall(r"<table>.*?</table>", text, re.DOTALL):
+        head, *body = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+        counts = {row.count("<td") for row in body}
+        assert len(counts) == 1
+        assert "<thead>" not in table or counts == {head.count("<th")}
+    assert text.count("<table>") == text.count('<div class="scroll" tabindex="0" role="region" aria-label=')
+
+
+def test_the_report_shows_each_class(run: StoredRun, card: Scorecard) -> None:
+    words = Page(to_html(card, run.header, None)).words
+    for scores in card.classes:
+        assert {percent(c.robust_accuracy) for c in scores.classes} <= set(words)
+    assert "0 (60)" in words
+    few = [row.libraries for row in class_rows(card)]
+    assert few == ["", "foolbox = art", "foolbox = art"] * 2
 
 
 def test_report_shows_every_attack_success_rate(run: StoredRun, card: Scorecard) -> None:

@@ -1,0 +1,70 @@
+"""The report in a browser, as wide as a phone and as a desk: nothing sticks out, and tables sort."""
+
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.render.report import to_html
+from bench.scoring.scorecard import score
+from bench.store import StoredRun
+from tests.builders.scene import Scene, store_scene
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+LONG = "lora-" + "r8_alpha16_on_every_layer_" * 4
+TOLD = "parent.postMessage(JSON.stringify(%s), '*')"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of a run of which one model has a long name."""
+    models = {"base": Scene().models["base"], LONG: Scene().models["lora"]}
+    run = StoredRun(store_scene(tmp_path_factory.mktemp("browser"), Scene(models=models)))
+    return to_html(score(run), run.header, None)
+
+
+def told(folder: Path, page: str, width: int, script: str) -> str:
+    """What the JavaScript ``script`` gives at the end of ``page``, which is ``width`` pixels wide."""
+    (folder / "report.html").write_text(page.replace("</body>", f"<script>{TOLD % script}</script></body>"))
+    listen = "onmessage = e => { document.body.dataset.told = e.data }"
+    frame = f'<script>{listen}</script><iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (folder / "frame.html").write_text(f"<!DOCTYPE html><body>{frame}</body>")
+    command = [
+        str(BROWSER),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder}/u",
+    ]
+    command += ["--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", (folder / "frame.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'data-told="([^"]*)"', done.stdout)
+    assert found, done.stderr
+    return html.unescape(found[1])
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_sticks_out_of_the_page(page: str, tmp_path: Path, width: int) -> None:
+    wide = "[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, pre, svg') && "
+    wide += "e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
+    found = told(tmp_path, page, width, f"[innerWidth, document.documentElement.scrollWidth <= innerWidth, {wide}]")
+    assert found == f"[{width},true,[]]"
+
+
+def test_tables_sort_by_their_headings(page: str, tmp_path: Path) -> None:
+    """Eps as fractions, not as text: 8, 16, 32 of 255; then falling, then as they were."""
+    script = """(() => {
+      const table = document.querySelector('[aria-label="Attack success rate"] table'), head = table.tHead.rows[0].cells[1];
+      const eps = () => [...table.tBodies[0].rows].map(r => r.cells[1].textContent.split('/')[0]).join(' ');
+      const seen = [eps()];
+      for (let i = 0; i < 3; i++) { head.querySelector('button').click(); seen.push(head.getAttribute('aria-sort'), eps()); }
+      return seen;
+    })()"""
+    as_it_was, rising, falling = "8 16 32 8 16 32", "8 8 16 16 32 32", "32 32 16 16 8 8"
+    wanted = f'["{as_it_was}","ascending","{rising}","descending","{falling}",null,"{as_it_was}"]'
+    assert told(tmp_path, page, 1280, script) == wanted
