@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from bench.eps import eps_text
 from bench.render import lines
-from bench.render.panels import ABREAST, INCHES, Width, panels
+from bench.render.panels import ABREAST, INCHES, Width, fitted, panels
 from bench.scoring.classes import ClassScores
 from bench.scoring.scorecard import Scorecard
 
@@ -27,7 +27,7 @@ def confusion(card: Scorecard, width: Width) -> Figure:
     figure, axes = panels(len(found), width, min(INCHES[width] / across, LARGEST), sharey=False)
     for axis, scores in zip(axes, found, strict=True):
         _draw(axis, scores)
-        axis.set_title(f"{lines.label(card, scores.model)}: {scores.attack} {eps_text(scores.eps)}")
+        axis.set_title(fitted(f"{lines.label(card, scores.model)}: {scores.attack} {eps_text(scores.eps)}", 1))
     figure.supylabel("class", size="medium")
     figure.supxlabel("taken for", size="medium")
     return figure
@@ -36,7 +36,7 @@ def confusion(card: Scorecard, width: Width) -> Figure:
 def _draw(axis: Axes, scores: ClassScores) -> None:
     counts = [list(c.attacked) for c in scores.classes]
     shares = [[count / max(c.robust_accuracy.n, 1) for count in c.attacked] for c in scores.classes]
-    names = [c.name for c in scores.classes]
+    names = [fitted(c.name, 1) for c in scores.classes]
     axis.pcolormesh(shares, cmap=SHADES, vmin=0, vmax=1, edgecolors="face", lw=0)
     at = [i + 0.5 for i in range(len(names))]
     axis.set_xticks(at, names, rotation=90 if max(map(len, names)) > SHORT else 0)

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from bench.eps import eps_text
 from bench.render import lines
-from bench.render.panels import Width, figure_of, with_legend
+from bench.render.panels import Width, figure_of, fitted, with_legend
 from bench.scoring.scorecard import Scorecard
 
 SHARES = (
@@ -25,7 +25,7 @@ def defence_figure(card: Scorecard, width: Width) -> Figure:
         error = [[100 * (p.value - p.low) for _, p in found], [100 * (p.high - p.value) for _, p in found]]
         at = [y + 0.22 * (i - 1) for y, _ in found]
         axis.errorbar(values, at, xerr=error, fmt=marker, color=colour, markersize=4, lw=1.2, capsize=2, label=name)
-    axis.set_yticks(range(len(card.defences)), [lines.label(card, d.model) for d in card.defences])
+    axis.set_yticks(range(len(card.defences)), [fitted(lines.label(card, d.model), width) for d in card.defences])
     axis.set_ylim(len(card.defences) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.set_xlabel(f"robust accuracy at eps {eps_text(card.headline_eps)}, %")

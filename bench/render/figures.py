@@ -13,7 +13,7 @@ from bench.render.confusion import confusion
 from bench.render.defence_figure import defence_figure
 from bench.render.forest import forest, rows
 from bench.render.lines import Line
-from bench.render.panels import Width, finished, panels, styled
+from bench.render.panels import INCHES, LETTERS, Width, finished, fitted, panels, styled
 from bench.render.training_figure import losses, training_curves
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
@@ -62,7 +62,7 @@ def _grid(
     for axis, (attack, norm) in zip(axes, attacks.items(), strict=True):
         for line in source(card, attack):
             _draw(axis, line)
-        axis.set_title(attack)
+        axis.set_title(fitted(attack, 1))
         axis.set_xlabel("eps, 1/255" if norm == "linf" else f"eps ({norm})")
         axis.set_ylim(0, top)
     return finished(figure, axes, ylabel)
@@ -77,7 +77,8 @@ def _style(library: str) -> tuple[str, str, float]:
 def _draw(axis: Axes, line: Line) -> None:
     style, marker, size = _style(line.library)
     colour = lines.COLOURS[line.model % len(lines.COLOURS)]
-    axis.plot(line.eps, line.values, linestyle=style, marker=marker, markersize=size, color=colour, lw=1.2, label=line.name)
+    face = colour if line.model < len(lines.COLOURS) else "none"  # of more models than colours, the marker tells them apart
+    axis.plot(line.eps, line.values, style, marker=marker, ms=size, lw=1.2, color=colour, mfc=face, label=line.name)
     low, high = zip(*line.band, strict=True)
     axis.fill_between(line.eps, low, high, color=colour, alpha=0.12, lw=0)
 
@@ -96,7 +97,8 @@ def _attack_success(card: Scorecard, width: Width) -> Figure:
         axis.bar(
             at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8}, color=colour, label=bars.label, alpha=0.85
         )
-    axis.set_xticks(range(len(attacks)), attacks)
+    crowded = sum(map(len, attacks)) + 2 * len(attacks) > LETTERS * INCHES[width]
+    axis.set_xticks(range(len(attacks)), [fitted(attack, 1) for attack in attacks], rotation=90 if crowded else 0)
     axis.set_ylim(0, 102)
     axis.set_axisbelow(True)
     finished(figure, [axis], f"attack success at eps {eps_text(card.headline_eps)}, %")
@@ -113,7 +115,7 @@ def _queries(card: Scorecard, width: Width) -> Figure:
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
         for q, names in _once(scores):
             _steps(axis, card, q, names)
-        axis.set_title(f"{attack}, eps {eps_text(scores[0].entry.eps)}")
+        axis.set_title(fitted(f"{attack}, eps {eps_text(scores[0].entry.eps)}", 1))
         axis.set_xscale("log")
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")

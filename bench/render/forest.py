@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.eps import eps_text
-from bench.render.panels import Width, figure_of, with_legend
+from bench.render.panels import Width, figure_of, fitted, with_legend
 from bench.render.rates import title
 from bench.scoring.comparison import Comparison
 from bench.scoring.scorecard import Scorecard
@@ -71,20 +72,22 @@ def _pair(c: Comparison) -> str:
 def forest(card: Scorecard, width: Width) -> Figure:
     """The plot of ``rows``: filled where a difference is shown after correction, hollow where none is."""
     pairs = rows(card)
-    count = sum(1 + len(own) for own in pairs.values())
-    figure = figure_of(width, 0.7 + ROW * count)
+    listed: list[Row | str] = []
+    for pair, own in pairs.items():
+        listed += [pair, *own]
+    labels = [fitted(one.where if isinstance(one, Row) else one, width) for one in listed]
+    below = list(accumulate(label.count("\n") + 1 for label in labels))
+    figure = figure_of(width, 0.7 + ROW * below[-1])
     axis = figure.subplots()
     axis.axvline(0, color="black", lw=0.7)
-    labels: list[tuple[str, bool]] = []
-    for pair, own in pairs.items():
-        labels.append((pair, True))
-        for row in own:
-            _draw(axis, row, len(labels), numbers=width == 2)
-            labels.append((row.where, False))
-    axis.set_yticks(range(count), [label for label, _ in labels])
-    for tick, (_, head) in zip(axis.get_yticklabels(), labels, strict=True):
-        tick.set_fontweight("bold" if head else "normal")
-    axis.set_ylim(count - 0.4, -0.6)
+    at = [end - (label.count("\n") + 1) / 2 for end, label in zip(below, labels, strict=True)]
+    axis.set_yticks(at, labels)
+    for y, one, tick in zip(at, listed, axis.get_yticklabels(), strict=True):
+        if isinstance(one, Row):
+            _draw(axis, one, y, numbers=width == 2)
+        else:
+            tick.set_fontweight("bold")
+    axis.set_ylim(below[-1] + 0.1, -0.1)
     axis.tick_params(axis="y", length=0)
     axis.set_xlabel("Δ robust accuracy, points")
     axis.grid(axis="x", alpha=0.3, lw=0.5)
@@ -93,7 +96,7 @@ def forest(card: Scorecard, width: Width) -> Figure:
     return with_legend(figure, [axis])
 
 
-def _draw(axis: Axes, row: Row, at: int, *, numbers: bool) -> None:
+def _draw(axis: Axes, row: Row, at: float, *, numbers: bool) -> None:
     colour = (MORE if row.difference > 0 else LESS) if row.shown else OPEN
     label = ("more robust" if row.difference > 0 else "less robust") if row.shown else "no difference shown"
     error = [[row.difference - row.low], [row.high - row.difference]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from math import ceil
+from textwrap import wrap
 from typing import Literal
 
 from matplotlib import rc_context
@@ -16,8 +17,10 @@ ABREAST: dict[Width, int] = {1: 1, 2: 3}
 """Panels in a row at most."""
 HEIGHT, LINE = 2.1, 0.16
 """Inches of a panel, and of a line of the legend."""
-LETTERS = 15
-"""Letters of a legend to an inch."""
+ROOM: dict[Width, int] = {1: 26, 2: 44}
+"""Letters to a line of a name at most."""
+LETTERS, HANDLE = 15, 6
+"""Letters of a legend to an inch, and as how many its lines count."""
 
 
 def styled() -> AbstractContextManager[None]:
@@ -27,6 +30,11 @@ def styled() -> AbstractContextManager[None]:
         "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
         "legend.fontsize": 7, "axes.linewidth": 0.6, "pdf.fonttype": 42,
     })  # fmt: skip
+
+
+def fitted(text: str, width: Width) -> str:
+    """``text`` in lines that leave a figure room beside them."""
+    return "\n".join(wrap(text, ROOM[width])) or text
 
 
 def figure_of(width: Width, height: float) -> Figure:
@@ -57,8 +65,11 @@ def with_legend(figure: Figure, axes: Sequence[Axes]) -> Figure:
     """``figure`` with one legend below, for which it becomes higher."""
     named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     width, height = figure.get_size_inches()
-    longest = max(map(len, named), default=0)
-    columns = max(1, min(len(named), int(width * LETTERS / (longest + 6))))
-    figure.set_size_inches(width, height + LINE * ceil(len(named) / columns) + 0.1)
-    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns, frameon=False)
+    letters = int(width * LETTERS)
+    labels = ["\n".join(wrap(label, letters - HANDLE)) for label in named]
+    longest = max((len(line) for label in labels for line in label.splitlines()), default=0)
+    columns = max(1, min(len(labels), letters // (longest + HANDLE)))
+    deepest = max((label.count("\n") + 1 for label in labels), default=0)
+    figure.set_size_inches(width, height + LINE * deepest * ceil(len(labels) / columns) + 0.1)
+    figure.legend(list(named.values()), labels, loc="outside lower center", ncols=columns, frameon=False)
     return figure

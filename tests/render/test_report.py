@@ -19,6 +19,7 @@ from bench.render.class_table import class_rows
 from bench.render.figures import make_figures
 from bench.render.footer import trust_summary
 from bench.render.forest import LISTED, rows
+from bench.render.panels import INCHES, Width
 from bench.render.report import to_html
 from bench.scoring.scorecard import CellScore, Scorecard, score
 from bench.store import StoredRun
@@ -98,7 +99,8 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
 
 HOSTILE = (
     "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "</td></table></details>",
-    "{{ 7 * 7 }}", "$\\alpha$", "</text></svg><script>alert(1)</script>", "url(//evil.example)", "]]><style>*{}</style>",
+    "{{ 7 * 7 }}", "$\\alpha$", "</text></svg><script>alert(1)</script>", "url(//evil.example)", "--><script>alert(1)</script>",
+    "]]><style>*{}</style>",
 )  # fmt: skip
 
 
@@ -122,7 +124,8 @@ def test_hostile_names_stay_text_in_tables_and_figures(run: StoredRun, card: Sco
     assert not page.open
     assert not page.asks
     assert name in page.words
-    assert f"{name} vs base" in page.words, "in the forest plot too"
+    said = "".join("".join(page.words).split())
+    assert said.count("".join(f"{name} vs base".split())) >= 2, "in both forest plots too"
     assert set(page.tags) <= TAGS
     assert page.tags.count("script") == 1
 
@@ -277,6 +280,23 @@ def test_the_forest_has_every_pair_with_its_interval(card: Scorecard) -> None:
     assert (own[0].difference, own[0].low, own[0].shown) == (100 * worst.difference, 100 * worst.low, worst.shown)
     texts = [text.get_text() for text in make_figures(card)["differences"].axes[0].texts]
     assert texts == [row.text for row in own]
+
+
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.filterwarnings("error")
+def test_long_names_leave_room_for_the_numbers(card: Scorecard, width: Width) -> None:
+    long = ModelId("lora-" + "r8_alpha16_on_every_layer_" * 4, 0)
+    renamed = replace(
+        card,
+        headline=tuple(replace(c, first=long) for c in card.headline),
+        cells=tuple(replace(c, entry=replace(c.entry, model=long.name)) if c.entry.model != "base" else c for c in card.cells),
+        classes=tuple(replace(s, model=long) if s.model.name != "base" else s for s in card.classes),
+    )
+    for name, figure in make_figures(renamed, width).items():
+        figure.draw_without_rendering()
+        inches = figure.axes[0].get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        assert inches.width > 0.25 * INCHES[width] / (3 if name == "confusion" else 1), name
+        assert inches.height > 0.8, name
 
 
 def test_of_many_pairs_the_forest_has_those_with_the_baseline(card: Scorecard) -> None:
