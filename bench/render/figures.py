@@ -13,11 +13,13 @@ from bench.render.confusion import confusion
 from bench.render.defence_figure import defence_figure
 from bench.render.forest import forest, rows
 from bench.render.lines import Line
-from bench.render.panels import INCHES, LETTERS, Width, finished, fitted, panels, styled
+from bench.render.panels import HEIGHT, INCHES, LETTERS, Width, finished, fitted, panels, styled
 from bench.render.training_figure import losses, training_curves
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
 
+UPRIGHT = 0.8
+"""Inches that names of attacks take where they stand upright."""
 STYLES = (("-", "o", 4.5), ("--", "x", 5.5), ("-.", "+", 6.5), (":", "s", 4.0))
 """Line, marker and its size (points) of each registered library in turn, and of all others: where two agree, the cross lies on
 the dot."""
@@ -84,20 +86,22 @@ def _draw(axis: Axes, line: Line) -> None:
 
 
 def _attack_success(card: Scorecard, width: Width) -> Figure:
-    """Attack success rate at the headline eps through either library, by attack and model, with 95 % intervals."""
+    """Attack success rate at the headline eps through any library, by attack and model, with 95 % intervals."""
     models = list(lines.attack_success(card))
     attacks = list(dict.fromkeys(attack for bars in models for attack in bars.rates))
     thick = 0.8 / max(1, len(models))
-    figure, (axis,) = panels(1, width)
+    crowded = sum(map(len, attacks)) + 2 * len(attacks) > LETTERS * INCHES[width]
+    figure, (axis,) = panels(1, width, HEIGHT + (UPRIGHT if crowded else 0))
     for bars in models:
         at = [attacks.index(attack) + (bars.model - (len(models) - 1) / 2) * thick for attack in bars.rates]
         heights = [value for value, _ in bars.rates.values()]
         errors = [[v - low for v, (low, _) in bars.rates.values()], [high - v for v, (_, high) in bars.rates.values()]]
         colour = lines.COLOURS[bars.model % len(lines.COLOURS)]
+        hatch = None if bars.model < len(lines.COLOURS) else "////"
         axis.bar(
-            at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8}, color=colour, label=bars.label, alpha=0.85
-        )
-    crowded = sum(map(len, attacks)) + 2 * len(attacks) > LETTERS * INCHES[width]
+            at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8}, color=colour, label=bars.label, alpha=0.85,
+            hatch=hatch,
+        )  # fmt: skip
     axis.set_xticks(range(len(attacks)), [fitted(attack, 1) for attack in attacks], rotation=90 if crowded else 0)
     axis.set_ylim(0, 102)
     axis.set_axisbelow(True)

@@ -1,6 +1,7 @@
 """The report in a browser, as wide as a phone and as a desk: nothing sticks out, and tables sort."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -57,14 +58,26 @@ def test_nothing_sticks_out_of_the_page(page: str, tmp_path: Path, width: int) -
 
 
 def test_tables_sort_by_their_headings(page: str, tmp_path: Path) -> None:
-    """Eps as fractions, not as text: 8, 16, 32 of 255; then falling, then as they were."""
+    """Fractions by what they are worth; rising, falling, and as they were; what is no number comes last either way."""
     script = """(() => {
       const table = document.querySelector('[aria-label="Attack success rate"] table'), head = table.tHead.rows[0].cells[1];
-      const eps = () => [...table.tBodies[0].rows].map(r => r.cells[1].textContent.split('/')[0]).join(' ');
+      const eps = () => [...table.tBodies[0].rows].map(r => r.cells[1].textContent.replace('/255', '')).join(' ');
+      table.tBodies[0].rows[0].cells[1].textContent = '1/2';
+      table.tBodies[0].rows[3].cells[1].textContent = '\u2013';
       const seen = [eps()];
       for (let i = 0; i < 3; i++) { head.querySelector('button').click(); seen.push(head.getAttribute('aria-sort'), eps()); }
       return seen;
     })()"""
-    as_it_was, rising, falling = "8 16 32 8 16 32", "8 8 16 16 32 32", "32 32 16 16 8 8"
-    wanted = f'["{as_it_was}","ascending","{rising}","descending","{falling}",null,"{as_it_was}"]'
-    assert told(tmp_path, page, 1280, script) == wanted
+    as_it_was, rising, falling = "1/2 16 32 \u2013 16 32", "16 16 32 32 1/2 \u2013", "1/2 32 32 16 16 \u2013"
+    wanted = [as_it_was, "ascending", rising, "descending", falling, None, as_it_was]
+    assert json.loads(told(tmp_path, page, 1280, script)) == wanted
+
+
+def test_headings_are_buttons_that_a_keyboard_reaches(page: str, tmp_path: Path) -> None:
+    script = """(() => {
+      const head = document.querySelector('[aria-label="Models"] thead th'), button = head.querySelector('button');
+      button.focus();
+      return [document.activeElement === button, button.type, button.textContent,
+              document.querySelectorAll('thead th').length === document.querySelectorAll('thead th > button').length];
+    })()"""
+    assert json.loads(told(tmp_path, page, 1280, script)) == [True, "button", "model", True]
