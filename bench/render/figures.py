@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from bench.attacks.registry import libraries
 from bench.eps import eps_text
@@ -121,6 +122,8 @@ def _queries(card: Scorecard, width: Width) -> Figure:
             _steps(axis, card, q, names)
         axis.set_title(fitted(f"{attack}, eps {eps_text(scores[0].entry.eps)}", 1))
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # its own writes formulas, which are off
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")
     return finished(figure, axes, "attack success rate, %")

@@ -90,6 +90,9 @@ def test_the_figure_holds_the_curve_and_stands_in_the_report(card: Scorecard, tm
     assert np.asarray(line.get_xdata()).tolist() == [1, 1, 7, 40, 300]
     assert np.asarray(line.get_ydata()).tolist() == [0, 25, 50, 75, 75]
     header = StoredRun(next(tmp_path.glob("scene/[!.]*"))).header
-    assert "over the queries that a black-box attack makes" in to_html(card, header, None)
+    page = to_html(card, header, None)
+    assert "over the queries that a black-box attack makes" in page
+    assert "mathdefault" not in page
+    assert ">100</text>" in page
     plain = replace(card, queries=())
     assert "queries" not in make_figures(plain)
