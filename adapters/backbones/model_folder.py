@@ -54,6 +54,7 @@ def folder_of(name: str) -> Path:
         raise ModelError(f"{folder}: no {CONFIG} here, so this is no model as transformers saves it (save_pretrained)")
     if not is_there(folder / WHOLE) and not is_there(folder / INDEX):
         raise ModelError(f"{folder}: no {WHOLE} here{_advice(folder)}")
+    weight_files(folder)
     return folder
 
 

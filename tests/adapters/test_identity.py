@@ -179,7 +179,7 @@ def images(size: int = 16) -> ImageSet:
 def variants(spec: BaseModel) -> Iterator[tuple[str, Any]]:
     """``spec`` with each of its fields changed in turn, to every value that the field takes."""
     for name in type(spec).model_fields:
-        for value in (*others(getattr(spec, name)), 0.25):
+        for value in (*others(getattr(spec, name)), 0.25, "probe", {"method": "pgd", "eps": "8/255"}):
             try:
                 changed = type(spec).model_validate({**spec.model_dump(), name: value})
             except ValidationError:

@@ -14,7 +14,7 @@ from bench.attacks.question import Question
 from bench.attacks.registry import Carrier
 from bench.attacks.translation import Opponent, make_craft
 from bench.engine.runner import make_target, run_unit
-from tests.builders.attacking import GAIN, INSTALLED, make_unit, run, spec
+from tests.builders.attacking import GAIN, INSTALLED, make_unit, run, spec, through
 from tests.builders.linear import margins
 
 
@@ -34,7 +34,7 @@ def test_asking_for_a_gradient_raises(decisions: bool, linear: Classifier) -> No
 
 def test_a_gradient_attack_cannot_run_on_black_box_access(linear: Classifier, samples: ImageSet) -> None:
     question = Question(torch.from_numpy(samples.x[:2]), torch.from_numpy(samples.labels[:2]), ("a", "b"), eps=0.1)
-    for library in INSTALLED:
+    for library in through(spec(attack="pgd")):
         opponent = Opponent(BlackBoxAccess(linear, decisions=False), (3, 2, 2), 2, "cpu")
         with pytest.raises(AccessError):
             make_craft(spec(attack="pgd"), library, opponent)(question)

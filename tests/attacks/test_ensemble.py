@@ -23,7 +23,7 @@ from bench.engine.runner import make_target, run_unit
 from bench.errors import UserError
 from bench.ids import ModelId
 from bench.suite.suite import load_suite, shipped_suites
-from tests.builders.attacking import INSTALLED, correct, make_unit, run, spec
+from tests.builders.attacking import INSTALLED, correct, make_unit, run, spec, through
 from tests.builders.linear import WEIGHT, Linear, margins
 from tests.builders.small import few, small_classifier
 
@@ -75,7 +75,7 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
     other = WEIGHT.clone()
     other[:4] *= -1
     source = Classifier(Linear(other, float(-other.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
-    for library in INSTALLED:
+    for library in through(spec(attack="fgsm")):
         unit = make_unit(spec(attack="fgsm"), library, [0.1])
         target = replace(make_target(linear, samples, 64), source=make_target(source, samples, 64))
         records = run_unit(unit, target).records[0]

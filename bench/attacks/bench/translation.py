@@ -1,6 +1,7 @@
 """The attacks that are carried out here: ARC alone."""
 
 from collections.abc import Callable
+from functools import singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +23,14 @@ def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     return craft
 
 
-def translate(spec: Attack, _: nn.Module, question: Question) -> Budget:
+@singledispatch
+def translate(spec: Attack, model: nn.Module, question: Question) -> Budget:
     """What ARC is told of ``spec`` at the eps of ``question``. Raises NotImplementedError if that is another attack."""
-    if not isinstance(spec, Arc):
-        raise NotImplementedError(f"there is no '{spec.attack}' here")
+    raise NotImplementedError(f"there is no '{spec.attack}' here")
+
+
+@translate.register
+def _(spec: Arc, _: nn.Module, question: Question) -> Budget:
     return Budget(spec.norm, question.eps, spec.step_at(question.eps), spec.steps, spec.candidates)
 
 
