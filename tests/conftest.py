@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import bench.attacks.art  # noqa: F401 (settles ART's settings before any test imports it)
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from tests.builders.figures import FIGURES, Figure

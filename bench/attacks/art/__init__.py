@@ -1,6 +1,9 @@
 """ART, the Adversarial Robustness Toolbox: what it carries out. Its translation imports it, this does not."""
 
+from bench.attacks.art.settings import settle
 from bench.attacks.library import AttackLibrary, Carried, each
+
+settle()
 
 WEAK_L1 = (
     "weak: steps along all values and scales back, where APGD in l1 (Croce and Hein 2021) takes sparse steps and projects onto "
