@@ -140,9 +140,8 @@ class Zoo:
         return backbone[WEIGHTS], own
 
     def _train(self, recipe: Recipe) -> Card:
-        from adapters.backbones.own_classes import note_on_classes
         from adapters.cache.checks import check_model, check_outputs
-        from adapters.cache.own_head import RANDOM, note_on_outputs, which_outputs
+        from adapters.cache.own_head import which_outputs
         from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
         from adapters.methods.base import base_of
         from adapters.training.fit import fit
@@ -153,14 +152,7 @@ class Zoo:
         network = self._with_head(recipe, network, has, outputs, recipe.adaptation.lies_at)
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         known = self._backbone_card(recipe.backbone)
-        notes = known.notes
-        if recipe.backbone.is_random and not is_trained(recipe.adaptation):
-            notes += (RANDOM,)
-        notes += method_of(recipe.adaptation).notes(network, recipe.adaptation)
-        if outputs is not None:
-            notes += (note_on_outputs(recipe, outputs),)
-        elif not is_trained(recipe.adaptation) and not recipe.adaptation.lies_at:
-            notes += note_on_classes(recipe.backbone.spec, recipe.images.classes)
+        notes = known.notes + _notes(recipe, network, outputs)
         network = adapt(network, recipe.adaptation, recipe.seed)
         classifier = self._classifier(recipe, network, backbone, outputs)
         _check_fit(classifier, recipe)
@@ -365,6 +357,21 @@ def _check_head(classifier: "Classifier", recipe: Recipe) -> None:
     from adapters.cache.checks import check_head, count_outputs
 
     check_head(classifier.network, count_outputs(classifier, recipe.images.input_shape))
+
+
+def _notes(recipe: Recipe, network: "nn.Module", outputs: Outputs | None) -> tuple[str, ...]:
+    """What is to be said of the model of ``recipe``, made on ``network``, beside what is known of its backbone."""
+    from adapters.backbones.own_classes import note_on_classes
+    from adapters.cache.own_head import RANDOM, note_on_outputs
+
+    kept = not is_trained(recipe.adaptation)
+    notes: tuple[str, ...] = (RANDOM,) if recipe.backbone.is_random and kept else ()
+    notes += method_of(recipe.adaptation).notes(network, recipe.adaptation)
+    if outputs is not None:
+        return (*notes, note_on_outputs(recipe, outputs))
+    if kept and not recipe.adaptation.lies_at:
+        return (*notes, *note_on_classes(recipe.backbone.spec, recipe.images.classes))
+    return notes
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

@@ -24,14 +24,12 @@ def passing_back(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
     return smooth + (transform.apply(x, draws) - smooth).detach()
 
 
-class Adaptive(Classifier):
-    """``defended`` as it is attacked in one ``way``, what is random averaged over ``draws``."""
+class Known(Classifier):
+    """``defended`` as whoever knows it meets it: it draws and counts as ``defended`` does."""
 
-    def __init__(self, defended: Defended, way: Way, draws: int) -> None:
+    def __init__(self, defended: Defended) -> None:
         nn.Module.__init__(self)
         self.defended = defended
-        self.way = way
-        self.count = draws if defended.stack.sampled else 1
         self.num_classes = defended.num_classes
 
     @property
@@ -42,6 +40,15 @@ class Adaptive(Classifier):
     def begin(self, seed: int) -> None:
         """From here on, draw from ``seed``."""
         self.defended.begin(seed)
+
+
+class Adaptive(Known):
+    """``defended`` as it is attacked in one ``way``, what is random averaged over ``draws``."""
+
+    def __init__(self, defended: Defended, way: Way, draws: int) -> None:
+        super().__init__(defended)
+        self.way = way
+        self.count = draws if defended.stack.sampled else 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits whose cross-entropy has the gradient of the expectation."""
@@ -75,23 +82,12 @@ class Adaptive(Classifier):
         return Branches(logits, (1 / len(logits),) * len(logits))
 
 
-class Repeated(Classifier):
+class Repeated(Known):
     """``defended`` as it is attacked without gradients: each query is asked ``repeats`` times, and the answers averaged."""
 
     def __init__(self, defended: Defended, repeats: int) -> None:
-        nn.Module.__init__(self)
-        self.defended = defended
+        super().__init__(defended)
         self.repeats = repeats
-        self.num_classes = defended.num_classes
-
-    @property
-    def passes(self) -> Passes:
-        """What its members are asked."""
-        return self.defended.passes
-
-    def begin(self, seed: int) -> None:
-        """From here on, draw from ``seed``."""
-        self.defended.begin(seed)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logarithm of the mean probabilities."""
