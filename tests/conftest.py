@@ -1,5 +1,7 @@
 """Fixtures shared by all tests. Nothing here needs data or weights from outside."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,12 @@ def samples() -> ImageSet:
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Trained models of the tests never mix with the user's."""
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Trained models of the tests never mix with the user's, and go with their test."""
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("BENCH_CACHE", str(cache))
-    return cache
+    yield cache
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 @pytest.fixture
