@@ -269,10 +269,11 @@ Targets = Annotated[tuple[str, ...], Field(min_length=1)] | str
 
 
 class LoraSpec(Adaptation):
-    """LoRA through peft on exactly the named modules (Hu et al. 2021): dW = alpha / r * B A.
+    """LoRA through peft on the named layers (Hu et al. 2021): dW = alpha / r * B A.
 
-    ``targets`` are full module names: "conv1" is the stem alone, never the first convolution of a block. A string is a
-    regular expression that must match a whole name. A head that is no target is trained in full.
+    ``targets`` is a list of names: of the layer of exactly that name or, where none has it, of every layer whose name ends in
+    it after a dot. In a ResNet, [conv1] is the stem alone; in a ViT, [qkv] is the attention of every block. A string is a
+    regular expression that must match a whole name. A head that is not among the targets is trained in full.
     """
 
     method: Literal["lora"]

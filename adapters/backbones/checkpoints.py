@@ -92,7 +92,7 @@ def read_checkpoint(file: Path, network: nn.Module, key: str | None = None, pref
         fitting = _fitting([r for at, table in chosen.items() for r in _unwrapped_readings(at, table, network, prefix)])
     if len(fitting) > 1:
         choices = " or ".join(map(str, fitting))
-        raise ModelError(f"{file}: more than one set of weights in it fits this network; say which in backbone: {choices}")
+        raise ModelError(f"{file}: more than one set of weights in it fits this network; say which, beside weights: {choices}")
     if not fitting:
         raise ModelError(_misfit(file, readings, network))
     return fitting[0].told(file)

@@ -118,6 +118,12 @@ class Tuned(Method):
 
         return with_adapter(network, spec, self.config, self.options(spec), seed, from_zero=self.from_zero)
 
+    def layers(self, network: "nn.Module", spec: Any) -> tuple[str, ...]:
+        """Those that its targets mean."""
+        from adapters.methods.peft_methods import resolve_targets
+
+        return tuple(resolve_targets(network, spec.targets))
+
     def is_meant(self, network: "nn.Module", spec: Any, name: str) -> bool:  # noqa: ARG002
         """The adapter's own parameters, and a copy of the head where no adapter is on it."""
         return f".{network.active_adapter}" in name and "base_layer" not in name and "original_module" not in name

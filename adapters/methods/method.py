@@ -35,7 +35,11 @@ class Method(ABC):
         """``network`` with the layers that ``adapt`` gives it, to hold a state dict of an adapted one."""
         return network
 
-    def content(self, spec: Any) -> str | None:  # noqa: ARG002 (for methods to say otherwise)
+    def layers(self, network: "nn.Module", spec: Any) -> tuple[str, ...]:  # noqa: ARG002 (for methods to say otherwise)
+        """The names of the layers of ``network`` that ``spec`` names as its targets. Raises ModelError for one that is none."""
+        return ()
+
+    def content(self, spec: Any) -> str | None:  # noqa: ARG002
         """A hash of what lies at ``spec.place``."""
         return None
 

@@ -46,7 +46,7 @@ def with_adapter(
             f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained in full"
         )
     common = {
-        # A list would match by suffix (every block's conv1); a string is a full-match regular expression.
+        # peft would match a list by suffix too (conv1 in every block); a string is a full-match regular expression.
         "target_modules": "|".join(re.escape(name) for name in targets),
         "modules_to_save": None if head in targets else [head],
     }
@@ -83,19 +83,30 @@ def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
 
 @about("targets")
 def resolve_targets(network: nn.Module, targets: Targets) -> list[str]:
-    """The names of the linear and convolution layers meant; raises ModelError unless each target is one, exactly.
+    """The names of the linear and convolution layers meant, each once; raises ModelError for a target that means none.
 
-    Layers of transformers are known by their names in its files too, which last from version to version.
+    In a list, a target is the layer of exactly that name. Where no layer has it, it is every layer whose name ends in it after
+    a dot, as in peft. A string is a regular expression that must match a whole name. Layers of transformers are known by their
+    names in its files too, which last from version to version.
     """
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     saved = {name: in_files for name, in_files in names_in_files(network).items() if name in layers}
     if isinstance(targets, str):
         return _matching(layers, saved, targets)
-    known = {in_files: name for name, in_files in saved.items()} | {name: name for name in layers}
-    for target in targets:
-        if target not in known:
-            raise ModelError(f"target '{target}' is not a layer of this backbone; {did_you_mean(target, layers)}")
-    return [known[target] for target in targets]
+    return list(dict.fromkeys(layer for target in targets for layer in _meant(layers, saved, target)))
+
+
+def _meant(layers: list[str], saved: Mapping[str, str], target: str) -> list[str]:
+    """Which of ``layers``, some ``saved`` under other names, an entry of a list of targets means."""
+    if target in layers:
+        return [target]
+    found = [name for name in layers if saved.get(name) == target]
+    found = found or [name for name in layers if any(n.endswith(f".{target}") for n in (name, saved.get(name, name)))]
+    if not found:
+        known = {*layers, *saved.values()}
+        ends = {name.rpartition(".")[2] for name in known}
+        raise ModelError(f"target '{target}' is not a layer of this backbone; {did_you_mean(target, sorted(known | ends))}")
+    return found
 
 
 def _matching(layers: list[str], saved: Mapping[str, str], pattern: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What a run would do: its units, what is finished already, and how long the rest would take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.cache.recipe import Recipe
@@ -15,6 +15,7 @@ from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, attackable, make_units
 from bench.engine.probe import Probe, passes
+from bench.engine.targets import Layers, layers_meant
 from bench.executors.cores import Load, one_thread
 from bench.ids import ModelId
 from bench.store import RUN_FILE, list_runs, readable_header
@@ -40,12 +41,14 @@ class UnitPreview:
 class Preview:
     """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before.
 
-    All seconds are of one core; ``workers`` units would be run at a time.
+    All seconds are of one core; ``workers`` units would be run at a time. ``layers`` are those that a model's adapter is put
+    on, where its targets are not simply their names.
     """
 
     units: tuple[UnitPreview, ...]
     training: float
     workers: int = 1
+    layers: Layers = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -58,6 +61,7 @@ def preview(suite: Suite, options: Options) -> Preview:
     """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing.
 
     What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
+    Raises SuiteError for what cannot be run, such as a target that is no layer.
     """
     load = Load()
     job = make_job(suite, options.places, options.permission)
@@ -75,7 +79,7 @@ def preview(suite: Suite, options: Options) -> Preview:
         training = _training([recipe for model, recipe in job.recipes.items() if found[model] is None], probe)
         trained = {model: all(found[member] is not None for member in job.members(model)) for model in cards}
         shown = tuple(_preview(unit, job, trained[unit.model], finished, rates, probe) for unit in chosen)
-    return Preview(shown, training, workers)
+    return Preview(shown, training, workers, layers_meant(job))
 
 
 def _preview(

@@ -49,7 +49,12 @@ def preview_table(found: Preview) -> RenderableType:
     for u in found.units:
         time = f"{_seconds(u.seconds)}{' (estimated)' if u.probed else ''}"
         table.add_row(escape(u.label), str(u.cells), str(u.cached), "trained" if u.trained else "to train", time)
-    return Group(table, Text(_total(found)))
+    layers = (Text(f"{model}: targets mean {_layers(names)}") for model, names in found.layers.items())
+    return Group(table, *layers, Text(_total(found)))
+
+
+def _layers(names: Sequence[str]) -> str:
+    return f"the {'layer' if len(names) == 1 else f'{len(names)} layers'} {', '.join(names)}"
 
 
 def trained_table(models: Sequence[Trained]) -> Table:

@@ -49,7 +49,7 @@ class Matrix(OwnNetwork):
             name += f"-a{alpha:.12g}" if "alpha" in has and len(self.alpha) > 1 else ""
             options = {k: v for k, v in (("r", r), ("alpha", alpha)) if k in has}
             found[name] = {"name": name, "adaptation": {"method": method, "targets": self.targets[label], **options}}
-        common = self.model_dump(include={"training", "backbone", "weights"}, exclude_unset=True, exclude_none=True)
+        common = self.model_dump(include={"training", *OwnNetwork.model_fields}, exclude_unset=True, exclude_none=True)
         return [{**model, **common} for model in found.values()]
 
 

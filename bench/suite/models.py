@@ -17,6 +17,8 @@ from bench.engine.expectation import Expected
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
+WEIGHTS_OF_ITS_OWN = ("adaptation", "training", "backbone", "weights", "key", "prefix")
+"""What says how the weights of a model come about: none of it is for a model that has those of others."""
 
 
 class PretrainSpec(Strict):
@@ -48,10 +50,16 @@ class SuiteBackbone(BackboneSpec):
 
 
 class OwnNetwork(Strict):
-    """A network of its own instead of the suite's: ``backbone``, or ``weights`` alone for the suite's with other weights."""
+    """A network of its own instead of the suite's: ``backbone``, or ``weights`` for the suite's with other weights.
+
+    ``key`` and ``prefix`` choose within the file of these weights. Those of the suite's backbone are about its own file, and
+    are never inherited.
+    """
 
     backbone: SuiteBackbone | None = None
     weights: str | None = None
+    key: str | None = None
+    prefix: str | None = None
 
     @property
     def weights_file(self) -> Path | None:
@@ -62,6 +70,10 @@ class OwnNetwork(Strict):
     def _one_network(self) -> "OwnNetwork":
         if self.backbone and self.weights:
             raise PydanticCustomError("origin", "has both backbone and weights; give the weights within its backbone")
+        chosen = [name for name in ("key", "prefix") if getattr(self, name) is not None]
+        if chosen and self.weights_file is None:
+            beside = ", within its backbone" if self.backbone else ""
+            raise _wrong(chosen[0], f"{chosen[0]} chooses within a file; name the file as weights beside it{beside}")
         return self
 
 
@@ -95,7 +107,7 @@ class ModelSpec(OwnNetwork):
             raise _wrong("defences", "defences stand around the weights of another model; name it: 'of: MODEL'")
         if self.of and not self.defences:
             raise _wrong("of", f"has the weights of {' and '.join(self.of)} and no defences: give some, or leave the model out")
-        for key in ("adaptation", "training", "backbone", "weights") if self.of else ():
+        for key in WEIGHTS_OF_ITS_OWN if self.of else ():
             if key in self.model_fields_set:
                 raise _wrong(key, f"its weights are those of {' and '.join(self.of)}, as they are trained there; drop {key}")
         if len(set(self.of)) < len(self.of):
@@ -119,8 +131,9 @@ class ModelSpec(OwnNetwork):
 
     @model_serializer(mode="wrap")
     def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What has no place in a model of its kind is left out, as it was before there were two kinds."""
-        out = {"adaptation", "training", "backbone", "weights"} if self.of else {"of", "defences"}
+        """What has no place in a model of its kind is left out, as it was before there were two kinds, and what is not chosen."""
+        out = set(WEIGHTS_OF_ITS_OWN if self.of else ("of", "defences"))
+        out |= {name for name in ("key", "prefix") if getattr(self, name) is None}
         return {key: value for key, value in plain(self).items() if key not in out}
 
 
@@ -133,4 +146,5 @@ def network_of(model: OwnNetwork, common: SuiteBackbone | None) -> SuiteBackbone
     if model.weights is None or common is None:
         return model.backbone or common
     shared = common.model_dump(exclude={"weights", "pretrain", "key", "prefix"}, exclude_unset=True)
-    return SuiteBackbone.model_validate({**shared, "weights": model.weights}).running(common.code)
+    own = {"weights": model.weights, "key": model.key, "prefix": model.prefix}
+    return SuiteBackbone.model_validate({**shared, **own}).running(common.code)

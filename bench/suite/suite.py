@@ -321,8 +321,6 @@ def _example(kind: str, loc: yaml_lines.Loc) -> str:
     """What a mapping at ``loc`` looks like, or where a key that is unknown there belongs."""
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return next((MAPPINGS[name] for name in reversed(loc) if name in MAPPINGS), "'name: my_suite'")
-    if kind == "unknown_key" and "models" in loc and loc[-1] in {"key", "prefix"}:
-        return f"; it stands in the model's own backbone: {{architecture: ..., weights: FILE, {loc[-1]}: ...}}"
     if kind == "unknown_key" and "adaptation" in loc and loc[-1] == "path":
         return "; an adapter that peft saved is {method: peft, path: FOLDER}"
     return ""

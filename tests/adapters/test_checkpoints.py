@@ -121,7 +121,7 @@ TWO = {
 @pytest.mark.parametrize(("saved", "choice"), TWO.values(), ids=TWO.keys())
 def test_where_two_readings_fit_the_suite_says_which(saved: object, choice: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match="more than one set of weights in it fits this network; say which in backbone: "
+        ModelError, match="more than one set of weights in it fits this network; say which, beside weights: "
     ) as said:
         read(tmp_path / "weights.pt", saved)
     for name, value in choice.items():

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from adapters.backbones.networks import build_backbone
+from adapters.backbones.networks import build_backbone, fetch_backbone
 from adapters.classifier import Classifier, predict
 from adapters.spec import BackboneSpec
 from bench.cli.commands import main
+from bench.suite.suite import load_suite
 from tests.adapters.test_models import plain_peft_adapter
 
 SUITE = """name: mine
@@ -82,3 +83,47 @@ def test_a_timm_tag_without_weights_is_named_by_its_line(suite: Path, capsys: py
     (suite.parent / "adapter").mkdir()
     assert run(suite) == 2
     assert "suite.yaml:2: timm/resnet18.a1_in1k names weights" in capsys.readouterr().err
+
+
+TWO_FILES = """name: two
+backbone: {architecture: timm/test_resnet, weights: ours.pt, key: ema, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+data: {source: digits, classes: [0, 1], size: 32, samples: 12}
+models:
+- {name: ours, adaptation: {method: none}}
+- {name: plain, adaptation: {method: none}, weights: theirs.pt}
+- {name: theirs, adaptation: {method: none}, weights: both.pt, key: swa, prefix: model}
+eps: [1/255]
+attacks: [{attack: fgsm}]
+"""
+
+
+def test_weights_of_a_model_are_read_by_their_own_key_and_prefix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite's own file has two sets, another one has none of its keys, and a third has two sets under other names."""
+    monkeypatch.chdir(tmp_path)
+    states = [build_backbone(BackboneSpec(architecture="timm/test_resnet"), 2, seed).state_dict() for seed in range(5)]
+    torch.save({"raw": states[0], "ema": states[1]}, "ours.pt")
+    torch.save(states[2], "theirs.pt")
+    torch.save({key: {f"model.{k}": v for k, v in states[i].items()} for key, i in (("raw", 3), ("swa", 4))}, "both.pt")
+    file = tmp_path / "suite.yaml"
+    file.write_text(TWO_FILES)
+    suite = load_suite(file)
+    for model, seed in zip(suite.models, (1, 2, 4), strict=True):
+        network, _ = fetch_backbone(suite.backbone_of(model), 0)
+        assert all(torch.equal(tensor, states[seed][name]) for name, tensor in network.state_dict().items()), model.name
+
+    def said(old: str, new: str) -> str:
+        file.write_text(TWO_FILES.replace(old, new))
+        assert main(["train", str(file)]) == 2
+        return capsys.readouterr().err
+
+    assert "suite.yaml:7: " in (err := said("key: swa", "key: sva"))
+    assert "there are no weights under the key 'sva'; there are under: 'raw', 'swa'" in err
+    assert "suite.yaml:7: " in (err := said(", key: swa, prefix: model", ""))
+    assert (
+        "more than one set of weights in it fits this network; say which, beside weights: {key: 'raw', prefix: 'model.'}" in err
+    )
+    assert "suite.yaml:6: key chooses within a file; name the file as weights beside it" in said(
+        "weights: theirs.pt", "key: ema"
+    )

@@ -163,7 +163,7 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     from peft import PeftModel
 
     save_model(tmp_path / "model")
-    result = run(tmp_path, "method: lora, r: 2, targets: '.*(query|value)'", only="*/fgsm/foolbox")
+    result = run(tmp_path, "method: lora, r: 2, targets: [query, value]", only="*/fgsm/foolbox")
     (model,) = result.run.header.models
     assert model.trainable_parameters == 2 * 2 * 2 * (16 + 16) + 3 * 17  # two layers, two matrices, and the new head
     (folder,) = Path(tmp_path_of_cache()).glob("models/*/adapter")
@@ -190,10 +190,37 @@ def test_targets_by_the_names_of_files_and_timm_s_fused_attention(tmp_path: Path
     query = "vit.encoder.layer.1.attention.attention.query"
     assert resolve_targets(network, (query,)) == ["vit.layers.1.attention.q_proj"]
     assert resolve_targets(network, r".*\.1\..*query") == ["vit.layers.1.attention.q_proj"]
-    with pytest.raises(ModelError, match="target 'query' is not a layer of this backbone"):
-        resolve_targets(network, ("query",))
+    with pytest.raises(ModelError, match="target 'uery' is not a layer of this backbone; did you mean"):
+        resolve_targets(network, ("uery",))
     timm = build_backbone(BackboneSpec(architecture="timm/test_vit"), 3, 0)
     assert resolve_targets(timm, r".*\.qkv")[0] == "blocks.0.attn.qkv"
+
+
+@pytest.mark.parametrize("targets", [["query", "value"], ["q_proj"], ["attention.attention.query"], ["classifier", "value"]])
+def test_a_list_of_suffixes_is_what_peft_makes_of_it(targets: list[str], tmp_path: Path) -> None:
+    """In the names of transformers today, and in those of its files, which peft itself no longer knows."""
+    from peft import LoraConfig, get_peft_model
+
+    save_model(tmp_path / "model")
+    network = build_backbone(backbone(tmp_path / "model"), 2, 0)
+    now = {"query": "q_proj", "value": "v_proj", "attention.attention.query": "attention.q_proj"}
+    found = resolve_targets(network, tuple(targets))
+    assert len(found) == len(set(found))
+    plain = get_peft_model(network, LoraConfig(target_modules=[now.get(name, name) for name in targets]))
+    assert set(found) == set(plain.targeted_module_names)
+
+
+def test_an_exact_name_wins_over_longer_ones_that_end_in_it() -> None:
+    """A suite that adapts the first convolution means that one alone, though peft would take every block's."""
+    resnet = build_backbone(BackboneSpec(architecture="resnet18"), 2, 0)
+    assert resolve_targets(resnet, ("fc", "conv1")) == ["fc", "conv1"]
+    assert resolve_targets(resnet, ("0.conv2", "fc", "layer1.0.conv2")) == [
+        *(f"layer{i}.0.conv2" for i in (1, 2, 3, 4)),
+        "fc",
+    ]
+    assert len(resolve_targets(resnet, ("conv2",))) == 8
+    with pytest.raises(ModelError, match="target 'onv2' is not a layer of this backbone; did you mean 'conv2'"):
+        resolve_targets(resnet, ("onv2",))
 
 
 def test_weights_without_a_head_are_adapted_and_not_judged_as_they_are(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from bench.api.preview import preview
 from bench.attacks.spec import Apgd, DeepFool, Fgsm, GeoDa, Pgd
 from bench.engine.options import Options
 from bench.engine.probe import Probe, passes
+from bench.errors import SuiteError
 from bench.render.listing import preview_table
 from bench.suite.suite import load_suite
 from tests.builders.tiny import TINY
@@ -51,6 +52,34 @@ def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "none").exists()
     assert replace(found, workers=4).seconds == total / 4
     assert replace(found, workers=100).seconds == total / len(found.units)
+
+
+VIT = """
+name: vit
+backbone: {architecture: timm/test_vit, kwargs: {img_size: 32}, input_size: 32}
+data: {source: digits, classes: [0, 1], samples: 12, train_per_class: 10}
+models:
+  - {name: named, adaptation: {method: lora, targets: [head]}}
+  - {name: attention, adaptation: {method: lora, targets: [qkv]}}
+  - {name: first, adaptation: {method: oft, targets: '.*0.attn.proj'}}
+eps: [8/255]
+attacks: [{attack: fgsm}]
+"""
+
+
+def test_a_dry_run_says_which_layers_targets_mean_that_are_no_whole_names(tmp_path: Path) -> None:
+    file = tmp_path / "vit.yaml"
+    file.write_text(VIT)
+    options = Options(tmp_path / "none", cache=tmp_path / "cache", workers=1)
+    found = preview(load_suite(file), options)
+    blocks = tuple(f"blocks.{i}.attn.qkv" for i in range(len(found.layers["attention"])))
+    assert found.layers == {"attention": blocks, "first": ("blocks.0.attn.proj",)}
+    printed = " ".join(printed_of(preview_table(found), 200).split())
+    assert f"attention: targets mean the {len(blocks)} layers blocks.0.attn.qkv, blocks.1.attn.qkv" in printed
+    assert "first: targets mean the layer blocks.0.attn.proj" in printed
+    file.write_text(VIT.replace("[qkv]", "[kv]"))
+    with pytest.raises(SuiteError, match="target 'kv' is not a layer of this backbone; did you mean 'qkv'"):
+        preview(load_suite(file), options)
 
 
 def test_the_probe_times_a_real_network() -> None:
