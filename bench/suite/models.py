@@ -131,7 +131,7 @@ class ModelSpec(OwnNetwork):
 
     @model_serializer(mode="wrap")
     def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What has no place in a model of its kind is left out, as it was before there were two kinds, and what is not chosen."""
+        """Without what has no place in a model of its kind, or is not chosen: as it was written before there was either."""
         out = set(WEIGHTS_OF_ITS_OWN if self.of else ("of", "defences"))
         out |= {name for name in ("key", "prefix") if getattr(self, name) is None}
         return {key: value for key, value in plain(self).items() if key not in out}
