@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench.api import kept, pipeline
 from bench.engine.job import default_cache
 from bench.engine.options import Options
-from bench.engine.progress import Progress
+from bench.engine.progress import on_stderr
 from bench.errors import SuiteError
 from bench.store import attempted
 from bench.suite.suite import Suite, find_suite, load_suite, place_of, suite_from
@@ -53,6 +51,6 @@ def run_asked(asked: Asked, options: Options, weights_of: str | None = None) -> 
     with attempted(options.results, file) as attempt, declared(asked) as suite:
         attempt.of_suite(suite.name)
         how = settled(asked, suite, options, weights_of)
-        run = pipeline.run_suite(suite, how, Progress(Console(stderr=True, force_jupyter=False)))
+        run = pipeline.run_suite(suite, how, on_stderr())
         attempt.made(run.path.name)
         return run.path, how

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from adapters.images import ImageSet
@@ -14,7 +13,7 @@ from bench.api.given import Given, as_classifier, given_job
 from bench.api.pipeline import choose_device, run_job
 from bench.engine import interrupt
 from bench.engine.options import Options
-from bench.engine.progress import Progress
+from bench.engine.progress import on_stderr
 from bench.errors import UserError
 from bench.executors.crew import on_this_machine
 from bench.store import check_writable
@@ -64,7 +63,7 @@ def evaluate_models(
     suite, classes = question.suite(list(models)), len(samples.classes)
     whole = {name: as_classifier(model, classes, mean, std, device) for name, model in models.items()}
     folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
-    zoo, progress = Given(whole, samples, device), Progress(Console(stderr=True, force_jupyter=False))
+    zoo, progress = Given(whole, samples, device), on_stderr()
     with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:
         check_writable(folder)
         return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path

@@ -1,5 +1,6 @@
 """A whole run: train or find the models, plan, attack what is missing, store."""
 
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ from bench.store import (
 )
 from bench.store.shapes import Robust
 from bench.suite.suite import Suite
+
+log = logging.getLogger(__name__)
 
 
 def choose_device(asked: str) -> str:
@@ -115,9 +118,21 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     check_expected(job, {unit.model: cards[unit.model] for unit in chosen}, executor)
     header = _header(job, executor.zoo, cards, units, surroundings)
     run = open_run(options.results, header, fresh=options.fresh, images=options.save_adversarials)
+    _say_what_is_run(job, header, run, chosen)
     executor.attack(job, run, units, chosen)
     run.close()
     return run
+
+
+def _say_what_is_run(job: Job, header: RunHeader, run: OpenRun, chosen: list[Unit]) -> None:
+    """For whoever asks for more than progress: on what the run rests, and how much of it is to be computed."""
+    used = ", ".join(f"{name} {version}" for name, version in header.provenance["packages"].items())
+    log.info("on %s with %s", header.provenance["device"], used)
+    log.info("%s: %d images of %s", header.suite_name, len(job.samples), job.suite.data.source)
+    for model in header.models:
+        log.info("%s: %s, weights %s", job.title(model.id), model.method, model.sha256[:12])
+    left = sum(len(run.missing(unit.keys)) for unit in chosen)
+    log.info("%s: %d of %d cells are to be computed", run.path, left, len(header.cells))
 
 
 def _attackable(units: list[Unit], options: Options) -> list[Unit]:

@@ -7,15 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bench.cli.compare as cli_compare
 import bench.cli.report as cli_report
 from adapters.errors import ChangedError, ModelError
 from bench.cli.formats import add_format
-from bench.cli.output import harmless, present, quiet
+from bench.cli.output import harmless, note, present, quiet, set_level
 from bench.cli.output import show as _print
 from bench.cli.output import write as _write
+from bench.cli.parser import Parser, add_loudness
 from bench.engine.interrupt import Interrupted
 from bench.errors import Exit, UserError
 from bench.store.atomic import RESUME
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     quiet(_log())
+    set_level(options.level)
     try:
         return command(options)
     except UserError as error:
@@ -125,15 +127,8 @@ class _Formatter(logging.Formatter):
         return harmless(super().format(record))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes options in full only: ``--out DIR`` is not ``--output DIR``, nor what a later option would make of it."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="bench",
         description="Did adapting this model with LoRA change how robust it is, and can I trust that number?",
     )
@@ -160,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
     schema.add_argument("--of", choices=DOCUMENTS, default="suite", help="default: suite")
     _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")
+    add_loudness(parser)
     return parser
 
 
@@ -241,16 +237,14 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from bench.api.asked import declared, settled
     from bench.api.pipeline import train_suite
-    from bench.engine.progress import Progress
+    from bench.engine.progress import on_stderr
     from bench.render.listing import trained_table
 
     with declared(options.suite) as suite:
         how = settled(options.suite, suite, _how_to_train(options))
-        models = train_suite(suite, how, Progress(Console(stderr=True)))
+        models = train_suite(suite, how, on_stderr())
     _print(lambda _: trained_table(models))
     return Exit.OK
 
@@ -290,19 +284,17 @@ def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
     present(options.format.run(card), options.output)
     left = owed([cell.entry for cell in card.cells], how)
     for line in (f"stored: {path}", *left.lines):
-        print(line, file=sys.stderr)  # noqa: T201
+        note(line)
     return cli_compare.gate(path, options.results, options.format.name) if options.gate else left.exit_code
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from bench.api.reproduce import reproduce
     from bench.comparison.runs import find_stored
-    from bench.engine.progress import Progress
+    from bench.engine.progress import on_stderr
 
-    run, progress = find_stored(options.run, options.results), Progress(Console(stderr=True))
-    found = reproduce(run, options.device, progress, options.data_root, allow_code=options.allow_code)
+    run = find_stored(options.run, options.results)
+    found = reproduce(run, options.device, on_stderr(), options.data_root, allow_code=options.allow_code)
     present(options.format.reproduction(found))
     return found.exit_code
 

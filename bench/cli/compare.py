@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.formats import asked_format
-from bench.cli.output import harmless, present, show
+from bench.cli.output import harmless, note, present, show
 from bench.errors import Exit, UserError
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def _update(options: argparse.Namespace) -> int:
     reference.check(snapshot, force=options.force)
     if options.with_weights:
         folder = kept.keep(run.header, options.results, options.limit_mb, allow_code=options.allow_code)
-        print(f"written: {folder}", file=sys.stderr)  # noqa: T201
+        note(f"written: {folder}")
     else:
         kept.check_weights(snapshot, options.results)
     file = reference.update(snapshot, options.results)
-    print(f"written: {file}; commit it", file=sys.stderr)  # noqa: T201
+    note(f"written: {file}; commit it")
     return Exit.OK

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,24 @@ class Harmless:
 
         for segment in console.render(self.shown, options):
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+OURS = tuple(logging.getLogger(package) for package in ("bench", "adapters"))
+"""The loggers of our own packages."""
+
+
+def set_level(level: int) -> None:
+    """Log our own from ``level`` on. Progress and notes are said where warnings are; where they are not, no library warns."""
+    for logger in OURS:
+        logger.setLevel(level)
+    if level > logging.WARNING:
+        warnings.simplefilter("ignore")
+
+
+def note(line: str) -> None:
+    """Say on stderr what belongs beside an answer, unless only errors are to be said."""
+    if OURS[0].isEnabledFor(logging.WARNING):
+        print(harmless(line), file=sys.stderr)  # noqa: T201
 
 
 def quiet(handler: logging.Handler) -> None:

@@ -1,10 +1,10 @@
 """The commands that show a stored run to people: ``bench report`` and ``bench figures``."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.output import note
 from bench.errors import Exit
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _figures(options: argparse.Namespace) -> int:
     if options.list:
         return _list(result)
     names = dict.fromkeys(file.stem for file in result.figures(options.output, width=options.width))
-    print(f"drawn: {', '.join(names) or 'nothing, since no cell has numbers'}", file=sys.stderr)  # noqa: T201
+    note(f"drawn: {', '.join(names) or 'nothing, since no cell has numbers'}")
     return Exit.OK if result.is_complete else Exit.INCOMPLETE
 
 

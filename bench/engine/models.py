@@ -1,5 +1,6 @@
 """The models of a job, made ready to be attacked."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from bench.engine.runner import Target
 
 BACKBONE = "the unadapted backbone"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Models:
         self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
         for model in models:
             if model not in self._loaded:
-                self._loaded[model] = _prepare(self._job, self._as_trained(model))
+                self._loaded[model] = loaded = _prepare(self._job, self._as_trained(model))
+                title, batch = self._job.title(model), loaded.target.batch_size
+                log.info("%s: attacked in %s, in batches of %d", title, self._job.suite.precision, batch)
         return [self._loaded[model] for model in models]
 
     def siblings(self, model: ModelId) -> "list[tuple[str, Callable[[], Classifier | None]]]":

@@ -1,5 +1,6 @@
 """Progress on stderr: bars on a terminal, one line per finished unit elsewhere."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from adapters.training.curves import Progress as Told
 
 QUIET = 30.0
 """Seconds after which a training that is not watched on a terminal says again how far it is."""
+
+log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -78,3 +81,8 @@ class Progress:
         self.bars.remove_task(task)  # type: ignore[arg-type]
         if not self.bars.tasks:  # models may be trained side by side
             self.bars.stop()
+
+
+def on_stderr() -> Progress:
+    """Shown on stderr, unless only errors are to be said there."""
+    return Progress(Console(stderr=True, force_jupyter=False, quiet=not log.isEnabledFor(logging.WARNING)))

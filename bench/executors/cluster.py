@@ -75,7 +75,7 @@ class OnRay:
 
     def __init__(self, suite: Suite, options: Options, progress: Progress) -> None:
         device = _device(options.device)
-        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device))
+        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device), log.getEffectiveLevel())
         self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         self._progress = progress
         self._reader = Reader(progress)

@@ -4,6 +4,7 @@ No result depends on how many there are: each task is computed by one thread, as
 process is lost is tried again, after all others. What is one task alone stays in this process, where it starts at once.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -46,6 +47,8 @@ OF_MODELS = ("adapters.cache.checks", "peft", "torchvision")
 FEW = 2
 """Tasks from which workers are worth their start."""
 
+log = logging.getLogger(__name__)
+
 
 class Crew:
     """Trains and attacks in ``workers`` processes; None: as many as cores are free when there is something to do.
@@ -63,7 +66,10 @@ class Crew:
 
     def _workers(self, tasks: int) -> int:
         """In how many processes to carry out so many ``tasks``."""
-        return 1 if tasks < FEW else min(tasks, self._asked or self._load.free())
+        workers = 1 if tasks < FEW else min(tasks, self._asked or self._load.free())
+        if tasks:
+            log.info("tasks: %d, worker processes: %s", tasks, workers if workers > 1 else "none but this one")
+        return workers
 
     def surroundings(self, job: "Job") -> dict[str, Any]:
         """What this process runs with, and so the forked ones. Raises UserError if the suite's precision cannot be had."""

@@ -179,6 +179,8 @@ class Worker:
             self._store_images(unit, key, records, images)
         self.store.save("running")
         self.store.drop_parts(unit.key)
+        spent = f"{result.forwards:,} forward and {result.backwards:,} backward passes in {result.seconds:.1f} s"
+        log.info("%s: %d cells, %s", unit.label, share, spent)
 
     def _store_images(self, unit: Unit, key: str, records: "Records", images: "Floats") -> None:
         from bench.engine.adversarials import encode, recheck

@@ -14,6 +14,7 @@ from adapters.cache.card import Card
 from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
+from bench.cli.output import set_level
 from bench.engine import interrupt, provenance
 from bench.engine.interrupt import Interrupted
 from bench.engine.job import Job, make_job
@@ -36,10 +37,11 @@ SILENT = Progress(Console(quiet=True))
 
 @dataclass(frozen=True)
 class Order:
-    """What every task has to know: the suite (JSON), and the options with absolute folders and a device."""
+    """What every task has to know: the suite (JSON), the options with absolute folders and a device, and how much to log."""
 
     suite: str
     options: Options
+    level: int
 
 
 def survey(order: Order, mail: Mail) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
 def _at_work(order: Order, mail: Mail) -> Iterator[None]:
     """One thread, the log and the signals of a run; Ray cancels a task by SIGINT, which waits for a batch or epoch to end."""
     mail_log(mail)
+    set_level(order.level)
     try:
         with one_thread(order.options.device), interrupt.deferred():
             yield

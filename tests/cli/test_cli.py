@@ -106,6 +106,25 @@ def test_csv_and_markdown_hold_the_same_numbers(home: Path) -> None:
     assert markdown.count("| fgsm |") == 2
 
 
+def test_quiet_says_the_answer_alone_and_verbose_what_is_decided(home: Path) -> None:
+    quiet = bench(home, "run", "tiny.yaml", "-q", "--fresh", "--workers", "2", "--results", "q", "--format", "json")
+    assert (quiet.returncode, quiet.stderr) == (Exit.OK, "")
+    assert len(json.loads(quiet.stdout)["cells"]) == CELLS
+    wrong = bench(home, "run", "tiny.yaml", "-q", "--only", "zzz")
+    assert (wrong.returncode, wrong.stdout) == (Exit.USAGE, "")
+    assert wrong.stderr.startswith("bench: --only zzz: matches no unit")
+    loud = bench(home, "run", "tiny.yaml", "-v", "--fresh", "--workers", "2", "--results", "v", "--format", "json")
+    assert json.loads(loud.stdout)["cells"][0]["asr"] == json.loads(quiet.stdout)["cells"][0]["asr"]
+    said = loud.stderr.splitlines()
+    assert any(line.startswith("bench: on cpu with torch ") for line in said)
+    assert "bench: tiny: 12 images of digits" in said
+    assert any(line.endswith(f": {CELLS} of {CELLS} cells are to be computed") for line in said)
+    assert "bench: tasks: 8, worker processes: 2" in said
+    attacked = [line for line in said if "forward and" in line]
+    assert len(attacked) == CELLS // 2, "each unit's worker says what it spent"
+    assert any(line.startswith("bench: lora-fc/0/fgsm/art: 2 cells, 6 forward and 6 backward passes in ") for line in attacked)
+
+
 @pytest.mark.usefixtures("first_run")
 def test_dry_run_writes_nothing(home: Path, tmp_path: Path) -> None:
     empty = bench(home, "run", "tiny.yaml", "--dry-run", "--results", str(tmp_path / "none"))
