@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
 
 from bench.cli.output import quiet
 from bench.engine import interrupt
@@ -17,16 +18,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """A training begins."""
+    """A training begins: ``name`` is its own, where two that go on side by side may have the same ``title``."""
 
+    name: str
     title: str
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch of a training has ended."""
+    """An epoch of the training ``name`` has ended."""
 
-    title: str
+    name: str
     done: int
     total: int
     last: "curves.Epoch"
@@ -72,8 +74,9 @@ def announcing(mail: Mail) -> "Callable[[str], curves.Progress]":
     """How a zoo announces its trainings by ``mail``; each can be stopped between two epochs."""
 
     def announce(title: str) -> "curves.Progress":
-        mail.put(Training(title))
-        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(title, *epoch)))
+        name = uuid4().hex
+        mail.put(Training(name, title))
+        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(name, *epoch)))
 
     return announce
 
@@ -88,9 +91,9 @@ class Reader:
     def read(self, letter: Letter) -> None:
         """Show ``letter``."""
         match letter:
-            case Training(title):
-                self._epochs[title] = self._progress.training(title)
-            case Epoch(title, done, total, last):
-                self._epochs[title](done, total, last)
+            case Training(name, title):
+                self._epochs[name] = self._progress.training(title)
+            case Epoch(name, done, total, last):
+                self._epochs[name](done, total, last)
             case Said(level, text):
                 log.log(level, "%s", text)

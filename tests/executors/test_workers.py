@@ -1,5 +1,6 @@
 """Worker processes: tasks that fail, are killed, are asked to stop; the same bytes from any number; cores that are free."""
 
+import io
 import os
 import resource
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import Barrier
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +21,7 @@ from rich.console import Console
 
 import bench
 from adapters.classifier import Classifier
+from adapters.training import curves
 from bench.cli.commands import main
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
@@ -27,7 +30,7 @@ from bench.errors import SuiteError, UserError
 from bench.executors import cores, limit
 from bench.executors.crew import Crew, on_this_machine
 from bench.executors.host import Ended
-from bench.executors.letters import Mail, Reader, Said
+from bench.executors.letters import Mail, Reader, Said, announcing
 from bench.executors.pool import TRIES, Pool, Task
 from bench.store import ModelEntry, OpenRun
 from tests.builders.linear import linear_classifier
@@ -103,6 +106,27 @@ def test_children_share_what_their_host_has_loaded() -> None:
     assert all(parent == host for parent, host, _ in found.values())
     assert len({host for _, host, _ in found.values()}) == 2
     assert made == [], "nothing is loaded here"
+
+
+def test_trainings_of_one_title_side_by_side_are_each_shown_to_their_end() -> None:
+    shown = io.StringIO()
+    both = Barrier(2)
+
+    def do(request: int, mail: Mail) -> None:
+        epoch = announcing(mail)("backbone (5 source classes)")
+        both.wait(30)
+        for done in (1, 2):
+            epoch(done, 2, curves.Epoch(request / 10))
+            both.wait(30)
+
+    pool = Pool(2, lambda _: do, Reader(Progress(Console(file=shown, width=100))))
+    for request in (3, 4):
+        pool.add(Task(request))
+    assert [ended.error for ended in all_of(pool).values()] == [None, None]
+    said = [line for line in shown.getvalue().splitlines() if line.startswith("trained")]
+    assert sorted(line.split(", 0 s")[0] for line in said) == [
+        f"trained backbone (5 source classes): 2 epochs, loss {loss}" for loss in ("0.300", "0.400")
+    ]
 
 
 def test_a_killed_task_is_tried_again_alone_and_one_that_kills_its_process_is_lost(
