@@ -31,7 +31,6 @@ class Frozen(BackboneSource):
     is_place = True
     keeps_classes = True
     frozen = True
-    packages: ClassVar[tuple[str, ...]] = ()
 
     def check(self, spec: BackboneSpec) -> None:
         """Raise ModelError unless the file is there, and what reads it is installed."""

@@ -50,6 +50,7 @@ class Transformers(BackboneSource):
     prefix = "transformers/"
     is_place = True
     keeps_classes = True
+    packages = ("transformers",)
 
     def check(self, spec: BackboneSpec) -> None:
         """Raise ModelError unless there is such a folder, of a kind of image classifier that this transformers has."""

@@ -39,6 +39,9 @@ class BackboneSource(ABC):
     gives_gradients: ClassVar[bool] = True
     """Whether its networks can be attacked through their gradients."""
 
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions, beside those that bench always needs, without which its networks cannot be made."""
+
     def takes(self, architecture: str) -> bool:
         """Whether ``architecture`` is one of this source's."""
         return architecture.startswith(self.prefix)

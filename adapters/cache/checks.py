@@ -52,15 +52,22 @@ def _check_finite(logits: Tensor) -> None:
 
 
 def _given(classifier: Classifier, shape: tuple[int, int, int]) -> object:
-    size = _sides(torch.empty(shape, device="meta"))
+    inside = f" scaled to {classifier.side} px" if classifier.side else ""
+    size = _sides(torch.empty(shape, device="meta")) + inside
     try:
         with torch.inference_mode():
             return classifier.network(classifier.normalised(torch.zeros(1, *shape, device=classifier.device)))
     except Exception as error:  # noqa: BLE001 (networks, and adapters from strangers, fail in every way)
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = _reason(error)
         what = "backbone with this adapter" if is_peft(classifier.network) else "backbone"
         fix = "set data.size, or the backbone's input_size, to what it was made for"
         raise ModelError(f"the {what} cannot take images of {size} ({reason}); {fix}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line: the first, but the last where TorchScript's interpreter puts a traceback before it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix("RuntimeError: ") if "TorchScript interpreter" in lines[0] else lines[0]
 
 
 def _sides(tensor: Tensor) -> str:

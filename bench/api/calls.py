@@ -96,8 +96,8 @@ def evaluate(
     """Attack a model, or several side by side, on given images, through every library, as a suite does.
 
     Args:
-        model: Any torch.nn.Module that gives N x classes logits, or several by name: the first is the baseline. They are
-            copied; yours stay as they are.
+        model: Any torch.nn.Module that gives N x classes logits, or several by name: the first is the baseline. For two
+            classes, N x 1 or N is the logit of the second. They are copied; yours stay as they are.
         images: N x C x H x W, floats in [0, 1] or uint8: an array or a tensor. Or a DataLoader of (images, labels).
         labels: N class numbers, from 0. Left out where ``images`` is a DataLoader.
         attacks: Names of attacks (``bench list attacks``), or mappings with their parameters, as in a suite.

@@ -60,8 +60,8 @@ def evaluate_models(
     if not models:
         raise UserError("model: there is none; give a torch.nn.Module, or several by name")
     device = choose_device(device)
-    suite, classes = question.suite(list(models)), len(samples.classes)
-    whole = {name: as_classifier(model, classes, mean, std, device) for name, model in models.items()}
+    suite = question.suite(list(models))
+    whole = {name: as_classifier(model, samples, mean, std, device) for name, model in models.items()}
     folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
     zoo, progress = Given(whole, samples, device), on_stderr()
     with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:

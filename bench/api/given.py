@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from adapters.backbones.choosing import ONE_LOGIT
 from adapters.cache.card import Card
-from adapters.cache.checks import check_input, check_model
+from adapters.cache.checks import check_input, check_model, count_outputs
+from adapters.cache.own_head import note_on_outputs
 from adapters.cache.recipe import Backbone, Recipe
 from adapters.classifier import Classifier, tensors
 from adapters.errors import ModelError
@@ -47,7 +49,8 @@ class Given:
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         mean, std = ((*tensor.flatten().tolist(),) * 3 for tensor in (model.mean, model.std))
         expects = Preprocessing(mean[:3], std[:3], "suite")
-        return Card(_sha256(recipe.name, model), "given", trainable, sum(counts), (), preprocessing=expects)
+        notes = (note_on_outputs(recipe, ONE_LOGIT),) if model.read_out is not None and model.read_out.of == 1 else ()
+        return Card(_sha256(recipe.name, model), "given", trainable, sum(counts), (), notes, expects)
 
     def card(self, recipe: Recipe) -> Card:
         """As ``ensure``: every model is there."""
@@ -93,9 +96,12 @@ def _sha256(name: str, model: Classifier) -> str:
 
 
 def as_classifier(
-    model: nn.Module, num_classes: int, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
+    model: nn.Module, samples: ImageSet, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
 ) -> Classifier:
-    """A copy of ``model`` as a Classifier on ``device``, in eval mode. Raises UserError if it is none, or normalised twice."""
+    """A copy of ``model`` as a Classifier of ``samples`` on ``device``, in eval mode: its one output may stand for two classes.
+
+    Raises UserError if it is none, or normalised twice.
+    """
     if not isinstance(model, nn.Module):
         raise UserError(f"model: {type(model).__name__} is not a torch.nn.Module; give the network, or names and networks")
     model = copy.deepcopy(model)
@@ -103,8 +109,18 @@ def as_classifier(
         if mean is not None or std is not None:
             raise UserError("mean, std: this Classifier has its own normalisation; drop them")
         return model.to(device).eval()
-    whole = Classifier(model, mean=mean or (0.0,), std=std or (1.0,), num_classes=num_classes)
-    return whole.to(device).eval()
+    normalised, classes = {"mean": mean or (0.0,), "std": std or (1.0,)}, len(samples.classes)
+    whole = Classifier(model, **normalised, num_classes=classes).to(device).eval()
+    if classes == 2 and _gives_one_logit(whole, samples.input_shape):
+        whole = Classifier(model, **normalised, num_classes=classes, outputs=ONE_LOGIT).to(device).eval()
+    return whole
+
+
+def _gives_one_logit(classifier: Classifier, shape: tuple[int, int, int]) -> bool:
+    try:
+        return count_outputs(classifier, shape) == 1
+    except ModelError:
+        return False  # it is said when the model is checked, with its name
 
 
 def given_job(suite: Suite, samples: ImageSet) -> Job:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import platformdirs
 
+from adapters.backbones.sources import source_of
 from adapters.cache.recipe import Recipe
 from adapters.defences.stack import Stack
 from adapters.images import ImageSet
@@ -50,6 +51,11 @@ class Job:
     def title(self, model: ModelId) -> str:
         """The name of ``model`` in messages, with its training seed where there are several."""
         return f"{model.name} (seed {model.seed})" if len(self.suite.seeds) > 1 else model.name
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions without which its networks cannot be made, beside those that bench always needs."""
+        return tuple(sorted({name for r in self.recipes.values() for name in source_of(r.backbone.spec).packages}))
 
     def stack(self, model: ModelId) -> Stack | None:
         """The defences of ``model``; None where it has none."""

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,8 +21,11 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def collect(device: str) -> dict[str, Any]:
-    """Versions, device, commit, code, command line and time of the run about to start."""
+def collect(device: str, more: Iterable[str] = ()) -> dict[str, Any]:
+    """Versions, device, commit, code, command line and time of the run about to start.
+
+    ``more`` are distributions that its models need beside those that every run does.
+    """
     import torch
 
     return {
@@ -36,15 +40,15 @@ def collect(device: str) -> dict[str, Any]:
         "device_name": _device_name(device),
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
-        "packages": {name: version_of(name) for name in PACKAGES} | _libraries(),
+        "packages": {name: version_of(name) for name in PACKAGES} | _installed(more) | _installed(all_distributions()),
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _libraries() -> dict[str, str]:
-    """The versions of the attack libraries that are installed."""
-    return {name: found for name in all_distributions() if (found := version_of(name))}
+def _installed(distributions: Iterable[str]) -> dict[str, str]:
+    """The versions of those that are installed."""
+    return {name: found for name in distributions if (found := version_of(name))}
 
 
 def code() -> str:

@@ -42,7 +42,7 @@ class Local:
         suite = job.suite
         if reason := unavailable(suite.precision, self.zoo.device):
             raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
-        return provenance.collect(self.zoo.device)
+        return provenance.collect(self.zoo.device, job.packages)
 
     def train(self, job: "Job") -> dict[ModelId, Card]:
         """Train what is not trained yet; the cards of all."""

@@ -108,7 +108,7 @@ class _Desk:
         self.units = make_units(self.job.suite, cards, self.job.samples.content_hash)
         if not path.is_dir():
             raise UserError(f"{socket.gethostname()}: {path} is not there; {SHARE}")
-        self.run = join_run(path, provenance.collect(zoo.device), images=order.options.save_adversarials)
+        self.run = join_run(path, provenance.collect(zoo.device, self.job.packages), images=order.options.save_adversarials)
         self.models = Models(self.job, zoo, self.run.planned)
         self.checks = Checks(self.job, self.models, self.run, self.units, fresh=order.options.fresh)
 

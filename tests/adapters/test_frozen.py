@@ -103,6 +103,19 @@ def test_torchscript_is_code_that_a_suite_never_runs_by_itself(tmp_path: Path, c
         source_of(spec).make(spec, 3)
 
 
+@pytest.mark.parametrize("trace", [True, False])
+def test_torchscript_for_another_size_of_images_is_said_in_a_line(trace: bool, tmp_path: Path) -> None:
+    made: Any = network()
+    kept = torch.jit.trace(made, torch.zeros(1, 3, SIZE, SIZE)) if trace else torch.jit.script(made)  # type: ignore[no-untyped-call]
+    kept.save(str(tmp_path / "net.pt"))
+    with pytest.raises(UserError) as error:
+        run(tmp_path, "torchscript/net.pt", more="input_size: 16")
+    assert str(error.value).endswith(
+        "suite.yaml:4: the backbone cannot take images of 3 x 32 x 32 scaled to 16 px (mat1 and mat2 shapes cannot be "
+        "multiplied (1x8 and 72x3)); set data.size, or the backbone's input_size, to what it was made for"
+    )
+
+
 def test_another_file_is_another_model_wherever_it_lies(tmp_path: Path) -> None:
     made, keys = network(), []
     for name in ("a.pt", "b.pt"):

@@ -165,6 +165,7 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     save_model(tmp_path / "model")
     result = run(tmp_path, "method: lora, r: 2, targets: [query, value]", only="*/fgsm/foolbox")
     (model,) = result.run.header.models
+    assert result.run.header.provenance["packages"]["transformers"] == transformers_version()
     assert model.trainable_parameters == 2 * 2 * 2 * (16 + 16) + 3 * 17  # two layers, two matrices, and the new head
     (folder,) = Path(tmp_path_of_cache()).glob("models/*/adapter")
     again = load_again(tmp_path / "model", "ViT")
@@ -176,6 +177,12 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     attacked = [int(Path(name).stem) for name in rows.id]
     assert rows.clean_pred.tolist() == probabilities.argmax(1)[attacked].tolist()
     np.testing.assert_allclose(rows.clean_prob, probabilities.amax(1)[attacked], atol=1e-5)
+
+
+def transformers_version() -> str:
+    import transformers
+
+    return str(transformers.__version__)
 
 
 def tmp_path_of_cache() -> str:

@@ -38,6 +38,18 @@ def evaluated(model: Any = None, samples: ImageSet | None = None, **options: Any
     return bench.evaluate(model or network(), found.x, found.labels, **settings)
 
 
+class OneLogit(nn.Module):
+    """The logit of the second class of the closed-form network, N x 1 or N."""
+
+    def __init__(self, inner: nn.Module, *, flat: bool) -> None:
+        super().__init__()
+        self.inner, self.flat = inner, flat
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.inner(x).unbind(1)
+        return second - first if self.flat else (second - first)[:, None]
+
+
 def broken_in_theory(samples: ImageSet, eps: float) -> np.ndarray:
     correct = (margins(samples.images) > 0) == samples.labels
     return np.asarray(correct & (box_margin(samples.images, eps) < 0))
@@ -53,6 +65,23 @@ def test_evaluate_gives_the_closed_form_sample_by_sample() -> None:
         np.testing.assert_array_equal(own["success"].to_numpy(), expected)
     assert list(result.cells["n"]) == [64] * 6
     assert list(result.cells["n_correct"]) == [48] * 6
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_one_logit_is_that_of_the_second_of_two_classes(flat: bool) -> None:
+    result = evaluated(OneLogit(network(), flat=flat), attacks=["fgsm", {"attack": "pgd", "steps": 3}])
+    two = evaluated(attacks=["fgsm", {"attack": "pgd", "steps": 3}])
+    assert result.is_complete
+    for column in ("clean_pred", "adv_pred", "success"):
+        np.testing.assert_array_equal(result.samples[column], two.samples[column])
+    np.testing.assert_allclose(result.samples["clean_prob"], two.samples["clean_prob"], atol=1e-6)
+    assert "one logit: its sigmoid is the probability of '1', the second class" in " ".join(str(result).split())
+    assert "one logit" not in str(two)
+
+
+def test_one_logit_is_not_enough_for_three_classes() -> None:
+    with pytest.raises(bench.UserError, match=r"gives \(1, 1\) logits for one image, but the data have 3 classes"):
+        evaluated(OneLogit(network(), flat=False), classes=["a", "b", "c"])
 
 
 def test_a_classifier_and_normalised_images_give_the_same_as_the_network() -> None:
