@@ -4,6 +4,7 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -109,10 +110,11 @@ def as_classifier(
         if mean is not None or std is not None:
             raise UserError("mean, std: this Classifier has its own normalisation; drop them")
         return model.to(device).eval()
-    normalised, classes = {"mean": mean or (0.0,), "std": std or (1.0,)}, len(samples.classes)
-    whole = Classifier(model, **normalised, num_classes=classes).to(device).eval()
+    classes = len(samples.classes)
+    wrapped = partial(Classifier, model, mean=mean or (0.0,), std=std or (1.0,), num_classes=classes)
+    whole = wrapped().to(device).eval()
     if classes == 2 and _gives_one_logit(whole, samples.input_shape):
-        whole = Classifier(model, **normalised, num_classes=classes, outputs=ONE_LOGIT).to(device).eval()
+        return wrapped(outputs=ONE_LOGIT).to(device).eval()
     return whole
 
 

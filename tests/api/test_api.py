@@ -46,8 +46,9 @@ class OneLogit(nn.Module):
         self.inner, self.flat = inner, flat
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        first, second = self.inner(x).unbind(1)
-        return second - first if self.flat else (second - first)[:, None]
+        logits: torch.Tensor = self.inner(x)
+        second = logits[:, 1] - logits[:, 0]
+        return second if self.flat else second[:, None]
 
 
 def broken_in_theory(samples: ImageSet, eps: float) -> np.ndarray:
