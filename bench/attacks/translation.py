@@ -7,8 +7,9 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
+from bench import pulse
 from bench.attacks.attack import Attack
-from bench.attacks.question import Craft
+from bench.attacks.question import Craft, Question
 from bench.attacks.registry import Library, libraries
 
 
@@ -38,5 +39,12 @@ def translation_of(library: Library) -> Translation:
 
 
 def make_craft(spec: Attack, library: Library, opponent: Opponent) -> Craft:
-    """``spec`` against ``opponent`` by ``library``."""
-    return translation_of(library).make_craft(spec, opponent)
+    """``spec`` against ``opponent`` by ``library``. What it has answered counts in bench.pulse."""
+    craft = translation_of(library).make_craft(spec, opponent)
+
+    def counted(question: Question) -> Tensor:
+        adversarial = craft(question)
+        pulse.answered(len(question))
+        return adversarial
+
+    return counted

@@ -12,6 +12,7 @@ from torch import Tensor
 from adapters.classifier import Classifier, Predictions, joined, tensors
 from adapters.images import ImageSet
 from adapters.spec import Precision
+from bench import pulse
 from bench.attacks.access import distance, size
 from bench.attacks.attack_session import Stage, make_stages
 from bench.attacks.question import Question
@@ -127,7 +128,9 @@ def _cascade(
     y = question.y.cpu().numpy()
     best: dict[float, Crafted] = {}
     alive = {eps: np.arange(len(question)) for eps in grid}
-    for stage, restart in [(s, restart) for s in stages for restart in range(s.restarts)]:
+    rounds = [(stage, restart) for stage in stages for restart in range(stage.restarts)]
+    for number, (stage, restart) in enumerate(rounds):
+        pulse.at(round=number, rounds=len(rounds), answered=0)
         for index, same in _alike(alive):
             asked = replace(question.take(index.tolist()), restart=restart)
             for eps, found in zip(same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True):
@@ -146,6 +149,8 @@ def _alike(alive: Mapping[float, Ints]) -> list[tuple[Ints, list[float]]]:
 
 def _judged(stage: Stage, question: Question, grid: Sequence[float], target: Target, *, keep_images: bool) -> list[Crafted]:
     """Check the adversarials at each eps, then predict them again: predictions and distances are ours, never the library's."""
+    budgets = 1 if stage.once_for_all_eps else len(grid)
+    pulse.at(answered=0, asked=budgets * len(question), grid=len(grid))
     answers = stage(question, grid)
     if stage.once_for_all_eps:
         found = _within(stage, question, grid, answers[0].adversarial, target, keep_images=keep_images)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from adapters.cache.source import ModelSource
+from bench import pulse
 from bench.engine.models import Models
 from bench.engine.plan import Unit
 from bench.executors.host import Ended, Serve
-from bench.executors.letters import Mail
+from bench.executors.letters import Mail, reporting
 from bench.executors.local import Worker, settle
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
@@ -65,7 +66,11 @@ class Attacking:
             models.load(*(model for model in where if model is not None))
         worker, checks = Worker(self._job, models, self._run), self._checks_of(models)
 
-        def serve(request: Request, _: Mail) -> bool:
+        def serve(request: Request, mail: Mail) -> bool:
+            with pulse.watched(reporting(mail)):
+                return carry_out(request)
+
+        def carry_out(request: Request) -> bool:
             unit, key = request.unit, request.unit.keys[0]
             if request.do == "examine":
                 self._run.refresh()

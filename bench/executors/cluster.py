@@ -112,7 +112,7 @@ class OnRay:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
         path, pending = run.path.absolute(), unfinished(chosen, run)
         if pending:
-            with self._progress.units(len(pending)) as finished:
+            with self._progress.units(pending) as finished:
                 for unit, task in self._finished({unit: (node.attack, path, unit) for unit in pending}):
                     settle(run, unit, _failure(task))
                     finished(unit.label)

@@ -134,7 +134,7 @@ class Crew:
             self._here.attack(job, run, units, chosen)
             return
         load_libraries(self.zoo)
-        with Pool(workers, attacking.serving, Reader(self._progress)) as pool, self._progress.units(len(pending)) as finished:
+        with Pool(workers, attacking.serving, Reader(self._progress)) as pool, self._progress.units(pending) as finished:
             attacking.carry_out(pool, pending, due, finished)
 
 

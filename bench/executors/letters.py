@@ -1,17 +1,22 @@
 """What a process that trains or attacks tells the one that watches it, and how that one shows it."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from bench import pulse
 from bench.cli.output import quiet
 from bench.engine import interrupt
 from bench.engine.progress import Progress
 
 if TYPE_CHECKING:
     from adapters.training import curves
+
+LOOK = 0.25
+"""Seconds between two reports of how far a process is."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ class Said:
     text: str
 
 
-Letter = Training | Epoch | Said
+Letter = Training | Epoch | Said | pulse.Step
 
 
 class Mail(Protocol):
@@ -57,6 +62,7 @@ def mail_log(mail: Mail) -> None:
     """What this process logs goes to ``mail``, and nowhere else."""
     logging.root.handlers.clear()
     quiet(_Mailing(mail))
+    logging.captureWarnings(True)  # what Python warns of too: the terminal is another process's
 
 
 class _Mailing(logging.Handler):
@@ -81,6 +87,19 @@ def announcing(mail: Mail) -> "Callable[[str], curves.Progress]":
     return announce
 
 
+def reporting(mail: Mail) -> pulse.Watch:
+    """How a process tells ``mail`` how far it is: as often as somebody may look, and whenever it begins or ends something."""
+    what, last = "", 0.0
+
+    def report(step: pulse.Step) -> None:
+        nonlocal what, last
+        if step.over or step.what != what or time.monotonic() - last > LOOK:
+            what, last = step.what, time.monotonic()
+            mail.put(step)
+
+    return report
+
+
 class Reader:
     """Shows letters as what they tell would be shown if it happened in this process."""
 
@@ -97,3 +116,5 @@ class Reader:
                 self._epochs[name](done, total, last)
             case Said(level, text):
                 log.log(level, "%s", text)
+            case pulse.Step():
+                self._progress.at(letter)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.cache.card import Card
 from adapters.cache.source import ModelSource
+from bench import pulse
 from bench.attacks.spec import changes_with_eps
 from bench.engine import interrupt, provenance
 from bench.engine.models import Models, clean_predictions
@@ -60,8 +61,9 @@ class Local:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
         models = Models(job, self.zoo, run.planned)
         checks = Checks(job, models, run, units, fresh=self._fresh)
-        run_units(job, models, run, chosen, self._progress, checks.after)
-        checks.finish()
+        with pulse.watched(self._progress.at):
+            run_units(job, models, run, chosen, self._progress, checks.after)
+            checks.finish()
 
 
 def run_units(
@@ -76,7 +78,7 @@ def run_units(
         return
     worker = Worker(job, models, run)
     elsewhere = []
-    with progress.units(len(pending)) as finished:
+    with progress.units(pending) as finished:
         for unit in pending:
             with run.claim(unit.keys[0]) as ours:
                 if ours:
@@ -130,12 +132,13 @@ class Worker:
         if not unit.cells:
             return
         interrupt.check()
-        try:
-            self._attack(unit, self._target_of(unit))
-        except UserError:
-            raise
-        except (Exception, TimeLimitError) as error:  # noqa: BLE001 (the cell says it)
-            self._fail(unit, _reason(error, self.job.suite.time_limit))
+        with pulse.doing(unit.label, len(unit.cells)):
+            try:
+                self._attack(unit, self._target_of(unit))
+            except UserError:
+                raise
+            except (Exception, TimeLimitError) as error:  # noqa: BLE001 (the cell says it)
+                self._fail(unit, _reason(error, self.job.suite.time_limit))
 
     def _attack(self, unit: Unit, target: "Target") -> None:
         """Attack and store. What fails at several eps goes on at each by itself: only those that fail then are lost."""

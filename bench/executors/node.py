@@ -14,6 +14,7 @@ from adapters.cache.card import Card
 from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
+from bench import pulse
 from bench.cli.output import set_level
 from bench.engine import interrupt, provenance
 from bench.engine.interrupt import Interrupted
@@ -24,7 +25,7 @@ from bench.engine.plan import Unit, make_units
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.cores import one_thread
-from bench.executors.letters import Mail, announcing, mail_log
+from bench.executors.letters import Mail, announcing, mail_log, reporting
 from bench.executors.local import Local, run_units
 from bench.ids import ModelId
 from bench.store import join_run
@@ -73,7 +74,8 @@ def attack(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
     with _at_work(order, mail):
         here = _desk(order, run)
         here.check(unit)
-        run_units(here.job, here.models, here.run, [unit], SILENT, here.checks.after)
+        with pulse.watched(reporting(mail)):
+            run_units(here.job, here.models, here.run, [unit], SILENT, here.checks.after)
 
 
 def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
@@ -81,7 +83,8 @@ def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
     with _at_work(order, mail):
         here = _desk(order, run)
         here.run.refresh()
-        here.checks.after(unit)
+        with pulse.watched(reporting(mail)):
+            here.checks.after(unit)
 
 
 @contextmanager

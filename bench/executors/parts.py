@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import pulse
 from bench.engine import interrupt
 from bench.engine.adversarials import pack, unpack
 from bench.engine.plan import Unit
@@ -35,7 +36,11 @@ def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
 
     Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
     """
-    return _join([_part(unit, part, target, run) for part in slices(target)])
+    parts, done = list(slices(target)), []
+    for part in parts:
+        pulse.at(batch=part.index, batches=len(parts), round=0, answered=0)
+        done.append(_part(unit, part, target, run))
+    return _join(done)
 
 
 def one_by_one(unit: Unit, run: OpenRun) -> list[Unit]:

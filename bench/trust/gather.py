@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.errors import ModelError
+from bench import pulse
 from bench.attacks.spec import used_by
 from bench.engine.plan import Unit, content_key
 from bench.ids import ModelId
@@ -48,7 +49,8 @@ class Checks:
                 log.info("checking %s", unit.model)
                 done = [u for u in own if not self._run.missing(u.keys)]
                 try:
-                    self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
+                    with pulse.doing(f"checking {unit.model}"), pulse.unwatched():  # what it attacks is no unit
+                        self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
                 except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
                     log.warning("%s stays unchecked: %s", unit.model, error)
 

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: bars that no log line tears, and how a stopped command goes on."""
+"""What a person at a terminal sees: a line of progress that no log line tears, and how a stopped command goes on."""
 
 import os
 import pty
@@ -23,35 +23,43 @@ from bench.cli.commands import _log
 from bench.cli.output import quiet
 from adapters.training.curves import Epoch
 from bench.engine.progress import Progress
+from bench.pulse import Step
+from tests.executors.test_executors import UNITS
 quiet(_log())
 progress = Progress(Console(stderr=True))
 epoch = progress.training("lora")
-with progress.units(3) as finished:
-    for i in range(3):
+with progress.units(UNITS) as finished:
+    for i, unit in enumerate(UNITS):
+        progress.at(Step(unit.label, grid=3))
         logging.getLogger("bench.engine.runner").warning("warning %d [red]as it is[/red]", i)
-        progress.bars.refresh()
-        finished("m/0/fgsm/art")
+        progress.refresh()
+        finished(unit.label)
         epoch(i + 1, 3, Epoch(0.5))
 logging.getLogger("bench.engine.runner").warning("after")
 """
 STEP = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?\d+[hl]|([\r\n])|([^\x1b\r\n]+)")
 
 
-def screen(code: str) -> list[str]:
-    """The lines of a terminal of 100 columns after ``code`` has run in it."""
-    terminal, end = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=end, stdout=end, stderr=end)
+def terminal(code: str, columns: int = 100, **environment: str) -> str:
+    """What is written to a terminal of so many columns by ``code``."""
+    ours, end = pty.openpty()
+    around = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1", **environment}
+    process = subprocess.Popen([sys.executable, "-c", code], env=around, stdin=end, stdout=end, stderr=end)
     os.close(end)
     written = b""
     while True:
         try:
-            written += os.read(terminal, 4096)
+            written += os.read(ours, 4096)
         except OSError:  # the process has closed its end
             break
-    os.close(terminal)
+    os.close(ours)
     assert process.wait() == 0, written.decode()
-    return shown(written.decode())
+    return written.decode()
+
+
+def plain(written: str) -> str:
+    """``written`` without colours and moves."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
 
 
 def shown(written: str) -> list[str]:
@@ -73,8 +81,8 @@ def shown(written: str) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
-def test_a_log_line_stands_above_the_bars() -> None:
-    found = screen(LOUD)
+def test_a_log_line_stands_above_the_progress() -> None:
+    found = shown(terminal(LOUD))
     assert found == [*(f"bench: warning {i} [red]as it is[/red]" for i in range(3)), "bench: after"]
 
 
@@ -105,3 +113,22 @@ def test_how_a_stopped_command_goes_on(
     err = capsys.readouterr().err
     assert said in err
     assert unsaid not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_run_in_workers_is_one_steady_line(columns: int, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    run = f"from bench.cli import main; main(['run', '{tmp_path}/tiny.yaml', '--workers', '2', '--results', '{tmp_path}/r'])"
+    written = terminal(run, columns, BENCH_CACHE=str(tmp_path / "cache"))
+    drawn = [text for frame in re.split(r"\r\x1b\[2K|[\r\n]+", written) if "/16 cells" in (text := plain(frame))]
+    assert {len(line) for line in drawn} == {columns}
+    assert {line.index("/16 cells") for line in drawn} == {columns - 22}
+    units = {f"{model}/0/{attack}/{library}" for model in ("baseline", "lora-fc") for attack in ("fgsm", "pgd-3")
+             for library in ("foolbox", "art")}  # fmt: skip
+    told = {line.split()[0] for line in drawn} - {"loading", "checking", ""}
+    assert told <= units
+    assert len(told) > 2
+    assert any(re.search(r"eps [12]/2", line) for line in drawn)
+    assert any(line.startswith("attacked: 12 of 181") for line in shown(written)), "the answer, with nothing before it"
+    assert not any("/16 cells" in line for line in shown(written)), "the line is gone"
