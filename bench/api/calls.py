@@ -112,7 +112,8 @@ def evaluate(
         batch_size: Samples attacked at once; by default what suits the machine. No answer depends on it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         name: Of the run.
-        results: Where the run is stored; by default in a temporary folder. No cell of an earlier run is taken over.
+        results: Where the run is stored; by default in a temporary folder that goes when Python ends. Every cell is
+            computed anew.
         workers: In how many processes of one thread each; by default as many as cores are free. No answer depends on it.
 
     Returns:

@@ -1,5 +1,7 @@
 """A call of ``bench.evaluate`` -> a suite, a job and its run."""
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +64,15 @@ def evaluate_models(
     device = choose_device(device)
     suite = question.suite(list(models))
     whole = {name: as_classifier(model, samples, mean, std, device) for name, model in models.items()}
-    folder = Path(results or tempfile.mkdtemp(prefix="bench-evaluate-"))
+    folder = Path(results or _temporary_folder())
     zoo, progress = Given(whole, samples, device), on_stderr()
     with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:
         check_writable(folder)
         return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path
+
+
+def _temporary_folder() -> str:
+    """A new folder, which goes when this process ends."""
+    folder = tempfile.mkdtemp(prefix="bench-evaluate-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
 from adapters.cache.source import ModelSource
@@ -90,7 +91,7 @@ class Attacking:
     def carry_out(self, pool: Pool, pending: list[Unit], due: list[Unit], finished: Callable[[str], None]) -> None:
         """Run what is ``pending`` in ``pool``, and examine the models of what is ``due``; ``finished`` gets each label."""
         left = Counter(unit.model for unit in pending)
-        for unit in pending:
+        for unit in last_models_together(pending, pool.workers):
             pool.add(Request("attack", unit).task)
         for unit in due:
             pool.add(Request("examine", unit).task)
@@ -112,7 +113,18 @@ class Attacking:
     def _examine(self, pool: Pool, model: ModelId) -> None:
         for unit in self.due():
             if unit.model == model:
-                pool.add(Request("examine", unit).task)
+                pool.add(Request("examine", unit).task, first=True)
+
+
+def last_models_together(units: list[Unit], workers: int) -> list[Unit]:
+    """``units``, those of the last models, as many as there are ``workers``, by turns.
+
+    A model is examined after its last unit: so the last ones are examined side by side, and no worker is idle meanwhile.
+    """
+    models = list(dict.fromkeys(unit.model for unit in units))
+    last = models[-workers:]
+    by_turns = zip_longest(*([unit for unit in units if unit.model == model] for model in last))
+    return [unit for unit in units if unit.model not in last] + [unit for turn in by_turns for unit in turn if unit is not None]
 
 
 def _failure(ended: Ended) -> str | None:

@@ -51,9 +51,9 @@ class Pool:
             host.end()
         self._hosts.clear()
 
-    def add(self, task: Task) -> None:
-        """Let ``task`` be carried out after those that wait already."""
-        self._waiting.append(task)
+    def add(self, task: Task, *, first: bool = False) -> None:
+        """Let ``task`` be carried out after those that wait already, or ``first``."""
+        self._waiting.insert(0 if first else len(self._waiting), task)
 
     def ended(self) -> Iterator[tuple[Task, Ended]]:
         """Each task as it ends; more may be added meanwhile. One whose process is lost is tried again, TRIES times in all.

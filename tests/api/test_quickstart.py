@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,9 +71,11 @@ def test_what_the_notebook_shows_committed_is_what_it_shows(shown: list[Any]) ->
     assert "bench-evaluate" not in (DOCS / "quickstart.ipynb").read_text(), "no place of a machine"
 
 
-def test_the_script_prints_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(DOCS / "quickstart.py")], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
+def test_the_script_prints_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    script, env = [sys.executable, str(DOCS / "quickstart.py")], {**os.environ, "TMPDIR": str(temporary)}
+    done = subprocess.run(script, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "robust accuracy at eps 16/255 against the worst attack on each sample" in done.stdout
+    assert not list(temporary.glob("bench-*")), "where the run was stored is gone"

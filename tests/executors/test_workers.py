@@ -28,10 +28,12 @@ from bench.engine.interrupt import Interrupted
 from bench.engine.progress import Progress
 from bench.errors import SuiteError, UserError
 from bench.executors import cores, limit
+from bench.executors.attacking import last_models_together
 from bench.executors.crew import Crew, on_this_machine
 from bench.executors.host import Ended
 from bench.executors.letters import Mail, Reader, Said, announcing
 from bench.executors.pool import TRIES, Pool, Task
+from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun
 from tests.builders.linear import linear_classifier
 from tests.executors.test_executors import UNITS, LinearZoo, deadlock, linear_job, open_linear, sabotage, statuses, stored
@@ -86,6 +88,29 @@ def test_so_many_at_a_time_and_no_more(workers: int, tmp_path: Path) -> None:
 
     found = all_of(pool_of(workers, do, list(range(6))))
     assert max(ended.value for ended in found.values()) == workers
+
+
+def test_what_comes_first_is_carried_out_before_what_waits() -> None:
+    pool = pool_of(1, lambda request, _: request, ["a", "b"])
+    order = []
+    with pool:
+        for task, _ in pool.ended():
+            order.append(task.request)
+            if task.request == "a":
+                pool.add(Task("urgent"), first=True)
+                pool.add(Task("late"))
+    assert order == ["a", "urgent", "b", "late"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected"),
+    [(1, "a1 a2 b1 b2 b3 c1 c2"), (2, "a1 a2 b1 c1 b2 c2 b3"), (3, "a1 b1 c1 a2 b2 c2 b3"), (9, "a1 b1 c1 a2 b2 c2 b3")],
+)
+def test_the_last_models_are_attacked_by_turns_so_that_their_checks_start_together(workers: int, expected: str) -> None:
+    named = ["a1", "a2", "b1", "b2", "b3", "c1", "c2"]
+    units = {name: replace(UNITS[0], model=ModelId(name[0], 0), stream=int(name[1])) for name in named}
+    ordered = last_models_together(list(units.values()), workers)
+    assert [f"{unit.model.name}{unit.stream}" for unit in ordered] == expected.split()
 
 
 def test_children_share_what_their_host_has_loaded() -> None:
