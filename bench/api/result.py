@@ -102,8 +102,9 @@ class Result:
         from bench.cli.output import write
         from bench.comparison.runs import against_reference
         from bench.render.report import to_html
+        from bench.scoring.strips import shown_samples
 
-        write(to_html(self.card, self.run.header, against_reference(self.run)), Path(file))
+        write(to_html(self.card, self.run.header, against_reference(self.run), shown_samples(self.run)), Path(file))
         return Path(file)
 
     def figures(self, folder: str | Path, *, width: Literal[1, 2] = 2) -> list[Path]:

@@ -55,6 +55,10 @@ class Target:
         """Positions of the samples predicted correctly, if only sometimes: those that are attacked."""
         return np.flatnonzero(self.clean.stands(self.samples.labels))
 
+    def only(self, index: Ints) -> "Target":
+        """The same target with the samples at ``index`` alone."""
+        return replace(self, samples=self.samples.take(index), clean=self.clean.take(index), whole=self)
+
 
 @dataclass(frozen=True)
 class UnitResult:

@@ -174,6 +174,7 @@ class Worker:
         return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:
+        self._keep_strips(unit, result)  # before its cell, which nobody computes again for their sake
         share = len(unit.cells)
         seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
         for key, records in zip(unit.keys, result.records, strict=True):
@@ -184,6 +185,19 @@ class Worker:
         self.store.drop_parts(unit.key)
         spent = f"{result.forwards:,} forward and {result.backwards:,} backward passes in {result.seconds:.1f} s"
         log.info("%s: %d cells, %s", unit.label, share, spent)
+
+    def _keep_strips(self, unit: Unit, result: "UnitResult") -> None:
+        from bench.engine.strips import strips
+
+        for i, key in enumerate(unit.keys):
+            asked = self.store.strips.get(key)
+            try:
+                for which, strip in strips(unit, i, self._target_of(unit), result, asked) if asked else ():
+                    self.store.write_strip(key, which, strip)
+            except UserError:
+                raise
+            except Exception as error:  # noqa: BLE001 (the numbers are there without pictures)
+                log.warning("%s: no pictures of its samples: %s: %s", unit.label, type(error).__name__, error)
 
     def _store_images(self, unit: Unit, key: str, records: "Records", images: "Floats") -> None:
         from bench.engine.adversarials import encode, recheck

@@ -26,10 +26,6 @@ class Slice:
     index: int
     samples: Ints
 
-    def of(self, target: Target) -> Target:
-        """``target`` with these samples only."""
-        return replace(target, samples=target.samples.take(self.samples), clean=target.clean.take(self.samples), whole=target)
-
 
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     """``unit`` on all samples of ``target``; parts that ``run`` holds from an earlier attempt are not computed again.
@@ -73,7 +69,7 @@ def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
         images = unpack(run.read_part_images(key, part.index)) if run.images else None
         return UnitResult(split(records, len(unit.cells)), **cost, images=images)
     interrupt.check()
-    smaller = part.of(target)
+    smaller = target.only(part.samples)
     result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
     packed = pack(result.images) if result.images else None
     run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed)

@@ -6,6 +6,7 @@ Its own script only sorts tables; all is there without it.
 import io
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,13 +26,18 @@ from bench.render.figures import captions, make_figures
 from bench.render.footer import not_run, precision_line, trust_summary, unranked
 from bench.render.panels import styled
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
+from bench.render.strips import by_model
 from bench.scoring.scorecard import Scorecard
+from bench.scoring.strips import Shown
 from bench.store import RunHeader
 from bench.text import NONE, number
 
 
-def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
-    """The report of a run: ``verdict`` is that against its suite's reference, None if there is no reference."""
+def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples: Iterable[Shown] = ()) -> str:
+    """The report of a run: ``verdict`` is that against its suite's reference, None if there is no reference.
+
+    ``samples`` are attacked ones that are shown.
+    """
     environment = Environment(
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
@@ -51,7 +57,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         precision=precision_line(card),
         percent=percent,
         number=number,
-        none=NONE,
+        dash=NONE,
         questions=list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)),
         said=card.sentences,
         method=card.method,
@@ -67,6 +73,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None) -> str:
         defence_head=list(HEAD),
         classes=list(class_rows(card)),
         class_names=class_names(card),
+        samples=by_model(samples),
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],
         suite=json.dumps(header.suite, indent=1),

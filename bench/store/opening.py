@@ -15,6 +15,7 @@ from bench.store.checksum import BrokenFileError
 from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, read_header, readable_header
 from bench.store.run import OpenRun, locked
 from bench.store.stored import ODD, CellsReader, cell_file, images_file, list_runs
+from bench.store.strips import read_strip, share, strip_file
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def _take_over(results: Path, run: OpenRun) -> None:
             if _adopt(cell_file(path, key), cell_file(run.path, key), before[key], read):
                 kept = _kept(donors[key], path, run.path) if key in donors else {"origin": ""}
                 run.note(key, status="ok", error=None, **kept)
+                _adopt_strips(path, run, key)
                 wanted.discard(key)
         if path == run.path:
             for key in wanted & donors.keys():
@@ -99,6 +101,20 @@ def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
         log.warning("%s: missing or damaged; not used", file)
         images = None
     return {**history_of(cell), "adversarials": images}
+
+
+def _adopt_strips(donor: Path, run: OpenRun, key: str) -> None:
+    """Bring along those that ``run`` keeps of its cell ``key``, and ``donor`` has."""
+    for which in run.strips.get(key, ()) if donor != run.path else ():
+        file = strip_file(donor, key, which)
+        try:
+            data = file.read_bytes()
+            if len(data) <= share(run.strips) and read_strip(file):
+                write_atomically(strip_file(run.path, key, which), data)
+        except FileNotFoundError:
+            continue
+        except (OSError, BrokenFileError) as error:
+            log.warning("%s: %s; not used", file, error)
 
 
 def _folders_with_cells(results: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from bench.store.header import RUN_FILE, CellEntry, RunHeader, history_of, reada
 from bench.store.origin import name_of, origin_of, software
 from bench.store.records import Records
 from bench.store.stored import IMAGES, cell_file, images_file, read_records
+from bench.store.strips import Strip, Which, encode_strip, planned, share, strip_file
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 
 WRITTEN_ANEW = "it was changed during the run, and is written anew from what the run knows"
@@ -37,6 +38,7 @@ class OpenRun:
     def __init__(self, path: Path, header: RunHeader, provenance: dict[str, Any], *, images: bool = False) -> None:
         self.path = path
         self.images = images
+        self.strips = planned(header)
         origin = origin_of(provenance)
         self._origin, self.software = name_of(origin), software(origin)
         self.header = replace(header, origins={**header.origins, self._origin: origin})
@@ -85,6 +87,12 @@ class OpenRun:
         self._write(file, data)
         self.note(key, adversarials={"sha256": hashlib.sha256(data).hexdigest(), **checked})
         return file
+
+    def write_strip(self, key: str, which: Which, strip: Strip) -> None:
+        """Store ``strip`` of the cell ``key``, unless it takes more than its share of what all strips may take."""
+        data = encode_strip(strip)
+        if len(data) <= share(self.strips):
+            self._write(strip_file(self.path, key, which), data)
 
     def write_error(self, key: str, reason: str) -> None:
         """Note that a cell failed, and why."""

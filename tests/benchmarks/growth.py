@@ -18,7 +18,6 @@ from bench.attacks.spec import Pgd
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import Target, run_unit
-from bench.executors.parts import Slice
 from bench.ids import ModelId
 from tests.benchmarks.models import known, make_classifier
 
@@ -46,7 +45,7 @@ def attack(target: Target, amount: Amount) -> None:
     cells = tuple(Cell(eps, str(eps)) for eps in EPS[: amount.eps])
     unit = Unit(ModelId("m", 0), Pgd(attack="pgd", steps=amount.steps, rel_step_size=0.25), "foolbox", cells)
     for _ in range(amount.models):
-        run_unit(unit, Slice(0, np.arange(amount.samples)).of(target))
+        run_unit(unit, target.only(np.arange(amount.samples)))
 
 
 def seconds(work: Callable[[], None]) -> float:

@@ -144,7 +144,7 @@ def test_slices_hold_every_sample_once_and_one_batch_each(linear: Classifier, sa
     target = make_target(linear, samples, BATCH)
     parts = list(slices(target))
     np.testing.assert_array_equal(np.concatenate([p.samples for p in parts]), np.arange(64))
-    assert [len(p.of(target).correct) for p in parts] == [10, 10, 10, 10, 8]
+    assert [len(target.only(p.samples).correct) for p in parts] == [10, 10, 10, 10, 8]
 
 
 def test_parts_give_what_the_whole_gives(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:
