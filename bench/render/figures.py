@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from bench.attacks.registry import libraries
 from bench.eps import eps_text
 from bench.render import lines
+from bench.render.alike import alike, joined
 from bench.render.confusion import confusion
 from bench.render.defence_figure import defence_figure
 from bench.render.forest import forest, rows
@@ -118,8 +119,8 @@ def _queries(card: Scorecard, width: Width) -> Figure:
         by_attack.setdefault(q.entry.attack, []).append(q)
     figure, axes = panels(len(by_attack), width)
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
-        for q, names in _once(scores):
-            _steps(axis, card, q, names)
+        for same in alike(scores, lambda q: (q.entry.id.model, q.steps)):
+            _steps(axis, card, same[0], [q.entry.library for q in same])
         axis.set_title(fitted(f"{attack}, eps {eps_text(scores[0].entry.eps)}", 1))
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # its own writes formulas, which are off
@@ -129,26 +130,13 @@ def _queries(card: Scorecard, width: Width) -> Figure:
     return finished(figure, axes, "attack success rate, %")
 
 
-def _once(scores: Iterable[QueryScore]) -> list[tuple[QueryScore, list[str]]]:
-    """Each curve with the libraries that have it, step by step."""
-    found: list[tuple[QueryScore, list[str]]] = []
-    for q in scores:
-        same = (names for one, names in found if (one.entry.id.model, one.steps) == (q.entry.id.model, q.steps))
-        names = next(same, None)
-        if names is None:
-            found.append((q, [q.entry.library]))
-        else:
-            names.append(q.entry.library)
-    return found
-
-
 def _steps(axis: Axes, card: Scorecard, q: QueryScore, names: Sequence[str]) -> None:
     e = q.entry
     reached = [0.0, *(100 * share for _, share in q.steps)]
     colour = lines.COLOURS[lines.models(card).index(e.id.model) % len(lines.COLOURS)]
     axis.step(
         [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
-        linestyle=_style(e.library)[0], color=colour, lw=1.2, label=f"{lines.label(card, e.id.model)}, {' = '.join(names)}",
+        linestyle=_style(e.library)[0], color=colour, lw=1.2, label=f"{lines.label(card, e.id.model)}, {joined(names)}",
     )  # fmt: skip
 
 

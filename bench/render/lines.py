@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.ids import ModelId
+from bench.render.alike import joined
 from bench.render.rates import title
 from bench.scoring.metrics import Metrics
 from bench.scoring.over_seeds import SeedRate
@@ -37,7 +38,7 @@ class Line:
     @property
     def name(self) -> str:
         """Lora-fc, foolbox = art: the model, and the libraries where there may be several."""
-        return self.label if self.library == EITHER else f"{self.label}, {' = '.join((self.library, *self.same))}"
+        return self.label if self.library == EITHER else f"{self.label}, {joined((self.library, *self.same))}"
 
 
 @dataclass(frozen=True)

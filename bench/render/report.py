@@ -6,7 +6,7 @@ Its own script only sorts tables; all is there without it.
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from bench.comparison.phrases import details
 from bench.comparison.verdict import Verdict
 from bench.eps import eps_text
 from bench.ids import AttackEps
+from bench.render.cell_tables import CONFIDENCE, CURVES, confidence_rows, curve_rows
 from bench.render.cells import across, percent, spread
 from bench.render.class_table import class_names, class_rows
 from bench.render.defences import HEAD, defence_rows
@@ -41,6 +42,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
     environment = Environment(
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
+    environment.filters["labelled"] = labelled
     seeds = len({m.model.seed for m in card.models}) > 1
 
     return environment.get_template("report.html.j2").render(
@@ -64,7 +66,11 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
         trust=trust_summary(card)[0],
         flags=card.flags,
         unranked=unranked(card),
-        headline=[c for c in card.cells if c.metrics and c.entry.eps == card.headline_eps],
+        confidence=list(confidence_rows(card, seeds=seeds)),
+        CONFIDENCE=list(CONFIDENCE),
+        curves=list(curve_rows(card, seeds=seeds)),
+        CURVES=list(CURVES),
+        long=_long,
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
         not_run=not_run(card),
         eps_text=eps_text,
@@ -78,6 +84,25 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
         lines=list(details(verdict)) if verdict else [],
         suite=json.dumps(header.suite, indent=1),
     )
+
+
+LISTED = 12
+"""Rows up to which a table is shown unfolded."""
+
+
+def _long(rows: Sized) -> str:
+    """What a table of these ``rows`` is folded under; nothing where it is short."""
+    return f"All {len(rows)} rows" if len(rows) > LISTED else ""
+
+
+def labelled(rows: Markup, head: Sequence[str]) -> Markup:
+    """``rows`` of a table whose cells know the heading of their column: a phone has no room for columns."""
+
+    def row(found: re.Match[str]) -> str:
+        names = iter(head)
+        return re.sub(r"<td([^>]*)>", lambda cell: f'<td{cell[1]} data-label="{escape(next(names))}">', found[0])
+
+    return Markup(re.sub(r"<tr.*?</tr>", row, rows, flags=re.DOTALL))  # noqa: S704 (all of it is escaped already)
 
 
 @dataclass(frozen=True)

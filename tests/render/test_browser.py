@@ -57,6 +57,17 @@ def test_nothing_sticks_out_of_the_page(page: str, tmp_path: Path, width: int) -
     assert found == f"[{width},true,[]]"
 
 
+def test_on_a_phone_no_table_has_to_be_pushed_sideways(page: str, tmp_path: Path) -> None:
+    """Each row is a block, whose cells say what they are: the first of a row names it, the others have their headings."""
+    folded = "document.querySelectorAll('details').forEach(d => d.open = true)"
+    cut = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+    said = "[...document.querySelectorAll('[aria-label=Models] tbody tr:first-child td')].map(e => "
+    said += "getComputedStyle(e, '::before').content)"
+    found = json.loads(told(tmp_path, page, 400, f"({folded}, [{cut}, {said}])"))
+    names = ["rank", "adaptation", "trained parameters", "clean accuracy, % [95 %]", "robust accuracy, % [95 %]", "certainty"]
+    assert found == [[], ["none", *(f'"{name}"' for name in names)]]
+
+
 def test_tables_sort_by_their_headings(page: str, tmp_path: Path) -> None:
     """Fractions by what they are worth; rising, falling, and as they were; what is no number comes last either way."""
     script = """(() => {

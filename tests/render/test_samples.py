@@ -49,9 +49,9 @@ def test_the_report_shows_the_samples_and_what_they_are_taken_for(
     words = Page(text).words
     for one in shown:
         assert f"fgsm, foolbox: {one.which} sample, {one.sample}" in words
-        assert f"{one.before.predicted} {number(one.before.prob)}" in words
-        assert f"{one.after.predicted} {number(one.after.prob)}" in words
-        assert (f"true: {one.label} {number(one.after.prob_true)}" in words) == (one.after.predicted != one.label)
+        assert f"predicted: {one.before.predicted} ({number(one.before.prob)})" in words
+        assert f"predicted: {one.after.predicted} ({number(one.after.prob)})" in words
+        assert (f"true: {one.label} ({number(one.after.prob_true)})" in words) == (one.after.predicted != one.label)
         assert f"× {one.factor:.3g}" in words
     assert words.count("× 7.97") == 2, "half of 255/16"
 
