@@ -1,6 +1,6 @@
 """The uniform classifier: images in [0, 1] in, float32 logits out, normalisation inside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +94,10 @@ class Classifier(nn.Module):
 
     def begin(self, seed: int) -> None:
         """A new attack begins: from here on, draw from ``seed`` what is random. Nothing is, unless a defence draws."""
+
+    def asked_through(self, asker: "Callable[[Classifier], Classifier]") -> "Classifier":
+        """What stands for this classifier where an ``asker`` stands for each that has weights; it draws for itself."""
+        return asker(self)
 
     @property
     def device(self) -> torch.device:

@@ -1,7 +1,7 @@
 """The precision in which adversarials are crafted. They are judged in float32, whatever it is."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,10 @@ from torch.nn.utils.parametrize import register_parametrization
 from adapters.spec import Precision
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context of a forward pass: bfloat16 where ``precision`` is bf16, else as it is."""
+    if precision != "bf16" and not torch.is_autocast_enabled(device.type):
+        return nullcontext()  # torch's own takes as long as a small layer
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -4,6 +4,8 @@ Backward pass differentiable approximation and expectation over transformation: 
 surrogate; its adversarials are judged on the defended model itself.
 """
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +33,12 @@ class Known(Classifier):
         nn.Module.__init__(self)
         self.defended = defended
         self.num_classes = defended.num_classes
+
+    def asked_through(self, asker: Callable[[Classifier], Classifier]) -> "Known":
+        """The same around what stands for ``defended``."""
+        view = copy.copy(self)
+        view._modules = {"defended": self.defended.asked_through(asker)}
+        return view
 
     @property
     def passes(self) -> Passes:

@@ -65,6 +65,12 @@ class Defended(Classifier):
         """The same defences around other members, such as faster forms of these."""
         return Defended(self.stack, members).eval()
 
+    def asked_through(self, asker: Callable[[Classifier], Classifier]) -> "Defended":
+        """The same defences around what stands for each member; they draw for themselves, and are counted with these."""
+        view = self.around([member.asked_through(asker) for member in self.inner])
+        view.passes = self.passes
+        return view
+
     @property
     def inner(self) -> list[Classifier]:
         """The members."""

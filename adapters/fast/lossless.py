@@ -112,10 +112,11 @@ def _order(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and module.weight.numel() < MANY_WEIGHTS:
             module.to(memory_format=torch.channels_last)
         elif isinstance(module, nn.Conv2d):
-            module.register_forward_pre_hook(_contiguous)
+            module.register_forward_pre_hook(contiguous)
 
 
-def _contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The hook that gives a convolution its ``inputs`` in the plain order."""
     return tuple(x.contiguous() for x in inputs)
 
 

@@ -29,7 +29,7 @@ class CountedAccess(nn.Module):
         """Float32 logits of ``x``; float64, which some attacks hand over, is brought to float32."""
         with autocast(self.precision, x.device):
             logits: Tensor = self.classifier(x.float())
-        self.forwards += len(x)
+        self.forwards += x.shape[0]
         if logits.requires_grad:
             logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         return logits
@@ -50,12 +50,13 @@ class Trace:
 
     def note(self, x: Tensor, pred: Tensor) -> None:
         """Count the queries ``x`` (M x 3 x H x W), predicted as ``pred`` (M)."""
-        distances = distance(self.original, x, self.norm)
-        for i in torch.nonzero(pred != self.label).flatten().tolist():
-            found = float(distances[i])
-            if not self.nearest or found < self.nearest[-1][1]:
-                self.nearest.append((self.queries + i + 1, found))
-        self.queries += len(x)
+        fooled = torch.nonzero(pred != self.label)[:, 0]
+        if fooled.shape[0]:
+            distances = distance(self.original, x[fooled], self.norm)
+            for i, found in zip(fooled.tolist(), distances.tolist(), strict=True):
+                if not self.nearest or found < self.nearest[-1][1]:
+                    self.nearest.append((self.queries + i + 1, found))
+        self.queries += x.shape[0]
 
     def queries_at(self, eps: float) -> int:
         """Queries until the first adversarial within ``eps``, or all of them if there was none."""
@@ -63,15 +64,17 @@ class Trace:
 
 
 class BlackBoxAccess(CountedAccess):
-    """Hands out scores (logits) or only decisions (1 for the predicted class, else 0), about one watched sample at a time.
+    """Hands out scores (logits) or only decisions (1 for the predicted class, else 0); ``trace`` notes each query.
 
     Asking for a gradient raises AccessError.
     """
 
-    def __init__(self, classifier: Classifier, precision: Precision = "fp32", *, decisions: bool) -> None:
+    def __init__(
+        self, classifier: Classifier, precision: Precision = "fp32", trace: Trace | None = None, *, decisions: bool
+    ) -> None:
         super().__init__(classifier, precision)
         self.decisions = decisions
-        self.trace: Trace | None = None
+        self.trace = trace
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of ``x``, or decisions on it. Raises AccessError if a gradient is asked for."""
@@ -82,7 +85,7 @@ class BlackBoxAccess(CountedAccess):
             pred = logits.argmax(1)
             if self.trace is not None:
                 self.trace.note(x.float(), pred)
-        return nn.functional.one_hot(pred, logits.shape[1]).float() if self.decisions else logits
+        return torch.eye(logits.shape[1], device=logits.device)[pred] if self.decisions else logits
 
 
 def distance(x: Tensor, adversarial: Tensor, norm: str) -> Tensor:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -11,7 +13,8 @@ from adapters.precision import multiplying
 from adapters.spec import Precision
 from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
 from bench.attacks.attack import Attack
-from bench.attacks.question import Question
+from bench.attacks.lockstep import Meeting, Task, side_by_side
+from bench.attacks.question import Craft, Question
 from bench.attacks.randomness import global_streams, seed_of, seed_of_draws
 from bench.attacks.registry import BOTH, Carrier, Library
 from bench.attacks.shared import Shared
@@ -38,17 +41,17 @@ class Stage:
         self, spec: Attack, library: Library, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
     ) -> None:
         contract = contract_of(spec)
+        self._spec, self._library, self._input_shape = spec, library, input_shape
         self.norm = spec.norm
         self.once_for_all_eps = contract.budget == "minimum-norm"
         self.starts_elsewhere = spec.starts_elsewhere
         self.targeted = bool(getattr(spec, "targeted", False))
         self.restarts = int(getattr(spec, "restarts", 1))
         self.precision: Precision = precision
-        black_box = BlackBoxAccess(classifier, precision, decisions=contract.access == "decision")
-        self.access: CountedAccess = CountedAccess(classifier, precision) if contract.access == "white-box" else black_box
+        self.access = CountedAccess(classifier, precision)
         self.counts_queries = contract.access != "white-box"
-        opponent = Opponent(self.access, input_shape, classifier.num_classes, str(classifier.device))
-        self._craft = make_craft(spec, library, opponent)
+        self._decisions = contract.access == "decision"
+        self._craft = None if self.counts_queries else make_craft(spec, library, self._opponent(self.access))
         self._draws = type(classifier).begin is not Classifier.begin
         """Whether it may draw: then a gradient is of its own draw, and no eps may depend on which others are in the grid."""
 
@@ -62,26 +65,41 @@ class Stage:
             replace(question, eps=eps, shared=Shared() if self._draws else shared)
             for eps in (grid[:1] if self.once_for_all_eps else grid)
         ]
-        return [self._answer(one) for one in asked] * (len(grid) // len(asked))
+        answers = (
+            self._ask_side_by_side(asked) if self._craft is None else [Answer(self._ask(one, self._craft)) for one in asked]
+        )
+        return answers * (len(grid) // len(asked))
 
-    def _answer(self, question: Question) -> Answer:
-        access = self.access
-        return self._ask_one_by_one(question, access) if isinstance(access, BlackBoxAccess) else Answer(self._ask(question))
-
-    def _ask(self, question: Question) -> Tensor:
+    def _ask(self, question: Question, craft: Craft) -> Tensor:
         self.access.classifier.begin(seed_of_draws(question))
         with global_streams(seed_of(question, 0, "stream")), multiplying(self.precision):
-            return self._craft(question)
+            return craft(question)
 
-    def _ask_one_by_one(self, question: Question, access: BlackBoxAccess) -> Answer:
-        """Black-box attacks meet one sample at a time: then each query is that sample's, and so is the random stream."""
-        adversarial, traces = [], []
-        for i in range(len(question)):
-            one = question.take([i])
-            access.trace = trace = Trace(one.x, one.y, self.norm)
-            adversarial.append(self._ask(one))
-            traces.append(trace)
-        return Answer(torch.cat(adversarial), traces)
+    def _ask_side_by_side(self, asked: Sequence[Question]) -> list[Answer]:
+        """Black-box attacks meet each sample by itself: then each query is that sample's, and so is what is drawn."""
+        samples = [question.take([i]) for question in asked for i in range(len(question))]
+        tasks = [Task(partial(self._ask_alone, sample), seed_of(sample, 0, "stream")) for sample in samples]
+        with multiplying(self.precision):
+            found = iter(side_by_side(tasks))
+        answers = []
+        for question in asked:
+            images, traces = zip(*islice(found, len(question)), strict=True)
+            answers.append(Answer(torch.cat(images), traces))
+        return answers
+
+    def _ask_alone(self, question: Question) -> tuple[Tensor, Trace]:
+        """The adversarial of one sample. What remembers anything is its own: the model's draws, the library's objects."""
+        classifier = self.access.classifier.asked_through(lambda member: Meeting(member, self.precision))
+        classifier.begin(seed_of_draws(question))
+        trace = Trace(question.x, question.y, self.norm)
+        access = BlackBoxAccess(classifier, self.precision, trace, decisions=self._decisions)
+        adversarial = make_craft(self._spec, self._library, self._opponent(access))(question)
+        self.access.forwards += access.forwards
+        return adversarial, trace
+
+    def _opponent(self, access: CountedAccess) -> Opponent:
+        classifier = access.classifier
+        return Opponent(access, self._input_shape, classifier.num_classes, str(classifier.device))
 
 
 def make_stages(

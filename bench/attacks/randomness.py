@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.random import mtrand
 from torch import Tensor
 
 from bench.attacks.question import Question
@@ -54,10 +55,35 @@ def _in_unit_ball(generator: np.random.Generator, n: int, norm: str) -> Doubles:
     return np.asarray(generator.choice([-1.0, 1.0], n) * exponentials[:n] / exponentials.sum())
 
 
+class Streams:
+    """The global generators of one attack among several that take turns: each goes on with its own."""
+
+    def __init__(self, seed: int) -> None:
+        self._numpy = np.random.RandomState(seed % 2**32)._bit_generator
+        self._python = random.Random(seed).getstate()  # noqa: S311
+        self._torch = [torch.Generator(made.device).manual_seed(seed % 2**63).get_state() for made in _generators()]
+
+    def resume(self) -> None:
+        """Let the libraries draw from these."""
+        mtrand.set_bit_generator(self._numpy)
+        random.setstate(self._python)
+        for generator, state in zip(_generators(), self._torch, strict=True):
+            generator.set_state(state)
+
+    def pause(self) -> None:
+        """Keep how far they have been drawn from."""
+        self._python = random.getstate()
+        self._torch = [generator.get_state() for generator in _generators()]
+
+
+def _generators() -> tuple[torch.Generator, ...]:
+    return (torch.default_generator, *torch.cuda.default_generators)
+
+
 @contextmanager
 def global_streams(seed: int) -> Iterator[None]:
     """Seed the global generators that the libraries draw from; afterwards they, and the warning filters, are as before."""
-    generators = (torch.default_generator, *torch.cuda.default_generators)
+    generators = _generators()
     states = [generator.get_state() for generator in generators]
     kept = np.random.get_state(), random.getstate()  # noqa: NPY002 (the libraries draw from the legacy generator)
     with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from bench.attacks.white_box import Apgd, Arc, Bim, Fgsm, MiFgsm, Pgd
 __all__ = [
     "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool",
     "Ead", "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa",
-    "Spatial", "Square", "Strong", "Zoo", "carriers_of", "changes_with_eps", "classes_needed", "contract_of",
+    "Spatial", "Square", "Strong", "Zoo", "asks", "carriers_of", "changes_with_eps", "classes_needed", "contract_of",
     "key_of", "libraries_of", "library_of", "pairing_of", "parameters", "usable", "used_by",
 ]  # fmt: skip
 
@@ -83,6 +83,11 @@ def classes_needed(spec: Attack) -> int:
     if isinstance(spec, Apgd) and spec.loss == "dlr":
         return 4 if spec.targeted else 3
     return 2
+
+
+def asks(spec: Attack) -> bool:
+    """Whether ``spec``, or any member of it, is a black-box attack, which goes by answers alone."""
+    return any(contract_of(one).access != "white-box" for one in (spec, *spec.members))
 
 
 def changes_with_eps(spec: Attack) -> bool:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from adapters.cache.card import Card
 from adapters.defences.ways import Way
 from bench.attacks.registry import BOTH, Carrier, version_of
-from bench.attacks.spec import Attack, carriers_of, parameters, used_by
+from bench.attacks.spec import Attack, asks, carriers_of, parameters, used_by
 from bench.engine.adapting import Role, about_draws, adaptations
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 KEY_VERSION = 5
 """Raised when our own code changes what a cell's records hold."""
+
+ASKING = 2
+"""Raised when models answer black-box attacks otherwise, or these draw otherwise: it stands in their cells' keys alone."""
 
 
 UNTRAINED = Card("untrained", "", 0, 0, ())
@@ -114,6 +117,8 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
         "precision": suite.precision,
         **about_draws(suite, suite.stack_of(unit.model.name), unit.way),
     }
+    if asks(unit.attack):
+        facts["asking"] = ASKING
     if unit.source is not None:
         facts["source"] = cards[unit.source].sha256
     cells = tuple(Cell(eps, content_key({**facts, "eps": str(eps)})) for eps in suite.grid(unit.attack))

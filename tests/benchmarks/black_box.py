@@ -1,0 +1,231 @@
+"""How fast black-box attacks are: ``bench``, whose samples are attacked side by side, against the plain libraries in their own
+batches, with the same parameters and starting points; and the floor, as many forward passes in the best batch alone.
+
+``python -m tests.benchmarks.black_box`` prints CPU seconds on one core, medians of interleaved rounds in one run.
+"""
+
+import argparse
+import gc
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from adapters.classifier import Classifier
+from adapters.fast.rowwise import Rowwise
+from adapters.images import ImageSet
+from bench.attacks.art.workarounds import CleanGeoDa, Probabilities
+from bench.attacks.registry import Library
+from bench.attacks.spec import Attack, AttackSpec
+from bench.engine.prepare import prepare
+from bench.engine.runner import Target, UnitResult, run_unit
+from tests.benchmarks.models import known, make_classifier
+from tests.builders.attacking import make_unit
+
+EPS = 1.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier and ``samples`` that it predicts correctly; each starts at the next one of another class."""
+
+    classifier: Classifier
+    samples: ImageSet
+
+    @cached_property
+    def target(self) -> Target:
+        return prepare(self.classifier, self.samples, len(self.samples), "fp32")
+
+    @cached_property
+    def starts(self) -> npt.NDArray[np.float32]:
+        labels, n = self.samples.labels, len(self.samples)
+        others = [next(j % n for j in range(i, i + n) if labels[j % n] != labels[i]) for i in range(n)]
+        return self.samples.x[others]
+
+    def estimator(self, *, probabilities: bool = False) -> Any:
+        """ART's classifier as in its examples, around what brings numpy 2's float64 images to float32."""
+        from art.estimators.classification import PyTorchClassifier
+
+        model = Single(self.classifier.eval())
+        return PyTorchClassifier(
+            Probabilities(model) if probabilities else model, loss=nn.CrossEntropyLoss(), clip_values=(0.0, 1.0),
+            input_shape=self.samples.input_shape, nb_classes=self.classifier.num_classes, device_type="cpu",
+        )  # fmt: skip
+
+
+class Single(nn.Module):
+    """``model`` for images of any precision."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x.float())
+        return logits
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack as declared, through ``library``, and how its users call it themselves."""
+
+    library: Library
+    declared: dict[str, Any]
+    plain: Callable[[Subject], Any]
+
+    @property
+    def attack(self) -> Attack:
+        attack: Attack = TypeAdapter(AttackSpec).validate_python(self.declared)
+        return attack
+
+
+def foolbox(make: Callable[[Any], Any]) -> Callable[[Subject], Any]:
+    def call(subject: Subject) -> Any:
+        import foolbox as fb
+
+        model = fb.PyTorchModel(subject.classifier.eval(), bounds=(0, 1))
+        x, y, starts = (torch.from_numpy(part) for part in (subject.samples.x, subject.samples.labels, subject.starts))
+        return make(fb.attacks)(model, x, y, epsilons=[EPS], starting_points=starts)
+
+    return call
+
+
+def art(make: Callable[[Any, Any], Any], *, starts: bool = False, one_hot: bool = False) -> Callable[[Subject], Any]:
+    def call(subject: Subject) -> Any:
+        from art.attacks import evasion
+
+        attack = make(evasion, subject.estimator(probabilities=one_hot))
+        if isinstance(attack, CleanGeoDa):
+            return [_geoda(attack, subject, i) for i in range(len(subject.samples))]
+        labels = np.eye(subject.classifier.num_classes)[subject.samples.labels] if one_hot else subject.samples.labels
+        return attack.generate(subject.samples.x, labels, **({"x_adv_init": subject.starts} if starts else {}))
+
+    return call
+
+
+def _geoda(attack: CleanGeoDa, subject: Subject, i: int) -> Any:
+    attack.start = subject.starts[i : i + 1]
+    return attack.generate(subject.samples.x[i : i + 1], subject.samples.labels[i : i + 1])
+
+
+CASES = {
+    "Boundary, 100 steps, Foolbox": Case(
+        "foolbox", {"attack": "boundary", "steps": 100}, foolbox(lambda fb: fb.BoundaryAttack(steps=100))
+    ),
+    "HopSkipJump, 5 steps, Foolbox": Case(
+        "foolbox",
+        {"attack": "hopskipjump", "steps": 5, "initial_evaluations": 50, "max_evaluations": 200},
+        foolbox(lambda fb: fb.HopSkipJumpAttack(steps=5, initial_gradient_eval_steps=50, max_gradient_eval_steps=200)),
+    ),
+    "HopSkipJump, 5 steps, ART": Case(
+        "art",
+        {"attack": "hopskipjump", "steps": 5, "initial_evaluations": 50, "max_evaluations": 200},
+        art(lambda e, c: e.HopSkipJump(c, max_iter=5, init_eval=50, max_eval=200, init_size=1, verbose=False), starts=True),
+    ),
+    "Boundary, 100 steps, ART": Case(
+        "art",
+        {"attack": "boundary", "steps": 100},
+        art(
+            lambda e, c: e.BoundaryAttack(
+                c, targeted=False, max_iter=5, num_trial=10, sample_size=10, init_size=1, verbose=False
+            ),
+            starts=True,
+        ),
+    ),
+    "GeoDA, 250 queries, ART": Case(
+        "art",
+        {"attack": "geoda", "queries": 250},
+        art(lambda _, c: CleanGeoDa(c, batch_size=64, norm=2, sub_dim=10, max_iter=250, verbose=False)),
+    ),
+    "Square, 200 steps, ART": Case(
+        "art",
+        {"attack": "square", "norm": "l2", "steps": 200},
+        art(lambda e, c: e.SquareAttack(c, norm=2, max_iter=200, eps=EPS, p_init=0.8, nb_restarts=1, verbose=False)),
+    ),
+    "SimBA, 200 steps, ART": Case(
+        "art",
+        {"attack": "simba", "steps": 200},
+        art(lambda e, c: e.SimBA(c, attack="px", max_iter=200, epsilon=0.2, verbose=False), one_hot=True),
+    ),
+    "ZOO, 2 steps, ART": Case(
+        "art",
+        {"attack": "zoo", "steps": 2, "binary_search_steps": 1, "initial_const": 100, "step_size": 0.05},
+        art(
+            lambda e, c: e.ZooAttack(
+                c,
+                learning_rate=0.05,
+                max_iter=2,
+                binary_search_steps=1,
+                initial_const=100,
+                abort_early=False,
+                use_resize=False,
+                use_importance=False,
+                nb_parallel=128,
+                variable_h=0.001,
+                verbose=False,
+            )
+        ),
+    ),
+}
+
+
+def through_bench(case: Case, subject: Subject) -> UnitResult:
+    return run_unit(make_unit(case.attack, case.library, [EPS]), subject.target)
+
+
+def floor(subject: Subject, passes: int) -> None:
+    """``passes`` images passed forward in the best batch, and nothing else."""
+    network = Rowwise(subject.target.classifier, "fp32")
+    x = torch.rand((32, *subject.samples.input_shape))
+    for done in range(0, passes, len(x)):
+        network(x[: passes - done])
+
+
+def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, float]]:
+    """Median CPU seconds of the plain library, of ``bench`` and of the floor; and the passes that ``bench`` counted."""
+    np.random.seed(0)  # noqa: NPY002 (what the libraries draw from)
+    passes = through_bench(case, subject).forwards
+    contenders: dict[str, Callable[[], object]] = {
+        "plain": lambda: case.plain(subject),
+        "bench": lambda: through_bench(case, subject),
+        "floor": lambda: floor(subject, passes),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _, (name, call) in itertools.product(range(rounds), contenders.items()):  # interleaved: drift hits all alike
+        gc.collect()
+        started = time.process_time()
+        call()
+        seconds[name].append(time.process_time() - started)
+    yield from ((name, statistics.median(taken)) for name, taken in seconds.items())
+    yield "passes", passes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--count", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    classifier = make_classifier(options.size, lora=False, device="cpu")
+    subject = Subject(classifier, known(classifier, options.size, options.count))
+    print("| | passes of `bench` | plain s | `bench` s | x plain | floor s |\n| --- |" + " ---: |" * 5)
+    for name, case in CASES.items():
+        if options.only in name:
+            found = dict(measure(subject, case, options.rounds))
+            plain, ours, least = found["plain"], found["bench"], found["floor"]
+            row = f"{found['passes']:.0f} | {plain:.2f} | {ours:.2f} | {plain / ours:.2f} | {least:.2f}"
+            print(f"| {name} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
