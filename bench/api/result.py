@@ -119,6 +119,16 @@ class Result:
         except OSError as error:
             raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
 
+    def export(self, to: str, file: str | Path | None = None) -> str:
+        """Bring the run to where people look, as ``bench export`` does; returns where it is then.
+
+        ``to`` is "card" (a model card of the Hugging Face Hub, written to ``file`` or model-card.md), "wandb", "mlflow", or an
+        exporter that a package adds. Raises UserError if that fails, or there is no such exporter.
+        """
+        from bench.api.exporters import Scored, send
+
+        return send(Scored(self.card, self.run.header, self.path, self.report), to, None if file is None else Path(file))
+
     def __str__(self) -> str:
         """The leaderboard as the terminal shows it."""
         return self._drawn().export_text().rstrip()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench.cli.compare as cli_compare
+import bench.cli.export as cli_export
 import bench.cli.report as cli_report
 from adapters.errors import ChangedError, ModelError
 from bench.cli.formats import add_format
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     add_format(again, "reproduction")
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
+    cli_export.add_command(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "defences", "data", "libraries"))
     schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
@@ -181,6 +183,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "--gate", action="store_true", help="then compare with the suite's reference: exit 3 or 4 as bench compare does"
     )
+    cli_export.add_option(run)
     add_format(run, "run")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
 
@@ -277,14 +280,14 @@ def _how(options: argparse.Namespace) -> "Options":
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
     from bench.api.owed import owed
-    from bench.scoring.scorecard import score
-    from bench.store import StoredRun
+    from bench.api.result import Result
 
-    card = score(StoredRun(path))
-    present(options.format.run(card), options.output)
-    left = owed([cell.entry for cell in card.cells], how)
+    result = Result(path)
+    present(options.format.run(result.card), options.output)
+    left = owed([cell.entry for cell in result.card.cells], how)
     for line in (f"stored: {path}", *left.lines):
         note(line)
+    cli_export.export_all(result, options.export)
     return cli_compare.gate(path, options.results, options.format.name) if options.gate else left.exit_code
 
 

@@ -145,13 +145,14 @@ def to_markdown(card: Scorecard) -> str:
         *failed,
     ]
     head = [*(line.text for line in card.seen), unchecked_line(card)]
-    seen, words = _items(line for line in head if line), _items(line for line in said if line)
-    gains = _table(list(HEAD), defence_rows(card)) if card.defences else ""
+    seen, words = items(head), items(said)
+    gains = markdown_table(list(HEAD), defence_rows(card)) if card.defences else ""
     return "\n\n".join(part for part in (seen, models, gains, _rates(card), words) if part)
 
 
-def _items(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {markdown(line)}" for line in lines)
+def items(lines: Iterable[str | None]) -> str:
+    """``lines`` as a list in Markdown; what is empty is left out."""
+    return "\n".join(f"- {markdown(line)}" for line in lines if line)
 
 
 def _models(card: Scorecard) -> str:
@@ -160,7 +161,7 @@ def _models(card: Scorecard) -> str:
         [str(m.rank or NONE), m.model.name, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
         for m in card.models
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _over_seeds(card: Scorecard) -> str:
@@ -169,7 +170,7 @@ def _over_seeds(card: Scorecard) -> str:
     rows = [
         [str(s.rank or NONE), s.model, spread(s.accuracy), " ".join(across(s.worst_case, s.trust)).rstrip()] for s in card.seeds
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _rates(card: Scorecard) -> str:
@@ -177,10 +178,11 @@ def _rates(card: Scorecard) -> str:
     asked = dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)
     over = "ASR %, mean ± sd over seeds [95 %]" if card.seeds else "ASR % [95 %]"
     rows = [[at.attack, eps_text(at.eps), *(own.get(at, NONE) for own in rates.values())] for at in asked]
-    return _table([over, "eps", *rates], rows)
+    return markdown_table([over, "eps", *rates], rows)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
 

@@ -1,0 +1,16 @@
+"""A model card for the Hugging Face Hub: a file whose text goes into the README.md of a model's repository."""
+
+from pathlib import Path
+
+from bench.api.exporters.exporter import Exporter, Scored
+
+
+def _send(run: Scored, file: Path | None) -> str:
+    from bench.cli.output import write
+    from bench.render.model_card import model_card
+
+    write(model_card(run.card, run.header), file)
+    return str(file)
+
+
+CARD = Exporter("card", _send, file="model-card.md")
