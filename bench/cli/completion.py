@@ -54,5 +54,14 @@ def units(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str
         return []  # running it says what is wrong; here there is nothing to offer
 
 
-COMPLETERS: dict[str, Completer] = {"suite": suites, "run": runs, "before": runs, "after": runs, "only": units}
+def exporters(**_: object) -> list[str]:
+    """Ours, and those of installed packages."""
+    from bench.api.exporters import names
+
+    return names()
+
+
+COMPLETERS: dict[str, Completer] = {
+    "suite": suites, "run": runs, "before": runs, "after": runs, "only": units, "to": exporters, "export": exporters
+}  # fmt: skip
 """By the name of the argument."""

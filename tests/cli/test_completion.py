@@ -29,7 +29,7 @@ def test_suites_are_the_shipped_ones_and_the_files_here(tmp_path: Path) -> None:
     assert offered("bench run fg", tmp_path) == {"fgsm_pgd"}
 
 
-@pytest.mark.parametrize("command", ["report", "figures", "reproduce", "compare", "reference update"])
+@pytest.mark.parametrize("command", ["report", "figures", "export --to card", "reproduce", "compare", "reference update"])
 def test_runs_are_those_of_the_results_folder(command: str, tmp_path: Path) -> None:
     for folder in ("results", "elsewhere"):
         run = tmp_path / folder / "suite" / f"20260101-of-{folder}"
@@ -42,6 +42,11 @@ def test_runs_are_those_of_the_results_folder(command: str, tmp_path: Path) -> N
 
 def test_units_are_those_of_the_suite_that_stands_before(tmp_path: Path) -> None:
     assert offered("bench run fgsm_pgd --only lora", tmp_path) == {r"lora-fc/\*", r"lora-fc-conv1/\*"}
+
+
+def test_exporters_are_offered(tmp_path: Path) -> None:
+    assert offered("bench export latest --to ", tmp_path) == {"card", "mlflow", "wandb"}
+    assert offered("bench run fgsm_pgd --export w", tmp_path) == {"wandb"}
 
 
 def test_commands_and_options(tmp_path: Path) -> None:
