@@ -26,7 +26,7 @@ from bench.version import __version__
 if TYPE_CHECKING:
     from bench.engine.options import Options
 
-DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "run")
+DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "run", "published")
 EXECUTOR = (
     "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
     "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"

@@ -29,6 +29,7 @@ from bench.scoring.comparison import PairedDifference
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.defended import DefenceScore
 from bench.scoring.over_seeds import SeedRate, SeedScore
+from bench.scoring.published import schema as published_schema
 from bench.scoring.robust_training import Answer, Difference
 from bench.scoring.scorecard import CurveScore
 from bench.scoring.seen import Seen
@@ -215,6 +216,11 @@ def _run() -> str:
     return json.dumps({"$schema": DRAFT, **schema, "title": "run", "description": about}, indent=1) + "\n"
 
 
+def _published_run() -> str:
+    about = "A run under results/published/: what became of every sample under each attack, packed. bench.scoring.published."
+    return json.dumps({"$schema": DRAFT, **published_schema(), "title": "published", "description": about}, indent=1) + "\n"
+
+
 SCHEMAS: dict[str, Callable[[], str]] = {
     "suite": schema_text,
     "leaderboard": _leaderboard,
@@ -222,4 +228,5 @@ SCHEMAS: dict[str, Callable[[], str]] = {
     "runs": _runs,
     "reproduction": _reproduction,
     "run": _run,
+    "published": _published_run,
 }

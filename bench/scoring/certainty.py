@@ -27,9 +27,12 @@ class Certainties:
     def add(self, model: ModelId, at: AttackEps, records: Mapping[str, Records]) -> None:
         """What the libraries' ``records`` of one attack at one eps say."""
         if model.name in self._several and records:
-            found = [r.adv_prob for r in records.values()]
-            self._rows[model].setdefault(None, _mean([next(iter(records.values())).clean_prob]))
-            self._rows[model][at] = _mean(found)
+            self.put(model, None, _mean([next(iter(records.values())).clean_prob]))
+            self.put(model, at, _mean([r.adv_prob for r in records.values()]))
+
+    def put(self, model: ModelId, at: AttackEps | None, row: Row) -> None:
+        """What is known of ``model`` at one attack and eps, or clean; what was known first stays."""
+        self._rows[model].setdefault(at, row)
 
     def across(self, models: Iterable[ModelId], at: AttackEps | None) -> AcrossSeeds:
         """Over ``models``, the seeds of one, at one attack and eps, or clean: the interval has training variation in it."""

@@ -1,7 +1,7 @@
 """Whole methods against each other: what holds for a model over its training seeds, and besides robustness."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, combinations
@@ -22,6 +22,8 @@ WorstCases = Mapping[ModelId, Outcome]
 Outcomes = Mapping[ModelId, Mapping[AttackEps, Outcome]]
 Question = tuple[Quantity, str | None]
 """What is compared, and under which attack; None before the attack."""
+Asked = tuple[Question, str, Row]
+"""What one training seed of the model of this name says on a question."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,15 @@ def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple
     Over several seeds also the ASR of each attack, and first of all the worst case, of every pair of models.
     """
     eps = run.header.headline_eps
-    tables = _tables(run, worst_cases, outcomes, eps)
-    names = list(dict.fromkeys(m.model for m in run.header.models))
+    return claims_among([m.id for m in run.header.models], worst_cases, outcomes, _per_record(run, outcomes, eps), eps)
+
+
+def claims_among(
+    models: Sequence[ModelId], worst_cases: WorstCases, outcomes: Outcomes, besides: Iterable[Asked], eps: Fraction
+) -> tuple[Claim, ...]:
+    """As ``claims``, of ``models`` of which ``besides`` says what outcomes do not: accuracy and certainty, sample by sample."""
+    tables = _tables(models, worst_cases, outcomes, besides, eps)
+    names = list(dict.fromkeys(model.name for model in models))
     asked = [
         (second, first, question)
         for question, table in tables.items()
@@ -91,17 +100,19 @@ def _family(
     return (replace(claim, p_adjusted=p) for claim, p in zip(found, adjusted, strict=True))
 
 
-def _tables(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> dict[Question, dict[str, Table]]:
+def _tables(
+    models: Sequence[ModelId], worst_cases: WorstCases, outcomes: Outcomes, besides: Iterable[Asked], eps: Fraction
+) -> dict[Question, dict[str, Table]]:
     """What is compared, by model: only where every seed has finished."""
-    seeds = len({m.seed for m in run.header.models})
+    seeds = len({model.seed for model in models})
     rows: dict[Question, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    asked = chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), _per_record(run, outcomes, eps))
+    asked = chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), besides)
     for question, model, row in asked:
         rows[question][model].append(row)
     return {q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()}
 
 
-def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
+def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> Iterator[Asked]:
     """What the paired tests answer where there is one seed only."""
     for model, outcome in worst_cases.items():
         yield ("robust accuracy", WORST_CASE), model.name, outcome.robust
@@ -111,7 +122,7 @@ def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> I
                 yield ("ASR", at.attack), model.name, outcome.lost
 
 
-def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[tuple[Question, str, Row]]:
+def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[Asked]:
     """Of each model what it says of the samples themselves, then how certain each attack in ``outcomes`` leaves it."""
     seen: set[ModelId] = set()
     for cells in _at_headline(run):

@@ -1,7 +1,8 @@
 """What defences gain: a defended model beside the same weights without defences, against attacks that know them or do not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bench.ids import ModelId
 from bench.scoring.adaptive import KNOWS
@@ -39,9 +40,24 @@ class DefenceScore:
     sentence: str = ""
 
 
+class Defended(Protocol):
+    """What is asked of a defended model's entry, in a run or as it is published."""
+
+    @property
+    def id(self) -> ModelId: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def passes(self) -> int: ...  # noqa: D102
+
+
 def defence_scores(models: Iterable[ModelEntry], standing: Standing) -> tuple[DefenceScore, ...]:
     """The score of each defended model whose weights have a worst case without defences."""
-    found = [one for model in models if model.of and (one := _score(model, standing)) is not None]
+    return with_correction([one for model in models if model.of and (one := _score(model, standing)) is not None])
+
+
+def with_correction(found: Sequence[DefenceScore]) -> tuple[DefenceScore, ...]:
+    """``found`` with Holm's correction of what each gains over all of them, in words."""
     tested = [one.gain for one in found if one.gain is not None]
     adjusted = iter(over_family(tested))
     whole = [replace(one, gain=next(adjusted)) if one.gain is not None else one for one in found]
@@ -54,17 +70,28 @@ def _score(entry: ModelEntry, standing: Standing) -> DefenceScore | None:
     own = [c for c in standing.cells if c.entry.id.model == entry.id and c.eps == standing.headline_eps]
     if len(known) < len(members) or not own:
         return None
+    everything = None if _worst(own, KNOWS) is None else outcome_of(own)
+    return score_defence(entry, known, outcome_of(own[:1]), _worst(own, NAIVE), everything)
+
+
+def score_defence(
+    entry: Defended, known: Mapping[ModelId, Outcome], clean: Outcome, naive: Outcome | None, everything: Outcome | None
+) -> DefenceScore:
+    """The score of the defended model ``entry``, not yet corrected, over its members' worst cases, ``known``.
+
+    ``clean`` is what it is right in unattacked, ``naive`` and ``everything`` its worst cases against attacks that do not know
+    its defences, and against all: None where these were not run.
+    """
     undefended = max(known, key=lambda member: known[member].robust.mean())
-    base, naive, adaptive = known[undefended], _worst(own, NAIVE), _worst(own, KNOWS)
-    everything = None if adaptive is None else outcome_of(own)
+    base = known[undefended]
     return DefenceScore(
         model=entry.id,
         defences=entry.method,
         undefended=undefended,
-        members=len(members),
+        members=len(known),
         passes=entry.passes,
         without=mean_chance(base.robust),
-        clean=_difference(outcome_of(own[:1]), base, clean=True),
+        clean=_difference(clean, base, clean=True),
         naive=None if naive is None else mean_chance(naive.robust),
         naive_gain=None if naive is None else _difference(naive, base),
         adaptive=None if everything is None else mean_chance(everything.robust),

@@ -170,7 +170,7 @@ def score(run: StoredRun) -> Scorecard:
     """Score the stored ``run``. Records are read one group of cells at a time; of each only the numbers are kept."""
     header, standing = run.header, stand(run)
     done, grades = standing.done, standing.grades
-    groups = _by_attack(header.cells)
+    groups = by_attack(header.cells)
     read = _read(run, groups)
     numbers = read.numbers
     attacks = tuple(_attack_score([c for c in group if c.key in done], done, grades) for group in groups if _has_rate(group))
@@ -233,7 +233,7 @@ def _read(run: StoredRun, groups: Iterable[list[CellEntry]]) -> _Read:
     return found
 
 
-def _by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
+def by_attack(cells: Iterable[CellEntry]) -> list[list[CellEntry]]:
     """The cells that differ only in their library, together."""
     groups: dict[tuple[ModelId, AttackEps], list[CellEntry]] = defaultdict(list)
     for cell in cells:

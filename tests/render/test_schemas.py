@@ -15,7 +15,8 @@ from bench.comparison.reproduction import compare as compare_again
 from bench.render.reproduction import reproduction_json
 from bench.render.schemas import SCHEMAS
 from bench.render.verdict_text import verdict_json
-from bench.store import StoredRun
+from bench.scoring.published import publish, to_text
+from bench.store import StoredRun, list_runs
 from bench.store.checksum import from_json
 from tests.builders.boards import one_seed, three_seeds
 from tests.builders.golden import FOLDER
@@ -80,6 +81,13 @@ def test_runs_whole_and_unusable_keep_to_theirs(tmp_path: Path, capsys: pytest.C
     assert {run["status"] for run in document["runs"]} == {"complete", "incomplete", "unusable"}
     check("runs", document)
     check("leaderboard", json.loads(render.to_json(bench.load(broken).card)))
+
+
+@pytest.mark.parametrize("board", [one_seed, three_seeds])
+def test_a_published_run_keeps_to_its_schema(board: Any, tmp_path: Path) -> None:
+    board(tmp_path)
+    (path,) = list_runs(tmp_path)
+    check("published", json.loads(to_text(publish(StoredRun(path)))))
 
 
 def test_a_reproduction_and_run_json_keep_to_theirs(tmp_path: Path) -> None:
