@@ -164,8 +164,8 @@ def _models(run: StoredRun, standing: Standing, card: Scorecard) -> Iterator[Pub
 def _model(entry: ModelEntry, outcome: Outcome, certainty: npt.NDArray[np.float32], grade: Grade) -> PublishedModel:
     return PublishedModel(
         entry.model, entry.seed, entry.method, entry.trainable_parameters, entry.parameters, entry.sha256, entry.of,
-        entry.passes, grade, _pack_bits(outcome.correct), _pack_levels(certainty),
-        None if outcome.chances is None else _pack_levels(outcome.chances.before),
+        entry.passes, grade, pack_bits(outcome.correct), pack_levels(certainty),
+        None if outcome.chances is None else pack_levels(outcome.chances.before),
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _cells(run: StoredRun, standing: Standing) -> Iterator[PublishedCell]:
     for group in by_attack(run.header.cells):
         if all(c.key in standing.done for c in group):
             certainty = np.stack([run.records(c.key).adv_prob for c in group]).mean(axis=0, dtype=np.float64)
-            yield _cell(group[0].attack, [standing.done[c.key] for c in group], standing, _pack_levels(certainty))
+            yield _cell(group[0].attack, [standing.done[c.key] for c in group], standing, pack_levels(certainty))
     for model in run.header.models:
         own = [c for c in standing.cells if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps]
         naive = [c for c in own if c.entry.role in NAIVE]
@@ -188,7 +188,7 @@ def _cell(attack: str, cells: Sequence[Scored], standing: Standing, certainty: s
     outcome, grade = outcome_of(cells), worst([standing.grades[c.entry.key].grade for c in cells])
     return PublishedCell(
         first.model, first.seed, attack, first.eps, first.norm, first.role, grade, is_sound(cells, standing.grades),
-        _pack_bits(outcome.wrong), certainty, None if outcome.chances is None else _pack_levels(outcome.chances.after),
+        pack_bits(outcome.wrong), certainty, None if outcome.chances is None else pack_levels(outcome.chances.after),
     )  # fmt: skip
 
 
@@ -257,7 +257,8 @@ def schema() -> dict[str, Any]:
     return _PUBLISHED.json_schema()
 
 
-def _pack_bits(flags: Bools) -> str:
+def pack_bits(flags: Bools) -> str:
+    """``flags``, a bit each."""
     return base64.b64encode(np.packbits(flags).tobytes()).decode()
 
 
@@ -266,7 +267,8 @@ def _bits(text: str, count: int) -> Bools:
     return np.unpackbits(packed, count=count).astype(bool)
 
 
-def _pack_levels(shares: npt.NDArray[Any]) -> str:
+def pack_levels(shares: npt.NDArray[Any]) -> str:
+    """``shares`` from 0 to 1, each in 65,535ths; what ``levels`` reads."""
     return base64.b64encode(np.rint(shares.astype(np.float64) * LEVELS).astype("<u2").tobytes()).decode()
 
 

@@ -7,14 +7,13 @@ accuracy, on the same samples. All p-values of one quantity are corrected togeth
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from bench.ids import ModelId
 from bench.scoring.comparison import ALPHA, Outcome, PairedDifference, Row, paired, paired_chances
 from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
-from bench.store import RunHeader
 
 Quantity = Literal["robust accuracy", "clean accuracy"]
 KEEPS = "Does a standard adapter keep its backbone's robustness?"
@@ -70,10 +69,30 @@ class _Declared:
     robust: bool
 
 
+class _Model(Protocol):
+    """A model's entry, in a run or as it is published."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def trainable_parameters(self) -> int: ...
+
+
+class _Run(Protocol):
+    """What is asked of a run, or of what is published of one: what its suite declares, and its models."""
+
+    @property
+    def suite(self) -> Mapping[str, Any]: ...
+    @property
+    def models(self) -> Sequence[_Model]: ...
+
+
 Tables = Mapping[Quantity, Mapping[str, Table]]
 
 
-def answers(header: RunHeader, worst_cases: Mapping[ModelId, Outcome]) -> tuple[Answer, ...]:
+def answers(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> tuple[Answer, ...]:
     """The answers of the run with this ``header``; none where the suite trains nothing adversarially."""
     models = [_declared(header.suite, model) for model in header.suite.get("models", ())]
     if not any(m.adversarial or m.robust for m in models):
@@ -105,7 +124,7 @@ def _declared(suite: Mapping[str, Any], model: Mapping[str, Any]) -> _Declared:
     )
 
 
-def _tables(header: RunHeader, worst_cases: Mapping[ModelId, Outcome]) -> dict[Quantity, dict[str, Table]]:
+def _tables(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> dict[Quantity, dict[str, Table]]:
     """By quantity and model a row for each training seed; only of models of which every seed can be compared."""
     seeds: dict[str, list[Outcome]] = {}
     for model, outcome in worst_cases.items():

@@ -23,7 +23,7 @@ from bench.store.header import (
 )
 from bench.store.opening import check_writable, join_run, new_run_id, open_run
 from bench.store.origin import FOLDER, PRIVATE, Origin, software
-from bench.store.reference import reference_file, weights_folder, write_reference
+from bench.store.reference import reference_file, weights_folder, write_published, write_reference
 from bench.store.run import OpenRun
 from bench.store.stored import StoredRun, list_runs, read_records, some_runs
 
@@ -57,5 +57,6 @@ __all__ = [
     "software",
     "some_runs",
     "weights_folder",
+    "write_published",
     "write_reference",
 ]

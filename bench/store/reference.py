@@ -1,4 +1,4 @@
-"""The committed reference of each suite: one file beside the runs."""
+"""What is committed of runs: the reference of each suite, and what is published of one."""
 
 from pathlib import Path
 
@@ -22,5 +22,12 @@ def write_reference(results: Path, suite: str, text: str) -> Path:
     """Store ``text`` as the reference of ``suite`` and return its file."""
     file = reference_file(results, suite)
     file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text.encode())
+    return file
+
+
+def write_published(folder: Path, suite: str, text: str) -> Path:
+    """Store ``text`` as what is published of a run of ``suite`` in ``folder``, and return its file."""
+    file = folder / f"{suite}.json"
     write_atomically(file, text.encode())
     return file

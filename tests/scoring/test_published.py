@@ -33,7 +33,7 @@ def records(rng: np.random.Generator, strength: float, clean: tuple[Flags, Float
     adv_prob = np.where(correct, rng.uniform(0.5, 1, N), prob).astype(np.float32)
     true = [np.where(right, certainty, 1 - certainty) for right, certainty in ((correct, prob), (adv == 0, adv_prob))]
     moved = np.where(correct, eps, 0).astype(np.float32)
-    chances = {}
+    chances: dict[str, Any] = {}
     if random:
         after = np.where(adv == 0, rng.uniform(0.5, 1, N), rng.uniform(0, 0.5, N)).astype(np.float32)
         right = np.where(correct, 1.0, 0.25).astype(np.float32)

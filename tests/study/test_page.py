@@ -1,0 +1,64 @@
+"""The study's page says what the published runs say, and these are runs of the suites as they are shipped."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from bench.suite.suite import find_suite, load_suite, suite_from
+from docs.study.__main__ import main
+from docs.study.found import PUBLISHED, load
+from docs.study.page import page
+from docs.study.questions import QUESTIONS
+from tests.builders.boards import three_seeds
+from tests.schema_is_current import ROOT, published
+
+PAGE = ROOT / "docs" / "study"
+FILES = sorted(PUBLISHED.glob("*.json"))
+
+
+def test_the_page_is_the_one_that_the_published_runs_give() -> None:
+    assert page(load()) == (PAGE / "index.md").read_text(encoding="utf-8"), "make it anew: python -m docs.study"
+
+
+def test_every_figure_of_the_page_is_there_and_no_other() -> None:
+    drawn = {file.name for file in PAGE.glob("*.svg")}
+    text = (PAGE / "index.md").read_text(encoding="utf-8")
+    assert drawn == {f"{name}.svg" for q in QUESTIONS if q.figures for name in q.suites if name in load()}
+    assert all(f"]({name})" in text for name in drawn)
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_a_published_run_is_of_a_shipped_suite_and_keeps_to_its_schema(file: Path) -> None:
+    data = json.loads(file.read_text())
+    Draft202012Validator(json.loads(published("published").read_text())).validate(data)
+    assert data["status"] == "complete"
+    ran, shipped = suite_from(data["suite"]), load_suite(find_suite(file.stem))
+    assert ran.model_copy(update={"description": ""}) == shipped.model_copy(update={"description": ""})
+    assert file.stem in {name for question in QUESTIONS for name in question.suites}
+
+
+def test_every_suite_of_the_page_is_shipped_and_trains_several_times() -> None:
+    asked = {name for question in QUESTIONS for name in (*question.suites, *question.larger)}
+    suites = {name: load_suite(find_suite(name)) for name in asked}
+    assert all(suite.name == name for name, suite in suites.items())
+    few = {name for name, suite in suites.items() if name.startswith("study_") and len(suite.seeds) < 3}
+    assert not few
+
+
+def test_a_run_is_published_and_the_page_made_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    three_seeds(tmp_path / "runs")
+    where = ["--published", str(tmp_path / "published"), "--page", str(tmp_path), "--results", str(tmp_path / "runs")]
+    assert main(["publish", "latest", *where]) == 0
+    (file,) = (tmp_path / "published").glob("*.json")
+    assert file.name == "board.json"
+    first = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert main(where) == 0
+    assert (tmp_path / "index.md").read_text(encoding="utf-8") == first
+    assert "Not run: nothing is claimed." in first
+    assert main(["publish", str(tmp_path / "nowhere"), *where]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    file.write_text("{}")
+    assert main(where) != 0
+    assert "board.json: is no published run" in capsys.readouterr().err
