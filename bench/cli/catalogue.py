@@ -8,36 +8,38 @@ from bench.attacks.contract import CONTRACTS
 from bench.attacks.library import FIDELITIES
 from bench.attacks.registry import having, version_of
 from bench.attacks.registry import libraries as registered
-from bench.render.plain import Listing
+from bench.render.plain import Listing, Value
 from bench.suite.models import ModelSpec, SuiteBackbone
 from bench.suite.suite import Suite, load_suite, shipped_suites
 
 
 def attacks() -> Listing:
     """The attack contract, by what attacks see and whether their budget is fixed; norms that share an entry stand together."""
-    norms: dict[tuple[tuple[str, str], tuple[str, ...]], list[str]] = {}
+    found: dict[tuple[str, ...], tuple[dict[str, Value], list[str]]] = {}
     for key, c in CONTRACTS.items():
         name, norm = key.split("/")
-        budget = "fixed budget" if c.budget == "fixed" else c.budget
-        norms.setdefault(((c.access, budget), (name, *_carried(key), c.cost)), []).append(norm)
-    rows: list[tuple[str, ...]] = []
-    for heading in dict.fromkeys(heading for heading, _ in norms):
-        rows.append(heading)
-        rows += [(name, " ".join(n), *rest) for (above, (name, *rest)), n in norms.items() if above == heading]
-    return Listing("attacks", ("attack", "norm", "libraries", "pairing", "cost"), rows, _notes())
+        carriers, pairing = _carried(key)
+        row = {"access": c.access, "budget": "fixed budget" if c.budget == "fixed" else c.budget, "attack": name}
+        rest: dict[str, Value] = {"libraries": carriers, "pairing": pairing, "cost": c.cost}
+        _, norms = found.setdefault((*row.values(), *carriers, pairing, c.cost), ({**row, "norm": (), **rest}, []))
+        norms.append(norm)
+    rows = [{**row, "norm": tuple(norms)} for row, norms in found.values()]
+    order = list(dict.fromkeys((row["access"], row["budget"]) for row in rows))
+    rows.sort(key=lambda row: order.index((row["access"], row["budget"])))
+    return Listing("attacks", "attacks", rows, _notes(), above=("access", "budget"))
 
 
-def _carried(key: str) -> tuple[str, str]:
+def _carried(key: str) -> tuple[tuple[str, ...], str]:
     """The libraries that carry out the attack at ``key``, and how far they agree: the two most faithful, then others."""
     levels = {name: registered()[name].attacks[key].fidelity for name in having(key)}
     if not levels:
-        return "an ensemble", "single"
+        return ("an ensemble",), "single"
     if len(levels) == 1:
-        return next(iter(levels)), "single"
+        return tuple(levels), "single"
     ranked = [FIDELITIES.index(level) for level in levels.values()]
     shared = sorted(ranked)[-2]
     looser = [f"{name} {level}" for (name, level), rank in zip(levels.items(), ranked, strict=True) if rank < shared]
-    return " ".join(levels), "; ".join([FIDELITIES[shared], *looser])
+    return tuple(levels), "; ".join([FIDELITIES[shared], *looser])
 
 
 def _notes() -> list[str]:
@@ -61,21 +63,28 @@ def _said(notes: Mapping[str, str], whose: str) -> list[str]:
 
 def libraries() -> Listing:
     """The attack libraries, their versions, and how many attacks each carries out."""
-    rows = [
-        (name, version_of(name), str(len({key.split("/")[0] for key in made.attacks})), "default" if made.is_default else "")
+    rows: list[Mapping[str, Value]] = [
+        {
+            "library": name,
+            "what": made.title,
+            "version": f"{made.distributions[0]} {version_of(name)}",
+            "attacks": len({key.split("/")[0] for key in made.attacks}),
+            "default": made.is_default,
+        }
         for name, made in registered().items()
     ]
-    return Listing("libraries", ("library", "version", "attacks", "in suites that name none"), rows)
+    return Listing("libraries", "libraries (default: in suites that name none)", rows)
 
 
 def models() -> Listing:
     """The models that the shipped suites declare."""
+    columns = ("suite", "model", "backbone", "adaptation")
     rows = [
-        (suite.name, model.name, *_made_of(suite, model))
+        dict(zip(columns, (suite.name, model.name, *_made_of(suite, model)), strict=True))
         for suite in map(load_suite, shipped_suites())
         for model in suite.models
     ]
-    return Listing("models of the shipped suites", ("suite", "model", "backbone", "adaptation"), rows)
+    return Listing("models", "models of the shipped suites", rows)
 
 
 def _made_of(suite: Suite, model: ModelSpec) -> tuple[str, str]:
@@ -87,11 +96,16 @@ def _made_of(suite: Suite, model: ModelSpec) -> tuple[str, str]:
 
 def defences() -> Listing:
     """The defences, each with what it may be told."""
-    rows = [
-        (name, _does(kind), "random" if kind.random else "", ", ".join(f for f in kind.model_fields if f != "defence"))
+    rows: list[Mapping[str, Value]] = [
+        {
+            "defence": name,
+            "what it does": _does(kind),
+            "random": kind.random,
+            "parameters": tuple(field for field in kind.model_fields if field != "defence"),
+        }
         for name, kind in DEFENCES.items()
     ]
-    return Listing("defences", ("defence", "what it does", "", "parameters"), rows)
+    return Listing("defences", "defences", rows)
 
 
 def _does(kind: type[Defence]) -> str:
@@ -106,6 +120,7 @@ def _backbone(backbone: SuiteBackbone) -> str:
 
 def data() -> Listing:
     """The data sets. The data root is --data-root, or $BENCH_DATA, or the cache folder."""
+    columns = ("source", "images", "classes", "where")
     rows = [
         ("digits", "1,797", "10", "bundled with scikit-learn"),
         ("imagenet-samples", "20, no training images", "1,000", "bundled with Foolbox"),
@@ -114,13 +129,14 @@ def data() -> Listing:
         ("cifar100", "50,000 + 10,000", "100", "cifar100/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
         ("imagefolder", "yours", "yours", "PATH/{train,test,val}/CLASS/, or PATH/CLASS/ (halved to train on)"),
     ]
-    return Listing("data", ("source", "images", "classes", "where, under the data root"), rows)
+    named = [dict(zip(columns, row, strict=True)) for row in rows]
+    return Listing("data", "data (where: under the data root)", named)
 
 
 def suites() -> Listing:
     """The shipped suites."""
-    rows = [(suite.name, suite.description.strip()) for suite in map(load_suite, shipped_suites())]
-    return Listing("suites", ("suite", "what it asks"), rows)
+    rows = [{"suite": suite.name, "what it asks": suite.description.strip()} for suite in map(load_suite, shipped_suites())]
+    return Listing("suites", "suites", rows)
 
 
 CATALOGUE: dict[str, Callable[[], Listing]] = {

@@ -26,7 +26,7 @@ from bench.version import __version__
 if TYPE_CHECKING:
     from bench.engine.options import Options
 
-DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "run", "published")
+DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "listing", "run", "published")
 EXECUTOR = (
     "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
     "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"
@@ -154,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_export.add_command(commands)
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "defences", "data", "libraries"))
+    add_format(listing, "listing")
     schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
     schema.add_argument("--of", choices=DOCUMENTS, default="suite", help="default: suite")
     _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")
@@ -235,7 +236,7 @@ def _preview(options: argparse.Namespace) -> int:
 
     with declared(options.suite) as suite:
         found = preview(suite, settled(options.suite, suite, _how(options), options.weights_of))
-    _print(lambda _: preview_table(found))
+    _print(lambda console: preview_table(found, console.width))
     return Exit.OK
 
 
@@ -248,7 +249,7 @@ def _train(options: argparse.Namespace) -> int:
     with declared(options.suite) as suite:
         how = settled(options.suite, suite, _how_to_train(options))
         models = train_suite(suite, how, on_stderr())
-    _print(lambda _: trained_table(models))
+    _print(lambda console: trained_table(models, console.width))
     return Exit.OK
 
 
@@ -304,10 +305,8 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from bench.cli.catalogue import CATALOGUE
-    from bench.render.listing import catalogue_table
 
-    listing = CATALOGUE[options.what]()
-    _print(lambda _: catalogue_table(listing))
+    present(options.format.listing(CATALOGUE[options.what]()))
     return Exit.OK
 
 
@@ -323,5 +322,5 @@ def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001
     from bench.render.listing import doctor_table
 
     findings = examine()
-    _print(lambda _: doctor_table(findings))
+    _print(lambda console: doctor_table(findings, console.width))
     return Exit.OK if all(f.status != "missing" for f in findings) else Exit.INCOMPLETE

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LIMIT = 20.0
 """MB of weights that are kept beside a reference: what version control does not mind."""
 GATE = "exit 3 if a change is beyond the suite's gate, 4 if cells are missing or not comparable"
-FORMATS = "table, json, csv, md, junit, or one that a package adds; a folder's runs as table or json (default: table)"
+FORMATS = "table, json, csv, md, or of two runs junit, or one that a package adds (default: table)"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,9 +24,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare = commands.add_parser(
         "compare",
         help="rank the runs of a folder, or tell a change between two runs from noise",
-        description="One PATH: every run in it, newest first, each against its suite's reference. Two: what changed from the "
-        "first to the second, cell by cell on the samples that they share. A run is its folder, its id, 'latest', "
-        "'reference', a reference file, or a git revision of the reference.",
+        description="One PATH: all runs in it, those of a suite in one ranking, each against its suite's reference. Two: what "
+        "changed from the first to the second, cell by cell on the samples that they share. A run is its folder, its id, "
+        "'latest', 'reference', a reference file, or a git revision of the reference.",
     )
     compare.set_defaults(command=_compare)
     compare.add_argument("before", metavar="PATH", help="a results folder, or the run to compare with")
@@ -103,15 +103,15 @@ def _tell_github(verdict: "Verdict") -> None:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from bench.comparison.runs import summaries
+    from bench.comparison.ranking import ranked
 
     if not Path(options.before).is_dir():
         raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
     form = asked_format(options.format, "runs")
-    runs = summaries(Path(options.before))
+    found = ranked(Path(options.before))
     assert form.runs is not None  # noqa: S101 (as above)
-    present(form.runs(runs), options.output)
-    return Exit.OK if all(run.is_complete for run in runs) else Exit.INCOMPLETE
+    present(form.runs(found), options.output)
+    return Exit.OK if found.is_complete else Exit.INCOMPLETE
 
 
 def _update(options: argparse.Namespace) -> int:

@@ -50,8 +50,10 @@ def examine() -> list[Finding]:
 def _library(made: AttackLibrary) -> Finding:
     """Whether an attack library can be used: suites run through it by default, or only those that name it."""
     versions = ", ".join(f"{name} {version_of(name)}" for name in made.distributions)
+    count = len({key.split("/")[0] for key in made.attacks})
+    found = f"{count} {'attack' if count == 1 else 'attacks'}, with {versions}"
     reason = problem(made.name)
-    return Finding(made.name, reason or f"{versions}; {len(made.attacks)} attacks", _status(reason, made))
+    return Finding(f"attacks of {made.title}", reason or found, _status(reason, made))
 
 
 def _status(reason: str | None, made: AttackLibrary) -> Status:

@@ -1,54 +1,59 @@
 """Plain tables: previews, catalogues, the doctor's findings."""
 
+import json
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from bench.api.pipeline import Trained
-from bench.api.preview import Preview
-from bench.render.plain import Finding, Listing
+from bench.api.preview import Preview, UnitPreview
+from bench.render.fitted import fitted
+from bench.render.plain import Finding, Listing, Value
 
+LISTING_VERSION = 1
+"""Of what ``bench list WHAT --format json`` prints."""
 STATUS_STYLE = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
-def catalogue_table(listing: Listing) -> RenderableType:
-    """``listing`` as it is, its notes below; where the terminal is narrow, its widest column is folded."""
-    table = _table(listing.title)
-    whole = [row for row in listing.rows if len(row) == len(listing.columns)]
-    widths = [max(map(len, texts)) for texts in zip(listing.columns, *whole, strict=True)]
-    for i, column in enumerate(listing.columns):
-        table.add_column(column, overflow="fold", no_wrap=i != widths.index(max(widths)))
+def catalogue_table(listing: Listing, width: int) -> RenderableType:
+    """``listing`` with its headings, its notes below."""
+    columns = [column for column in listing.rows[0] if column not in listing.above]
+    rows: list[list[str]] = []
+    heading: list[str] = []
     for row in listing.rows:
-        heading = len(row) < len(listing.columns)
-        if heading:
-            table.add_section()
-        table.add_row(*map(escape, row), style="bold" if heading else "")
+        if (over := [_text(row[column]) for column in listing.above]) != heading:
+            heading = over
+            rows.append(heading)
+        rows.append([_text(row[column]) for column in columns])
+    table = fitted(listing.title, columns, rows, width)
     return Group(table, *(Text(f"• {note}") for note in listing.notes)) if listing.notes else table
 
 
-def doctor_table(findings: Sequence[Finding]) -> Table:
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def listing_json(listing: Listing) -> str:
+    """``listing`` as one JSON object."""
+    rows = [{column.replace(" ", "_"): value for column, value in row.items()} for row in listing.rows]
+    found = {"schema_version": LISTING_VERSION, "kind": listing.kind, "rows": rows, "notes": list(listing.notes)}
+    return json.dumps(found, indent=2)
+
+
+def doctor_table(findings: Sequence[Finding], width: int) -> RenderableType:
     """The examination, one finding a line."""
-    table = _table("doctor")
-    for column in ("", "what", "found"):
-        table.add_column(column, overflow="fold")
-    for f in findings:
-        table.add_row(Text(f.status, style=STATUS_STYLE[f.status]), escape(f.what), escape(f.found))
-    return table
+    rows = [(Text(f.status, style=STATUS_STYLE[f.status]), f.what, f.found) for f in findings]
+    return fitted("doctor", ("", "what", "found"), rows, width)
 
 
-def preview_table(found: Preview) -> RenderableType:
+def preview_table(found: Preview, width: int) -> RenderableType:
     """What would be run."""
-    table = _table("dry run: nothing is trained, attacked or written")
-    table.add_column("unit: model/seed/attack/library", overflow="fold")
-    for column in ("cells", "cached", "model", "time left"):
-        table.add_column(column, justify="right")
-    for u in found.units:
-        time = f"{_seconds(u.seconds)}{' (estimated)' if u.probed else ''}"
-        table.add_row(escape(u.label), str(u.cells), str(u.cached), "trained" if u.trained else "to train", time)
+    columns = ("unit: model/seed/attack/library", "cells", "cached", "model", "time left")
+    rows = [(u.label, str(u.cells), str(u.cached), "trained" if u.trained else "to train", _time(u)) for u in found.units]
+    table = fitted("dry run: nothing is trained, attacked or written", columns, rows, width, right=columns[1:])
     layers = (Text(f"{model}: targets mean {_layers(names)}") for model, names in found.layers.items())
     return Group(table, *layers, Text(_total(found)))
 
@@ -57,18 +62,21 @@ def _layers(names: Sequence[str]) -> str:
     return f"the {'layer' if len(names) == 1 else f'{len(names)} layers'} {', '.join(names)}"
 
 
-def trained_table(models: Sequence[Trained]) -> Table:
+def trained_table(models: Sequence[Trained], width: int) -> RenderableType:
     """The trained models, and where their weights are."""
-    table = _table("trained models")
-    for column in ("model", "seed", "method", "trained params", "epochs", "loss"):
-        table.add_column(column, justify="left" if column in ("model", "method") else "right")
-    table.add_column("folder", overflow="fold")
-    for m in models:
-        losses = m.card.losses
-        loss = f"{losses[-1]:.3f}" if losses else "none"
-        trained, model = f"{m.card.trainable_parameters:,}", (escape(m.model.name), str(m.model.seed))
-        table.add_row(*model, m.card.method, trained, str(len(losses)), loss, escape(str(m.folder)))
-    return table
+    columns = ("model", "seed", "method", "trained params", "epochs", "loss", "folder")
+    rows = [(m.model.name, str(m.model.seed), m.card.method, *_went(m), str(m.folder)) for m in models]
+    return fitted("trained models", columns, rows, width, right=("seed", "trained params", "epochs", "loss"))
+
+
+def _went(trained: Trained) -> tuple[str, str, str]:
+    """Its trained parameters, epochs and last loss."""
+    losses = trained.card.losses
+    return f"{trained.card.trainable_parameters:,}", str(len(losses)), f"{losses[-1]:.3f}" if losses else "none"
+
+
+def _time(unit: UnitPreview) -> str:
+    return f"{_seconds(unit.seconds)}{' (estimated)' if unit.probed else ''}"
 
 
 def _total(found: Preview) -> str:
@@ -82,7 +90,3 @@ def _total(found: Preview) -> str:
 def _seconds(seconds: float) -> str:
     """12 s; whatever takes time at all takes a second."""
     return f"{max(seconds, 1):.0f} s" if seconds else "0 s"
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")

@@ -1,38 +1,150 @@
-"""The runs of a folder beside each other."""
+"""The runs of a folder: each suite's models in one ranking, and how each run stands."""
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from bench.comparison.phrases import in_short
+from bench.comparison.ranking import RankedRuns, Ranking
 from bench.comparison.runs import RunSummary, UnusableRun
 from bench.eps import eps_text
-from bench.render.cells import flat, percent, rounded
+from bench.render.cells import csv_row, flat, markdown, percent, rounded
+from bench.render.fitted import fitted
 from bench.render.footer import trust_in_short
 from bench.render.rates import title
-from bench.render.seen import seen_lines
+from bench.render.text import markdown_table
 from bench.text import NONE
 
 RUNS_VERSION = 3
 """Of what ``bench compare FOLDER --format json`` prints."""
-STATUS_STYLE = {"complete": "green", "incomplete": "yellow"}
+STATUS_STYLE = {"complete": "green", "incomplete": "yellow", "unusable": "bold red"}
+MODELS = ("#", "model", "runs", "clean acc. % [95 %]", "robust acc. % [95 %]")
+RUNS = ("", "run", "status", "commit", "result")
 
 
-def runs_table(runs: Sequence[RunSummary | UnusableRun]) -> RenderableType:
-    """Runs, newest first, each with its models from the most robust down."""
-    return Group(*(part for run in runs for part in (_unusable(run) if isinstance(run, UnusableRun) else _run_table(run))))
+def runs_table(found: RankedRuns, width: int) -> RenderableType:
+    """Each ranking, best first, then all runs, newest first, for a terminal of ``width`` columns."""
+    number = _numbers(found)
+    parts: list[RenderableType] = []
+    for ranking in found.rankings:
+        parts.append(fitted(_title(ranking), MODELS, _models(ranking, number), width, right=("#", *MODELS[3:])))
+        parts += [Text(line) for line in _unranked(ranking)]
+    rows = [(number[r.path.name], r.path.name, _status(r), *_result(r)) for r in found.runs]
+    parts.append(fitted("runs", RUNS, rows, width, right=RUNS[:1]))
+    parts += [Text(line, style="yellow" if assumed else "dim") for line, assumed in _said(found).items()]
+    return Group(*parts)
 
 
-def runs_json(runs: Sequence[RunSummary | UnusableRun]) -> str:
-    """As ``runs_table``, as one JSON object."""
-    found = [_unusable_row(run) if isinstance(run, UnusableRun) else _run_row(run) for run in runs]
-    return json.dumps(rounded({"schema_version": RUNS_VERSION, "runs": found}), indent=2, allow_nan=False)
+def runs_markdown(found: RankedRuns) -> str:
+    """As ``runs_table``, in Markdown."""
+    number = _numbers(found)
+    parts: list[str] = []
+    for ranking in found.rankings:
+        parts.append(f"**{markdown(_title(ranking))}**\n\n{markdown_table(MODELS, _models(ranking, number))}")
+        parts += [f"- {markdown(line)}" for line in _unranked(ranking)]
+    rows = [[number[r.path.name], r.path.name, str(_status(r)), *_result(r)] for r in found.runs]
+    parts.append(markdown_table(RUNS, rows))
+    parts.append("\n".join(f"- {markdown(line)}" for line in _said(found)))
+    return "\n\n".join(parts).rstrip()
+
+
+def runs_csv(found: RankedRuns) -> str:
+    """A line for each model of each ranking."""
+    rows = [row for ranking in found.rankings for row in _csv_rows(ranking)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(csv_row(rounded(row)) for row in rows)
+    return out.getvalue().rstrip("\n")
+
+
+def runs_json(found: RankedRuns) -> str:
+    """Everything, as one JSON object."""
+    runs = [_unusable_row(run) if isinstance(run, UnusableRun) else _run_row(run) for run in found.runs]
+    rankings = [_ranking_row(ranking) for ranking in found.rankings]
+    return json.dumps(rounded({"schema_version": RUNS_VERSION, "runs": runs, "rankings": rankings}), indent=2, allow_nan=False)
+
+
+def _numbers(found: RankedRuns) -> dict[str, str]:
+    """What stands for each run's id: its number, from the newest."""
+    return {run.path.name: str(i) for i, run in enumerate(found.runs, 1)}
+
+
+def _title(ranking: Ranking) -> str:
+    at, attacks = eps_text(ranking.headline_eps), ", ".join(ranking.attacks)
+    return f"{ranking.suite}: robust accuracy of {ranking.samples} samples at eps {at}, worst of {attacks or 'no attack yet'}"
+
+
+def _models(ranking: Ranking, number: dict[str, str]) -> list[list[str]]:
+    seeds = len({e.place.model.seed for e in ranking.entrants}) > 1
+    return [
+        [
+            str(e.place.rank or NONE),
+            title(e.place.model, seeds),
+            " ".join(number[run] for run in e.runs),
+            percent(e.place.accuracy),
+            percent(e.place.worst_case, e.place.trust),
+        ]
+        for e in ranking.entrants
+    ]
+
+
+def _unranked(ranking: Ranking) -> Iterator[str]:
+    seeds = len({e.place.model.seed for e in ranking.entrants}) > 1
+    lines = (f"{title(e.place.model, seeds)} has no rank: {e.place.unranked}" for e in ranking.entrants if e.place.unranked)
+    yield from dict.fromkeys(lines)
+
+
+def _status(run: RunSummary | UnusableRun) -> Text:
+    word = "unusable" if isinstance(run, UnusableRun) else run.standing.status
+    return Text(word, style=STATUS_STYLE[word])
+
+
+def _result(run: RunSummary | UnusableRun) -> tuple[str, str]:
+    """The commits that computed a run, and how it stands to its reference; or why nothing can be said."""
+    return ("", run.reason) if isinstance(run, UnusableRun) else (run.commit or NONE, in_short(run.verdict))
+
+
+def _said(found: RankedRuns) -> dict[str, bool]:
+    """What is to be known of the numbers, each line once, and whether it is only assumed: what is seen, and the trust."""
+    usable = [run for run in found.runs if isinstance(run, RunSummary)]
+    seen = [line for run in usable for i, line in enumerate(run.seen) if i == 0 or line.assumed]
+    trust = (trust_in_short(run.standing.graded, None)[0] for run in usable)
+    return {**{line.text: line.assumed for line in seen}, **dict.fromkeys((line for line in trust if line), False)}
+
+
+def _csv_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
+    for row in _ranking_row(ranking)["models"]:
+        shares = {name: row.pop(name) or {} for name in ("accuracy", "worst_case")}
+        flat_shares = {
+            f"{name}{end}": share.get(key)
+            for name, share in shares.items()
+            for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
+        said = {"suite": ranking.suite, "eps": eps_text(ranking.headline_eps), "samples": ranking.samples}
+        values = {**said, **row, "runs": " ".join(row["runs"]), **flat_shares}
+        yield {name: values[name] for name in CSV_FIELDS}
+
+
+CSV_FIELDS = (
+    "suite", "eps", "samples", "rank", "model", "seed", "accuracy", "accuracy_low", "accuracy_high", "worst_case",
+    "worst_case_low", "worst_case_high", "trust", "unranked", "runs",
+)  # fmt: skip
+
+
+def _ranking_row(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "suite": ranking.suite,
+        "headline_eps": eps_text(ranking.headline_eps),
+        "samples": ranking.samples,
+        "attacks": list(ranking.attacks),
+        "models": [{**flat(e.place), "runs": list(e.runs)} for e in ranking.entrants],
+    }
 
 
 def _run_row(run: RunSummary) -> dict[str, Any]:
@@ -52,25 +164,3 @@ def _run_row(run: RunSummary) -> dict[str, Any]:
 
 def _unusable_row(run: UnusableRun) -> dict[str, Any]:
     return {"suite": run.path.parent.name, "run_id": run.path.name, "status": "unusable", "reason": run.reason}
-
-
-def _unusable(run: UnusableRun) -> tuple[RenderableType, ...]:
-    return Text(f"{run.path.parent.name} {run.path.name}", style="bold"), Text(f"unusable: {run.reason}\n", style="bold red")
-
-
-def _run_table(run: RunSummary) -> tuple[RenderableType, ...]:
-    standing = run.standing
-    heading = Text(f"{standing.suite} {run.path.name}", style="bold")
-    status = Text(standing.status, style=STATUS_STYLE[standing.status])
-    facts = Text.assemble(status, f", commit {run.commit or NONE}, {in_short(run.verdict)}")
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("#", justify="right")
-    table.add_column("model", overflow="fold")
-    table.add_column("clean acc. % [95 %]", justify="right")
-    table.add_column(f"worst case % at {eps_text(standing.headline_eps)} [95 %]", justify="right")
-    for m in standing.places:
-        name = title(m.model, len({one.model.seed for one in standing.places}) > 1)
-        table.add_row(str(m.rank or NONE), escape(name), percent(m.accuracy), percent(m.worst_case, m.trust))
-    trust, _ = trust_in_short(standing.graded, standing.trust_cost)
-    seen = seen_lines([*run.seen[:1], *(line for line in run.seen[1:] if line.assumed)])
-    return heading, facts, *seen, table, Text(trust, style="dim")

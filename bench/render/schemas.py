@@ -19,6 +19,7 @@ from bench.comparison.verdict import EXITS, Flip, Row
 from bench.errors import Exit
 from bench.ids import ModelId
 from bench.render.cells import LEADERBOARD_VERSION, VERDICT_VERSION
+from bench.render.listing import LISTING_VERSION
 from bench.render.ranking import RUNS_VERSION
 from bench.render.reproduction import REPRODUCTION_VERSION
 from bench.render.text import CELL_FIELDS
@@ -192,8 +193,12 @@ def _runs() -> str:
         },
     )  # fmt: skip
     unusable = _model("UnusableRun", {**said, "status": Literal["unusable"], "reason": str})
-    members = {"schema_version": Literal[RUNS_VERSION], "runs": _several(usable | unusable)}
-    return _published("runs", members, "What `bench compare FOLDER --format json` prints: the runs in it, newest first.")
+    place = _row(Place, runs=list[str])
+    ranking = {"suite": str, "headline_eps": str, "samples": int, "attacks": list[str], "models": _several(place)}
+    rankings = _several(_model("Ranking", ranking))
+    members = {"schema_version": Literal[RUNS_VERSION], "runs": _several(usable | unusable), "rankings": rankings}
+    about = "What `bench compare FOLDER --format json` prints: the runs in it, newest first, and all of a suite in one ranking."
+    return _published("runs", members, about)
 
 
 def _reproduction() -> str:
@@ -205,6 +210,17 @@ def _reproduction() -> str:
         "exit_code": Literal[int(Exit.OK), int(Exit.GATE_FAILED), int(Exit.INCOMPLETE)],
     }
     return _published("reproduction", members, "What `bench reproduce --format json` prints.")
+
+
+def _listing() -> str:
+    value = str | int | bool | tuple[str, ...]
+    members = {
+        "schema_version": Literal[LISTING_VERSION],
+        "kind": Literal["attacks", "data", "defences", "libraries", "models", "suites"],
+        "rows": _several(dict[str, value]),
+        "notes": list[str],
+    }
+    return _published("listing", members, "What `bench list WHAT --format json` prints: a row for each thing that there is.")
 
 
 def _run() -> str:
@@ -227,6 +243,7 @@ SCHEMAS: dict[str, Callable[[], str]] = {
     "verdict": _verdict,
     "runs": _runs,
     "reproduction": _reproduction,
+    "listing": _listing,
     "run": _run,
     "published": _published_run,
 }

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.eps import eps_text
@@ -146,7 +146,7 @@ def to_markdown(card: Scorecard) -> str:
     ]
     head = [*(line.text for line in card.seen), unchecked_line(card)]
     seen, words = items(head), items(said)
-    gains = markdown_table(list(HEAD), defence_rows(card)) if card.defences else ""
+    gains = markdown_table(HEAD, defence_rows(card)) if card.defences else ""
     return "\n\n".join(part for part in (seen, models, gains, _rates(card), words) if part)
 
 
@@ -181,8 +181,8 @@ def _rates(card: Scorecard) -> str:
     return markdown_table([over, "eps", *rates], rows)
 
 
-def markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """``rows`` under ``head``, as a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
 

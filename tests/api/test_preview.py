@@ -47,7 +47,7 @@ def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pyte
     assert found.training == 0.5 * (images[0] + images[1] + 2 * halves), "the backbone once, then two models"
     total = sum(u.seconds for u in found.units)
     assert f"16 cells, 0 cached, 16 to compute: about {total:.0f} s, and {found.training:.0f} s of training (estimated" in (
-        " ".join(printed_of(preview_table(found), 200).split())
+        " ".join(printed_of(preview_table(found, 200), 200).split())
     )
     assert not (tmp_path / "none").exists()
     assert replace(found, workers=4).seconds == total / 4
@@ -74,7 +74,7 @@ def test_a_dry_run_says_which_layers_targets_mean_that_are_no_whole_names(tmp_pa
     found = preview(load_suite(file), options)
     blocks = tuple(f"blocks.{i}.attn.qkv" for i in range(len(found.layers["attention"])))
     assert found.layers == {"attention": blocks, "first": ("blocks.0.attn.proj",)}
-    printed = " ".join(printed_of(preview_table(found), 200).split())
+    printed = " ".join(printed_of(preview_table(found, 200), 200).split())
     assert f"attention: targets mean the {len(blocks)} layers blocks.0.attn.qkv, blocks.1.attn.qkv" in printed
     assert "first: targets mean the layer blocks.0.attn.proj" in printed
     file.write_text(VIT.replace("[qkv]", "[kv]"))

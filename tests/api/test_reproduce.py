@@ -92,7 +92,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     evil = tuple(dataclasses.replace(cell, model="[red]<b>x[/red]") for cell in header().cells)
     found = compare(stored(tmp_path / "a", [], cells=evil), stored(tmp_path / "b", [], cells=evil))
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(reproduction_table(found))
+    console.print(reproduction_table(found, 200))
     assert "[red]<b>x[/red]/0/fgsm/art" in console.export_text()
     assert json.loads(reproduction_json(found))["exit_code"] == 4
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from bench.cli.commands import main
 from bench.errors import Exit
 from tests.builders.tiny import CELLS, TINY
+from tests.schema_is_current import published
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -212,6 +214,24 @@ def test_list(home: Path, what: str) -> None:
         "libraries": "foolbox",
     }
     assert expected[what] in done.stdout
+
+
+@pytest.mark.parametrize("what", ["suites", "models", "attacks", "defences", "data", "libraries"])
+def test_a_list_for_programs_has_what_the_table_shows(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["list", what, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(json.loads(published("listing").read_text())).validate(document)
+    assert (document["kind"], document["schema_version"]) == (what, 1)
+    for columns in (80, 140):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["list", what]) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert max(map(len, printed)) <= columns
+        words = {word for line in printed for word in line.split()}
+        header = {word for name in document["rows"][0] if name not in ("access", "budget") for word in name.split("_")}
+        assert header <= words, "no header is broken inside a word"
 
 
 def test_doctor_finds_this_machine_ready(home: Path) -> None:

@@ -43,8 +43,9 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     [
         ("run", ["table", "json", "csv", "md"]),
         ("verdict", ["table", "json", "csv", "md", "junit"]),
-        ("runs", ["table", "json"]),
+        ("runs", ["table", "json", "csv", "md"]),
         ("reproduction", ["table", "json"]),
+        ("listing", ["table", "json"]),
     ],
 )
 def test_what_can_be_shown_how(shown: formats.Shown, there: list[str]) -> None:

@@ -18,7 +18,8 @@ from bench import render
 from bench.cli.commands import main
 from bench.comparison.compare import compare
 from bench.comparison.phrases import in_short
-from bench.comparison.runs import against_reference, summaries
+from bench.comparison.ranking import ranked
+from bench.comparison.runs import against_reference
 from bench.comparison.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.errors import NotComparableError, UserError
 from bench.render.junit import verdict_junit
@@ -116,7 +117,7 @@ def use_run(folder: Path, data: bytes, *, sealed: bool, drawn: bool) -> str:
         data = to_json({**fields, "sha256": BLANK.decode()}) if isinstance(fields, dict) else data
         data = seal(data, data.index(BLANK)) if BLANK in data else data
     (folder / "run.json").write_bytes(data)
-    runs_json(summaries(folder))
+    runs_json(ranked(folder))
     try:
         run = StoredRun(folder)
         card = score(run)

@@ -14,7 +14,7 @@ __all__ = ["BUILT_IN", "GROUP", "Format", "Shown", "format_of", "names"]
 BUILT_IN = (TABLE, JSON, CSV, MARKDOWN, JUNIT)
 GROUP = "bench.output_formats"
 """The entry points by which installed packages add theirs, each a Format under its name."""
-Shown = Literal["run", "verdict", "runs", "reproduction"]
+Shown = Literal["run", "verdict", "runs", "reproduction", "listing"]
 """What there is to show: each a field of Format."""
 
 
@@ -33,7 +33,7 @@ def format_of(name: str, shown: Shown) -> Format:
 
 
 WORDS: dict[Shown, str] = {
-    "run": "run", "verdict": "comparison", "runs": "list of runs", "reproduction": "reproduction"
+    "run": "run", "verdict": "comparison", "runs": "list of runs", "reproduction": "reproduction", "listing": "listing"
 }  # fmt: skip
 
 

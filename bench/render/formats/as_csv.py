@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bench.render.formats.format import Format
 
 if TYPE_CHECKING:
+    from bench.comparison.ranking import RankedRuns
     from bench.comparison.verdict import Verdict
     from bench.scoring.scorecard import Scorecard
 
@@ -21,4 +22,10 @@ def _verdict(verdict: "Verdict", every_row: bool) -> str:  # noqa: ARG001 (it al
     return verdict_csv(verdict)
 
 
-CSV = Format("csv", _run, _verdict)
+def _runs(found: "RankedRuns") -> str:
+    from bench.render.ranking import runs_csv
+
+    return runs_csv(found)
+
+
+CSV = Format("csv", _run, _verdict, _runs)

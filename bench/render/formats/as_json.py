@@ -1,14 +1,14 @@
 """--format json: everything, for programs. Its schemas are printed by ``bench schema --of``."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.render.formats.format import Format
 
 if TYPE_CHECKING:
+    from bench.comparison.ranking import RankedRuns
     from bench.comparison.reproduction import Reproduction
-    from bench.comparison.runs import RunSummary, UnusableRun
     from bench.comparison.verdict import Verdict
+    from bench.render.plain import Listing
     from bench.scoring.scorecard import Scorecard
 
 
@@ -24,10 +24,10 @@ def _verdict(verdict: "Verdict", every_row: bool) -> str:  # noqa: ARG001 (it al
     return verdict_json(verdict)
 
 
-def _runs(runs: "Sequence[RunSummary | UnusableRun]") -> str:
+def _runs(found: "RankedRuns") -> str:
     from bench.render.ranking import runs_json
 
-    return runs_json(runs)
+    return runs_json(found)
 
 
 def _reproduction(found: "Reproduction") -> str:
@@ -36,4 +36,10 @@ def _reproduction(found: "Reproduction") -> str:
     return reproduction_json(found)
 
 
-JSON = Format("json", _run, _verdict, _runs, _reproduction)
+def _listing(listing: "Listing") -> str:
+    from bench.render.listing import listing_json
+
+    return listing_json(listing)
+
+
+JSON = Format("json", _run, _verdict, _runs, _reproduction, _listing)

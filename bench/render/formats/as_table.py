@@ -1,6 +1,6 @@
 """--format table: for people, on a terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bench.render.formats.format import Format
@@ -8,9 +8,10 @@ from bench.render.formats.format import Format
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from bench.comparison.ranking import RankedRuns
     from bench.comparison.reproduction import Reproduction
-    from bench.comparison.runs import RunSummary, UnusableRun
     from bench.comparison.verdict import Verdict
+    from bench.render.plain import Listing
     from bench.scoring.scorecard import Scorecard
 
 
@@ -26,16 +27,22 @@ def _verdict(verdict: "Verdict", every_row: bool) -> "Callable[[int], Renderable
     return lambda _: verdict_table(verdict, every_row=every_row)
 
 
-def _runs(runs: "Sequence[RunSummary | UnusableRun]") -> "Callable[[int], RenderableType]":
+def _runs(found: "RankedRuns") -> "Callable[[int], RenderableType]":
     from bench.render.ranking import runs_table
 
-    return lambda _: runs_table(runs)
+    return lambda width: runs_table(found, width)
 
 
 def _reproduction(found: "Reproduction") -> "Callable[[int], RenderableType]":
     from bench.render.reproduction import reproduction_table
 
-    return lambda _: reproduction_table(found)
+    return lambda width: reproduction_table(found, width)
 
 
-TABLE = Format("table", _run, _verdict, _runs, _reproduction)
+def _listing(listing: "Listing") -> "Callable[[int], RenderableType]":
+    from bench.render.listing import catalogue_table
+
+    return lambda width: catalogue_table(listing, width)
+
+
+TABLE = Format("table", _run, _verdict, _runs, _reproduction, _listing)

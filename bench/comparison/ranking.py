@@ -1,0 +1,105 @@
+"""All runs of a suite in one ranking: every model of every run that answers the same question."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from bench.comparison.runs import RunSummary, UnusableRun, summaries
+from bench.ids import AttackEps, ModelId
+from bench.scoring.comparison import WORST_CASE, compare_models, ranks
+from bench.scoring.record_checks import Scored
+from bench.scoring.standing import Place, Standing
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model as it stands among the models of all ``runs`` (their ids, newest first) in which it did exactly this."""
+
+    place: Place
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The models, best first, of all runs of ``suite`` with the same ``attacks`` at ``headline_eps`` on the same ``samples``.
+
+    Ranks rest on paired tests of every two, corrected over them all, as in one run: see bench.scoring.standing.
+    """
+
+    suite: str
+    headline_eps: Fraction
+    samples: int
+    attacks: tuple[str, ...]
+    entrants: tuple[Entrant, ...]
+
+
+@dataclass(frozen=True)
+class RankedRuns:
+    """The runs of a folder, newest first, and their rankings: one a suite, or more where it asked different questions."""
+
+    runs: tuple[RunSummary | UnusableRun, ...]
+    rankings: tuple[Ranking, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Every cell of every run has numbers."""
+        return all(run.is_complete for run in self.runs)
+
+
+def ranked(folder: Path) -> RankedRuns:
+    """Every run under ``folder``, ranked. Raises UserError if there is none."""
+    runs = tuple(summaries(folder))
+    return RankedRuns(runs, tuple(rankings([run for run in runs if isinstance(run, RunSummary)])))
+
+
+def rankings(runs: Sequence[RunSummary]) -> Iterator[Ranking]:
+    """A ranking for each question that ``runs`` ask, in their order."""
+    asked: dict[tuple[object, ...], list[RunSummary]] = {}
+    for run in runs:
+        asked.setdefault(_question(run.standing), []).append(run)
+    for alike in asked.values():
+        first = alike[0].standing
+        samples = len(first.cells[0].correct) if first.cells else 0
+        yield Ranking(first.suite, first.headline_eps, samples, _attacks(first), tuple(_entrants(alike)))
+
+
+def _question(standing: Standing) -> tuple[object, ...]:
+    """What two runs must have in common to be ranked together."""
+    ids = standing.cells[0].outcomes.id.tobytes() if standing.cells else b""
+    through = frozenset((c.entry.attack, c.entry.library) for c in _headline(standing))
+    return standing.suite, standing.headline_eps, ids, through
+
+
+def _headline(standing: Standing) -> list[Scored]:
+    return [cell for cell in standing.cells if cell.entry.eps == standing.headline_eps]
+
+
+def _attacks(standing: Standing) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.entry.attack for cell in _headline(standing)))
+
+
+def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
+    """The models of ``runs``, ranked, best first; one that did the same in several of them stands there once."""
+    places: dict[tuple[object, ...], Place] = {}
+    named: dict[tuple[object, ...], list[str]] = {}
+    outcomes = {}
+    for run in runs:
+        for place in run.standing.places:
+            worst = run.standing.worst_cases.get(place.model)
+            did = (worst.correct.tobytes(), worst.wrong.tobytes(), place.trust) if worst else run.path
+            key = (place.model, did)
+            places.setdefault(key, place)
+            named.setdefault(key, []).append(run.path.name)
+            if place.model in run.standing.sound:
+                outcomes[key] = run.standing.sound[place.model]
+    where = AttackEps(WORST_CASE, runs[0].standing.headline_eps)
+    ids = {key: ModelId(str(i), places[key].model.seed) for i, key in enumerate(outcomes)}
+    asked = {ids[key]: {where: outcome} for key, outcome in outcomes.items()}
+    rank = ranks(list(asked), compare_models(asked, across=True, headline=where.eps))
+    found = [Entrant(replace(p, rank=rank.get(ids[k]) if k in ids else None), tuple(named[k])) for k, p in places.items()]
+    return sorted(found, key=lambda e: (e.place.rank or len(found) + 1, -_value(e.place)))
+
+
+def _value(place: Place) -> float:
+    return place.worst_case.value if place.worst_case else -1.0
