@@ -15,7 +15,7 @@ from bench.render.confusion import confusion
 from bench.render.defence_figure import defence_figure
 from bench.render.forest import forest, rows
 from bench.render.lines import Line
-from bench.render.panels import HEIGHT, INCHES, LETTERS, Width, finished, fitted, panels, styled
+from bench.render.panels import HEIGHT, INCHES, LETTERS, Width, finished, fitted, panels, styled, titled
 from bench.render.training_figure import losses, training_curves
 from bench.scoring.queries import QueryScore
 from bench.scoring.scorecard import Scorecard
@@ -66,7 +66,7 @@ def _grid(
     for axis, (attack, norm) in zip(axes, attacks.items(), strict=True):
         for line in source(card, attack):
             _draw(axis, line)
-        axis.set_title(fitted(attack, 1))
+        titled(axis, attack, width)
         axis.set_xlabel("eps, 1/255" if norm == "linf" else f"eps ({norm})")
         axis.set_ylim(0, top)
     return finished(figure, axes, ylabel)
@@ -121,7 +121,7 @@ def _queries(card: Scorecard, width: Width) -> Figure:
     for axis, (attack, scores) in zip(axes, by_attack.items(), strict=True):
         for same in alike(scores, lambda q: (q.entry.id.model, q.steps)):
             _steps(axis, card, same[0], [q.entry.library for q in same])
-        axis.set_title(fitted(f"{attack}, eps {eps_text(scores[0].entry.eps)}", 1))
+        titled(axis, f"{attack}, eps {eps_text(scores[0].entry.eps)}", width)
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # its own writes formulas, which are off
         axis.xaxis.set_minor_formatter(NullFormatter())

@@ -15,10 +15,14 @@ Width = Literal[1, 2]
 INCHES: dict[Width, float] = {1: 3.3, 2: 6.9}
 ABREAST: dict[Width, int] = {1: 1, 2: 3}
 """Panels in a row at most."""
+STACKED = 3
+"""Panels that one column has below one another; of more that share their y axis, two abreast, or no page is high enough."""
 HEIGHT, LINE = 2.1, 0.16
 """Inches of a panel, and of a line of the legend."""
 ROOM: dict[Width, int] = {1: 26, 2: 44}
 """Letters to a line of a name at most."""
+TITLE: dict[Width, int] = {1: 17, 2: 26}
+"""Letters to a line of a panel's title at most, where as many are abreast as can be."""
 LETTERS, HANDLE = 15, 6
 """Letters of a legend to an inch, and as how many its lines count."""
 
@@ -37,6 +41,11 @@ def fitted(text: str, width: Width) -> str:
     return "\n".join(wrap(text, ROOM[width])) or text
 
 
+def titled(axis: Axes, text: str, width: Width) -> None:
+    """Give ``axis`` the title ``text``, in lines that leave its neighbours' room alone."""
+    axis.set_title("\n".join(wrap(text, TITLE[width])) or text)
+
+
 def figure_of(width: Width, height: float) -> Figure:
     """An empty figure, ``height`` inches high."""
     return Figure(figsize=(INCHES[width], height), layout="constrained")
@@ -44,7 +53,7 @@ def figure_of(width: Width, height: float) -> Figure:
 
 def panels(count: int, width: Width, height: float = HEIGHT, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels, each ``height`` inches high."""
-    columns = min(ABREAST[width], count)
+    columns = min(2 if width == 1 and sharey and count > STACKED else ABREAST[width], count)
     rows = ceil(count / columns)
     figure = figure_of(width, height * rows)
     axes = figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel()

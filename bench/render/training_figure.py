@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from bench.render import lines
 from bench.render.lines import COLOURS
-from bench.render.panels import Width, finished, fitted, panels
+from bench.render.panels import Width, finished, panels, titled
 from bench.scoring.scorecard import ModelScore, Scorecard
 from bench.store.shapes import Robust
 
@@ -20,7 +20,7 @@ def training_curves(card: Scorecard, width: Width) -> Figure:
     figure, axes = panels(len(trained), width)
     for axis, (model, robust) in zip(axes, trained, strict=True):
         _draw(axis, robust)
-        axis.set_title(fitted(_title(card, model, robust), 1))
+        titled(axis, _title(card, model, robust), width)
     return finished(figure, axes, "accuracy on held-out training images, %")
 
 

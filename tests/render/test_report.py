@@ -19,7 +19,7 @@ from bench.render.class_table import class_rows
 from bench.render.figures import make_figures
 from bench.render.footer import trust_summary
 from bench.render.forest import LISTED, rows
-from bench.render.panels import INCHES, Width
+from bench.render.panels import HEIGHT, INCHES, Width, panels
 from bench.render.report import to_html
 from bench.scoring.scorecard import CellScore, Scorecard, score
 from bench.store import StoredRun
@@ -297,6 +297,15 @@ def test_long_names_leave_room_for_the_numbers(card: Scorecard, width: Width) ->
         inches = figure.axes[0].get_window_extent().transformed(figure.dpi_scale_trans.inverted())
         assert inches.width > 0.25 * INCHES[width] / (3 if name == "confusion" else 1), name
         assert inches.height > 0.8, name
+
+
+def test_many_panels_stand_two_abreast_in_one_column() -> None:
+    for count, height in ((1, 1), (3, 3), (4, 2), (7, 4)):
+        figure, axes = panels(count, 1)
+        assert len(axes) == count
+        assert figure.get_size_inches() == pytest.approx([INCHES[1], HEIGHT * height])
+    assert panels(7, 2)[0].get_size_inches() == pytest.approx([INCHES[2], HEIGHT * 3])
+    assert panels(4, 1, 3.0, sharey=False)[0].get_size_inches() == pytest.approx([INCHES[1], 4 * 3.0])
 
 
 def test_of_many_pairs_the_forest_has_those_with_the_baseline(card: Scorecard) -> None:

@@ -1,6 +1,7 @@
 """Attacked samples in the report: what they are taken for, and pictures that lie in the page itself."""
 
 import io
+import json
 import re
 from base64 import b64decode
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.render.report import to_html
 from bench.scoring.strips import Shown, shown_samples
 from bench.text import number
 from tests.builders.linear import linear_classifier, linear_samples
+from tests.render.test_browser import BROWSER, told
 from tests.render.test_report import TAGS, Page
 
 HOSTILE = '<img src="//evil.example" onerror=alert(1)>'
@@ -75,3 +77,17 @@ def test_a_run_without_pictures_has_the_report_that_it_had(result: bench.Result)
     assert "What attacked samples look like at eps 16/255" in to_html(
         result.card, result.run.header, None, shown_samples(result.run)
     )
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+@pytest.mark.parametrize(("width", "abreast"), [(400, 1), (1280, 2)])
+def test_a_browser_draws_the_very_pixels_and_asks_for_nothing(
+    result: bench.Result, tmp_path: Path, width: int, abreast: int
+) -> None:
+    page = result.report(tmp_path / "r.html").read_text()
+    drawn = "[...document.images].map(e => [e.naturalWidth, e.naturalHeight, getComputedStyle(e).imageRendering, "
+    drawn += "e.width > 90, e.getBoundingClientRect().right <= innerWidth].join(' '))"
+    strips = "new Set([...document.querySelectorAll('.strip')].map(e => e.getBoundingClientRect().left)).size"
+    asked = "performance.getEntriesByType('resource').map(e => e.name)"
+    found = json.loads(told(tmp_path, page, width, f"[{drawn}, {strips}, {asked}]"))
+    assert found == [["2 2 pixelated true true"] * 6, abreast, []]
