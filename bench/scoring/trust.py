@@ -231,7 +231,8 @@ def slope(cosine: float, _: int) -> Grade:
     """slope: the loss changes as its gradient says. Warns under a cosine of 0.85 of the two, fails under 0.5.
 
     Finite differences in random directions beside the gradient, pooled over samples (Carlini et al. 2019, section 5: compare
-    gradients with finite differences). Hidden anywhere, even behind the head, a gradient differs from them.
+    gradients with finite differences), at a scale within the budget that is examined: farther off, an honest network's loss
+    curves away from its gradient too. Hidden anywhere, even behind the head, a gradient differs from them.
     """
     return "fail" if cosine < 0.5 else "warn" if cosine < 0.85 else "pass"
 

