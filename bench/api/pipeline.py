@@ -21,6 +21,7 @@ from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, attackable, content_key, make_units
 from bench.engine.progress import Progress
+from bench.engine.provenance import repository
 from bench.errors import UserError
 from bench.executors.crew import on_this_machine
 from bench.executors.executor import Executor
@@ -111,7 +112,7 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     job.for_each(executor.zoo.check)
     untrained = with_defended(job.suite, dict.fromkeys(job.recipes, UNTRAINED))
     options.chosen(make_units(job.suite, untrained, ""))  # nothing is trained if none is
-    surroundings = {**executor.surroundings(job), **_suite_folder(options)}
+    surroundings = {**executor.surroundings(job), **_suite_folder(options), **_repository(options)}
     cards = with_defended(job.suite, executor.train(job))
     units = _attackable(make_units(job.suite, cards, job.samples.content_hash), options)
     chosen = options.chosen(units)
@@ -140,6 +141,12 @@ def _attackable(units: list[Unit], options: Options) -> list[Unit]:
     stored = set() if options.fresh else {file.stem for file in options.results.glob("*/*/cells/*.parquet")}
     owed = {unit.library for unit in units if not stored.issuperset(unit.keys)}
     return attackable(units, lambda library: problem(library) if library in owed else None)
+
+
+def _repository(options: Options) -> dict[str, Any]:
+    """The user's own repository, in which the suite, or without a file the run, is; nothing where there is none."""
+    found = repository(options.near[0] if options.near else Path(), options.results)
+    return {} if found is None else {"repository": found}
 
 
 def _suite_folder(options: Options) -> dict[str, str]:

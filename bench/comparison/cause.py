@@ -18,6 +18,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
 ATTACKING = ("seed", "batch_size")
 """Keys of a suite, beside the attack itself, that can change its adversarials. Batches that are left to the machine cannot."""
+GIVEN = ("none", "peft")
+"""Ways to adapt that train nothing."""
+ASIDE = ("card.json", "README.md")
+"""Files of a model that say how it was made, and do nothing in it."""
 NOTHING: tuple[Any, ...] = (None, {})
 """What a declaration that says nothing of something has there, whether it knew of it or not."""
 _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
@@ -89,8 +93,18 @@ def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Ca
         yield Cause("model", f"whether {name} is the same model cannot be told: it was named by another rule")
     elif a is not None and b is not None and not same:
         declared = _changes(_declared_model(before, subject), _declared_model(after, subject))
-        why = "; ".join(declared) or "declared the same, trained again"
+        why = "; ".join(declared) or f"declared the same, {_remade(a, b)}"
         yield Cause("model", f"the weights of {name} differ, {a.sha256[:8]} -> {b.sha256[:8]} ({why})")
+
+
+def _remade(before: ModelEntry, after: ModelEntry) -> str:
+    """What became of a model that is declared as before: it was trained again, or the files that it is given as changed."""
+    if before.method not in GIVEN or after.method not in GIVEN:
+        return "trained again"
+    files = before.files.keys() | after.files.keys()
+    changed = {name for name in files if before.files.get(name) != after.files.get(name) and not name.endswith(ASIDE)}
+    parts = [part for part in ("backbone", "adapter", "code") if any(name.startswith(f"{part}/") for name in changed)]
+    return f"{' and '.join(parts) or 'its files'} changed"
 
 
 def _data(before: RunHeader, after: RunHeader) -> Iterator[Cause]:

@@ -33,6 +33,7 @@ class RunSummary:
     """A run of a results folder: its place, when it started, what commits computed it, and how it and its models stand.
 
     ``verdict`` is against the reference of its suite; None where there is none. ``seen`` says what its models see.
+    ``repository`` is the commit of the user's own repository that it was run in, with a + where that had uncommitted changes.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class RunSummary:
     standing: Standing
     verdict: Verdict | None
     seen: tuple[Seen, ...] = ()
+    repository: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -73,8 +75,9 @@ def _summary_or_reason(path: Path, read_reference: Callable[[Path], Snapshot]) -
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
     started = str(run.header.provenance.get("started", ""))
     standing = stand(run)
-    verdict = _against_reference(run, standing, read_reference)
-    return RunSummary(run.path, started, _commits(run.header), standing, verdict, what_is_seen(run.header))
+    verdict, seen = _against_reference(run, standing, read_reference), what_is_seen(run.header)
+    own = run.header.provenance.get("repository")
+    return RunSummary(run.path, started, _commits(run.header), standing, verdict, seen, _commit(own) if own else None)
 
 
 def _commits(header: RunHeader) -> str:

@@ -30,7 +30,7 @@ def collect(device: str, more: Iterable[str] = ()) -> dict[str, Any]:
 
     return {
         "bench_version": __version__,
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": _own_git("rev-parse", "HEAD"),
         "dirty": _is_dirty(),
         "code": code(),
         "python": platform.python_version(),
@@ -67,7 +67,7 @@ def _is_dirty() -> bool:
 
     Other files that git does not know, like a suite being written, stand in run.json or change nothing.
     """
-    status = _git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    status = _own_git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
     return any(not line.startswith("??") or _is_module(line[3:].strip('"')) for line in status.splitlines())
 
 
@@ -100,12 +100,34 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str | None:
-    """What git says in the project's checkout; None outside of one."""
+def repository(folder: Path, results: Path) -> dict[str, Any] | None:
+    """The commit of the repository that ``folder`` lies in, and whether a file that it knows was changed but for ``results``.
+
+    None where there is none, or if it is the project's own, of which ``collect`` speaks.
+    """
+    root = _git("rev-parse", "--show-toplevel", at=folder)
+    if root is None or Path(root) == _checkout():
+        return None
+    inside = results.resolve().is_relative_to(Path(root).resolve()) and results.resolve() != Path(root).resolve()
+    but = [f":(top,exclude){results.resolve().relative_to(Path(root).resolve())}"] if inside else []
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *but, at=folder)
+    return {"commit": _git("rev-parse", "HEAD", at=folder), "dirty": bool(changed)}
+
+
+def _checkout() -> Path:
+    return Path(__file__).parents[2]
+
+
+def _own_git(*arguments: str) -> str | None:
+    """What git says in the project's checkout; None where this is none: an environment may lie in somebody's repository."""
+    root = _git("rev-parse", "--show-toplevel", at=_checkout())
+    return _git(*arguments, at=_checkout()) if root is not None and Path(root) == _checkout().resolve() else None
+
+
+def _git(*arguments: str, at: Path) -> str | None:
+    """What git says in the folder ``at``; None where it says nothing."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True, timeout=10
-        )  # fmt: skip
+        done = subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

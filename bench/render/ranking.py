@@ -106,8 +106,8 @@ def _status(run: RunSummary | UnusableRun) -> Text:
 
 
 def _result(run: RunSummary | UnusableRun) -> tuple[str, str]:
-    """The commits that computed a run, and how it stands to its reference; or why nothing can be said."""
-    return ("", run.reason) if isinstance(run, UnusableRun) else (run.commit or NONE, in_short(run.verdict))
+    """The commit of the user's repository, or of the code, and how a run stands to its reference; or why it is unusable."""
+    return ("", run.reason) if isinstance(run, UnusableRun) else (run.repository or run.commit or NONE, in_short(run.verdict))
 
 
 def _said(found: RankedRuns) -> dict[str, bool]:
@@ -155,6 +155,7 @@ def _run_row(run: RunSummary) -> dict[str, Any]:
         "status": standing.status,
         "started": run.started,
         "commit": run.commit,
+        "repository": run.repository,
         "headline_eps": eps_text(standing.headline_eps),
         "seen": [vars(line) for line in run.seen],
         "models": [flat(place) for place in standing.places],

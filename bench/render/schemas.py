@@ -188,7 +188,8 @@ def _runs() -> str:
     usable = _model(
         "Run",
         {
-            **said, "status": Literal["complete", "incomplete"], "started": str, "commit": str, "headline_eps": str,
+            **said, "status": Literal["complete", "incomplete"], "started": str, "commit": str, "repository": str | None,
+            "headline_eps": str,
             "seen": _several(_row(Seen)), "models": _several(_row(Place)), "reference": reference | None,
         },
     )  # fmt: skip

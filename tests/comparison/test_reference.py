@@ -289,6 +289,32 @@ def test_plugin_imports_nothing_of_the_project_in_an_ordinary_session(tmp_path: 
     assert "1 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize(
+    ("inputs", "asked"),
+    [
+        ({}, []),
+        ({"weights-of": "reference"}, ["--weights-of", "reference"]),
+        ({"data-root": "my data", "cache": "c"}, ["--data-root", "my data"]),
+        ({"weights-of": "r.json", "data-root": "d"}, ["--weights-of", "r.json", "--data-root", "d"]),
+    ],
+)
+def test_action_s_run_step_gives_its_inputs_to_the_run(inputs: dict[str, str], asked: list[str], tmp_path: Path) -> None:
+    action = yaml.safe_load((REPOSITORY / ".github" / "actions" / "gate" / "action.yml").read_text())
+    values = {name: str(said.get("default", "mine.yaml")) for name, said in action["inputs"].items()} | inputs
+    (tmp_path / "bench").write_text('#!/bin/sh\nprintf "%s\\n" "$BENCH_CACHE" "$@"\nexit ${CODE:-4}\n')
+    (tmp_path / "bench").chmod(0o755)
+    (step,) = (step for step in action["runs"]["steps"] if step["name"] == "Run")
+    given = {name: values[text.split("inputs.")[1].removesuffix(" }}")] for name, text in step["env"].items()}
+    environment = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    expected = [values["cache"], "run", "mine.yaml", "--results", "results", *asked, "--fresh"]
+    assert done.stdout.splitlines() == expected
+    for code in (1, 2, 130):
+        failed = subprocess.run(command, env={**environment, "CODE": str(code)}, capture_output=True, check=False)
+        assert failed.returncode == 1, "no gate is asked after a run that did not end"
+
+
 def test_action_s_gate_step_does_what_it_says(results: Path, tmp_path: Path) -> None:
     action = yaml.safe_load((REPOSITORY / ".github" / "actions" / "gate" / "action.yml").read_text())
     step = action["runs"]["steps"][-1]

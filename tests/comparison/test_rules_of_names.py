@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from bench.comparison.cause import Made, Subject, drifts
 from bench.ids import ModelId
 from bench.store import ModelEntry
@@ -34,3 +36,24 @@ def test_under_one_rule_the_name_says_it() -> None:
     assert OLD.same_as(replace(OLD, sha256="x")) is False
     (line,) = said(OLD, replace(OLD, sha256="x"))
     assert "the weights of lora/0 differ, old -> x (declared the same, trained again)" in line
+
+
+ADAPTER = {"backbone/model.safetensors": "b", "adapter/adapter_model.safetensors": "a", "card.json": "c"}
+
+
+@pytest.mark.parametrize(
+    ("method", "files", "why"),
+    [
+        ("lora", {"adapter/adapter_model.safetensors": "x"}, "trained again"),
+        ("peft", {"adapter/adapter_model.safetensors": "x", "card.json": "y"}, "adapter changed"),
+        ("peft", {"backbone/model.safetensors": "x"}, "backbone changed"),
+        ("peft", {"adapter/adapter_config.json": "x", "backbone/model.safetensors": "x"}, "backbone and adapter changed"),
+        ("none", {"backbone/model.safetensors": "x"}, "backbone changed"),
+        ("none", {"code/net.py": "x"}, "code changed"),
+        ("peft", {}, "its files changed"),
+    ],
+)
+def test_what_nobody_trained_was_changed(method: str, files: dict[str, str], why: str) -> None:
+    before = replace(OLD, method=method, files=ADAPTER)
+    after = replace(before, sha256="x", files={**ADAPTER, **files})
+    assert said(before, after) == [f"model drift: the weights of lora/0 differ, old -> x (declared the same, {why})"]
