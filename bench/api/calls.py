@@ -49,8 +49,19 @@ def run(
     Raises:
         UserError: Something in the suite, the data or the models cannot be used; the message names it, and the fix.
 
-    >>> result = bench.run("suites/fgsm_pgd.yaml")  # doctest: +SKIP
-    >>> result.leaderboard[["model", "accuracy", "worst_case"]]  # doctest: +SKIP
+    >>> suite = {
+    ...     "name": "tiny",
+    ...     "backbone": {"architecture": "timm/test_resnet"},
+    ...     "data": {"source": "digits", "classes": [0, 1], "samples": 12, "train_per_class": 10},
+    ...     "training": {"epochs": 1},
+    ...     "models": [{"name": "full"}, {"name": "lora", "adaptation": {"method": "lora", "targets": ["fc"]}}],
+    ...     "attacks": [{"attack": "fgsm"}],
+    ...     "eps": ["8/255"],
+    ...     "trust": "off",
+    ... }
+    >>> result = bench.run(suite, results="results")
+    >>> result.is_complete, len(result.cells)  # two models through two libraries
+    (True, 4)
 
     """
     from bench.api.asked import run_asked
@@ -146,8 +157,18 @@ def load(path: str | Path, *, results: str | Path = "results") -> Result:
         path: The run.
         results: Where runs are stored: an id, and "latest", are looked for there.
 
+    Returns:
+        The stored run. Nothing is computed again.
+
     Raises:
-        UserError: There is no such run.
+        UserError: There is no such run, or it cannot be read: it is broken, or of a newer version.
+
+    After the example of ``run``:
+
+    >>> bench.load("latest").path == bench.load("results/tiny").path == result.path
+    True
+    >>> bench.load("latest").leaderboard["model"].nunique()
+    2
 
     """
     from bench.comparison.runs import find_stored
@@ -170,7 +191,15 @@ def compare(
     Returns:
         The verdict: ``rows``, ``missing``, ``errors``, and the ``exit_code`` of the command line.
 
-    >>> bench.compare("results/reference/fgsm_pgd.json", result, gate=True).exit_code  # doctest: +SKIP
+    Raises:
+        UserError: One of them is not there, cannot be read, or was run on other samples.
+
+    After the example of ``run``:
+
+    >>> again = bench.run(suite, results="results", fresh=True)
+    >>> verdict = bench.compare(result, again, gate=True)
+    >>> int(verdict.exit_code), sum(row.gained + row.lost for row in verdict.rows)
+    (0, 0)
 
     """
     from bench.comparison.compare import compare as compare_snapshots

@@ -2,8 +2,7 @@
 
 import logging
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 from adapters.backbones.sources import side_inside
@@ -22,6 +21,7 @@ from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, attackable, content_key, make_units
 from bench.engine.progress import Progress
 from bench.engine.provenance import repository
+from bench.engine.summaries import Trained
 from bench.errors import UserError
 from bench.executors.crew import on_this_machine
 from bench.executors.executor import Executor
@@ -70,15 +70,6 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
         check_writable(options.results)
         with _executor(suite, options, progress) as executor:
             return run_job(make_job(suite, options.places, options.permission), options, executor)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model that is ready to be attacked: its card, and the folder that its weights are in."""
-
-    model: ModelId
-    card: Card
-    folder: Path
 
 
 def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trained]:

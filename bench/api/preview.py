@@ -1,7 +1,6 @@
 """What a run would do: its units, what is finished already, and how long the rest would take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.cache.recipe import Recipe
@@ -15,46 +14,12 @@ from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, attackable, make_units
 from bench.engine.probe import Probe, passes
-from bench.engine.targets import Layers, layers_meant
+from bench.engine.summaries import Preview, UnitPreview
+from bench.engine.targets import layers_meant
 from bench.executors.cores import Load, one_thread
 from bench.ids import ModelId
 from bench.store import RUN_FILE, list_runs, readable_header
 from bench.suite.suite import Suite
-
-
-@dataclass(frozen=True)
-class UnitPreview:
-    """A unit: how many cells it has, how many are finished, whether its model is trained, and seconds still needed.
-
-    ``probed``: no earlier run tells the seconds, they are estimated.
-    """
-
-    label: str
-    cells: int
-    cached: int
-    trained: bool
-    seconds: float
-    probed: bool
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before.
-
-    All seconds are of one core; ``workers`` units would be run at a time. ``layers`` are those that a model's adapter is put
-    on, where its targets are not simply their names.
-    """
-
-    units: tuple[UnitPreview, ...]
-    training: float
-    workers: int = 1
-    layers: Layers = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """Until all units are run."""
-        left = sum(u.cached < u.cells for u in self.units)
-        return sum(u.seconds for u in self.units) / max(1, min(self.workers, left))
 
 
 def preview(suite: Suite, options: Options) -> Preview:

@@ -27,8 +27,11 @@ class Result:
     Shares (accuracies, success rates, certainties) are from 0 to 1, and columns have the names of ``--format json``. In each
     frame ``eps`` is text as the suite has it ("8/255"), and ``eps_value`` the number.
 
-    >>> result = bench.load("results/fgsm_pgd")        # doctest: +SKIP
-    >>> result.cells.query("attack == 'pgd-10'").pivot(index="eps_value", columns="model", values="asr")  # doctest: +SKIP
+    After the example of ``bench.run``:
+
+    >>> table = result.cells.query("library == 'foolbox'").pivot(index="eps", columns="model", values="asr")
+    >>> table.shape, sorted(table.columns)  # one eps, two models
+    ((1, 2), ['full', 'lora'])
     """
 
     def __init__(self, path: Path, stored: StoredRun | None = None) -> None:

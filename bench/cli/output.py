@@ -3,13 +3,12 @@
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bench.attacks.registry import libraries
+from bench.engine.logs import OURS
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,31 +38,10 @@ class Harmless:
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
 
 
-OURS = tuple(logging.getLogger(package) for package in ("bench", "adapters"))
-"""The loggers of our own packages."""
-
-
-def set_level(level: int) -> None:
-    """Log our own from ``level`` on. Progress and notes are said where warnings are; where they are not, no library warns."""
-    for logger in OURS:
-        logger.setLevel(level)
-    if level > logging.WARNING:
-        warnings.simplefilter("ignore")
-
-
 def note(line: str) -> None:
     """Say on stderr what belongs beside an answer, unless only errors are to be said."""
     if OURS[0].isEnabledFor(logging.WARNING):
         print(harmless(line), file=sys.stderr)  # noqa: T201
-
-
-def quiet(handler: logging.Handler) -> None:
-    """Our own log goes to ``handler``, the libraries' chatter does not."""
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    chatty = [*(module for made in libraries().values() for module in made.modules), "peft", "transformers", "torch"]
-    for module in chatty:
-        logging.getLogger(module).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=rf"({'|'.join(map(re.escape, chatty))})(\.|$)")
 
 
 def show(make: "Callable[[Console], RenderableType]", output: Path | None = None) -> None:

@@ -3,9 +3,7 @@
 from adapters.errors import within
 from adapters.methods.registry import method_of
 from bench.engine.job import Job
-
-Layers = dict[str, tuple[str, ...]]
-"""Names of layers, by the name of the model."""
+from bench.engine.summaries import Layers
 
 
 def layers_meant(job: Job) -> Layers:

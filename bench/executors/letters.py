@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from bench import pulse
-from bench.cli.output import quiet
 from bench.engine import interrupt
+from bench.engine.logs import quiet
 from bench.engine.progress import Progress
 
 if TYPE_CHECKING:

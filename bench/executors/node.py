@@ -15,10 +15,10 @@ from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Predictions
 from bench import pulse
-from bench.cli.output import set_level
 from bench.engine import interrupt, provenance
 from bench.engine.interrupt import Interrupted
 from bench.engine.job import Job, make_job
+from bench.engine.logs import set_level
 from bench.engine.models import Models, clean_predictions
 from bench.engine.options import Options
 from bench.engine.plan import Unit, make_units

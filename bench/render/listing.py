@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.api.pipeline import Trained
-from bench.api.preview import Preview, UnitPreview
+from bench.engine.summaries import Preview, Trained, UnitPreview
 from bench.render.fitted import fitted
 from bench.render.plain import Finding, Listing, Value
 

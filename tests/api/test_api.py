@@ -16,7 +16,6 @@ from torch import nn
 import bench
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.api import calls
 from bench.cli.commands import main
 from tests.builders.linear import Linear, linear_classifier, linear_samples, margins
 from tests.builders.tiny import TINY
@@ -223,10 +222,17 @@ def test_importing_loads_no_library() -> None:
     assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.strip() == "set()"
 
 
-def test_the_examples_in_the_docstrings_run() -> None:
-    found = doctest.testmod(calls, extraglobs={"bench": bench})
-    assert found.attempted >= 4
-    assert not found.failed
+def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each goes on from where that of ``run`` ends."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"bench": bench}
+    for told in (bench.run, bench.load, bench.compare, bench.Result, bench.evaluate):
+        (example,) = doctest.DocTestFinder(recurse=False).find(told, told.__name__, globs=names)
+        found = doctest.DocTestRunner().run(example, clear_globs=False)
+        assert found.attempted >= 2
+        assert not found.failed, told
+        assert "SKIP" not in (told.__doc__ or "")
+        names = {**example.globs, "bench": bench}
 
 
 def test_a_given_classifier_is_not_normalised_twice() -> None:

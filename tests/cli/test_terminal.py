@@ -20,7 +20,7 @@ LOUD = """
 import logging, sys
 from rich.console import Console
 from bench.cli.commands import _log
-from bench.cli.output import quiet
+from bench.engine.logs import quiet
 from adapters.training.curves import Epoch
 from bench.engine.progress import Progress
 from bench.pulse import Step

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench.api.preview import Preview
 from bench.cli.commands import main
 from bench.comparison.snapshot import from_file
 from bench.engine.interrupt import Interrupted
+from bench.engine.summaries import Preview
 from bench.errors import UserError
 from bench.store import Attempted, attempted
 from bench.store.attempts import FILE

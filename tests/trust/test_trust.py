@@ -347,7 +347,9 @@ def evidence_of(
         return linear
 
     own: Any = {ModelId("model", 0): "recipe"}
-    job: Any = SimpleNamespace(suite=suite, samples=samples, recipes=own, stack=lambda _: None, members=lambda model: (model,))
+    job: Any = SimpleNamespace(
+        suite=suite, samples=samples, recipes=own, stack=lambda _: None, members=lambda model: (model,), title=str
+    )
     zoo: Any = SimpleNamespace(load=load, unadapted=lambda *_: None)
     run = open_run(tmp_path, header, fresh=False)
     records = run_unit(PGD, make_target(linear, samples, 64)).records[0]
