@@ -3,6 +3,7 @@
 import logging
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from adapters.backbones.sources import side_inside
