@@ -1,25 +1,36 @@
 """Pictures of attacked samples: of which, of what, within which bounds, and never in the way of a number."""
 
 import logging
+import os
+import signal
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from torch import nn
 
 import bench
-from bench.engine import strips
+from bench.engine import interrupt, strips
+from bench.engine.interrupt import Interrupted
+from bench.engine.models import Models
+from bench.engine.progress import Progress
 from bench.engine.runner import make_target, run_unit
+from bench.executors.local import run_units
+from bench.ids import ModelId
 from bench.scoring.strips import Shown, shown_samples
-from bench.store import DataEntry, ModelEntry, RunHeader, StoredRun, open_run
+from bench.store import DataEntry, ModelEntry, OpenRun, RunHeader, StoredRun, open_run
 from bench.store.strips import LIMIT, Strip, encode_strip, planned, share, strip_file
 from tests.builders.linear import WEIGHT, Linear, linear_classifier, linear_samples, margins
 from tests.builders.runs import cell_entry, run_header
-from tests.executors.test_executors import UNITS, linear_job
+from tests.executors.test_executors import UNITS, LinearZoo, linear_job, open_linear, run_all, sabotage
+
+__all__ = ["sabotage"]
 
 EPS = ["4/255", "16/255"]
 HEADLINE = 16
@@ -101,6 +112,39 @@ def test_images_that_are_at_hand_are_not_crafted_again(monkeypatch: pytest.Monke
     target = make_target(linear_classifier(), linear_job(None).samples, 10)
     result = run_unit(UNITS[0], target, keep_images=True)
     assert [which for which, _ in strips.strips(UNITS[0], 1, target, result, ("worst", "median"))] == ["worst", "median"]
+
+
+def open_shown(results: Path) -> OpenRun:
+    """The linear run, as if it kept both strips of each unit at the larger eps."""
+    run = open_linear(results)
+    run.strips = {unit.cells[1].key: ("worst", "median") for unit in UNITS}
+    return run
+
+
+def kept_by(run: OpenRun) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((run.path / "strips").iterdir())}
+
+
+def test_shards_and_a_run_that_was_stopped_keep_the_same_pictures(tmp_path: Path, sabotage: Any) -> None:
+    def stop(_: str, call: int, __: Any) -> None:
+        if call == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole, stopped, apart = (open_shown(tmp_path / name) for name in ("whole", "stopped", "apart"))
+    run_all(whole)
+    assert len(kept_by(whole)) == 6
+    sabotage(stop)
+    with pytest.raises(Interrupted), interrupt.deferred():
+        run_all(stopped)
+    sabotage(lambda *_: None)
+    assert not (stopped.path / "strips").exists(), "its first unit is not finished"
+    run_all(again := open_shown(tmp_path / "stopped"))
+    assert kept_by(again) == kept_by(whole)
+    for shard in (UNITS[:1], UNITS[1:]):
+        models = Models(job := linear_job(None), cast("Any", LinearZoo()), {ModelId("linear", 0): "sha256"})
+        run_units(job, models, apart, shard, Progress(Console(file=sys.stderr)), lambda _: None)
+        apart = open_shown(tmp_path / "apart")
+    assert kept_by(apart) == kept_by(whole)
 
 
 @pytest.mark.parametrize("fault", ["raises", "another answer"])
