@@ -1,12 +1,13 @@
 """What every declared attack has: the public base of all attack specs, and the parameters that several share."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
+from bench.attacks.contract import CONTRACTS
 from bench.attacks.registry import Library
 from bench.eps import Eps, EpsGrid
 
@@ -17,15 +18,21 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Carry = Literal["each", "carry"]
+"""How the eps of one attack hang together. "each": not at all. "carry": what one breaks is broken at each larger one."""
 Repeats = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Attack(Strict):
-    """The base of all attack specs. ``eps`` and ``libraries`` default to the suite's."""
+    """The base of all attack specs. ``eps`` and ``libraries`` default to the suite's.
+
+    With ``grid: carry``, a sample that is broken at one eps is broken at every larger one, and is not attacked there again.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")] | None = None
     eps: EpsGrid | None = None
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] | None = None
+    grid: Carry = "each"
     attack: str
     norm: Norm
     starts_elsewhere: ClassVar[bool] = False
@@ -35,12 +42,26 @@ class Attack(Strict):
     def label(self) -> str:
         """The attack's name in tables: the one given, or attack, unusual norm, variant and steps."""
         usual = type(self).model_fields["norm"].default
-        parts = (self.attack, "" if self.norm == usual else self.norm, *self._details())
+        carried = self.grid if self.grid != type(self).model_fields["grid"].default else ""
+        parts = (self.attack, "" if self.norm == usual else self.norm, *self._details(), carried)
         return self.name or "-".join(part for part in parts if part)
 
     def _details(self) -> tuple[str, ...]:
         """What tells this attack from others of its kind in a table."""
         return ()
+
+    @model_validator(mode="after")
+    def _can_carry(self) -> "Attack":
+        known = CONTRACTS.get(f"{self.attack}/{self.norm}")
+        if self.grid == "carry" and known is not None and known.budget != "fixed":
+            raise PydanticCustomError("grid", f"{self.attack} has one answer for all eps, and nothing to carry; leave grid out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``grid`` is left out where nothing is carried nor would be, as it was before anything could be."""
+        usual = self.grid == type(self).model_fields["grid"].default == "each"
+        return {key: value for key, value in plain(self).items() if not (usual and key == "grid")}
 
     @property
     def members(self) -> "Sequence[Attack]":

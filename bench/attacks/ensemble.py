@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.attacks.attack import Attack, Count
+from bench.attacks.attack import Attack, Carry, Count
 from bench.attacks.black_box import Square
 from bench.attacks.min_norm import Fmn
 from bench.attacks.white_box import Apgd
@@ -13,8 +13,10 @@ class Strong(Attack):
     """APGD on cross-entropy, targeted APGD on DLR, FMN, Square: the worst case per sample, after AutoAttack.
 
     (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 4 classes, as the targeted DLR loss does.
+    It is the worst case over the grid too, unless ``grid`` is each.
     """
 
+    grid: Carry = "carry"
     attack: Literal["strong"]
     norm: Literal["linf", "l2"] = "linf"
     steps: Count = 100

@@ -116,8 +116,9 @@ class Meeting(Classifier):
 
     def __init__(self, classifier: Classifier, precision: Precision) -> None:
         nn.Module.__init__(self)
-        self.classifier, self.num_classes = classifier, classifier.num_classes
-        self._rows = Rowwise(classifier, precision)
+        self.num_classes = classifier.num_classes
+        self.register_buffer("_place", torch.empty(0, device=classifier.device), persistent=False)
+        self._rows = Rowwise(classifier, precision)  # no module: libraries walk through all of them at each question
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

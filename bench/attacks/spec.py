@@ -15,7 +15,7 @@ from bench.attacks.white_box import Apgd, Arc, Bim, Fgsm, MiFgsm, Pgd
 __all__ = [
     "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool",
     "Ead", "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa",
-    "Spatial", "Square", "Strong", "Zoo", "asks", "carriers_of", "changes_with_eps", "classes_needed", "contract_of",
+    "Spatial", "Square", "Strong", "Zoo", "asks", "carriers_of", "carries", "changes_with_eps", "classes_needed", "contract_of",
     "key_of", "libraries_of", "library_of", "pairing_of", "parameters", "usable", "used_by",
 ]  # fmt: skip
 
@@ -95,6 +95,11 @@ def changes_with_eps(spec: Attack) -> bool:
     return contract_of(spec).budget == "fixed"
 
 
+def carries(spec: Attack) -> bool:
+    """Whether what ``spec`` breaks at one eps is taken over at every larger one: then no eps can be asked for by itself."""
+    return spec.grid == "carry"
+
+
 def parameters(spec: Attack) -> dict[str, object]:
-    """All that changes the adversarials of ``spec`` at a given eps, for a cell's key."""
-    return spec.model_dump(mode="json", exclude={"name", "eps", "libraries"})
+    """All that changes the adversarials of ``spec`` at one eps by itself, for a cell's key."""
+    return spec.model_dump(mode="json", exclude={"name", "eps", "libraries", "grid"})

@@ -10,7 +10,7 @@ from fractions import Fraction
 from adapters.cache.card import Card
 from adapters.defences.ways import Way
 from bench.attacks.registry import BOTH, Carrier, version_of
-from bench.attacks.spec import Attack, asks, carriers_of, parameters, used_by
+from bench.attacks.spec import Attack, asks, carriers_of, carries, parameters, used_by
 from bench.engine.adapting import Role, about_draws, adaptations
 from bench.ids import ModelId, UnitId
 from bench.suite.suite import Suite
@@ -121,7 +121,11 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
         facts["asking"] = ASKING
     if unit.source is not None:
         facts["source"] = cards[unit.source].sha256
-    cells = tuple(Cell(eps, content_key({**facts, "eps": str(eps)})) for eps in suite.grid(unit.attack))
+    grid = suite.grid(unit.attack)
+    below = [{"carried": [str(eps) for eps in grid[:i]]} if carries(unit.attack) else {} for i in range(len(grid))]
+    cells = tuple(
+        Cell(eps, content_key({**facts, **carried, "eps": str(eps)})) for eps, carried in zip(grid, below, strict=True)
+    )
     return replace(unit, cells=cells)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +17,11 @@ from bench.attacks.access import distance, size
 from bench.attacks.attack_session import Stage, make_stages
 from bench.attacks.question import Question
 from bench.attacks.randomness import seed_of
+from bench.attacks.spec import carries
 from bench.engine.crafted import Crafted, untouched
 from bench.engine.judging import ONE_ANSWER, Judging, judge
 from bench.engine.plan import Unit
+from bench.engine.survivors import Survivors
 from bench.store.records import NORMS, Floats, Ints, Records
 
 SLACK = 1e-6
@@ -96,7 +98,8 @@ def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitRe
     before = _passes(target, stages)
     for index in _batches(target.correct, target.batch_size):
         question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
-        found = _cascade(stages, question, [float(cell.eps) for cell in unit.cells], target, keep_images=keep_images)
+        grid, carry = [float(cell.eps) for cell in unit.cells], carries(unit.attack)
+        found = _cascade(stages, question, grid, target, carry=carry, keep_images=keep_images)
         crafted = [before.unless_harmless(after, index) for before, after in zip(crafted, found, strict=True)]
     images = [one.images for one in crafted if one.images is not None] if keep_images else None
     records = [one.records(target.samples.ids, target.samples.labels, target.clean) for one in crafted]
@@ -126,29 +129,18 @@ def _others(question: Question, attacked: Target) -> Tensor | None:
 
 
 def _cascade(
-    stages: Sequence[Stage], question: Question, grid: Sequence[float], target: Target, *, keep_images: bool
+    stages: Sequence[Stage], question: Question, grid: Sequence[float], target: Target, *, carry: bool, keep_images: bool
 ) -> list[Crafted]:
     """At each eps the best of all stages per sample: the first that breaks it, else what lowers the true class most."""
-    y = question.y.cpu().numpy()
-    best: dict[float, Crafted] = {}
-    alive = {eps: np.arange(len(question)) for eps in grid}
+    found = Survivors(grid, question.y.cpu().numpy(), carry=carry)
     rounds = [(stage, restart) for stage in stages for restart in range(stage.restarts)]
     for number, (stage, restart) in enumerate(rounds):
         pulse.at(round=number, rounds=len(rounds), answered=0)
-        for index, same in _alike(alive):
+        for index, same in found.to_attack(at_once=stage.once_for_all_eps):
             asked = replace(question.take(index.tolist()), restart=restart)
-            for eps, found in zip(same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True):
-                best[eps] = best[eps].improved_by(found, index, y) if eps in best else found
-                alive[eps] = np.flatnonzero(best[eps].stands(y))
-    return [best[eps] for eps in grid]
-
-
-def _alike(alive: Mapping[float, Ints]) -> list[tuple[Ints, list[float]]]:
-    """The samples that are left to attack, and at which eps it is just these: there they are one question."""
-    found: dict[bytes, tuple[Ints, list[float]]] = {}
-    for eps, index in alive.items():
-        found.setdefault(index.tobytes(), (index, []))[1].append(eps)
-    return [(index, same) for index, same in found.values() if len(index)]
+            for eps, crafted in zip(same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True):
+                found.add(eps, crafted, index)
+    return [found.best[eps] for eps in grid]
 
 
 def _judged(stage: Stage, question: Question, grid: Sequence[float], target: Target, *, keep_images: bool) -> list[Crafted]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.cache.card import Card
 from adapters.cache.source import ModelSource
 from bench import pulse
-from bench.attacks.spec import changes_with_eps
+from bench.attacks.spec import carries, changes_with_eps
 from bench.engine import interrupt, provenance
 from bench.engine.models import Models, clean_predictions
 from bench.engine.plan import Unit
@@ -128,9 +128,10 @@ class Worker:
         """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
         self.store.refresh()
         missing = set(self.store.missing(unit.keys))
-        unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
-        if not unit.cells:
+        if not missing:
             return
+        if not carries(unit.attack):
+            unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
         interrupt.check()
         with pulse.doing(unit.label, len(unit.cells)):
             try:
@@ -149,7 +150,7 @@ class Worker:
         except UserError:
             raise
         except Exception as error:
-            if len(unit.cells) == 1 or not changes_with_eps(unit.attack):
+            if len(unit.cells) == 1 or carries(unit.attack) or not changes_with_eps(unit.attack):
                 raise
             log.info("%s: %s: %s; each eps by itself", unit.label, type(error).__name__, error)
             for one in one_by_one(unit, self.store):

@@ -112,6 +112,14 @@ def precision_line(card: Scorecard) -> str | None:
     return f"crafted in {crafted}, judged in float32: {changed}"
 
 
+def carried_line(card: Scorecard) -> str | None:
+    """Which attacks are the worst case over their eps; None where none is."""
+    if not card.carried:
+        return None
+    what = "what breaks a sample at one eps counts at every larger one, where it is not attacked again"
+    return f"{', '.join(card.carried)}: the worst case over the grid; {what}"
+
+
 def unranked(card: Scorecard) -> list[str]:
     """Why a model has no rank."""
     seeds = len({m.model.seed for m in card.models}) > 1

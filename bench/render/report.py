@@ -24,7 +24,7 @@ from bench.render.cells import across, percent, spread
 from bench.render.class_table import class_names, class_rows
 from bench.render.defences import HEAD, defence_rows
 from bench.render.figures import captions, make_figures
-from bench.render.footer import not_run, precision_line, trust_summary, unranked
+from bench.render.footer import carried_line, not_run, precision_line, trust_summary, unranked
 from bench.render.panels import styled
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
 from bench.render.strips import by_model
@@ -56,6 +56,7 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
         UNDECIDED=UNDECIDED,
         asr_gap=asr_gap,
         crosschecks=crosscheck_title(card),
+        carried=carried_line(card),
         precision=precision_line(card),
         percent=percent,
         number=number,

@@ -14,7 +14,7 @@ from bench.ids import AttackEps
 from bench.render.answers import answer_lines
 from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
-from bench.render.footer import STYLE, differences, failures, not_run, precision_line, trust_lines, unchecked_line
+from bench.render.footer import STYLE, carried_line, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
 from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, checked_pairs, crosscheck_title, success_rates, title
 from bench.render.seen import seen_lines
@@ -52,9 +52,9 @@ def _unchecked(card: Scorecard) -> Iterator[Text]:
 
 
 def _precision(card: Scorecard) -> Iterator[Text]:
-    line = precision_line(card)
-    if line is not None:
-        yield Text(line)
+    for line in (carried_line(card), precision_line(card)):
+        if line is not None:
+            yield Text(line)
 
 
 def _models(card: Scorecard) -> Table:

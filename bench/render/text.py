@@ -12,6 +12,7 @@ from bench.render.answers import answers_in_words
 from bench.render.cells import LEADERBOARD_VERSION, across, csv_row, flat, markdown, percent, plain, rounded, spread
 from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
+    carried_line,
     failures,
     not_run,
     precision_line,
@@ -137,6 +138,7 @@ def to_markdown(card: Scorecard) -> str:
     failed = [*failures(card), not_run(card)]
     said = [
         *(d.sentence for d in card.defences),
+        carried_line(card),
         precision_line(card),
         *differences,
         *unranked(card),

@@ -139,6 +139,8 @@ class Scorecard:
     defences: tuple[DefenceScore, ...] = ()
     answers: tuple[Answer, ...] = ()
     classes: tuple[ClassScores, ...] = ()
+    carried: tuple[str, ...] = ()
+    """The attacks of which what breaks a sample at one eps counts at every larger one."""
 
     @cached_property
     def sentences(self) -> "tuple[Sentence, ...]":
@@ -204,6 +206,7 @@ def score(run: StoredRun) -> Scorecard:
         defences=defence_scores(header.models, standing),
         answers=answers(header, standing.sound),
         classes=with_strongest(read.classes),
+        carried=_carried(run),
     )
 
 
@@ -350,6 +353,12 @@ def _black_box(cells: Sequence[Scored], headline: Fraction) -> list[CellEntry]:
         if e.access in ("score", "decision"):
             chosen[e.id.unit] = e
     return [c.entry for c in cells if c.entry in chosen.values()]
+
+
+def _carried(run: StoredRun) -> tuple[str, ...]:
+    """As its suite says it itself: in runs of before there was such a thing, none does."""
+    declared = [attack for attack in run.header.suite.get("attacks", ()) if attack.get("grid") == "carry"]
+    return tuple(dict.fromkeys(str(attack.get("name") or attack.get("attack")) for attack in declared))
 
 
 def _precision(run: StoredRun) -> PrecisionScore | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from art.estimators.classification import PyTorchClassifier
 
 from bench.attacks.shared import Once
@@ -20,7 +21,18 @@ class SharingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return self.gradient.recall(lambda: compute(x, y, training_mode=training_mode, **kwargs)).copy()
 
 
-class PredictionCache(PyTorchClassifier):  # type: ignore[misc]
+class DirectClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """ART's classifier for black-box attacks: its own makes a data set and its loader of each question, often of one image."""
+
+    def predict(self, x: Any, batch_size: int = 128, **_: Any) -> npt.NDArray[np.float32]:
+        """What the model says of ``x`` (N x 3 x H x W), N x classes."""
+        images = torch.from_numpy(np.ascontiguousarray(x))
+        with torch.no_grad():
+            said = [self.model(part.to(self.device)).cpu().numpy() for part in torch.split(images, batch_size)]
+        return np.concatenate(said)
+
+
+class PredictionCache(DirectClassifier):
     """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -36,9 +48,9 @@ class PredictionCache(PyTorchClassifier):  # type: ignore[misc]
         return self._told[asked].copy()
 
 
-class WideClassifier(PyTorchClassifier):  # type: ignore[misc]
+class WideClassifier(DirectClassifier):
     """ART's classifier for ZOO, which passes a step's images one by one: here all at once."""
 
     def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
         """ART's predictions of ``x`` as one batch."""
-        return np.asarray(super().predict(x, batch_size=len(x)))
+        return super().predict(x, batch_size=len(x))

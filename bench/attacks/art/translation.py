@@ -11,7 +11,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
+from bench.attacks.art.estimators import DirectClassifier, PredictionCache, SharingClassifier, WideClassifier
 from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
 from bench.attacks.losses import DlrLoss, TowardsTarget
 from bench.attacks.question import Craft, Question
@@ -34,6 +34,7 @@ from bench.attacks.spec import (
     Spatial,
     Square,
     Zoo,
+    asks,
 )
 from bench.attacks.translation import Opponent
 
@@ -89,7 +90,9 @@ def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
         return SharingClassifier
     if isinstance(spec, Square):
         return PredictionCache
-    return WideClassifier if isinstance(spec, Zoo) else PyTorchClassifier
+    if isinstance(spec, Zoo):
+        return WideClassifier
+    return DirectClassifier if asks(spec) else PyTorchClassifier
 
 
 def _loss(spec: Apgd | None, question: Question | None) -> nn.Module:

@@ -1,5 +1,6 @@
 """ART's defects. Its float64 images on numpy 2 become float32 where every image passes: in CountedAccess."""
 
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,7 +84,9 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
 
     start: npt.NDArray[np.float32] | None = None
 
-    _generate_2d_dct_basis = staticmethod(rebound(GeoDA._generate_2d_dct_basis, np=AttributeOverride(np, mat=np.asmatrix)))
+    _generate_2d_dct_basis = staticmethod(  # reckoned once: ART keeps it in its file
+        lru_cache(maxsize=2)(rebound(GeoDA._generate_2d_dct_basis, np=AttributeOverride(np, mat=np.asmatrix)))
+    )
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """ART's own ``generate``, which finds no file to read and writes none."""
