@@ -54,3 +54,9 @@ def check_unchanged(what: str, now: Path, then: Path) -> None:
     """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
     if now != then:
         raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
+
+
+def content_in(folder: Path, recipe: Recipe, backbone: bytes) -> str:
+    """The content hash of ``recipe``'s model whose files are those in ``folder``, on a backbone of the weights ``backbone``."""
+    own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return content_of_model(recipe, digests({**of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING
 
 from adapters.backbones.choosing import ONE_LOGIT, chosen_outputs, outputs_by_own_names
-from adapters.backbones.own_classes import own_classes
+from adapters.backbones.own_classes import note_on_classes, own_classes
 from adapters.backbones.sources import source_of
 from adapters.cache.recipe import Recipe
 from adapters.errors import ModelError
 from adapters.methods.base import is_new_head
 from adapters.methods.registry import method_of
 from adapters.outputs import Outputs
+from adapters.spec import is_trained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,3 +75,15 @@ def note_on_outputs(recipe: Recipe, outputs: Outputs) -> str:
     kept = "are kept: an image that is taken for one of them counts as wrong"
     rest = f"; the logits of the other {others} {kept if outputs.kept else cut}" if others else ""
     return f"{len(outputs.index)} of the network's {outputs.of} outputs are the data's classes{listed}, {who}{rest}"
+
+
+def notes_on(recipe: Recipe, network: "nn.Module", outputs: Outputs | None) -> tuple[str, ...]:
+    """What is to be said of the model of ``recipe``, made on ``network``, beside what is known of its backbone."""
+    kept = not is_trained(recipe.adaptation)
+    notes: tuple[str, ...] = (RANDOM,) if recipe.backbone.is_random and kept else ()
+    notes += method_of(recipe.adaptation).notes(network, recipe.adaptation)
+    if outputs is not None:
+        return (*notes, note_on_outputs(recipe, outputs))
+    if kept and not recipe.adaptation.lies_at:
+        return (*notes, *note_on_classes(recipe.backbone.spec, recipe.images.classes))
+    return notes

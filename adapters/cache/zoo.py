@@ -17,13 +17,21 @@ from adapters.cache.card import (
     read_card,
     write_card,
 )
-from adapters.cache.content import CONFIG, check_unchanged, content_of_model, digests, not_as_planned, of_backbone, still_there
+from adapters.cache.content import (
+    CONFIG,
+    check_unchanged,
+    content_in,
+    content_of_model,
+    digests,
+    not_as_planned,
+    of_backbone,
+    still_there,
+)
 from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
 from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone
 from adapters.errors import ChangedError, within
 from adapters.images import ImageSet
-from adapters.methods.registry import method_of
 from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing
 from adapters.spec import BackboneSpec, HeadSpec, is_trained
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from adapters.classifier import Classifier
+    from adapters.methods.base import Base
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +149,9 @@ class Zoo:
         return backbone[WEIGHTS], own
 
     def _train(self, recipe: Recipe) -> Card:
-        from adapters.cache.checks import check_model, check_outputs
-        from adapters.cache.own_head import which_outputs
-        from adapters.methods.adaptation import adapt, check_trainable, count_parameters, save_adapted
+        from adapters.cache.own_head import notes_on, which_outputs
+        from adapters.methods.adaptation import adapt, count_parameters
         from adapters.methods.base import base_of
-        from adapters.training.fit import fit
 
         target, backbone = self.folder(recipe), self._read_backbone(recipe.backbone)
         network, has = self._network(recipe, backbone)
@@ -152,32 +159,37 @@ class Zoo:
         network = self._with_head(recipe, network, has, outputs, recipe.adaptation.lies_at)
         base, parameters = base_of(network), count_parameters(network, trainable=False)
         known = self._backbone_card(recipe.backbone)
-        notes = known.notes + _notes(recipe, network, outputs)
+        notes, expects = known.notes + notes_on(recipe, network, outputs), _expected(known)
         network = adapt(network, recipe.adaptation, recipe.seed)
-        classifier = self._classifier(recipe, network, backbone, outputs)
+        history = self._tune(recipe, self._classifier(recipe, network, backbone, outputs))
+        trainable = count_parameters(network, trainable=True)
+        expects = _made_for(expects, recipe.images) if is_trained(recipe.adaptation) else expects
+        went = (history.losses, (*notes, *history.notes), expects, history.robust)
+        card = Card("", recipe.adaptation.method, trainable, parameters, *went)
+        with new_folder(target) as folder:
+            _write_tuned(folder, network.cpu(), base, expects, outputs)
+            card = replace(card, sha256=content_in(folder, recipe, backbone))
+            write_card(folder, card)
+            check_unchanged(recipe.name, self.folder(recipe), target)
+        self._state(recipe.key).unlink(missing_ok=True)
+        return card
+
+    def _tune(self, recipe: Recipe, classifier: "Classifier") -> History:
+        """Train ``classifier``, if ``recipe`` trains anything, and check it. Returns how the training went."""
+        from adapters.cache.checks import check_model, check_outputs
+        from adapters.methods.adaptation import check_trainable
+        from adapters.training.fit import fit
+
         _check_fit(classifier, recipe)
-        history, state, trained = History(()), self._state(recipe.key), is_trained(recipe.adaptation)
-        expects = _made_for(_expected(known), recipe.images) if trained else _expected(known)
+        history, trained = History(()), is_trained(recipe.adaptation)
         if trained:
-            check_trainable(network, recipe.adaptation)
-            announce = self.announce(recipe.name)
+            check_trainable(classifier.network, recipe.adaptation)
+            announce, state = self.announce(recipe.name), self._state(recipe.key)
             history = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
         probe = _probe(recipe.images).to(classifier.device)
         check_outputs(classifier.eval(), probe)
         check_model(classifier, probe, trained=trained)
-        with new_folder(target) as folder:
-            save_adapted(network.cpu(), base, folder, expects)
-            if outputs is not None:
-                (folder / OUTPUTS_FILE).write_text(outputs.to_json(), encoding="utf-8")
-            own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-            sha = content_of_model(recipe, digests({**of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))
-            trainable = count_parameters(network, trainable=True)
-            notes, went = (*notes, *history.notes), (history.losses, history.robust)
-            card = Card(sha, recipe.adaptation.method, trainable, parameters, went[0], notes, expects, went[1])
-            write_card(folder, card)
-            check_unchanged(recipe.name, self.folder(recipe), target)
-        state.unlink(missing_ok=True)
-        return card
+        return history
 
     def _network(self, recipe: Recipe, backbone: bytes) -> "tuple[nn.Module, int]":
         """The network of the weights ``backbone`` with the head that it has, and how many outputs that has."""
@@ -334,6 +346,15 @@ class Zoo:
         return found.to(self.device)
 
 
+def _write_tuned(folder: Path, network: "nn.Module", base: "Base", expects: Preprocessing, outputs: Outputs | None) -> None:
+    """Write into ``folder`` what tuning changed of ``network``, and which ``outputs`` are the classes where it is not all."""
+    from adapters.methods.adaptation import save_adapted
+
+    save_adapted(network, base, folder, expects)
+    if outputs is not None:
+        (folder / OUTPUTS_FILE).write_text(outputs.to_json(), encoding="utf-8")
+
+
 def _of_the_backbone(history: History) -> tuple[str, ...]:
     """What its training has to say, as a model says it that is built on it."""
     return tuple(f"backbone: {note}" for note in history.notes)
@@ -357,21 +378,6 @@ def _check_head(classifier: "Classifier", recipe: Recipe) -> None:
     from adapters.cache.checks import check_head, count_outputs
 
     check_head(classifier.network, count_outputs(classifier, recipe.images.input_shape))
-
-
-def _notes(recipe: Recipe, network: "nn.Module", outputs: Outputs | None) -> tuple[str, ...]:
-    """What is to be said of the model of ``recipe``, made on ``network``, beside what is known of its backbone."""
-    from adapters.backbones.own_classes import note_on_classes
-    from adapters.cache.own_head import RANDOM, note_on_outputs
-
-    kept = not is_trained(recipe.adaptation)
-    notes: tuple[str, ...] = (RANDOM,) if recipe.backbone.is_random and kept else ()
-    notes += method_of(recipe.adaptation).notes(network, recipe.adaptation)
-    if outputs is not None:
-        return (*notes, note_on_outputs(recipe, outputs))
-    if kept and not recipe.adaptation.lies_at:
-        return (*notes, *note_on_classes(recipe.backbone.spec, recipe.images.classes))
-    return notes
 
 
 def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.registry import Library
 from bench.attacks.spec import Fgsm, Pgd, contract_of, pairing_of, parameters
+from bench.cli.commands import main
 from bench.engine.plan import Cell, Unit, content_key
 from bench.engine.runner import make_target, run_unit
 from bench.ids import ModelId
@@ -63,6 +64,13 @@ class Scene:
     attacks: tuple[Fgsm | Pgd, ...] = (Fgsm(attack="fgsm"), Pgd(attack="pgd", name="pgd", steps=10, rel_step_size=0.25))
     gate: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=lambda: dict(PROVENANCE))
+
+
+def store_with_reference(results: Path, scene: Scene | None = None) -> Path:
+    """A run of ``scene``, as a rule ``Scene()``, under ``results``, and the reference made of it; returns ``results``."""
+    store_scene(results, scene)
+    assert main(["reference", "update", "latest", "--results", str(results)]) == 0
+    return results
 
 
 def store_scene(results: Path, scene: Scene | None = None, *, failing: str | None = None, fresh: bool = True) -> Path:

@@ -13,7 +13,17 @@ from bench.attacks.spec import Pgd
 from bench.cli.commands import main
 from bench.store.checksum import from_json, to_json
 from tests.builders.linear import WEIGHT
-from tests.builders.scene import BROKEN, PROVENANCE, ROBUST, STURDY, Scene, relabelled, scene_samples, store_scene
+from tests.builders.scene import (
+    BROKEN,
+    PROVENANCE,
+    ROBUST,
+    STURDY,
+    Scene,
+    relabelled,
+    scene_samples,
+    store_scene,
+    store_with_reference,
+)
 
 Gate = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -21,10 +31,7 @@ Gate = Callable[..., tuple[int, dict[str, Any]]]
 @pytest.fixture(scope="session")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one run and the reference made of it."""
-    results = tmp_path_factory.mktemp("stored")
-    store_scene(results)
-    assert main(["reference", "update", "latest", "--results", str(results)]) == 0
-    return results
+    return store_with_reference(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.fixture

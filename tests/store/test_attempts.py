@@ -16,7 +16,7 @@ from bench.engine.summaries import Preview
 from bench.errors import UserError
 from bench.store import Attempted, attempted
 from bench.store.attempts import FILE
-from tests.builders.scene import STURDY, Scene, store_scene
+from tests.builders.scene import STURDY, Scene, store_scene, store_with_reference
 from tests.builders.tiny import TINY
 from tests.comparison.test_gate import rewrite
 
@@ -26,10 +26,7 @@ pytest_plugins = ("pytester",)
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with one run of the suite "scene" and its reference."""
-    results = tmp_path_factory.mktemp("stored")
-    store_scene(results)
-    assert main(["reference", "update", "latest", "--results", str(results)]) == 0
-    return results
+    return store_with_reference(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bench.attacks.spec import Pgd
 from bench.cli.commands import main
 from bench.store import OpenRun, RunHeader, StoredRun, join_run, open_run
 from bench.store.checksum import from_json
-from tests.builders.scene import PROVENANCE, Scene, store_scene
+from tests.builders.scene import PROVENANCE, Scene, store_scene, store_with_reference
 from tests.store.test_storage import KEYS, cell_file, header, records
 
 CHANGED = {**PROVENANCE, "commit": "b" * 40, "code": "d" * 64, "started": "2026-01-02T00:00:00+00:00"}
@@ -21,9 +21,7 @@ CHANGED = {**PROVENANCE, "commit": "b" * 40, "code": "d" * 64, "started": "2026-
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A results folder with one run and the reference made of it."""
-    store_scene(tmp_path)
-    assert main(["reference", "update", "latest", "--results", str(tmp_path)]) == 0
-    return tmp_path
+    return store_with_reference(tmp_path)
 
 
 def gate(results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:

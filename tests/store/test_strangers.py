@@ -33,16 +33,13 @@ from bench.store.checksum import BLANK, from_json, seal, to_json
 from bench.store.strangers import MAX_DEPTH, MAX_VALUES, parse
 from tests.builders.figures import Figure
 from tests.builders.mutated import mutated
-from tests.builders.scene import Scene, scene_samples, store_scene
+from tests.builders.scene import Scene, scene_samples, store_with_reference
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with one small run and its reference."""
-    results = tmp_path_factory.mktemp("stored")
-    store_scene(results, Scene(samples=scene_samples(24)))
-    assert main(["reference", "update", "latest", "--results", str(results)]) == 0
-    return results
+    return store_with_reference(tmp_path_factory.mktemp("stored"), Scene(samples=scene_samples(24)))
 
 
 @pytest.fixture(scope="module")
