@@ -50,7 +50,7 @@ def doctor_table(findings: Sequence[Finding], width: int) -> RenderableType:
 
 def preview_table(found: Preview, width: int) -> RenderableType:
     """What would be run."""
-    columns = ("unit: model/seed/attack/library", "cells", "cached", "model", "time left")
+    columns = ("model/seed/attack/library", "cells", "cached", "model", "time left")
     rows = [(u.label, str(u.cells), str(u.cached), "trained" if u.trained else "to train", _time(u)) for u in found.units]
     table = fitted("dry run: nothing is trained, attacked or written", columns, rows, width, right=columns[1:])
     layers = (Text(f"{model}: targets mean {_layers(names)}") for model, names in found.layers.items())
@@ -75,7 +75,7 @@ def _went(trained: Trained) -> tuple[str, str, str]:
 
 
 def _time(unit: UnitPreview) -> str:
-    return f"{_seconds(unit.seconds)}{' (estimated)' if unit.probed else ''}"
+    return f"{'about ' if unit.probed else ''}{_seconds(unit.seconds)}"
 
 
 def _total(found: Preview) -> str:

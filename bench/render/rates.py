@@ -1,5 +1,6 @@
 """Attack success rates in words, for every table that shows them."""
 
+from bench.attacks.registry import BOTH
 from bench.ids import AttackEps, ModelId
 from bench.render.cells import across, percent
 from bench.scoring.crosscheck import CrossCheck
@@ -64,9 +65,19 @@ def checked_pairs(card: Scorecard) -> list[str]:
     return list(dict.fromkeys(c.pair for c in card.crosschecks if c.second))
 
 
+def through(card: Scorecard) -> str:
+    """By what a sample of ``card`` counts as broken."""
+    used = list(dict.fromkeys(cell.entry.library for cell in card.cells if cell.entry.library != BOTH))
+    if len(used) == 1:
+        return used[0]
+    return "any library" if len(used) > 2 else "either library"
+
+
 def crosscheck_title(card: Scorecard) -> str:
     """What the cross-checks of ``card`` are of."""
     pairs = checked_pairs(card)
+    if not pairs:
+        return "one library, and none to check it by"
     return f"{pairs[0] if len(pairs) == 1 else 'each two libraries'} on the same question"
 
 

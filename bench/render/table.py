@@ -16,7 +16,18 @@ from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
 from bench.render.footer import STYLE, carried_line, differences, failures, not_run, precision_line, trust_lines, unchecked_line
 from bench.render.queries import queries
-from bench.render.rates import ERROR, NOT_RUN, UNDECIDED, Rates, asr_gap, checked_pairs, crosscheck_title, success_rates, title
+from bench.render.rates import (
+    ERROR,
+    NOT_RUN,
+    UNDECIDED,
+    Rates,
+    asr_gap,
+    checked_pairs,
+    crosscheck_title,
+    success_rates,
+    through,
+    title,
+)
 from bench.render.seen import seen_lines
 from bench.scoring.scorecard import Scorecard
 from bench.text import NONE, number
@@ -100,7 +111,7 @@ def _over_seeds(card: Scorecard) -> Table:
 
 def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
     """Success rates: a column for each model where that fits, else a table for each attack with a line for each model."""
-    over = ", mean ± sd over seeds [95 %]" if card.seeds else ", % [95 %]: broken through either library"
+    over = ", mean ± sd over seeds [95 %]" if card.seeds else f", % [95 %]: broken through {through(card)}"
     asked = list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks))
     least = 22 if card.seeds else 14
     longest = max([least, *map(len, rates)])
