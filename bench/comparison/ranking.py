@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.comparison.runs import RunSummary, UnusableRun, summaries
 from bench.ids import AttackEps, ModelId
 from bench.scoring.comparison import WORST_CASE, compare_models, ranks
+from bench.scoring.model_ranking import ModelRanking, Place
 from bench.scoring.record_checks import Scored
-from bench.scoring.standing import Place, Standing
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Entrant:
 class Ranking:
     """The models, best first, of all runs of ``suite`` with the same ``attacks`` at ``headline_eps`` on the same ``samples``.
 
-    Ranks rest on paired tests of every two, corrected over them all, as in one run: see bench.scoring.standing.
+    Ranks rest on paired tests of every two, corrected over them all, as in one run: see bench.scoring.model_ranking.
     """
 
     suite: str
@@ -57,26 +57,26 @@ def rankings(runs: Sequence[RunSummary]) -> Iterator[Ranking]:
     """A ranking for each question that ``runs`` ask, in their order."""
     asked: dict[tuple[object, ...], list[RunSummary]] = {}
     for run in runs:
-        asked.setdefault(_question(run.standing), []).append(run)
+        asked.setdefault(_question(run.model_ranking), []).append(run)
     for alike in asked.values():
-        first = alike[0].standing
+        first = alike[0].model_ranking
         samples = len(first.cells[0].correct) if first.cells else 0
         yield Ranking(first.suite, first.headline_eps, samples, _attacks(first), tuple(_entrants(alike)))
 
 
-def _question(standing: Standing) -> tuple[object, ...]:
+def _question(model_ranking: ModelRanking) -> tuple[object, ...]:
     """What two runs must have in common to be ranked together."""
-    ids = standing.cells[0].outcomes.id.tobytes() if standing.cells else b""
-    through = frozenset((c.entry.attack, c.entry.library) for c in _headline(standing))
-    return standing.suite, standing.headline_eps, ids, through
+    ids = model_ranking.cells[0].outcomes.id.tobytes() if model_ranking.cells else b""
+    through = frozenset((c.entry.attack, c.entry.library) for c in _headline(model_ranking))
+    return model_ranking.suite, model_ranking.headline_eps, ids, through
 
 
-def _headline(standing: Standing) -> list[Scored]:
-    return [cell for cell in standing.cells if cell.entry.eps == standing.headline_eps]
+def _headline(model_ranking: ModelRanking) -> list[Scored]:
+    return [cell for cell in model_ranking.cells if cell.entry.eps == model_ranking.headline_eps]
 
 
-def _attacks(standing: Standing) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(cell.entry.attack for cell in _headline(standing)))
+def _attacks(model_ranking: ModelRanking) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.entry.attack for cell in _headline(model_ranking)))
 
 
 def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
@@ -85,15 +85,15 @@ def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
     named: dict[tuple[object, ...], list[str]] = {}
     outcomes = {}
     for run in runs:
-        for place in run.standing.places:
-            worst = run.standing.worst_cases.get(place.model)
+        for place in run.model_ranking.places:
+            worst = run.model_ranking.worst_cases.get(place.model)
             did = (worst.correct.tobytes(), worst.wrong.tobytes(), place.trust) if worst else run.path
             key = (place.model, did)
             places.setdefault(key, place)
             named.setdefault(key, []).append(run.path.name)
-            if place.model in run.standing.sound:
-                outcomes[key] = run.standing.sound[place.model]
-    where = AttackEps(WORST_CASE, runs[0].standing.headline_eps)
+            if place.model in run.model_ranking.sound:
+                outcomes[key] = run.model_ranking.sound[place.model]
+    where = AttackEps(WORST_CASE, runs[0].model_ranking.headline_eps)
     ids = {key: ModelId(str(i), places[key].model.seed) for i, key in enumerate(outcomes)}
     asked = {ids[key]: {where: outcome} for key, outcome in outcomes.items()}
     rank = ranks(list(asked), compare_models(asked, across=True, headline=where.eps))

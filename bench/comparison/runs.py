@@ -11,8 +11,8 @@ from bench.comparison.compare import compare
 from bench.comparison.snapshot import Snapshot, from_file, from_text, snapshot_of
 from bench.comparison.verdict import Verdict
 from bench.errors import NotComparableError, UserError
+from bench.scoring.model_ranking import ModelRanking, rank_models
 from bench.scoring.seen import Seen, what_is_seen
-from bench.scoring.standing import Standing, stand
 from bench.store import (
     RUN_FILE,
     Origin,
@@ -39,7 +39,7 @@ class RunSummary:
     path: Path
     started: str
     commit: str
-    standing: Standing
+    model_ranking: ModelRanking
     verdict: Verdict | None
     seen: tuple[Seen, ...] = ()
     repository: str | None = None
@@ -47,7 +47,7 @@ class RunSummary:
     @property
     def is_complete(self) -> bool:
         """Every cell has numbers."""
-        return self.standing.status == "complete"
+        return self.model_ranking.status == "complete"
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def _summary_or_reason(path: Path, read_reference: Callable[[Path], Snapshot]) -
 
 def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> RunSummary:
     started = str(run.header.provenance.get("started", ""))
-    standing = stand(run)
-    verdict, seen = _against_reference(run, standing, read_reference), what_is_seen(run.header)
+    model_ranking = rank_models(run)
+    verdict, seen = _against_reference(run, model_ranking, read_reference), what_is_seen(run.header)
     own = run.header.provenance.get("repository")
-    return RunSummary(run.path, started, _commits(run.header), standing, verdict, seen, _commit(own) if own else None)
+    return RunSummary(run.path, started, _commits(run.header), model_ranking, verdict, seen, _commit(own) if own else None)
 
 
 def _commits(header: RunHeader) -> str:
@@ -92,12 +92,14 @@ def _commit(origin: Origin) -> str:
 
 def against_reference(run: StoredRun) -> Verdict | None:
     """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
-    return _against_reference(run, stand(run), from_file)
+    return _against_reference(run, rank_models(run), from_file)
 
 
-def _against_reference(run: StoredRun, standing: Standing, read_reference: Callable[[Path], Snapshot]) -> Verdict | None:
+def _against_reference(
+    run: StoredRun, model_ranking: ModelRanking, read_reference: Callable[[Path], Snapshot]
+) -> Verdict | None:
     file = reference_file(run.path.parent.parent, run.header.suite_name)
-    return compare(read_reference(file), snapshot_of(run, standing), gated=True) if file.is_file() else None
+    return compare(read_reference(file), snapshot_of(run, model_ranking), gated=True) if file.is_file() else None
 
 
 def find_pair(before: str, after: str, results: Path, *, gated: bool = False) -> tuple[Snapshot, Snapshot]:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from bench.eps import eps_to_json
 from bench.errors import NotComparableError
-from bench.scoring.standing import Standing, stand
+from bench.scoring.model_ranking import ModelRanking, rank_models
 from bench.scoring.trust import Grade
 from bench.store import PRIVATE, CellEntry, RunHeader, StoredRun, parse_header
 from bench.store.records import Bools, CellOutcomes, Ints
@@ -48,9 +48,9 @@ class Snapshot:
     grades: dict[str, Grade] = field(default_factory=dict)
 
 
-def snapshot_of(run: StoredRun, standing: Standing | None = None) -> Snapshot:
-    """The snapshot of a stored ``run``, whose ``standing`` is looked into unless it is given."""
-    standing = standing or stand(run)
+def snapshot_of(run: StoredRun, model_ranking: ModelRanking | None = None) -> Snapshot:
+    """The snapshot of a stored ``run``, whose ``model_ranking`` is computed unless it is given."""
+    model_ranking = model_ranking or rank_models(run)
     samples = _Samples()
     cells = {cell.key: run.outcomes(cell.key) for cell in run.header.cells if cell.status == "ok"}
     outcomes = {key: (samples.index(found), found.correct, found.broken) for key, found in cells.items()}
@@ -60,7 +60,7 @@ def snapshot_of(run: StoredRun, standing: Standing | None = None) -> Snapshot:
         tuple(samples.labels),
         np.array(list(samples.labels.values()), dtype=np.int64),
         {key: _spread(len(samples.labels), *found) for key, found in outcomes.items()},
-        {key: trust.grade for key, trust in standing.grades.items()},
+        {key: trust.grade for key, trust in model_ranking.grades.items()},
     )
 
 

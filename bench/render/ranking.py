@@ -101,7 +101,7 @@ def _unranked(ranking: Ranking) -> Iterator[str]:
 
 
 def _status(run: RunSummary | UnusableRun) -> Text:
-    word = "unusable" if isinstance(run, UnusableRun) else run.standing.status
+    word = "unusable" if isinstance(run, UnusableRun) else run.model_ranking.status
     return Text(word, style=STATUS_STYLE[word])
 
 
@@ -114,7 +114,7 @@ def _said(found: RankedRuns) -> dict[str, bool]:
     """What is to be known of the numbers, each line once, and whether it is only assumed: what is seen, and the trust."""
     usable = [run for run in found.runs if isinstance(run, RunSummary)]
     seen = [line for run in usable for i, line in enumerate(run.seen) if i == 0 or line.assumed]
-    trust = (trust_in_short(run.standing.graded, None)[0] for run in usable)
+    trust = (trust_in_short(run.model_ranking.graded, None)[0] for run in usable)
     return {**{line.text: line.assumed for line in seen}, **dict.fromkeys((line for line in trust if line), False)}
 
 
@@ -148,17 +148,17 @@ def _ranking_row(ranking: Ranking) -> dict[str, Any]:
 
 
 def _run_row(run: RunSummary) -> dict[str, Any]:
-    standing, verdict = run.standing, run.verdict
+    model_ranking, verdict = run.model_ranking, run.verdict
     return {
-        "suite": standing.suite,
+        "suite": model_ranking.suite,
         "run_id": run.path.name,
-        "status": standing.status,
+        "status": model_ranking.status,
         "started": run.started,
         "commit": run.commit,
         "repository": run.repository,
-        "headline_eps": eps_text(standing.headline_eps),
+        "headline_eps": eps_text(model_ranking.headline_eps),
         "seen": [vars(line) for line in run.seen],
-        "models": [flat(place) for place in standing.places],
+        "models": [flat(place) for place in model_ranking.places],
         "reference": verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)},
     }
 

@@ -29,12 +29,12 @@ from bench.scoring.classes import ClassScore, ClassScores
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.crosscheck import CrossCheck
 from bench.scoring.defended import DefenceScore
+from bench.scoring.model_ranking import Place
 from bench.scoring.over_seeds import SeedRate, SeedScore
 from bench.scoring.published import schema as published_schema
 from bench.scoring.robust_training import Answer, Difference
 from bench.scoring.scorecard import CurveScore
 from bench.scoring.seen import Seen
-from bench.scoring.standing import Place
 from bench.scoring.statistics import Proportion
 from bench.scoring.trust import Finding, Grade
 from bench.store import DataEntry, RunHeader

@@ -8,8 +8,8 @@ from bench.ids import ModelId
 from bench.scoring.adaptive import KNOWS
 from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import Outcome, PairedDifference, over_family, paired, paired_chances
+from bench.scoring.model_ranking import ModelRanking, outcome_of
 from bench.scoring.record_checks import Scored
-from bench.scoring.standing import Standing, outcome_of
 from bench.scoring.statistics import Proportion
 from bench.store import ModelEntry
 
@@ -51,9 +51,9 @@ class Defended(Protocol):
     def passes(self) -> int: ...  # noqa: D102
 
 
-def defence_scores(models: Iterable[ModelEntry], standing: Standing) -> tuple[DefenceScore, ...]:
+def defence_scores(models: Iterable[ModelEntry], model_ranking: ModelRanking) -> tuple[DefenceScore, ...]:
     """The score of each defended model whose weights have a worst case without defences."""
-    return with_correction([one for model in models if model.of and (one := _score(model, standing)) is not None])
+    return with_correction([one for model in models if model.of and (one := _score(model, model_ranking)) is not None])
 
 
 def with_correction(found: Sequence[DefenceScore]) -> tuple[DefenceScore, ...]:
@@ -64,10 +64,10 @@ def with_correction(found: Sequence[DefenceScore]) -> tuple[DefenceScore, ...]:
     return tuple(replace(one, sentence=_sentence(one)) for one in whole)
 
 
-def _score(entry: ModelEntry, standing: Standing) -> DefenceScore | None:
+def _score(entry: ModelEntry, model_ranking: ModelRanking) -> DefenceScore | None:
     members = [ModelId(name, entry.seed) for name in entry.of]
-    known = {member: standing.worst_cases[member] for member in members if member in standing.worst_cases}
-    own = [c for c in standing.cells if c.entry.id.model == entry.id and c.eps == standing.headline_eps]
+    known = {member: model_ranking.worst_cases[member] for member in members if member in model_ranking.worst_cases}
+    own = [c for c in model_ranking.cells if c.entry.id.model == entry.id and c.eps == model_ranking.headline_eps]
     if len(known) < len(members) or not own:
         return None
     everything = None if _worst(own, KNOWS) is None else outcome_of(own)

@@ -14,7 +14,7 @@ from bench.scoring.certainty import Certainties
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Outcome
 from bench.scoring.metrics import Metrics
-from bench.scoring.standing import Standing
+from bench.scoring.model_ranking import ModelRanking
 from bench.scoring.statistics import AcrossSeeds, Table, across_seeds
 from bench.scoring.trust import Grade, worst
 
@@ -86,13 +86,13 @@ def _loses(name: str, claim: Claim) -> bool:
 
 def seed_rates(
     outcomes: Mapping[ModelId, Mapping[AttackEps, Outcome]],
-    standing: Standing,
+    model_ranking: ModelRanking,
     numbers: Mapping[str, Metrics],
     certainties: Certainties,
 ) -> Iterator[SeedRate]:
     """Every attack at every eps on each model that has several seeds, all of which have finished."""
     cells: dict[tuple[str, AttackEps], list[str]] = defaultdict(list)
-    for scored in standing.cells:
+    for scored in model_ranking.cells:
         cells[scored.entry.model, scored.entry.id.attack_eps].append(scored.entry.key)
     for name, own in _by_name(outcomes).items():
         for at in outcomes[own[0]] if len(own) > 1 else ():
@@ -108,7 +108,7 @@ def seed_rates(
                     float(np.mean([numbers[key].certainty_adv for key in keys])),
                     sure.low,
                     sure.high,
-                    worst([standing.grades[key].grade for key in keys]),
+                    worst([model_ranking.grades[key].grade for key in keys]),
                 )
 
 

@@ -21,10 +21,10 @@ from bench.errors import NotComparableError
 from bench.ids import ModelId
 from bench.scoring.comparison import WORST_CASE, Outcome
 from bench.scoring.defended import NAIVE
+from bench.scoring.model_ranking import ModelRanking, outcome_of, rank_models
 from bench.scoring.record_checks import Scored
 from bench.scoring.scorecard import Scorecard, by_attack, score
 from bench.scoring.soundness import is_sound
-from bench.scoring.standing import Standing, outcome_of, stand
 from bench.scoring.trust import Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
 from bench.store.records import Bools, Chances
@@ -134,13 +134,13 @@ class Published:
 
 def publish(run: StoredRun) -> Published:
     """What is published of the stored ``run``."""
-    header, standing, card = run.header, stand(run), score(run)
+    header, model_ranking, card = run.header, rank_models(run), score(run)
     origins = {json.dumps({name: o.get(name) for name in SOFTWARE}, sort_keys=True) for o in header.origins.values()}
     return Published(
         PUBLISHED_VERSION,
         header.suite_name,
         header.run_id,
-        standing.status,
+        model_ranking.status,
         header.headline_eps,
         header.suite,
         header.samples,
@@ -148,15 +148,15 @@ def publish(run: StoredRun) -> Published:
         tuple(json.loads(origin) for origin in sorted(origins)),
         round(sum(c.seconds or 0 for c in header.cells), 1),
         dict(Counter(check.verdict for check in card.crosschecks)),
-        tuple(_models(run, standing, card)),
-        tuple(_cells(run, standing)),
+        tuple(_models(run, model_ranking, card)),
+        tuple(_cells(run, model_ranking)),
     )
 
 
-def _models(run: StoredRun, standing: Standing, card: Scorecard) -> Iterator[PublishedModel]:
+def _models(run: StoredRun, model_ranking: ModelRanking, card: Scorecard) -> Iterator[PublishedModel]:
     grades = {m.model: m.trust for m in card.models}
     for entry in run.header.models:
-        own = [c for c in standing.cells if c.entry.id.model == entry.id]
+        own = [c for c in model_ranking.cells if c.entry.id.model == entry.id]
         if own:
             yield _model(entry, outcome_of(own[:1]), run.records(own[0].entry.key).clean_prob, grades[entry.id])
 
@@ -169,25 +169,25 @@ def _model(entry: ModelEntry, outcome: Outcome, certainty: npt.NDArray[np.float3
     )  # fmt: skip
 
 
-def _cells(run: StoredRun, standing: Standing) -> Iterator[PublishedCell]:
+def _cells(run: StoredRun, model_ranking: ModelRanking) -> Iterator[PublishedCell]:
     """Every attack at every eps that has finished through all its libraries, then each model's worst cases."""
     for group in by_attack(run.header.cells):
-        if all(c.key in standing.done for c in group):
+        if all(c.key in model_ranking.done for c in group):
             certainty = np.stack([run.records(c.key).adv_prob for c in group]).mean(axis=0, dtype=np.float64)
-            yield _cell(group[0].attack, [standing.done[c.key] for c in group], standing, pack_levels(certainty))
+            yield _cell(group[0].attack, [model_ranking.done[c.key] for c in group], model_ranking, pack_levels(certainty))
     for model in run.header.models:
-        own = [c for c in standing.cells if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps]
+        own = [c for c in model_ranking.cells if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps]
         naive = [c for c in own if c.entry.role in NAIVE]
-        if model.id in standing.worst_cases:
-            yield _cell(WORST_CASE, own, standing)
-            yield from [_cell(NAIVE_CASE, naive, standing)] if model.of and naive else []
+        if model.id in model_ranking.worst_cases:
+            yield _cell(WORST_CASE, own, model_ranking)
+            yield from [_cell(NAIVE_CASE, naive, model_ranking)] if model.of and naive else []
 
 
-def _cell(attack: str, cells: Sequence[Scored], standing: Standing, certainty: str | None = None) -> PublishedCell:
+def _cell(attack: str, cells: Sequence[Scored], model_ranking: ModelRanking, certainty: str | None = None) -> PublishedCell:
     first: CellEntry = cells[0].entry
-    outcome, grade = outcome_of(cells), worst([standing.grades[c.entry.key].grade for c in cells])
+    outcome, grade = outcome_of(cells), worst([model_ranking.grades[c.entry.key].grade for c in cells])
     return PublishedCell(
-        first.model, first.seed, attack, first.eps, first.norm, first.role, grade, is_sound(cells, standing.grades),
+        first.model, first.seed, attack, first.eps, first.norm, first.role, grade, is_sound(cells, model_ranking.grades),
         pack_bits(outcome.wrong), certainty, None if outcome.chances is None else pack_levels(outcome.chances.after),
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from bench.scoring.curves import SecurityCurve, fixed_budget_curve, minimum_norm
 from bench.scoring.defended import DefenceScore, defence_scores
 from bench.scoring.flags import Flag, flags, unchecked
 from bench.scoring.metrics import Metrics, metrics
+from bench.scoring.model_ranking import ModelRanking, Place, finished_of, outcome_of, rank_models
 from bench.scoring.over_seeds import SeedRate, SeedScore, seed_rates, seed_scores
 from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
@@ -29,7 +30,6 @@ from bench.scoring.robust_training import Answer, answers
 from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.sentences import Sentence, method, sentences
 from bench.scoring.soundness import is_sound
-from bench.scoring.standing import Place, Standing, finished_of, outcome_of, stand
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
@@ -170,41 +170,41 @@ class Scorecard:
 
 def score(run: StoredRun) -> Scorecard:
     """Score the stored ``run``. Records are read one group of cells at a time; of each only the numbers are kept."""
-    header, standing = run.header, stand(run)
-    done, grades = standing.done, standing.grades
+    header, model_ranking = run.header, rank_models(run)
+    done, grades = model_ranking.done, model_ranking.grades
     groups = by_attack(header.cells)
     read = _read(run, groups)
     numbers = read.numbers
     attacks = tuple(_attack_score([c for c in group if c.key in done], done, grades) for group in groups if _has_rate(group))
     outcomes = _outcomes(header.models, groups, done)
     trusted = _trusted(outcomes, groups, done, grades)
-    said = claims(run, standing.sound, trusted)
-    models = tuple(_model_scores(run, standing, numbers))
+    said = claims(run, model_ranking.sound, trusted)
+    models = tuple(_model_scores(run, model_ranking, numbers))
     known = {m.model: (m.certainty or 0.0, m.trust) for m in models}
     return Scorecard(
-        suite=standing.suite,
+        suite=model_ranking.suite,
         run_id=header.run_id,
-        status=standing.status,
-        headline_eps=standing.headline_eps,
+        status=model_ranking.status,
+        headline_eps=model_ranking.headline_eps,
         models=models,
         cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
         attacks=attacks,
         crosschecks=tuple(read.crosschecks),
-        comparisons=compare_models(trusted, across=False, headline=standing.headline_eps),
-        headline=standing.headline,
+        comparisons=compare_models(trusted, across=False, headline=model_ranking.headline_eps),
+        headline=model_ranking.headline,
         curves=tuple(_curves(run, header.cells, done, numbers)),
-        seeds=seed_scores(standing.worst_cases, set(standing.sound), known, said, read.certainties),
-        seed_rates=tuple(seed_rates(outcomes, standing, numbers, read.certainties)),
+        seeds=seed_scores(model_ranking.worst_cases, set(model_ranking.sound), known, said, read.certainties),
+        seed_rates=tuple(seed_rates(outcomes, model_ranking, numbers, read.certainties)),
         claims=said,
         baseline=header.models[0].model if header.models else "",
         trust_level=str(header.suite.get("trust", "")),
-        trust_cost=standing.trust_cost,
-        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(standing.cells, header.headline_eps))),
+        trust_cost=model_ranking.trust_cost,
+        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(model_ranking.cells, header.headline_eps))),
         precision=_precision(run),
         data=header.data,
         seen=what_is_seen(header),
-        defences=defence_scores(header.models, standing),
-        answers=answers(header, standing.sound),
+        defences=defence_scores(header.models, model_ranking),
+        answers=answers(header, model_ranking.sound),
         classes=with_strongest(read.classes),
         carried=_carried(run),
     )
@@ -292,10 +292,10 @@ def _outcomes(
     return found
 
 
-def _model_scores(run: StoredRun, standing: Standing, numbers: Mapping[str, Metrics]) -> Iterable[ModelScore]:
+def _model_scores(run: StoredRun, model_ranking: ModelRanking, numbers: Mapping[str, Metrics]) -> Iterable[ModelScore]:
     """The models as ranked, with what only their records tell."""
     entries = {m.id: m for m in run.header.models}
-    for place in standing.places:
+    for place in model_ranking.places:
         entry = entries[place.model]
         own = finished_of(entry, run)
         attacked = [numbers[c.key].certainty_adv for c in own if c.eps == run.header.headline_eps]

@@ -17,8 +17,8 @@ from bench.cli.commands import main
 from bench.comparison.compare import compare
 from bench.comparison.runs import RunSummary, summaries
 from bench.comparison.snapshot import from_file
+from bench.scoring.model_ranking import Place
 from bench.scoring.scorecard import score
-from bench.scoring.standing import Place
 from bench.store import StoredRun
 from bench.suite.suite import load_suite
 from tests.builders.scene import PROVENANCE, ROBUST, Scene, store_scene
@@ -197,8 +197,10 @@ def test_listing_shows_what_the_scorecard_says(results: Path) -> None:
     for run in summaries(results):
         assert isinstance(run, RunSummary)
         card = score(StoredRun(run.path))
-        assert run.standing.places == tuple(Place(**{f.name: getattr(m, f.name) for f in fields(Place)}) for m in card.models)
-        assert run.standing.graded == tuple(c.trust.grade for c in card.cells if c.trust)
+        assert run.model_ranking.places == tuple(
+            Place(**{f.name: getattr(m, f.name) for f in fields(Place)}) for m in card.models
+        )
+        assert run.model_ranking.graded == tuple(c.trust.grade for c in card.cells if c.trust)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])

@@ -1,4 +1,4 @@
-"""How the models of a stored run stand: trust, worst case and rank, from the outcomes alone."""
+"""How the models of a stored run rank: trust, worst case and rank, from the outcomes alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ModelRanking:
     """The models of a run, ranked, best first, and what their ranks rest on.
 
     ``cells`` are the finished ones; ``done`` has what came out of them and ``grades`` their trust, by key, which the cells of
@@ -65,8 +65,8 @@ class Standing:
     trust_cost: float | None
 
 
-def stand(run: StoredRun) -> Standing:
-    """The standing of the stored ``run``. Raises NotComparableError if it has cells of a model that it does not name."""
+def rank_models(run: StoredRun) -> ModelRanking:
+    """The models of the stored ``run``, ranked. Raises NotComparableError if it has cells of a model that it does not name."""
     header = run.header
     _check_models(run)
     cells = tuple(Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok")
@@ -78,7 +78,7 @@ def stand(run: StoredRun) -> Standing:
     where = AttackEps(WORST_CASE, header.headline_eps)
     headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where.eps)
     places = [_place(m, finished_of(m, run), done, grades, attacked.get(m.id, ())) for m in header.models]
-    return Standing(
+    return ModelRanking(
         suite=header.suite_name,
         status="complete" if all(c.status == "ok" for c in header.cells) else "incomplete",
         headline_eps=where.eps,
