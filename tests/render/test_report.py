@@ -23,7 +23,7 @@ from bench.render.panels import HEIGHT, INCHES, Width, panels
 from bench.render.report import to_html
 from bench.scoring.scorecard import CellScore, Scorecard, score
 from bench.store import StoredRun
-from bench.text import number
+from bench.text import NONE, number
 from tests.builders.boards import three_seeds
 from tests.builders.scene import Scene, store_scene
 from tests.comparison.test_gate import rewrite
@@ -190,6 +190,9 @@ def test_report_lists_cells_without_numbers(tmp_path: Path) -> None:
     broken = StoredRun(path)
     text = to_html(score(broken), broken.header, None)
     assert text.count("error: RuntimeError: planted") == 12
+    words = Page(text).words
+    assert "None" not in words
+    assert words.count(NONE) > 0, "a model without a rank"
     assert len(re.findall(r'<td class="bad"[^>]*>error</td>', text)) == 2 * 3
     assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 4
 
