@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
-from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingPgd
+from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
 from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
     BehindTheBoundary,
@@ -325,6 +325,35 @@ def test_art_apgd_takes_the_worse_of_its_first_two_points_for_a_target(linear: C
     assert fooled.all()
     kept, best = (target.compute_loss(x=images, y=1 - y, reduction="none") for images in (attack.x_max, reached))
     assert (kept > best).all()  # the loss towards the target, which should fall
+
+
+class Moody(nn.Module):
+    """``model``, whose first answer is wrong on every second image."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.calls = model, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x)
+        self.calls += 1
+        return torch.cat([(row if self.calls > 1 or i % 2 else row.flip(0))[None] for i, row in enumerate(logits)])
+
+
+def test_art_apgd_leaves_out_what_a_random_model_gets_wrong_just_now(linear: Classifier, samples: ImageSet) -> None:
+    x, y = samples.x[:8], samples.labels[:8]
+    found = []
+    for kind in (art.AutoProjectedGradientDescent, StartingApgd):
+        asked = estimator(moody := Moody(linear))
+        attack = kind(
+            asked, eps=0.3, eps_step=0.3, max_iter=2, nb_random_init=1, batch_size=8, loss_type=None, verbose=False
+        )  # fmt: skip
+        attack.start_offset = np.zeros((8, 12), dtype=np.float32)
+        moody.calls = 0
+        fooled = linear(torch.from_numpy(attack.generate(x, y))).argmax(1).numpy() != y
+        found.append(fooled.tolist())
+        assert attack.estimator is asked
+    assert found == [[False, True] * 4, [True] * 8]
 
 
 def test_art_zoo_gives_up_where_the_first_values_do_not_matter(samples: ImageSet) -> None:

@@ -1,5 +1,6 @@
 """ART's defects. Its float64 images on numpy 2 become float32 where every image passes: in CountedAccess."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -51,14 +52,35 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
 
 
 class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
-    """ART's APGD from a given start, for the same reason; it has no method to override for that."""
+    """ART's APGD from a given start, for the same reason; it has no method to override for that.
+
+    It first asks which samples are predicted correctly, and attacks these alone: of a random model, another choice with every
+    draw. All that it is given are to be attacked, each from its own start.
+    """
 
     start_offset: npt.NDArray[np.float32]
+    _estimator: Any
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """ART's own ``generate``, whose random offset is ``start_offset`` (N x values)."""
         run = rebound(AutoProjectedGradientDescent.generate, random_sphere=lambda *_: self.start_offset)
-        return run(self, x, y, **kwargs)
+        asked = self._estimator
+        self._estimator = AttributeOverride(asked, predict=_first_all_right(asked, np.asarray(y)))
+        try:
+            return run(self, x, y, **kwargs)
+        finally:
+            self._estimator = asked
+
+
+def _first_all_right(estimator: Any, labels: npt.NDArray[np.int64]) -> Callable[..., npt.NDArray[np.float32]]:
+    """What ``estimator`` predicts; but the first answer is that each sample is of its class in ``labels`` (N)."""
+    first = iter([np.eye(estimator.nb_classes, dtype=np.float32)[labels]])
+
+    def predict(*asked: Any, **how: Any) -> npt.NDArray[np.float32]:
+        said: npt.NDArray[np.float32] = estimator.predict(*asked, **how)
+        return next(first, said)
+
+    return predict
 
 
 class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
