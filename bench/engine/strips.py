@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.attacks.spec import carries
 from bench.engine.plan import Unit
 from bench.engine.runner import Target, UnitResult, run_unit
 from bench.store.records import Floats, Ints, Records
@@ -44,14 +45,16 @@ def chosen(records: Records) -> dict[Which, int]:
 
 
 def _again(unit: Unit, i: int, target: Target, records: Records, index: Ints) -> Floats:
-    """The adversarials of the samples at ``index``."""
-    again = run_unit(replace(unit, cells=(unit.cells[i],)), target.only(index), keep_images=True)
+    """The adversarials of the samples at ``index``: at the eps of the cell ``i``, after those below it where they count."""
+    shown, below = unit.cells[i], carries(unit.attack)
+    cells = [cell for cell in unit.cells if cell is shown or (below and cell.eps < shown.eps)]
+    again = run_unit(replace(unit, cells=tuple(cells)), target.only(index), keep_images=True)
     assert again.images is not None  # noqa: S101 (asked for)
-    found = again.records[0]
+    found, images = again.records[cells.index(shown)], again.images[cells.index(shown)]
     gap = np.abs(found.adv_prob_true - records.adv_prob_true[index])
     if (found.adv_pred != records.adv_pred[index]).any() or float(gap.max()) > SAME:
         raise OtherAnswerError(f"crafted again alone, it is predicted otherwise (true class {gap.max():.3f} apart)")
-    return again.images[0]
+    return images
 
 
 def _strip(row: int, before: Floats, after: Floats, eps: float | None) -> Strip:

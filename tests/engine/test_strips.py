@@ -86,6 +86,16 @@ def test_the_worst_and_the_median_sample_are_shown_as_they_were_attacked(tmp_pat
         assert one.after.predicted == NAMES[int(samples.labels[row] ^ (true < 0.5))]
 
 
+def test_what_a_smaller_eps_has_broken_is_shown_as_that_broke_it(tmp_path: Path) -> None:
+    """The median sample and the worst fall at 14/255 already, and are not attacked again at the headline's 16/255."""
+    attack = {"attack": "fgsm", "grid": "carry"}
+    found = shown(evaluated(tmp_path, attacks=[attack], eps=["14/255", "16/255"]))
+    assert [one.which for one in found] == ["worst", "median"]
+    for one in found:
+        assert one.after.predicted != one.label
+        assert np.abs(one.adversarial.astype(int) - one.clean.astype(int)).max() == 14
+
+
 def test_without_a_largest_change_that_is_given_the_sample_s_own_fills_the_range(tmp_path: Path) -> None:
     pgd = {"attack": "pgd", "norm": "l2", "steps": 5, "rel_step_size": 0.5}
     for one in shown(evaluated(tmp_path, attacks=[pgd], eps=["0.25"], headline_eps="0.25")):
