@@ -30,7 +30,7 @@ class Progress:
         self.console = console
         self._watched = console.is_terminal and not console.is_dumb_terminal and not console.quiet
         self._at: dict[str, str] = {}
-        self._epochs: Estimate | None = None
+        self._epochs: dict[str, Estimate] = {}
         self._attacks: Estimate | None = None
         self._live = Live(
             get_renderable=self._line, console=console, transient=True, refresh_per_second=REFRESH
@@ -40,6 +40,7 @@ class Progress:
         """The callback of one training, which gets (epochs done, epochs, how the last one went) after each epoch."""
         started = said = time.monotonic()
         what, estimate = f"training {title}", Estimate({title: (0, 1.0)})
+        self._epochs[what] = estimate
         self._begin(what, what)
         self._say(what)  # the first epoch may take minutes
 
@@ -47,7 +48,6 @@ class Progress:
             nonlocal said
             now = time.monotonic()
             estimate.reach(title, done / total)
-            self._epochs = estimate
             if done < total:
                 self._begin(what, f"{what}  epoch {done}/{total}, {last}")
                 if now - said > QUIET:
@@ -55,7 +55,7 @@ class Progress:
                     self._say(f"{what}: epoch {done} of {total}, {last}, {now - started:.0f} s")
                 return
             self._say(f"trained {title}: {total} epochs, {last}, {now - started:.0f} s")
-            self._epochs = None
+            self._epochs.pop(what, None)
             self._end(what)
 
         return epoch
@@ -111,7 +111,7 @@ class Progress:
             self._live.stop()
 
     def _line(self) -> Text:
-        estimate = self._attacks or self._epochs
+        estimate = self._attacks or next(iter(list(self._epochs.values())), None)
         at = list(self._at.values()) or (["loading"] if estimate and estimate.share < 1 else [])
         return Text(progress_line(at, estimate, self.console.width), end="")
 

@@ -175,7 +175,8 @@ class Worker:
         return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:
-        self._keep_strips(unit, result)  # before its cell, which nobody computes again for their sake
+        with pulse.unwatched():  # the attack on a few samples again is no progress
+            self._keep_strips(unit, result)  # before its cell, which nobody computes again for their sake
         share = len(unit.cells)
         seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
         for key, records in zip(unit.keys, result.records, strict=True):

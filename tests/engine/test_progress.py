@@ -190,6 +190,22 @@ def test_on_a_terminal_the_oldest_of_what_is_done_is_shown_until_it_ends() -> No
     assert screen_after(out.getvalue()) == [], "it is gone when all is done"
 
 
+def test_of_trainings_side_by_side_what_is_left_is_said_of_the_one_that_is_named() -> None:
+    out = io.StringIO()
+    progress = Progress(Console(file=out, force_terminal=True, width=80))
+    first, second = progress.training("a"), progress.training("b")
+    second(3, 4, Epoch(0.5))
+    first(1, 4, Epoch(0.25))
+    progress.refresh()
+    first(4, 4, Epoch(0.2))
+    progress.refresh()
+    second(4, 4, Epoch(0.4))
+    lines = [" ".join(line.split()) for line in lines_of(out.getvalue())]
+    assert any(re.fullmatch(r"training a epoch 1/4, loss 0.250 \(\+1 more\) 25 % \d:\d\d left", line) for line in lines), lines
+    assert any(re.fullmatch(r"training b epoch 3/4, loss 0.500 75 % \d:\d\d left", line) for line in lines), lines
+    assert not any("training a" in line and "75 %" in line for line in lines)
+
+
 def test_where_only_errors_are_said_nothing_is_shown(loud: logging.Logger) -> None:
     loud.setLevel(logging.ERROR)
     assert on_stderr().console.quiet
