@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """How a set came about. It is said beside the numbers, and is no part of the set's content.
+    """How a set came about. It is said beside the numbers, and is not part of the set's content.
 
     ``native`` is the smallest and the largest shorter side in pixels that the images had before they were brought to one size,
     None where nobody knows; ``cropped`` says whether parts were cut off. ``available`` is how many images of the chosen classes

@@ -43,7 +43,7 @@ class NotComparableError(UserError):
 
 
 class SuiteError(UserError):
-    """Something that a suite asks for cannot be had; ``where`` is its place in the file, as keys and list positions."""
+    """Something that a suite asks for is not available; ``where`` is its place in the file, as keys and list positions."""
 
     def __init__(self, message: str, where: tuple[str | int, ...]) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class MissedError(SuiteError):
 
 @contextmanager
 def asked_at(*where: str | int) -> Iterator[None]:
-    """What cannot be had in here was asked for at that place of the suite."""
+    """What is not available in here was asked for at that place of the suite."""
     try:
         yield
     except (SuiteError, StorageError, LostWorkerError, ChangedError):

@@ -53,7 +53,7 @@ def outputs_by_own_names(own: Sequence[str], classes: tuple[str, ...], *, must: 
         return chosen_outputs(BackboneSpec(classes="by-name"), own, len(own), classes)
     if must:
         raise ModelError(
-            f"the weights call their classes otherwise than the data: none of {_first(own)} is '{brief(lost[0])}'; say which "
+            f"the weights name their classes differently from the data: none of {_first(own)} is '{brief(lost[0])}'; say which "
             f"output each of the data's classes ({_first(classes)}) is, like classes: [0, 1, ...] in their order"
         )
     return None
@@ -71,7 +71,7 @@ def _entries(spec: BackboneSpec, classes: tuple[str, ...]) -> Sequence[int | str
             hint = did_you_mean(lacking[0], [*spec.classes])
             raise ModelError(f"classes: gives no output for '{brief(lacking[0])}', a class of the data; {hint}")
         if more := [name for name in spec.classes if name not in classes]:
-            raise ModelError(f"classes: '{brief(more[0])}' is no class of the data; {did_you_mean(more[0], list(classes))}")
+            raise ModelError(f"classes: '{brief(more[0])}' is not a class of the data; {did_you_mean(more[0], list(classes))}")
         return [spec.classes[name] for name in classes]
     if isinstance(spec.classes, tuple):
         if len(spec.classes) != len(classes):

@@ -26,7 +26,7 @@ class Module:
 def modules_of(code: OwnCode, more: tuple[str, ...] = ()) -> dict[str, Module]:
     """All modules of ``code`` by name, found by reading; ``more`` are names that it imports in a way that none can read.
 
-    Raises ModelError for a file that is no Python.
+    Raises ModelError for a file that is not Python.
     """
     found: dict[str, Module] = {}
     waiting = [code.module, *more]

@@ -1,4 +1,4 @@
-"""Networks that code of one's own makes: my_package.models:build, or path/to/file.py:build.
+"""Networks made by the user's own code: my_package.models:build, or path/to/file.py:build.
 
 It runs only where ``spec.code`` says so, which no suite can: whoever starts the run does. It is called with ``kwargs``, and
 with ``num_classes`` where it takes that and brings no weights itself. Weights that the code loads itself count as trained; the

@@ -86,7 +86,7 @@ class TorchScript(Frozen):
     """What torch.jit.save wrote.
 
     To load it runs the code in it in TorchScript's interpreter, which can read and write files (``torch.from_file``,
-    ``torch.save``) and never end, so that it is allowed as code of one's own is.
+    ``torch.save``) and never end, so it needs the same permission as the user's own code.
     """
 
     prefix = "torchscript/"

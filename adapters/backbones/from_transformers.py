@@ -143,7 +143,7 @@ def _class_of(folder: Path) -> "type[nn.Module]":
     if kind not in known or kind in UNSUITED:
         suited = [name for name in known if name not in UNSUITED]
         raise ModelError(
-            f"{folder / CONFIG}: model_type '{brief(kind)}' is no image classifier here; {did_you_mean(str(kind), suited)}"
+            f"{folder / CONFIG}: model_type '{brief(kind)}' is not an image classifier here; {did_you_mean(str(kind), suited)}"
         )
     names = known[kind] if isinstance(known[kind], tuple) else (known[kind],)
     chosen = next((name for name in names if isinstance(named, list) and name in named), names[0])

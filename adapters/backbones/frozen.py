@@ -30,8 +30,8 @@ class ScriptNetwork(nn.Module):
             self.script: Any = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
-                f"{file}: no whole TorchScript archive ({_reason(error)}); save one by torch.jit.save, or name a state dict as "
-                "weights of its architecture"
+                f"{file}: not a complete TorchScript archive ({_reason(error)}); save one by torch.jit.save, or name a state "
+                "dict as weights of its architecture"
             ) from None
         for parameter in self.script.parameters():
             parameter.requires_grad_(False)
@@ -103,7 +103,7 @@ class OnnxNetwork(nn.Module):
 
 
 def _refuse_tracing(x: object) -> None:
-    """Raise TypeError if ``x`` is no tensor: of a network that is traced here, only what it calls would be left."""
+    """Raise TypeError if ``x`` is not a tensor: of a network that is traced here, only what it calls would be left."""
     if isinstance(x, fx.Proxy):
         raise TypeError("an exported network is not traced again")
 

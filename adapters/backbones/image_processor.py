@@ -36,7 +36,7 @@ def read_processor(folder: Path) -> Any:
         return AutoImageProcessor.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 (a stranger's values fail in every way)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{file}: no image processor of transformers' ({reason}); copy it again, or remove it") from None
+        raise ModelError(f"{file}: not an image processor of transformers ({reason}); copy it again, or remove it") from None
 
 
 def expected_by(processor: Any, where: Path) -> Preprocessing:

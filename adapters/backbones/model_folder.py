@@ -51,7 +51,7 @@ def folder_of(name: str) -> Path:
     if not folder.is_dir():
         raise ModelError(f"{brief(name)}: no such model folder")
     if not is_there(folder / CONFIG):
-        raise ModelError(f"{folder}: no {CONFIG} here, so this is no model as transformers saves it (save_pretrained)")
+        raise ModelError(f"{folder}: no {CONFIG} here, so this is not a model as transformers saves it (save_pretrained)")
     if not is_there(folder / WHOLE) and not is_there(folder / INDEX):
         raise ModelError(f"{folder}: no {WHOLE} here{_advice(folder)}")
     weight_files(folder)
@@ -99,7 +99,7 @@ def weight_files(folder: Path) -> list[Path]:
     for name in names:
         if not PART.fullmatch(name) or not is_there(folder / name):
             raise ModelError(
-                f"{folder / INDEX}: names '{brief(name)}', which is no file of weights here; copy the folder again"
+                f"{folder / INDEX}: names '{brief(name)}', which is not a weights file here; copy the folder again"
             )
     if not names:
         raise ModelError(f"{folder / INDEX}: names no files of weights; copy the folder again")

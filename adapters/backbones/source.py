@@ -1,4 +1,4 @@
-"""What a source of backbones offers: torchvision, timm, one's own code, a package's. One object for all networks of its kind.
+"""What a source of backbones offers: torchvision, timm, the user's own code, a package. One object for all of a kind.
 
 To add one, write a subclass in a file of its own and name it in ``adapters.backbones.sources``, or in the entry points of a
 package, in the group ``bench.backbone_sources``. Weights in files, random starts and training need nothing of a source.
@@ -79,7 +79,7 @@ class BackboneSource(ABC):
         return None
 
     def of_architecture(self, spec: BackboneSpec) -> Preprocessing | None:  # noqa: ARG002
-        """What goes with the name of the network where its weights are a file that says nothing; None if nothing does."""
+        """What goes with the name of the network where its weights are a file that does not say; None if nothing does."""
         return None
 
     def classes(self, spec: BackboneSpec) -> tuple[str, ...]:  # noqa: ARG002

@@ -41,7 +41,7 @@ TABLES = (
 
 
 class _Setting:
-    """Stands where a file has an object that is no weights: it holds nothing, and nothing of the object's own is run."""
+    """Stands where a file has an object that is not weights: it holds nothing, and nothing of the object's own is run."""
 
     def __new__(cls, *_: object, **__: object) -> "_Setting":
         return super().__new__(cls)
@@ -94,7 +94,7 @@ def _start(file: Path, size: int) -> bytes:
 def _load_pickled(file: Path) -> Any:
     start = _start(file, 4)
     if start and not start.startswith(PICKLED):
-        raise ModelError(f"{file}: no weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer")
+        raise ModelError(f"{file}: not a weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer")
     if start == ZIPPED:
         check_zip(file)
     harmless: list[Any] = [*((_Setting, name) for name in SETTINGS), *((dict, name) for name in TABLES)]
@@ -177,7 +177,7 @@ def unusable(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Probl
 
 
 def _wrong_kind(given: Tensor, wanted: Tensor) -> str:
-    """What ``given`` is, where it is no plain tensor of numbers that ``wanted`` can take without losing any; else nothing."""
+    """What ``given`` is, where it is not a plain tensor of numbers that ``wanted`` can take without loss; else nothing."""
     if given.is_meta or given.is_quantized or given.layout != torch.strided or type(given) not in (Tensor, nn.Parameter):
         meta = "a meta tensor, without values" if given.is_meta else ""
         quantised = "quantised, to be dequantised first" if given.is_quantized else ""

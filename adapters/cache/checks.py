@@ -22,7 +22,7 @@ def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
 def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
     """How many logits the classifier gives for an image of ``shape`` (C, H, W).
 
-    Raises ModelError if it does not take one, or gives something else, as a network of one's own may.
+    Raises ModelError if it does not take one, or gives something else, as a user's own network may.
     """
     classifier.eval()
     _check_in_eval_mode(classifier)

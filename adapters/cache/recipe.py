@@ -97,7 +97,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Content key of the trained weights; the name is no part of it."""
+        """Content key of the trained weights; the name is not part of it."""
         with within("backbone"):
             backbone = self.backbone.key
         if not is_trained(self.adaptation):

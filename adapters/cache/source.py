@@ -19,7 +19,7 @@ class ModelSource(Protocol):
         ...
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ModelError if the model cannot be had, or does not fit the images: found out before hours of work."""
+        """Raise ModelError if the model is not available, or does not fit the images: found out before hours of work."""
         ...
 
     def card(self, recipe: Recipe) -> Card | None:

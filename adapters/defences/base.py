@@ -1,6 +1,6 @@
 """What a defence is: a declaration that says itself what it does to images, or how it brings several models together.
 
-One's own is a subclass of ``Transform``, ``Averaging``, ``Switch`` or ``RandomSwitch`` with a literal ``defence``, and a
+Your own is a subclass of ``Transform``, ``Averaging``, ``Switch`` or ``RandomSwitch`` with a literal ``defence``, and a
 line in ``registry``.
 """
 

@@ -16,7 +16,7 @@ ELSEWHERE = ("POLY", "SHADOW", "TRAINABLE_TOKENS", "XLORA")
 """Methods that ask for more than an image: a task's number, tokens, or a language model; as those do that learn a prompt."""
 NO_SIZE = re.compile(r"alpha|seed|key|step|token|layer|warmup|interval|tinit|tfinal|deltaT")
 LARGEST = 1024
-"""A whole number in a configuration may be this large, or as large as a side of the adapter's tensors: more is no rank."""
+"""A whole number in a configuration may be this large, or as large as a side of the adapter's tensors: more is not a rank."""
 
 
 class AdapterConfig:

@@ -26,7 +26,7 @@ def resolve_folder(path: str) -> Path:
         folder = _from_hub(path)
     for name in (CONFIG_FILE, ADAPTER_FILE):
         if not is_there(folder / name):
-            raise ModelError(f"{folder}: no {name} here, so this is no adapter as peft saves it{_advice(folder)}")
+            raise ModelError(f"{folder}: no {name} here, so this is not an adapter as peft saves it{_advice(folder)}")
     return folder
 
 
@@ -38,7 +38,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _advice(folder: Path) -> str:
-    """What to do about a ``folder`` that is no adapter."""
+    """What to do about a ``folder`` that is not an adapter."""
     if is_there(folder / PICKLED_FILE):
         return (
             f"; {PICKLED_FILE} is here, but no pickle is read: save the adapter again (safe_serialization=True), or convert "

@@ -26,7 +26,7 @@ def preview(suite: Suite, options: Options) -> Preview:
     """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing.
 
     What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
-    Raises SuiteError for what cannot be run, such as a target that is no layer.
+    Raises SuiteError for what cannot be run, such as a target that is not a layer.
     """
     load = Load()
     job = make_job(suite, options.places, options.permission)

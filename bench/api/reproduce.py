@@ -34,5 +34,5 @@ def reproduce(
         try:
             new = StoredRun(run_suite(suite, how, progress).path)
         except SuiteError as error:
-            raise UserError(f"{old.path}: its suite asks for what cannot be had: {dotted(error.where)}: {error}") from None
+            raise UserError(f"{old.path}: its suite asks for what is not available: {dotted(error.where)}: {error}") from None
         return compare(old, new)

@@ -109,7 +109,7 @@ def make_stages(
     if spec.members:
         return [Stage(member, library_of(member), classifier, input_shape, precision) for member in spec.members]
     if carrier == BOTH:
-        raise ValueError(f"'{spec.attack}' is no ensemble: it runs through one library")
+        raise ValueError(f"'{spec.attack}' is not an ensemble: it runs through one library")
     return [Stage(spec, carrier, classifier, input_shape, precision)]
 
 

@@ -215,7 +215,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of workers from 1 on")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of workers (1 or more)")
     return int(text)
 
 

@@ -106,7 +106,7 @@ def _rank(options: argparse.Namespace) -> int:
     from bench.comparison.ranking import ranked
 
     if not Path(options.before).is_dir():
-        raise UserError(f"{options.before}: is no folder; give a results folder, or two runs")
+        raise UserError(f"{options.before}: is not a folder; give a results folder, or two runs")
     form = asked_format(options.format, "runs")
     found = ranked(Path(options.before))
     assert form.runs is not None  # noqa: S101 (as above)

@@ -23,7 +23,7 @@ GIVEN = ("none", "peft")
 ASIDE = ("card.json", "README.md")
 """Files of a model that say how it was made, and do nothing in it."""
 NOTHING: tuple[Any, ...] = (None, {})
-"""What a declaration that says nothing of something has there, whether it knew of it or not."""
+"""What a declaration has for something that it does not mention, whether or not it knew of it."""
 _ATTACK: TypeAdapter[Any] = TypeAdapter(AttackSpec)
 
 

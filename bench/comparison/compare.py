@@ -106,9 +106,9 @@ class _Pair:
         return self._lacking(old, new) or _stale(new, self.after.header)
 
     def distrusted(self, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]) -> Iterator[Problem]:
-        """Those of ``cells`` that failed their trust checks, and not in the reference: a number that says nothing cannot pass.
+        """Those of ``cells`` that fail their trust checks, and not in the reference: a number that proves nothing cannot pass.
 
-        It is no failure of the gate either, unless it moved: of the cell, nothing is known.
+        It is not a failure of the gate either, unless it moved: of the cell, nothing is known.
         """
         for identity, (old, new) in cells.items():
             if self.after.grades.get(new.key) == "fail" and self.before.grades.get(old.key) != "fail":
@@ -130,7 +130,7 @@ class _Pair:
 
 
 def _stale(cell: CellEntry, run: RunHeader) -> str | None:
-    """Why ``cell`` says nothing of the code and the packages that ``run`` is to prove: others have computed it."""
+    """Why ``cell`` proves nothing about the code and the packages that ``run`` is to prove: others have computed it."""
     origin = run.origin(cell.origin)
     if origin is None or origin.get("code") is None:
         return "by what code it was computed is not recorded: run with --fresh"
@@ -277,7 +277,7 @@ def _subject(row: RowId) -> Subject:
 
 
 def _all_drifts(pair: _Pair, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]) -> tuple[Cause, ...]:
-    """Everything that differs and bears on any of ``cells``, whether or not a number moved."""
+    """Everything that differs and bears on any of ``cells``, even where no number moved."""
     asked = dict.fromkeys((_subject(cell), (_origins(both),)) for cell, both in cells.items())
     found = [cause for subject, origins in asked for cause in pair.drifts(subject, origins)]
     return tuple(sorted(dict.fromkeys((*found, *pair.unchecked())), key=lambda cause: KINDS.index(cause.kind)))

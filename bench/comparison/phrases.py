@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.comparison.verdict import Problem, Row, Verdict
 from bench.text import MARKS, first_line, points, share, short_p
 
-NOT_IN_REFERENCE = "the reference lacks it, so that no gate watches it; `bench reference update RUN` takes it in"
+NOT_IN_REFERENCE = "it is not in the reference, so no gate watches it; `bench reference update RUN` adds it"
 LISTED = 10
 """Cells named where a list could have hundreds; the JSON has all."""
 
@@ -33,7 +33,7 @@ def details(verdict: Verdict) -> Iterator[str]:
     for cause in verdict.drifts:
         if cause not in verdict.causes:
             unshown = verdict.rows and cause.kind != "gate"
-            yield f"differs: {cause}{'; no change by it is shown, which is no proof of none' if unshown else ''}"
+            yield f"differs: {cause}{'; no change by it is shown, which does not prove that there is none' if unshown else ''}"
     distrusted = [str(row.cell) for row in verdict.rows if row.trust == "fail"]
     if distrusted:
         yield f"trust: {_some(distrusted)}: fails its checks in the second run ({MARKS['fail']})"

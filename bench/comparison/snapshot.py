@@ -37,7 +37,7 @@ class Outcomes:
 class Snapshot:
     """``ids`` and ``labels`` are the samples, N. ``outcomes`` are by cell key, for the cells whose status is "ok".
 
-    So are the ``grades`` of their trust; references of before these were kept have none.
+    So are the ``grades`` of their trust; older references have none.
     """
 
     title: str
@@ -118,7 +118,7 @@ def from_file(file: Path) -> Snapshot:
     try:
         return from_text(read_bytes(file), str(file))
     except ValueError as error:
-        raise NotComparableError(f"{file}: is no reference ({error}); {MAKES_ONE}") from None
+        raise NotComparableError(f"{file}: is not a reference ({error}); {MAKES_ONE}") from None
     except OSError as error:
         raise NotComparableError(f"{file}: cannot be read: {error.strerror}") from None
 
@@ -156,7 +156,7 @@ def from_text(text: str | bytes, title: str) -> Snapshot:
         bits = [_outcomes(cell, len(ids)) for cell in found.cells]
         header = parse_header(_as_header(data), title)
     except ValueError as error:
-        raise NotComparableError(f"{title}: is no reference ({error}); {MAKES_ONE}") from None
+        raise NotComparableError(f"{title}: is not a reference ({error}); {MAKES_ONE}") from None
     keys = [cell.key for cell in header.cells]
     known = {key: cell.trust for key, cell in zip(keys, found.cells, strict=True) if cell.trust is not None}
     return Snapshot(title, header, ids, np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known)

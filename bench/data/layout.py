@@ -64,7 +64,7 @@ def part_named(name: str) -> Part | None:
 def listing(folder: Path) -> tuple[list[Path], list[Path]]:
     """The folders and the images right in ``folder``, but hidden ones, which tools leave behind; in the order of their numbers.
 
-    What is an image goes by its suffix. Raises UserError if ``folder`` cannot be read, or for a name that is no text.
+    What is an image goes by its suffix. Raises UserError if ``folder`` cannot be read, or for a name that is not text.
     """
     folders: list[Path] = []
     images: list[Path] = []

@@ -25,8 +25,8 @@ FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What a file may hold, whatever its suffix: Pillow would also start Ghostscript for PostScript under the name of a PNG."""
 MAX_BYTES = 2**29
 MAX_PIXELS = 89_478_485
-"""Pillow's own bound for a picture that is no decompression bomb: 256 MiB as RGB."""
-PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # a comment of 3 MB is no reason to refuse sound pixels; all of them: 64 MiB
+"""Pillow's own bound for a picture that is not a decompression bomb: 256 MiB as RGB."""
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # a comment of 3 MB does not justify refusing sound pixels; all of them: 64 MiB
 
 
 def read_image(file: Path) -> Image.Image:

@@ -63,7 +63,7 @@ def _as_arc(attack: Attack) -> Arc | None:
 
 
 def ways_for(stack: Stack, attack: Attack) -> list[Way]:
-    """How ``attack`` adapts to ``stack``; not at all where it needs not."""
+    """How ``attack`` adapts to ``stack``; not at all where it need not."""
     if contract_of(attack).access != "white-box":
         return [REPEAT] if stack.random else []
     raises_it = attack.attack in CROSS_ENTROPY or (attack.attack == "apgd" and getattr(attack, "loss", "") == "ce")

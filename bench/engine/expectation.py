@@ -15,7 +15,7 @@ CHANCE = 1e-3
 def _is_share(value: float) -> float:
     if not 0 <= value <= 1:
         fix = f"write {value / 100:g} for {value:g} %" if 1 < value <= 100 else "write 0.654 for 65.4 %"
-        raise PydanticCustomError("share", "{value} is no share from 0 to 1; {fix}", {"value": f"{value:g}", "fix": fix})
+        raise PydanticCustomError("share", "{value} is not a share from 0 to 1; {fix}", {"value": f"{value:g}", "fix": fix})
     return value
 
 

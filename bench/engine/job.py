@@ -75,7 +75,7 @@ class Job:
         return found
 
     def asking_for(self, model: ModelId) -> AbstractContextManager[None]:
-        """What cannot be had in here, the suite asks for by its ``model``."""
+        """What is not available in here, the suite asks for by its ``model``."""
         return asked_at("models", [m.name for m in self.suite.models].index(model.name))
 
 

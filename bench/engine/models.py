@@ -71,7 +71,7 @@ class Models:
 
 
 def clean_predictions(job: "Job", zoo: ModelSource, model: ModelId, sha256: str) -> "Predictions":
-    """What ``model`` says of the samples before it is attacked. Raises UserError if that is no number."""
+    """What ``model`` says of the samples before it is attacked. Raises UserError if that is not a number."""
     from bench.engine.runner import AttackError
 
     try:

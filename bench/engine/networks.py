@@ -35,7 +35,7 @@ class Network:
         return self.suite.backbone_of(self.suite.models[self.i])
 
     def asked_at(self, *keys: str) -> AbstractContextManager[None]:
-        """What cannot be had in here was asked for at ``keys`` of what the model adapts."""
+        """What is not available in here was asked for at ``keys`` of what the model adapts."""
         model = self.suite.models[self.i]
         own = ("models", self.i) if model.backbone or model.weights else ()
         return asked_at(*own, "backbone", *keys)

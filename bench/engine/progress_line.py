@@ -20,7 +20,7 @@ class Estimate:
         self._left: float | None = None
 
     def reach(self, name: str, share: float) -> None:
-        """So much of the part ``name`` is done, from 0 to 1; of what is no part, nothing is noted."""
+        """So much of the part ``name`` is done, from 0 to 1; of anything else, nothing is noted."""
         if name not in self._parts:
             return
         self._shares[name] = share

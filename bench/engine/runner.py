@@ -192,7 +192,7 @@ def _crafted(target: Target, question: Question, images: Tensor, distances: dict
 
 
 def _said_of(target: Target, adversarial: Tensor, question: Question) -> Predictions:
-    """What ``target`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is no class."""
+    """What ``target`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is not a class."""
     said = judge(target.classifier, adversarial, question.y, question.ids, target.judging)
     broken = int((~(np.isfinite(said.prob) & np.isfinite(said.prob_true))).sum())
     if broken:

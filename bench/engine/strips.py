@@ -16,7 +16,7 @@ SAME = 0.01
 
 
 class OtherAnswerError(Exception):
-    """A sample that is crafted again ends otherwise than it did: its picture would not be of what was counted."""
+    """A sample that is crafted again ends differently than it did: its picture would not be of what was counted."""
 
 
 def strips(unit: Unit, i: int, target: Target, result: UnitResult, asked: Sequence[Which]) -> Iterator[tuple[Which, Strip]]:

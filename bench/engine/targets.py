@@ -9,7 +9,7 @@ from bench.engine.summaries import Layers
 def layers_meant(job: Job) -> Layers:
     """The layers that the models of ``job`` put adapters on, where their targets are not simply the names of these.
 
-    Raises SuiteError for a target that is no layer.
+    Raises SuiteError for a target that is not a layer.
     """
     from adapters.backbones.networks import build_backbone
 

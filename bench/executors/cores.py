@@ -73,7 +73,7 @@ def _quota() -> float:
         else:
             quota, period = ((one / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
         return int(quota) / int(period) if int(quota) > 0 else math.inf
-    except (OSError, ValueError):  # "max" is no number either
+    except (OSError, ValueError):  # "max" is not a number either
         return math.inf
 
 

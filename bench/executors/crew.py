@@ -72,7 +72,7 @@ class Crew:
         return workers
 
     def surroundings(self, job: "Job") -> dict[str, Any]:
-        """What this process runs with, and so the forked ones. Raises UserError if the suite's precision cannot be had."""
+        """What this process runs with, and so the forked ones. Raises UserError if the suite's precision is not available."""
         return self._here.surroundings(job)
 
     def train(self, job: "Job") -> dict[ModelId, Card]:

@@ -37,7 +37,7 @@ class Local:
         self._fresh = fresh
 
     def surroundings(self, job: "Job") -> dict[str, Any]:
-        """What this process runs with. Raises UserError if the suite's precision cannot be had."""
+        """What this process runs with. Raises UserError if the suite's precision is not available."""
         from adapters.precision import unavailable
 
         suite = job.suite

@@ -1,4 +1,4 @@
-"""What the tasks of a run on Ray do: the same as in a process of one's own, with what a worker keeps between two tasks."""
+"""What the tasks of a run on Ray do: the same as in its own process, with what a worker keeps between two tasks."""
 
 import socket
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 SAME = 1e-4
 """Share of an axis that two lines on one another are apart at most: nothing that can be seen."""
 EITHER = "either"
-"""Stands for a library's name where a sample counts as broken if either library breaks it."""
+"""Stands for a library's name where a sample counts as broken if any library breaks it."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ def _same(one: Line, other: Line, top: float) -> bool:
 
 
 def _agree(card: Scorecard, attack: str, one: Line, other: Line) -> bool:
-    """Whether the cross-checks of the two libraries find the same outcome on every sample, at every eps."""
+    """Whether the cross-checks of the libraries find the same outcome on every sample, at every eps."""
     model, both = models(card)[one.model], {one.library, other.library}
     checks = [c for c in card.crosschecks if (c.model, c.attack) == (model, attack) and {c.first, c.second} == both]
     return bool(checks) and all(c.agreement == 1 for c in checks)
 
 
 def attack_success(card: Scorecard) -> Iterator[Bars]:
-    """In percent, through either library."""
+    """In percent, through any library."""
     if card.seeds:
         for i, name in enumerate(_names(card)):
             own = [r for r in card.seed_rates if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None]

@@ -30,7 +30,7 @@ LETTERS, HANDLE = 15, 6
 def styled() -> AbstractContextManager[None]:
     """The style in which figures are made and saved; type 42 are the fonts that publishers take in a PDF."""
     return rc_context({
-        "text.parse_math": False,  # a name with $ in it is no formula
+        "text.parse_math": False,  # a name with $ in it is not a formula
         "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
         "legend.fontsize": 7, "axes.linewidth": 0.6, "pdf.fonttype": 42,
     })  # fmt: skip

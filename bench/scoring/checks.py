@@ -26,7 +26,7 @@ class Check:
             model is examined. Empty where the evidence comes out of a control that several checks share.
         applies: "module:function" of the same, whether it can be asked of this model; empty: of every model.
         cost: Passes through the model that one sample takes.
-        poor: A very poor outcome: with fewer samples than it takes to fail it, a pass says nothing.
+        poor: A very poor outcome: with fewer samples than it takes to fail it, a pass proves nothing.
 
     """
 

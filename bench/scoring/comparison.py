@@ -66,7 +66,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models under one attack at one eps; a sample counts as broken if either library breaks it.
+    """Two models under one attack at one eps; a sample counts as broken if any library breaks it.
 
     ``robust`` compares robust accuracy over all samples; ``asr`` compares success rates over the samples that both models
     predict correctly before the attack, so that their denominators are the same.

@@ -39,7 +39,7 @@ class SeedScore:
 
 @dataclass(frozen=True)
 class SeedRate:
-    """One attack at one eps on one model over its seeds, either library breaking a sample; ``certainty_adv`` is a mean.
+    """One attack at one eps on one model over its seeds, with all libraries as one attacker; ``certainty_adv`` is a mean.
 
     [``certainty_adv_low``, ``certainty_adv_high``] is its 95 % interval, with training variation. ``asr`` is None where a
     seed's model gets no sample right.

@@ -226,7 +226,7 @@ def from_text(text: str | bytes, title: str) -> Published:
         found = typed(_PUBLISHED, data)
         _check(found)
     except ValueError as error:
-        raise NotComparableError(f"{title}: is no published run ({error})") from None
+        raise NotComparableError(f"{title}: is not a published run ({error})") from None
     return found
 
 

@@ -21,7 +21,7 @@ ENOUGH, TOO_FEW = 100, 10
 SLACK = 1e-6
 """How far float32 rounding may carry a distance beyond eps; relative where eps is above 1."""
 POINT = 0.01
-"""Share of the attacked samples up to which a weaker result is no matter."""
+"""Share of the attacked samples up to which a weaker result does not matter."""
 ALPHA = 0.01
 """Level of the one-sided sign test that a weaker result is not chance."""
 
@@ -155,7 +155,7 @@ def beats_noise(cell: Scored, around: Neighbours) -> Found:
 def adaptive(cell: Scored, around: Neighbours) -> Found:
     """adaptive: the attack knows the defences of the model. Warns where another one does, fails where none does.
 
-    Athalye et al. 2018; Tramèr et al. 2020. What withstands an attack that does not know them says nothing of one that does.
+    Athalye et al. 2018; Tramèr et al. 2020. Withstanding an attack that does not know them proves nothing about one that does.
     """
     if cell.entry.role in KNOWS:
         yield "pass", "the attack knows the defences"

@@ -138,7 +138,7 @@ def _tables(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> dict[Quanti
 
 
 def _kept(models: Sequence[_Declared], tables: Tables) -> Iterator[Answer]:
-    """Standard adapters on robust backbones: against the same on another backbone, and against what could be had there."""
+    """Standard adapters on robust backbones: against the same on another backbone, and against what was possible there."""
     for m in models:
         if not (m.partial and m.robust and not m.adversarial):
             continue

@@ -48,7 +48,7 @@ class CellScore:
 
 @dataclass(frozen=True)
 class AttackScore:
-    """One attack at one eps on one model: a sample counts as broken if either library breaks it.
+    """One attack at one eps on one model: a sample counts as broken if any library breaks it.
 
     ``trust`` is the worst grade of the libraries' cells.
     """
@@ -92,7 +92,7 @@ class CurveScore:
 
 @dataclass(frozen=True)
 class PrecisionScore:
-    """Of the outcomes that were crafted again in float32, the share that is another one there than in ``crafted``.
+    """Of the outcomes that were crafted again in float32, the share that differs there from those in ``crafted``.
 
     ``differs`` is None where none was crafted again.
     """
@@ -111,7 +111,7 @@ class Scorecard:
     ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
     ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
     ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
-    empty and None in runs of before it was kept. ``defences`` has what each defended model gains, and ``answers`` say what
+    empty and None in runs from before it was kept. ``defences`` has what each defended model gains, and ``answers`` say what
     adversarial training does for adapters. ``classes`` are the cells at the headline eps class by class, where these are few.
     """
 
@@ -316,7 +316,7 @@ def _model_scores(run: StoredRun, model_ranking: ModelRanking, numbers: Mapping[
 def _trusted(
     outcomes: Outcomes, groups: Iterable[list[CellEntry]], done: Mapping[str, Scored], grades: Mapping[str, CellTrust]
 ) -> dict[ModelId, dict[AttackEps, Outcome]]:
-    """Those of ``outcomes`` that can be compared: a failed attack says nothing of which model is more robust."""
+    """Those of ``outcomes`` that can be compared: a failed attack does not tell which model is more robust."""
     cells = {(g[0].id.model, g[0].id.attack_eps): [done[c.key] for c in g if c.key in done] for g in groups}
     return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
 

@@ -29,7 +29,7 @@ class Seen:
 
 
 def what_is_seen(header: RunHeader) -> tuple[Seen, ...]:
-    """What the models of the run with this ``header`` see, one line each; empty in runs of before it was kept."""
+    """What the models of the run with this ``header`` see, one line each; empty in runs from before it was kept."""
     about_data = [*_data(header.data)] if header.data else []
     return (*about_data, *_normalisation(header.models), *_sizes(header), *_notes(header.models))
 

@@ -137,7 +137,7 @@ def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: floa
 
     That is before the samples are drawn: how many are discordant varies too, D ~ Binomial(n, share) (Connor 1987, Biometrics
     43:207); given the D that was seen, the power is overstated wherever a lucky D is needed (Lachenbruch 1992, Statistics in
-    Medicine 11:1521). The share of discordant samples, of which the difference says nothing, is taken to be the observed
+    Medicine 11:1521). The share of discordant samples, of which the difference tells nothing, is taken to be the observed
     ``discordant`` / n; or the difference itself, where that is larger: then all of them lie on one side. NaN if ``n`` is too
     small for any difference.
     """
@@ -230,7 +230,7 @@ def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
 
 
 def _balanced(table: Table) -> Table:
-    """``table`` without gaps: what is not asked of a seed says nothing of it, what is asked weighs the more.
+    """``table`` without gaps: what a seed was not asked tells nothing about it, and what it was asked weighs the more.
 
     Each seed's mean stays, and varies by sample as a ratio of two sums does (its Taylor linearisation, Woodruff 1971).
     """

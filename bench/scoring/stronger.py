@@ -37,8 +37,8 @@ def _asked(cell: Scored, around: Neighbours, e: Evidence) -> Scored | None:
 def second_loss(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
     """second-loss: descent on the margin breaks hardly anything besides. Warns above 5 % of the attacked samples.
 
-    Cross-entropy saturates, or hangs on all classes alike (Croce & Hein 2020; Carlini & Wagner 2017). Never fails: the attack
-    is too weak, which says nothing of the model. What one step misses, another white-box attack of the suite may break.
+    Cross-entropy saturates, or depends on all classes alike (Croce & Hein 2020; Carlini & Wagner 2017). Never fails: the attack
+    is too weak, which proves nothing about the model. What one step misses, another white-box attack of the suite may break.
     """
     left = _left(cell, around)
     missed = _missed(cell, e, around)

@@ -50,7 +50,7 @@ def judge_evidence(evidence: Sequence[Evidence]) -> list[Finding]:
 
 
 def _grade(e: Evidence) -> Grade:
-    """A measurement that failed is a warning: nothing is known, and that should be. A pass that was sure says nothing."""
+    """A failed measurement is a warning, since nothing is known. A pass that could not have failed proves nothing."""
     if e.value is None:
         return "warn"
     check = checks().get(e.check)
@@ -67,7 +67,7 @@ def _can_fail(check: Check, n: int) -> bool:
 
 
 FEWEST, MANY = 3, 10**6
-"""Samples under which a control says nothing of an attack; and so many that chance has no part in it."""
+"""Fewer samples than this prove nothing about an attack; and so many that chance plays no part."""
 
 
 def share_grade(value: float, n: int, limit: float) -> Grade:
@@ -165,7 +165,7 @@ def incomplete_optimisation(share: float, n: int) -> Grade:
     """incomplete-optimisation: the attack had stopped gaining when it ended. Limit half of the failed samples.
 
     Pintor et al. 2022, indicator 4: a sample counts if its best loss still falls by over 5 % of its range in the last steps.
-    Never fails: the attack is too weak, which says nothing of the model.
+    Never fails: the attack is too weak, which proves nothing about the model.
     """
     return "pass" if share_grade(share, n, 0.5) == "pass" else "warn"
 
@@ -246,7 +246,7 @@ def partial_gradients(share: float, _: int) -> Grade:
 
 
 def state(share: float, _: int) -> Grade:
-    """state: the model's answers hang on the image alone, not on what it was asked before. Fails at the first that does.
+    """state: the model's answers depend on the image alone, not on what it was asked before. Fails at the first that does.
 
     Clean and adversarial images, and their mirror images, asked of an untouched copy, in another order, with gradients on and
     in another process (Carlini et al. 2019, section 5: the model that is evaluated must be the model that is attacked). So
@@ -257,7 +257,7 @@ def state(share: float, _: int) -> Grade:
 
 
 def company(share: float, _: int) -> Grade:
-    """company: an image's answer hangs on no other image of its batch. Fails at the first that does.
+    """company: an image's answer depends on no other image of its batch. Fails at the first that does.
 
     Clean and adversarial images asked one at a time, in reverse, beside all together.
     """

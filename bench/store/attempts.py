@@ -132,7 +132,7 @@ def check_newest(run: Path, *, of_all: bool) -> None:
         "ended": f"made {newest.run}, which is not there",
     }[newest.state]
     raise NotComparableError(
-        f"{run}: is of before the newest `bench run` ({newest.file}, {newest.started[:19]}), which {what}; "
+        f"{run}: is older than the newest `bench run` ({newest.file}, {newest.started[:19]}), which {what}; "
         "run the suite again, or name the run by its folder to judge it all the same"
     )
 

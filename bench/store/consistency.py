@@ -79,7 +79,7 @@ def _close(a: Floats, b: Floats) -> bool:
 
 
 def _flips(a: Clean, b: Clean) -> Bools:
-    """Samples that only one calls right, though it is no near tie to the one that calls them wrong."""
+    """Samples that only one calls right, though it is not a near tie to the one that calls them wrong."""
     wrong = np.where(a.correct, b.prob - b.prob_true, a.prob - a.prob_true)
     flips: Bools = (a.correct != b.correct) & ((wrong > 2 * DRIFT) | (wrong == 0))
     return flips

@@ -44,7 +44,7 @@ RUN_FILE = "run.json"
 CELLS = "cells"
 MEND = "run the suite again, which takes over the sound cells, and delete this folder"
 FIRST_RULE = 2
-"""By which models were named in runs of before the rule was kept."""
+"""By which models were named in runs from before the rule was kept."""
 WEIGHTS_SUFFIX = ".safetensors"
 COSTS = ("seconds", "forwards", "backwards")
 
@@ -100,7 +100,7 @@ class ModelEntry:
     """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.
 
     ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are sentences on what was
-    chosen when its files were read; empty in runs of before they were kept. ``rule`` is the version of the rule by which
+    chosen when its files were read; empty in runs from before they were kept. ``rule`` is the version of the rule by which
     ``sha256`` is made: by another one, the same model has another name. ``of`` names the models of the run whose weights it
     has, with the defences ``method`` around them; empty where they are its own. An answer takes ``passes`` through networks.
     ``losses`` are those of each epoch of its training, ``robust`` is how an adversarial one went; empty and None in runs of
@@ -160,7 +160,7 @@ class RunHeader:
     """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked.
 
     ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by its name. ``data``
-    is None in runs of before it was kept.
+    is None in runs from before it was kept.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -183,7 +183,7 @@ class RunHeader:
     def origin(self, name: str) -> Origin | None:
         """Where and by what the cells of the origin ``name`` were computed; None where nobody knows.
 
-        Runs of before origins were kept say so in their provenance alone.
+        Runs from before origins were kept say so in their provenance alone.
         """
         return self.origins.get(name) if self.origins else origin_of(self.provenance)
 

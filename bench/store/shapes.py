@@ -1,4 +1,4 @@
-"""The types of what stands in run.json and in references, strict: ``true`` is no number, and "1" neither."""
+"""The types of what stands in run.json and in references, strict: ``true`` is not a number, and "1" neither."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -42,7 +42,7 @@ def _stored_eps(value: Any) -> Fraction:
 def _is_file_name(name: str) -> str:
     """It can only name a file in the folder where it is looked for."""
     if Path(name).name != name or name in ("", "..") or "\0" in name or len(name.encode()) > 200:
-        raise ValueError(f"{name[:40]!r} is no name of a file")
+        raise ValueError(f"{name[:40]!r} is not a file name")
     return name
 
 

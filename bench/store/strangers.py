@@ -26,10 +26,10 @@ LONGEST = 200
 
 
 def read_bytes(file: Path) -> bytes:
-    """The content of ``file``. Raises ValueError if it is no regular file, or too large; OSError if it cannot be read."""
+    """The content of ``file``. Raises ValueError if it is not a regular file, or too large; OSError if it cannot be read."""
     facts = file.stat()
     if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):  # of a directory the error says so itself
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if facts.st_size > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 2**20} MiB")
     return file.read_bytes()
@@ -46,7 +46,7 @@ def parse(data: bytes | str) -> Any:
     try:
         found = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError:
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it is not JSON") from None
     except RecursionError:
         raise ValueError(_too_deep()) from None
     _check_depth(found)

@@ -12,7 +12,7 @@ from bench.store.evidence import Evidence
 
 @dataclass(frozen=True)
 class Measured:
-    """The evidence on one model, and how long gathering it took. ``sealed`` is False for files of before checksums."""
+    """The evidence on one model, and how long gathering it took. ``sealed`` is False for files from before checksums."""
 
     evidence: tuple[Evidence, ...]
     seconds: float

@@ -92,7 +92,7 @@ class ModelSpec(OwnNetwork):
     adaptation: Declared = FullSpec()
     training: TrainingSpec | None = None
     expect_accuracy: Expected | None = None
-    """The clean accuracy of this model, as far as it is known: the run stops before any attack where it is missed."""
+    """The clean accuracy of this model, as far as it is known: the run stops before any attack if it is missed."""
     of: Annotated[tuple[Name, ...], BeforeValidator(_several)] = ()
     defences: tuple[AnyDefence, ...] = ()
 

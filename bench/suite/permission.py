@@ -71,5 +71,5 @@ def _folder(text: str, file: Path) -> Path:
     except RuntimeError:
         folder = Path()
     if not folder.is_absolute():
-        raise UserError(f"{file}: allow_code: '{text}' is no whole path; write it from / or ~")
+        raise UserError(f"{file}: allow_code: '{text}' is not an absolute path; write it from / or ~")
     return folder.resolve()

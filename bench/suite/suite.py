@@ -123,7 +123,7 @@ class Suite(Strict):
                 if name in (m.name for m in self.models if m.of):
                     raise _error(("models", i, "of"), f"'{name}' has defences itself; list them all here, around its weights")
                 if name not in own:
-                    raise _error(("models", i, "of"), f"'{name}' is no model of this suite; {did_you_mean(name, own)}")
+                    raise _error(("models", i, "of"), f"'{name}' is not a model of this suite; {did_you_mean(name, own)}")
 
     def _check_backbones(self) -> None:
         for i, model in enumerate(self.models):
@@ -296,7 +296,7 @@ def _message(kind: str, message: str, value: Any, context: dict[str, Any]) -> st
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return "is not a mapping; write keys and values, like "
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f"is {str(value).lower()} to YAML, which is no text; quote it"
+        return f"is {str(value).lower()} to YAML, which is not text; quote it"
     if kind == "tuple_type":
         return "is not a list; write [a, b]"
     if kind in {"literal_error", "union_tag_invalid"}:

@@ -53,7 +53,7 @@ def _places(data: Any, at: Loc = ()) -> Iterator[Loc]:
 
 
 def read(path: Path) -> Document:
-    """The YAML document in ``path``. Raises UserError if it cannot be read, is no YAML, or is too large."""
+    """The YAML document in ``path``. Raises UserError if it cannot be read, is not YAML, or is too large."""
     text = _text(path)
     try:
         loader = yaml.SafeLoader(text)

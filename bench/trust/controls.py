@@ -72,7 +72,7 @@ def _has_ball(unit: Unit) -> bool:
 
 
 def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[Evidence]:
-    """Samples whose outcome is another one when the attack is crafted in float32 too; all are predicted correctly."""
+    """Samples whose outcome differs when the attack is crafted in float32 too; all are predicted correctly."""
     once = replace(unit, cells=(Cell(eps, "control"),))
     crafted, exact = (run_unit(once, t).records[0].success for t in (target, replace(target, precision="fp32")))
     what = f"outcomes are others when crafted in fp32 instead of {target.precision}"

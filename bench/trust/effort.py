@@ -57,7 +57,7 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
     """The effort for one model, from the passes that each unit's attack cost and how many samples were ``attacked``.
 
     Fast: one library stands for each attack. What its share of the passes is too small for, it does on the least samples all
-    the same: a check that could not have failed says nothing.
+    the same: a check that could not have failed proves nothing.
     """
     if level == "full":
         every, again = (dict.fromkeys(costs, count) for count in (FULL_LIGHT, MOST_PRECISION))

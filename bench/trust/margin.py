@@ -1,4 +1,4 @@
-"""The logit margin, the loss of most checks: it neither saturates nor hangs on the scale of the logits."""
+"""The logit margin, the loss of most checks: it neither saturates nor depends on the scale of the logits."""
 
 import torch
 from torch import Tensor

@@ -32,8 +32,8 @@ def deterministic(probe: Probe) -> list[Evidence]:
 def logits(probe: Probe) -> list[Evidence]:
     """Share of samples whose outputs lie within [0, 1]; all, if no output is negative and every sample's have the same sum.
 
-    The sum alone says nothing: where a head starts at zero, cross-entropy keeps the sum of its logits there. Log-probabilities
-    are logits: another softmax gives the same probabilities and gradients.
+    The sum alone proves nothing: where a head starts at zero, cross-entropy keeps the sum of its logits there. Log-
+    probabilities are logits: another softmax gives the same probabilities and gradients.
     """
     model, x = probe.model, probe.x
     out = model(x)

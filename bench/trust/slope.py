@@ -29,7 +29,7 @@ def slopes(probe: Probe) -> list[Evidence]:
 
 
 def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> list[Evidence]:
-    """How far finite differences in random directions are those that the gradient of the margin foretells: their mean cosine.
+    """How far finite differences in random directions are those that the gradient of the margin predicts: their mean cosine.
 
     That is, the cosine of the gradient and the one that the loss really has, at the better of two scales. Where that is poor,
     it is taken within the budget that breaks the image, or that is examined (``reach``, by which all values can be moved at
@@ -44,7 +44,7 @@ def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> li
     if grade(cosine, len(x)) != "pass":
         near = _moves(x, _within(model, x, y, reach), MORE_DIRECTIONS, generator)
         cosine = max(cosine, _cosine(model, x, y, finite, near))
-    detail = f"differences of the loss in random directions have a cosine of {cosine:.2f} with what its gradient foretells"
+    detail = f"differences of the loss in random directions have a cosine of {cosine:.2f} with what its gradient predicts"
     return [Evidence("slope", "", 0, None, None, cosine, len(x), detail), partial]
 
 
@@ -83,7 +83,7 @@ def _moves(x: Tensor, step: float | Tensor, count: int, generator: torch.Generat
 
 @torch.no_grad()
 def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, moves: Iterable[Tensor]) -> float:
-    """The mean over ``x`` of the cosine between real and foretold differences; 0 for an image where either are all zero."""
+    """The mean over ``x`` of the cosine between real and predicted differences; 0 for an image where either are all zero."""
     found, foretold = [], []
     for move in moves:
         low, high = (x - move).clamp(0, 1), (x + move).clamp(0, 1)

@@ -230,7 +230,7 @@ def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_p
 def test_what_is_no_weights_file_is_not_called_dangerous(text: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_text(text)
-    with pytest.raises(ModelError, match=r"weights.pt: no weights file: it starts with .*an error page or a Git-LFS pointer"):
+    with pytest.raises(ModelError, match=r"weights.pt: not a weights file: it starts with .*an error page or a Git-LFS"):
         read_saved(file)
 
 

@@ -253,7 +253,7 @@ def test_a_graph_that_cannot_be_used_is_refused_with_the_way_out(make: Any, mess
 def test_what_is_no_torchscript_is_named(tmp_path: Path) -> None:
     torch.save(network().state_dict(), tmp_path / "net.pt")
     with pytest.raises(
-        UserError, match=r"suite.yaml:2: .*net.pt: no whole TorchScript archive .* name a state dict as weights"
+        UserError, match=r"suite.yaml:2: .*net.pt: not a complete TorchScript archive .* name a state dict as weights"
     ):
         run(tmp_path, "torchscript/net.pt")
     script(tmp_path / "net.pt", network())

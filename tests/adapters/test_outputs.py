@@ -166,7 +166,7 @@ REFUSED: list[tuple[Any, int, str]] = [
     ((3, 10), 10, "there is no output 10: the network has 10, from 0 to 9"),
     ((1, 2, 3), 10, "gives 3 outputs, but the data have 2 classes"),
     ({"cat": 1, "dgo": 2}, 10, "gives no output for 'dog', a class of the data; did you mean 'dgo'?"),
-    ({"cat": 1, "dog": 2, "cow": 3}, 10, "'cow' is no class of the data"),
+    ({"cat": 1, "dog": 2, "cow": 3}, 10, "'cow' is not a class of the data"),
 ]
 
 

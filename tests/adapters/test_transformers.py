@@ -92,7 +92,7 @@ def test_the_classes_names_say_which_output_each_is(tmp_path: Path) -> None:
 
 def test_names_of_other_classes_are_refused_until_the_suite_says_which_is_which(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", names=("Katze", "Hund", "Kuh"))
-    with pytest.raises(UserError, match=r"suite.yaml:2: the weights call their classes otherwise .* none of 'Katze', 'Hund'"):
+    with pytest.raises(UserError, match=r"suite.yaml:2: the weights name their classes differently .* none of 'Katze', 'Hund'"):
         run(tmp_path)
     result = run(tmp_path, more="classes: [0, Hund, 2]")
     assert by_bench(result, "m", "foolbox") == by_hand(lambda x: Answers(model)(normalised(x)), pictures(24, SIZE), LABELS)
@@ -347,23 +347,23 @@ def outside(folder: Path) -> None:
 
 
 WRONG: list[tuple[Any, str]] = [
-    (no_config, "no config.json here, so this is no model as transformers saves it"),
+    (no_config, "no config.json here, so this is not a model as transformers saves it"),
     (no_weights, "no model.safetensors here; pytorch_model.bin is, but no pickle is read: save the model again"),
     (an_adapter, "no model.safetensors here; an adapter of peft is named as one"),
     (half_weights, "its weights are not those of its config.json; missing: vit.layers.0"),
     (broken_weights, "not a whole safetensors file"),
     (not_finite, "not finite (NaN or infinity): classifier.bias"),
-    (outside, "names '../outside.safetensors', which is no file of weights here"),
+    (outside, "names '../outside.safetensors', which is not a weights file here"),
     (
         lambda f: spoilt(f, "config.json", model_type="vitt"),
-        "model_type 'vitt' is no image classifier here; did you mean 'vit'?",
+        "model_type 'vitt' is not an image classifier here; did you mean 'vit'?",
     ),
-    (lambda f: spoilt(f, "config.json", model_type="bert"), "model_type 'bert' is no image classifier here"),
+    (lambda f: spoilt(f, "config.json", model_type="bert"), "model_type 'bert' is not an image classifier here"),
     (lambda f: spoilt(f, "config.json", hidden_size=17), "transformers cannot make this network"),
     (lambda f: spoilt(f, "config.json", num_hidden_layers=10**9), "num_hidden_layers is larger than the number of tensors"),
     (lambda f: spoilt(f, "preprocessor_config.json", image_std=[0, 1, 1]), "image_std and rescale_factor must be above 0"),
     (lambda f: spoilt(f, "preprocessor_config.json", image_mean=[0.5], image_std=[0.5]), "normalises 1 channels"),
-    (lambda f: spoilt(f, "preprocessor_config.json", image_processor_type="No"), "no image processor of transformers'"),
+    (lambda f: spoilt(f, "preprocessor_config.json", image_processor_type="No"), "not an image processor of transformers"),
 ]
 
 

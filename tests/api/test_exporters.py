@@ -270,9 +270,9 @@ def test_an_exporter_that_there_is_not_is_refused_before_anything_is_run(
     with pytest.raises(SystemExit) as stop:
         main(["run", "fgsm_pgd", "--export", "nowhere"])
     assert stop.value.code == 2
-    assert "'nowhere' is no exporter; give one of card, wandb, mlflow" in " ".join(capsys.readouterr().err.split())
+    assert "'nowhere' is not an exporter; give one of card, wandb, mlflow" in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.glob("results/*/*"))
-    with pytest.raises(UserError, match="is no exporter"):
+    with pytest.raises(UserError, match="is not an exporter"):
         exporters.send(MagicMock(), "nowhere")
 
 

@@ -213,7 +213,7 @@ def test_a_stored_name_that_is_a_path_is_refused(field: str, name: str, tmp_path
     data, _ = from_json((run / "run.json").read_bytes())
     (data if field == "suite_name" else data["cells"][0])[field] = name
     (run / "run.json").write_bytes(to_json(data))
-    with pytest.raises(UserError, match=r"run\.json: is broken \(.* is no name of a file\)"):
+    with pytest.raises(UserError, match=r"run\.json: is broken \(.* is not a file name\)"):
         StoredRun(run)
 
 

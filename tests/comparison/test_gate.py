@@ -164,7 +164,7 @@ def test_without_a_gate_runs_are_paired_on_the_samples_that_they_share(
     assert main(["compare", "reference", str(path), "--results", str(results)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "takes 11 flips one way, 18 points of 60 samples" in said
-    assert said.count("no change by it is shown, which is no proof of none") == 2
+    assert said.count("no change by it is shown, which does not prove that there is none") == 2
 
 
 def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path) -> None:
@@ -251,7 +251,7 @@ def test_older_schema_version_is_read_and_what_it_lacks_is_named(gate: Gate, res
     assert not any(row["exact"] for row in verdict["rows"])
 
 
-@pytest.mark.parametrize(("text", "said"), [("{}", "is no reference"), (None, "scene has no reference")])
+@pytest.mark.parametrize(("text", "said"), [("{}", "is not a reference"), (None, "scene has no reference")])
 def test_a_reference_that_is_broken_or_missing_does_not_pass(
     text: str | None, said: str, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

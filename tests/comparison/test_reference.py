@@ -109,7 +109,7 @@ def test_update_writes_nowhere_else(results: Path, capsys: pytest.CaptureFixture
     run = max(results.glob("scene/[!.]*"))
     rewrite(run / "run.json", suite_name="../../elsewhere")
     assert main(["reference", "update", str(run), "--results", str(results)]) == 4
-    assert "is no name of a file" in capsys.readouterr().err
+    assert "is not a file name" in capsys.readouterr().err
     assert not list(results.parent.glob("elsewhere*"))
 
 

@@ -25,12 +25,12 @@ def expecting(folder: Path, what: str) -> Path:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("65.4", "models[1].expect_accuracy: 65.4 is no share from 0 to 1; write 0.654 for 65.4 %"),
-        ("-0.1", "models[1].expect_accuracy: -0.1 is no share from 0 to 1; write 0.654 for 65.4 %"),
-        ("654", "models[1].expect_accuracy: 654 is no share from 0 to 1"),
+        ("65.4", "models[1].expect_accuracy: 65.4 is not a share from 0 to 1; write 0.654 for 65.4 %"),
+        ("-0.1", "models[1].expect_accuracy: -0.1 is not a share from 0 to 1; write 0.654 for 65.4 %"),
+        ("654", "models[1].expect_accuracy: 654 is not a share from 0 to 1"),
         ("65.4%", "models[1].expect_accuracy: input should be a valid number"),
         ("true", "models[1].expect_accuracy: input should be a valid number"),
-        ("{value: 0.654, within: 2}", "models[1].expect_accuracy.within: 2 is no share from 0 to 1; write 0.02 for 2 %"),
+        ("{value: 0.654, within: 2}", "models[1].expect_accuracy.within: 2 is not a share from 0 to 1; write 0.02 for 2 %"),
         ("{within: 0.01}", "the key 'value' is missing"),
         ("{value: 0.654, whithin: 0.01}", "unknown key 'whithin'; did you mean 'within'?"),
     ],

@@ -477,7 +477,7 @@ def test_a_number_of_workers_is_a_count(given: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as caught:
         main(["run", "fgsm_pgd", f"--workers={given}"])
     assert caught.value.code == 2
-    assert f"'{given}' is no number of workers from 1 on" in capsys.readouterr().err
+    assert f"'{given}' is not a number of workers (1 or more)" in capsys.readouterr().err
 
 
 def test_a_cluster_has_workers_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def test_a_suite_that_cannot_be_read(
     for name in ("latest", str(results / "scene")):
         assert gate(results, name) == 4
         said = capsys.readouterr()
-        assert "is of before the newest `bench run`" in said.err
+        assert "is older than the newest `bench run`" in said.err
         assert "failed (" in said.err
         assert not said.out
     suite.write_text(TINY.replace("name: tiny", "name: scene", 1))
@@ -226,7 +226,7 @@ def test_cells_that_the_reference_lacks_do_not_pass(results: Path, capsys: pytes
     verdict = json.loads(capsys.readouterr().out)
     assert (verdict["verdict"], len(verdict["new"]), len(verdict["missing"])) == ("incomplete", len(cells) // 2, 0)
     assert gate(results) == 4
-    assert "`bench reference update RUN` takes it in" in " ".join(capsys.readouterr().out.split())
+    assert "`bench reference update RUN` adds it" in " ".join(capsys.readouterr().out.split())
     assert main(["compare", "reference", "latest", "--results", str(results)]) == 0, "only a gate asks for all"
     assert main(["reference", "update", "latest", "--results", str(results)]) == 0
     assert gate(results) == 0

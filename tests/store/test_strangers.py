@@ -185,7 +185,7 @@ OF_A_REFERENCE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "labels that are truths": (lambda d: d.update(sample_labels=[True] * 24), r"sample_labels\[0\]: "),
     "labels below nought": (lambda d: d.update(sample_labels=[-1] * 24), r"sample_labels\[0\]: "),
     "outcomes of fewer samples": (lambda d: d["cells"][0].update(seen="/w=="), "the outcomes of 8 samples, not of 24"),
-    "outcomes that are no base64": (lambda d: d["cells"][0].update(seen="?"), "is no reference"),
+    "outcomes that are no base64": (lambda d: d["cells"][0].update(seen="?"), "is not a reference"),
     "outcomes that contradict": (lambda d: d["cells"][0].update(correct="AAAA", broken="AAAB"), "was not predicted correctly"),
     "a grade that is none": (lambda d: d["cells"][0].update(trust="excellent"), r"cells\[0\].trust: "),
 }  # fmt: skip
@@ -236,8 +236,8 @@ def test_a_renamed_model_on_the_command_line(
 
 TEXTS = {
     "not UTF-8": (b'{"a": "\xff"}', "it is not UTF-8"),
-    "no JSON": (b"{", "it is no JSON"),
-    "empty": (b"", "it is no JSON"),
+    "no JSON": (b"{", "it is not JSON"),
+    "empty": (b"", "it is not JSON"),
     "not a number": (b'{"a": NaN}', "it holds NaN"),
     "infinite": (b'{"a": -Infinity}', "it holds -Infinity"),
     "too large a number": (b'{"a": 1e999}', "it holds 1e999"),
@@ -267,7 +267,7 @@ def test_files_that_are_no_files(results: Path) -> None:
     folder = next(results.glob("scene/2*"))
     (folder / "run.json").unlink()
     os.mkfifo(folder / "run.json")
-    with pytest.raises(NotComparableError, match="it is no regular file"):
+    with pytest.raises(NotComparableError, match="it is not a regular file"):
         StoredRun(folder)
     file = results / "reference" / "scene.json"
     file.write_bytes(b"")

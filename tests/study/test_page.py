@@ -61,4 +61,4 @@ def test_a_run_is_published_and_the_page_made_by_one_command(tmp_path: Path, cap
     assert "nowhere" in capsys.readouterr().err
     file.write_text("{}")
     assert main(where) != 0
-    assert "board.json: is no published run" in capsys.readouterr().err
+    assert "board.json: is not a published run" in capsys.readouterr().err

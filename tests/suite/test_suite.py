@@ -39,7 +39,7 @@ WRONG = {
     "a name for a mapping": (("  - attack: fgsm", "  - fgsm"), ":18: attacks[0]: is not a mapping; write keys and values, like {attack: fgsm}"),
     "a folder for data": (("data: {source: digits, classes: [6, 7], size: 16, samples: 12}", "data: photos"), ": data: is not a mapping; write keys and values, like {source: imagefolder, path: FOLDER}"),
     "an adapter that is there": (("method: lora, r: 4", "method: lora, path: a, r: 4"), "unknown key 'path'; known: alpha, dropout, method, r, targets; an adapter that peft saved is {method: peft, path: FOLDER}"),
-    "a name that is a boolean": (("architecture: resnet18", "architecture: no"), ":4: backbone.architecture: is false to YAML, which is no text; quote it"),
+    "a name that is a boolean": (("architecture: resnet18", "architecture: no"), ":4: backbone.architecture: is false to YAML, which is not text; quote it"),
     "a key without a file": (("  - {name: baseline,", "  - {name: baseline, weights: IMAGENET1K_V1, key: ema,"), ":11: key chooses within a file; name the file as weights beside it"),
     "a key beside a backbone": (("  - {name: baseline,", "  - {name: baseline, backbone: {weights: a.pt}, prefix: m,"), ":11: prefix chooses within a file; name the file as weights beside it, within its backbone"),
     "one mean": (("  architecture: resnet18", "  mean: 0.5\n  architecture: resnet18"), ":4: backbone.mean: must be three numbers, one for each of red, green and blue, like [0.5, 0.5, 0.5]"),

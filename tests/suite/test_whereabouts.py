@@ -181,7 +181,7 @@ def test_a_run_knows_where_its_suite_was_and_is_made_again_from_there(
     monkeypatch.setattr("bench.api.reproduce.run_suite", fail)
     assert main(["reproduce", str(run.path)]) == 2
     assert given == [(tmp_path / "suites", Path())]
-    assert "its suite asks for what cannot be had: backbone.weights: w.pt: no such weights file" in capsys.readouterr().err
+    assert "its suite asks for what is not available: backbone.weights: w.pt: no such weights file" in capsys.readouterr().err
 
 
 LINES = {

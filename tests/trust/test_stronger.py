@@ -150,7 +150,7 @@ def test_the_slope_is_taken_within_the_budget_that_is_examined_or_that_breaks_an
     breaks_at = 0.2 * 192 / 255  # 0.2/255 in each of 192 values
     assert min(cosine(10, 1), cosine(breaks_at, 16)) == pytest.approx(1, abs=1e-3)
     assert cosine(10, 4) == pytest.approx((0.5**2 + 0.5**2) ** -0.5 * 0.5, abs=0.1)
-    assert cosine(10, 8) < 0.5, "at a quarter of that, the shorter of the usual lengths, the gradient foretells nothing"
+    assert cosine(10, 8) < 0.5, "at a quarter of that, the shorter of the usual lengths, the gradient predicts nothing"
 
 
 def test_a_pretrained_network_that_little_breaks_has_its_gradient_s_slope() -> None:

@@ -31,7 +31,7 @@ def exporter_of(name: str) -> Exporter:
     ours = next((one for one in BUILT_IN if one.name == name), None)
     found = ours or next((point.load() for point in entry_points(group=GROUP, name=name)), None)
     if not isinstance(found, Exporter):
-        raise ValueError(f"'{name}' is no exporter; give one of {', '.join(names())}")
+        raise ValueError(f"'{name}' is not an exporter; give one of {', '.join(names())}")
     return found
 
 

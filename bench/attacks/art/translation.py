@@ -230,7 +230,7 @@ def _(spec: GeoDa, estimator: PyTorchClassifier, question: Question) -> Any:
 
 @translate.register
 def _(spec: Zoo, estimator: PyTorchClassifier, _question: Question) -> Any:
-    # Each step is along other coordinates: one without gain, at which ART would abort, says nothing of the next.
+    # Each step is along other coordinates: one without gain, at which ART would abort, tells nothing about the next.
     return art.ZooAttack(
         estimator, confidence=spec.confidence, targeted=False, learning_rate=spec.step_size, max_iter=spec.steps,
         binary_search_steps=spec.binary_search_steps, initial_const=spec.initial_const, abort_early=False, use_resize=False,
