@@ -69,7 +69,8 @@ def _rates(run: Published) -> dict[tuple[str, str, str], list[float]]:
         if cell.eps == run.headline_eps:
             outcome, where = run.outcome(models[cell.id], cell), f"{cell.attack} {eps_text(cell.eps)}"
             found[cell.model, where, "robust accuracy"].append(float(outcome.robust.mean()))
-            found[cell.model, where, "ASR"].append(float(np.nanmean(outcome.lost)))
+            if outcome.correct.any():
+                found[cell.model, where, "ASR"].append(float(np.nanmean(outcome.lost)))
     return found
 
 

@@ -24,6 +24,8 @@ smallest question again, offline, in 5 minutes of one core, and makes the page a
 python -m docs.study run study_digits
 ```
 
+Any other suite is run by `bench run`, with what it says that it needs, and published by `python -m docs.study publish RUN`.
+
 In the tables, brackets hold 95 % intervals; p-values are Holm's over the family that the suite's leaderboard corrects; "would
 have been seen" is the difference that the test finds with a probability of 0.8. A `!` marks numbers of which a trust check
 warns, a `✗` those of which one fails. A null is a null: no difference shown, and what

@@ -48,7 +48,7 @@ def three_ways(runs: Sequence[Found]) -> Answer:
         lines += [f"![Attack success and certainty over eps]({found.name}.svg)", ""]
         lines += answers_table(asked)
         worst = [d for d in asked if d.quantity == "robust accuracy"]
-        short.append(f"{found.name}: {'; '.join(map(in_words, worst))}")
+        short.append(f"{found.name}: {'; '.join(map(in_words, worst)) or NOTHING.lower()}")
     return Answer(". ".join(short), lines)
 
 
@@ -62,7 +62,7 @@ def ranks_and_layers(runs: Sequence[Found]) -> Answer:
         worst = [d for d in differences(found.scored) if d.quantity == "robust accuracy"]
         rank, layers = [d for d in worst if _differ(d) == "rank"], [d for d in worst if _differ(d) == "layers"]
         lines += ["", *models_table(found), "", *answers_table([*rank, *layers])]
-        short.append(f"{_count('rank', rank)}. {_count('layers', layers)}")
+        short.append(f"{_count('rank', rank, found)}. {_count('layers', layers, found)}. {CAP}")
     return Answer(". ".join(short), lines)
 
 
@@ -75,10 +75,16 @@ def _differ(d: Difference) -> str:
     return "layers" if one["rank"] == other["rank"] else ""
 
 
-def _count(what: str, pairs: Sequence[Difference]) -> str:
+NOTHING = "Nothing that was run can be compared"
+CAP = "No model is right under attack more often than without one: where clean accuracies are apart, so are these"
+
+
+def _count(what: str, pairs: Sequence[Difference], found: Found) -> str:
     shown = [d for d in pairs if d.shown]
-    said = "; ".join(map(in_words, shown or pairs))
-    return f"Of {len(pairs)} pairs that differ in {what} alone, {len(shown)} are shown to differ in robust accuracy: {said}"
+    clean = {m.model: percent(m.accuracy) for m in found.scored.models}
+    said = (f"{in_words(d)}, with clean accuracies of {clean[d.model]} and {clean[d.baseline]} %" for d in shown or pairs)
+    count = f"Of {len(pairs)} pairs that differ in {what} alone, {len(shown)} are shown to differ in robust accuracy"
+    return f"{count}: {'; '.join(said)}"
 
 
 def certainty_falls(runs: Sequence[Found]) -> Answer:
@@ -89,6 +95,8 @@ def certainty_falls(runs: Sequence[Found]) -> Answer:
         head = ["model", "attack", "ASR, % [95 %]", "certainty before", "under attack", "change [95 %]", "answer"]
         lines += ["", *models_table(found), "", *table(head, [_drop_row(found, *drop) for drop in drops])]
         black = [(at, d) for at, d in drops if not at.attack.startswith("pgd")]
+        if not black:
+            return Answer(NOTHING, lines)
         falls = [d for _, d in black if d.shown and d.difference < 0]
         rises = [d for _, d in black if d.shown and d.difference > 0]
         short.append(
@@ -141,6 +149,8 @@ def defences(runs: Sequence[Found]) -> Answer:
         lines += ["", f"### {found.name}", "", *models_table(found), ""]
         lines += [f"- {d.model.title(seeds=found.seeds > 1)}: {d.sentence}" for d in found.scored.defences]
         gains = [d.gain for d in found.scored.defences if d.gain is not None]
+        if not gains:
+            return Answer(NOTHING, lines)
         shown = sum(g.shown and g.difference > 0 for g in gains)
         low, high = min(gains, key=lambda g: g.difference), max(gains, key=lambda g: g.difference)
         short.append(
@@ -220,6 +230,8 @@ PUBLIC = "public"
 def one_run_each(runs: Sequence[Found]) -> Answer:
     """(g): the study's own method, again and again."""
     rows = [one for found in runs for one in one_runs(found)]
+    if not rows:
+        return Answer(NOTHING, [])
     head = ["suite", "claim", "of", "several trainings say [95 %]", "single trainings say, points", "contradict it, % [95 %]",
             "unfounded, %", "two contradict each other, %"]  # fmt: skip
     lines = ["", *table(head, [_one_run_row(one) for one in rows])]

@@ -95,6 +95,12 @@ def test_transfer_is_compared_with_an_attack_on_the_model_itself() -> None:
     assert row.endswith("| **no: less often** |")
 
 
+def test_what_cannot_be_compared_is_said_and_no_error() -> None:
+    nobody = published("none", {("m", "pgd-10"): [100, 100], ("m", "worst case"): [100, 100]})
+    for letter in "cdg":
+        assert answer(letter, nobody).short == "Nothing that was run can be compared"
+
+
 def test_every_number_of_a_short_answer_has_its_interval() -> None:
     assert N == 100
     for letter, run in (

@@ -15,6 +15,17 @@ from tests.builders.boards import three_seeds
 from tests.schema_is_current import ROOT, published
 
 PAGE = ROOT / "docs" / "study"
+SUITE = """
+name: study_digits
+backbone: {architecture: timm/test_resnet, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
+data: {source: digits, classes: [6, 7], size: 16, samples: 12, train_per_class: 16}
+training: {epochs: 1, augmentation: none}
+models: [{name: baseline}, {name: lora-fc, adaptation: {method: lora, r: 2, targets: [fc]}}]
+seeds: [0, 1]
+eps: [16/255]
+trust: "off"
+attacks: [{attack: fgsm}]
+"""
 FILES = sorted(PUBLISHED.glob("*.json"))
 
 
@@ -45,6 +56,17 @@ def test_every_suite_of_the_page_is_shipped_and_trains_several_times() -> None:
     assert all(suite.name == name for name, suite in suites.items())
     few = {name for name, suite in suites.items() if name.startswith("study_") and len(suite.seeds) < 3}
     assert not few
+
+
+def test_a_suite_is_run_published_and_put_on_the_page_by_one_command(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    where = ["--published", str(tmp_path / "published"), "--page", str(tmp_path), "--results", str(tmp_path / "runs")]
+    assert main(["run", str(tmp_path / "tiny.yaml"), *where]) == 0
+    text = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert len(load(tmp_path / "published")["study_digits"].published.cells) == 2 * 2 * 2, "FGSM and the worst case"
+    assert "12 samples of 2 classes at 16 pixels, each model trained 2 times, headline eps 16/255" in text
+    assert "| lora-fc |" in text
+    assert (tmp_path / "study_digits.svg").read_text(encoding="utf-8").count("<svg") == 1
 
 
 def test_a_run_is_published_and_the_page_made_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
