@@ -68,9 +68,8 @@ class Progress:
         self._show()
 
         def finished(label: str) -> None:
-            estimate.reach(label, 1.0)
-            left = estimate.left() or 0.0
-            self._say(f"[{estimate.finished}/{len(pending)}] {label}, about {left:.0f} s left")
+            done, left = estimate.finish(label), estimate.left() or 0.0
+            self._say(f"[{done}/{len(pending)}] {label}, about {left:.0f} s left")
             self._end(label)
 
         try:

@@ -16,6 +16,7 @@ class Estimate:
     def __init__(self, parts: Mapping[str, tuple[int, float]]) -> None:
         self._parts = parts
         self._shares = dict.fromkeys(parts, 0.0)
+        self._finished: set[str] = set()
         self._started = self._reached = time.monotonic()
         self._left: float | None = None
 
@@ -28,16 +29,17 @@ class Estimate:
         if (done := self.share) > 0:
             self._left = (self._reached - self._started) / done * (1 - done)
 
+    def finish(self, name: str) -> int:
+        """The part ``name`` has ended: how many have. One of which all is done may still be at storing it."""
+        self.reach(name, 1.0)
+        self._finished.add(name)
+        return len(self._finished)
+
     @property
     def share(self) -> float:
         """How much of everything is done, by weight."""
         everything = sum(weight for _, weight in self._parts.values())
         return sum(self._shares[name] * weight for name, (_, weight) in self._parts.items()) / everything
-
-    @property
-    def finished(self) -> int:
-        """How many parts are done."""
-        return sum(share == 1.0 for share in self._shares.values())
 
     @property
     def cells(self) -> tuple[int, int]:
