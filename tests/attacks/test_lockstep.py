@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from adapters.classifier import Classifier
@@ -16,6 +17,7 @@ from adapters.defences.defended import Defended
 from adapters.defences.gaussian_noise import GaussianNoise
 from adapters.defences.stack import Stack
 from adapters.images import ImageSet
+from bench.attacks.art.estimators import DirectClassifier
 from bench.attacks.attack_session import Stage
 from bench.attacks.lockstep import Meeting, Task, side_by_side
 from bench.attacks.registry import Carrier
@@ -214,3 +216,28 @@ def test_a_failing_task_is_heard_of_and_the_others_are_left_in_order(error: Base
     assert np.random.get_state()[1].tolist() == before  # type: ignore[index]  # noqa: NPY002
     assert torch.is_grad_enabled()
     assert len(side_by_side([Task(partial(drawing, 1, ask, []), 0)])[0]) == 3
+
+
+def test_art_is_told_what_it_would_find_out_itself(convolutional: Classifier) -> None:
+    x = known(convolutional, 5).x.astype(np.float64)
+    own, direct = (
+        kind(
+            Single(convolutional), loss=nn.CrossEntropyLoss(), input_shape=(3, SIZE, SIZE), nb_classes=CLASSES,
+            clip_values=(0.0, 1.0), preprocessing=None, device_type="cpu",
+        ).predict(x, batch_size=2)
+        for kind in (PyTorchClassifier, DirectClassifier)
+    )  # fmt: skip
+    np.testing.assert_array_equal(direct, own)
+    assert direct.dtype == own.dtype == np.float32
+
+
+class Single(nn.Module):
+    """``model`` for images of any precision, as accesses are."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x.float())
+        return logits.detach()
