@@ -166,6 +166,7 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     result = run(tmp_path, "method: lora, r: 2, targets: [query, value]", only="*/fgsm/foolbox")
     (model,) = result.run.header.models
     assert result.run.header.provenance["packages"]["transformers"] == transformers_version()
+    assert " ".join(str(result).split()).count("squashes images that are not square, of which here the central square") == 1
     assert model.trainable_parameters == 2 * 2 * 2 * (16 + 16) + 3 * 17  # two layers, two matrices, and the new head
     (folder,) = Path(tmp_path_of_cache()).glob("models/*/adapter")
     again = load_again(tmp_path / "model", "ViT")
