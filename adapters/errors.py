@@ -1,4 +1,4 @@
-"""Errors of models and data that a user can mend."""
+"""Errors of models and data that a user can fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

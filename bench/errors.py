@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the exit codes of the command line."""
+"""Errors that a user can fix, and the exit codes of the command line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

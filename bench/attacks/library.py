@@ -1,7 +1,7 @@
 """What an attack library is to this benchmark: its names, and how faithfully it carries out each attack of the contract.
 
 A library is one folder: its ``__init__`` declares it (without importing it), its translation says how each attack is called,
-and its workarounds mend its defects, there and nowhere else. ``bench/attacks/registry.py`` has a line for it; another package
+and its workarounds cover its defects, there and nowhere else. ``bench/attacks/registry.py`` has a line for it; another package
 registers its AttackLibrary under the entry point ``bench.attack_libraries``.
 """
 

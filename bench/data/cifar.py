@@ -46,5 +46,5 @@ def _torchvision(source: str, split: Split, places: Places) -> Any:
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"{places.root / family.base_folder}: missing or broken, and the download failed ({error}); download {family.url} "
-            f"(md5 {family.tgz_md5}) and unpack it in {places.root}; or mend --data-root"
+            f"(md5 {family.tgz_md5}) and unpack it in {places.root}; or correct --data-root"
         ) from None

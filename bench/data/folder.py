@@ -42,14 +42,14 @@ def class_folders(folder: Path, split: Split, spec: DataSpec, *, native_size: in
     parts do not hold the same classes: their labels would not mean the same.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; put the images there, one folder per class, or mend --data-root")
+        raise UserError(f"{folder}: no such folder; put the images there, one folder per class, or correct --data-root")
     parts = find_parts(folder)
     part, notes = _part(folder, parts, split)
     compared = list(dict.fromkeys([part, parts.of.get("train", part)]))
     classes = sorted({entry.name for place in compared for entry in _classes_in(place, parts)})
     if len(classes) < 2:
         what = f"one class folder only, {classes[0]}/" if classes else "no class folders"
-        fix = _deeper(part, classes, parts) or "put the images there, one folder per class, or mend path or --data-root"
+        fix = _deeper(part, classes, parts) or "put the images there, one folder per class, or correct path or --data-root"
         raise UserError(f"{part}: holds {what}; {fix}")
     chosen = pick_classes(classes, spec.classes, spec.exclude)
     _check_same([part] if isinstance(spec.classes, tuple) else compared, chosen)

@@ -77,7 +77,7 @@ def listing(folder: Path) -> tuple[list[Path], list[Path]]:
                 _check_text(folder / entry.name)
                 (folders if within else images).append(folder / entry.name)
     except OSError as error:
-        raise UserError(f"{shown(folder)}: cannot be read: {error.strerror}; mend it, or mend --data-root") from None
+        raise UserError(f"{shown(folder)}: cannot be read: {error.strerror}; fix it, or correct --data-root") from None
     return sorted(folders, key=_by_number), sorted(images, key=_by_number)
 
 

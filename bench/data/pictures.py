@@ -59,7 +59,7 @@ def _open(file: Path) -> BufferedReader:
         problem = f"a link to {shown(file.readlink())}, which is missing" if file.is_symlink() else "missing"
         raise UserError(f"{shown(file)}: {problem}; restore the file, or remove it") from None
     except OSError as error:
-        raise UserError(f"{shown(file)}: cannot be read: {error.strerror}; mend or remove it") from None
+        raise UserError(f"{shown(file)}: cannot be read: {error.strerror}; fix or remove it") from None
 
 
 def _guarded(file: Path, read: Callable[[], T]) -> T:

@@ -74,7 +74,7 @@ def _read(file: Path) -> str:
 
 
 def _by_hand(root: Path) -> str:
-    return f"download {URL} (md5 {MD5}) and unpack it, so that {root / FOLDER / 'wnids.txt'} exists; or mend --data-root"
+    return f"download {URL} (md5 {MD5}) and unpack it, so that {root / FOLDER / 'wnids.txt'} exists; or correct --data-root"
 
 
 def _download(root: Path) -> None:

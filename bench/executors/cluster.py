@@ -166,7 +166,7 @@ class OnRay:
         """Raise LostWorkerError if no node is left that could take a task: Ray would wait for one forever."""
         if not any(_has_room(found, self._needs) for found in ray.nodes()):
             needs = " and ".join(f"{count} of {name}" for name, count in self._needs.items())
-            raise LostWorkerError(f"no node of the Ray cluster is left that has {needs}; mend it and run again")
+            raise LostWorkerError(f"no node of the Ray cluster is left that has {needs}; fix it and run again")
 
     def _read_mail(self) -> None:
         self._next_mail = time.monotonic() + MAIL

@@ -21,7 +21,7 @@ Backbone = TypeVar("Backbone", bound=BackboneSpec)
 Where = tuple[str | int, ...]
 LONGEST = 200
 """Characters of a path that a message shows."""
-PUT = "put the images there, one folder per class, or mend path or --data-root"
+PUT = "put the images there, one folder per class, or correct path or --data-root"
 REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What can be the name of an adapter on the Hub."""
 

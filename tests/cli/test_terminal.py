@@ -87,7 +87,7 @@ def test_a_log_line_stands_above_the_progress() -> None:
 
 
 STOPPED = "what is finished is stored, the same command goes on from there"
-FULL = "tiny: cannot be written: No space left on device; what is stored stays; mend this and give the same command again"
+FULL = "tiny: cannot be written: No space left on device; what is stored stays; fix this and give the same command again"
 AWAY = "what is finished is stored: leave --fresh away to go on from there"
 
 

@@ -99,8 +99,8 @@ def test_a_relative_data_root_counts_once(suite: Suite, places: Places, tmp_path
 def test_what_is_nowhere_is_named_with_all_places_that_were_looked_at(suite: Suite, places: Places, tmp_path: Path) -> None:
     suites, here, root = (tmp_path / name for name in ("suites", "here", "root"))
     said = {
-        ("data", "path"): "pictures: no such folder; put the images there, one folder per class, or mend path or --data-root; "
-        f"looked for {suites}/pictures (beside the suite), {here}/pictures (in the current folder), "
+        ("data", "path"): "pictures: no such folder; put the images there, one folder per class, or correct path or "
+        f"--data-root; looked for {suites}/pictures (beside the suite), {here}/pictures (in the current folder), "
         f"{root}/pictures (under the data root)",
         ("backbone", "weights"): f"w.pt: no such file; looked for {suites}/w.pt (beside the suite), "
         f"{here}/w.pt (in the current folder)",
