@@ -34,16 +34,19 @@ class Question:
     trust: str
     seed: int
     batch_size: int | None
+    defended: Mapping[str, Mapping[str, Any]]
 
     def suite(self, models: Sequence[str]) -> Suite:
-        """The question about ``models`` as a suite. Raises UserError if it cannot be asked."""
+        """The question about ``models``, and those with defences around them, as a suite. Raises UserError if it cannot be."""
+        own = [{"name": model, "adaptation": {"method": "none"}} for model in models]
+        said = {key: value for key, value in vars(self).items() if value is not None and key != "defended"}
         return suite_from(
             {
-                **{key: value for key, value in vars(self).items() if value is not None},
+                **said,
                 "attacks": [{"attack": a} if isinstance(a, str) else dict(a) for a in self.attacks],
                 "data": {"source": "given"},
                 "backbone": {},
-                "models": [{"name": model, "adaptation": {"method": "none"}} for model in models],
+                "models": [*own, *({"name": name, **declared} for name, declared in self.defended.items())],
             }
         )
 

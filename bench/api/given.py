@@ -15,6 +15,7 @@ from adapters.cache.checks import check_input, check_model, count_outputs
 from adapters.cache.own_head import note_on_outputs
 from adapters.cache.recipe import Backbone, Recipe
 from adapters.classifier import Classifier, tensors
+from adapters.defences.defended import Defended
 from adapters.errors import ModelError
 from adapters.images import ImageSet
 from adapters.preprocessing import Preprocessing
@@ -106,6 +107,8 @@ def as_classifier(
     if not isinstance(model, nn.Module):
         raise UserError(f"model: {type(model).__name__} is not a torch.nn.Module; give the network, or names and networks")
     model = copy.deepcopy(model)
+    if isinstance(model, Defended):
+        raise UserError("model: has defences around it; give what it is made of, and the defences as 'defended'")
     if isinstance(model, Classifier):
         if mean is not None or std is not None:
             raise UserError("mean, std: this Classifier has its own normalisation; drop them")
@@ -132,5 +135,6 @@ def given_job(suite: Suite, samples: ImageSet) -> Job:
             model.name, Backbone(BackboneSpec(), None, 0), NoneSpec(method="none"), TrainingSpec(), samples.none_of_them(), 0
         )
         for model in suite.models
+        if not model.of
     }
     return Job(suite, samples, recipes)

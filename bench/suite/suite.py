@@ -118,10 +118,12 @@ class Suite(Strict):
     def _check_defended(self) -> None:
         """Defences stand around models of this suite that have weights of their own."""
         own = [model.name for model in self.models if not model.of]
+        around = {model.name: model.of for model in self.models if model.of}
         for i, model in enumerate(self.models):
             for name in model.of:
-                if name in (m.name for m in self.models if m.of):
-                    raise _error(("models", i, "of"), f"'{name}' has defences itself; list them all here, around its weights")
+                if name in around:
+                    fix = f"write {' and '.join(around[name])} in its place, and list its defences here, where they are of all members"
+                    raise _error(("models", i, "of"), f"'{name}' has defences itself, and only weights can be defended; {fix}")
                 if name not in own:
                     raise _error(("models", i, "of"), f"'{name}' is not a model of this suite; {did_you_mean(name, own)}")
 

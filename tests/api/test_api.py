@@ -15,6 +15,9 @@ from torch import nn
 
 import bench
 from adapters.classifier import Classifier
+from adapters.defences.bit_depth import BitDepth
+from adapters.defences.defended import Defended
+from adapters.defences.stack import Stack
 from adapters.images import ImageSet
 from bench.cli.commands import main
 from tests.builders.linear import Linear, linear_classifier, linear_samples, margins
@@ -22,6 +25,7 @@ from tests.builders.tiny import TINY
 from tests.engine.test_runner import box_margin
 
 EPS = ["4/255", "16/255", "32/255"]
+BITS = [{"defence": "bit-depth", "bits": 4}]
 
 
 def network() -> nn.Module:
@@ -116,6 +120,29 @@ def test_several_models_are_compared_pair_by_pair() -> None:
     assert (pair["model"], pair["baseline"], pair["robust_n"]) == ("shifted", "base", 64)
 
 
+def test_defences_around_given_models_meet_attacks_that_know_them() -> None:
+    """The quantised linear model's own gradient is zero: nothing breaks it that does not know how to pass back through it."""
+    around = {"squeezed": {"of": "model", "defences": BITS}}
+    result = evaluated(defended=around, libraries=["foolbox"], eps=["16/255"], attacks=["fgsm"])
+    assert result.is_complete
+    own = [cell.entry for cell in result.card.cells if cell.entry.model == "squeezed"]
+    assert {e.attack: e.role for e in own} == {"fgsm": "naive", "fgsm bpda": "adaptive", "fgsm on model": "adaptive"}
+    asr = result.cells.query("model == 'squeezed'").set_index("attack")["asr"]
+    assert asr["fgsm"] == 0
+    assert asr["fgsm bpda"] > 0.3
+    (score,) = result.card.defences
+    assert (score.undefended.name, score.defences) == ("model", "bit-depth")
+
+
+def test_given_models_are_switched_between() -> None:
+    bias = float(network().bias)  # type: ignore[arg-type]
+    models = {"a": network(), "b": Linear(bias=bias + 0.25)}
+    around = {"switch": {"of": ["a", "b"], "defences": [{"defence": "random-switch"}]}}
+    result = evaluated(models, defended=around, libraries=["foolbox"], eps=["4/255"])
+    accuracy = result.leaderboard.set_index("model")["accuracy"]
+    assert accuracy["switch"] == pytest.approx((accuracy["a"] + accuracy["b"]) / 2)
+
+
 def test_models_stay_as_they_are() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(12, 2)).train()
     evaluated(model)
@@ -152,6 +179,11 @@ def test_models_stay_as_they_are() -> None:
         ({"model": {}}, r"there is none; give a torch.nn.Module"),
         ({"model": "resnet18"}, r"str is not a torch.nn.Module"),
         ({"model": linear_classifier(), "mean": (0.5,) * 3}, r"this Classifier has its own normalisation"),
+        ({"defended": {"d": {"of": "mdel", "defences": BITS}}}, r"'mdel' is no model of this suite; did you mean 'model'"),
+        ({"defended": {"d": {"of": "model"}}}, r"has the weights of model and no defences: give some"),
+        ({"defended": {"d": {"of": "model", "defences": [{"defence": "bits"}]}}}, r"unknown value 'bits'; known: average, bit-depth"),
+        ({"defended": {"model": {"of": "model", "defences": BITS}}}, r"model name.*'model'"),
+        ({"model": Defended(Stack((BitDepth(),), ("a",)), [linear_classifier()])}, r"model: has defences around it; give"),
         ({"device": "cuda:77"}, r"cuda:77: this machine has no such device"),
     ],
 )
