@@ -112,8 +112,8 @@ def evaluate(
             classes, N x 1 or N is the logit of the second. They are copied; yours stay as they are.
         images: N x C x H x W, floats in [0, 1] or uint8: an array or a tensor. Or a DataLoader of (images, labels).
         labels: N class numbers, from 0. Left out where ``images`` is a DataLoader.
-        defended: Models with defences around those in ``model``, by name, each as a suite declares it: which models it is ``of``
-            (one that is given without a name is "model"), and its ``defences``. Each is attacked naively and adaptively.
+        defended: Models with defences around those in ``model``, by name, each as a suite declares it: ``of`` which models (one
+            that is given without a name is "model"), and its ``defences``. Each is attacked naively and adaptively.
         attacks: Names of attacks (``bench list attacks``), or mappings with their parameters, as in a suite.
         eps: Budgets on the [0, 1] scale, as fractions ("8/255") or numbers.
         headline_eps: The eps at which models are ranked; by default the middle one.

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache, reduce
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from bench.comparison.cause import KINDS, Cause, Made, Subject, code, drifts, gates
@@ -14,12 +15,14 @@ from bench.comparison.snapshot import Outcomes, Snapshot, positions
 from bench.comparison.verdict import Flip, Metric, Problem, Row, Verdict
 from bench.errors import UserError
 from bench.ids import AccuracyId, CellId, ModelId, RowId
+from bench.scoring.sign_flip import sign_flip
 from bench.scoring.statistics import holm, mcnemar
 from bench.scoring.trust import Grade
 from bench.store import CellEntry, Origin, RunHeader, software
 from bench.store.records import Bools, Ints
 from bench.suite.gate import Gate, Limits
 
+Values = npt.NDArray[np.float64]
 Origins = tuple[tuple[str, str], ...]
 """The names of the origins of the cells that a row rests on, in the first run and in the second."""
 NOTHING_CORRECT = "no sample was predicted correctly in both runs"
@@ -142,13 +145,14 @@ def _stale(cell: CellEntry, run: RunHeader) -> str | None:
 
 @dataclass(frozen=True)
 class _Count:
-    """A row before its family is known: of the samples ``chosen`` of those shared, whether it happened before and after."""
+    """A row before its family is known: of the samples ``chosen`` of those shared, how often it happened before and after."""
 
     cell: RowId
     metric: Metric
     chosen: Ints
-    old: Bools
-    new: Bools
+    old: Values
+    new: Values
+    expected: bool
     origins: Origins
     drifts: tuple[Cause, ...]
     limits: Limits
@@ -175,12 +179,11 @@ def _rows(pair: _Pair, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: G
 def _count(pair: _Pair, identity: CellId, both: tuple[CellEntry, CellEntry], gate: Gate) -> _Count:
     old, new = _shared(pair, *both)
     chosen = old.seen & new.seen
+    events = old.right[1], new.right[1]
     if gate.metric == "asr":
         chosen &= old.correct & new.correct
-        events = old.broken, new.broken
-    else:
-        events = old.correct & ~old.broken, new.correct & ~new.broken
-    return _make_count(pair, identity, gate.metric, (_origins(both),), chosen, events, gate)
+        events = 1 - events[0], 1 - events[1]
+    return _make_count(pair, identity, gate.metric, (_origins(both),), chosen, events, gate, expected=_expected(old, new))
 
 
 def _count_accuracy(pair: _Pair, model: ModelId, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
@@ -189,10 +192,16 @@ def _count_accuracy(pair: _Pair, model: ModelId, cells: dict[CellId, tuple[CellE
     found = [_shared(pair, *both) for both in own]
     seen = reduce(np.logical_or, (old.seen & new.seen for old, new in found))
     events = (
-        reduce(np.logical_or, (old.correct for old, _ in found)),
-        reduce(np.logical_or, (new.correct for _, new in found)),
+        reduce(np.maximum, (old.right[0] for old, _ in found)),
+        reduce(np.maximum, (new.right[0] for _, new in found)),
     )
-    return _make_count(pair, AccuracyId(model), "accuracy", tuple(dict.fromkeys(map(_origins, own))), seen, events, gate)
+    origins, expected = tuple(dict.fromkeys(map(_origins, own))), any(_expected(*both) for both in found)
+    return _make_count(pair, AccuracyId(model), "accuracy", origins, seen, events, gate, expected=expected)
+
+
+def _expected(old: Outcomes, new: Outcomes) -> bool:
+    """Whether one of the two is of a random model."""
+    return old.after is not None or new.after is not None
 
 
 def _origins(both: tuple[CellEntry, CellEntry]) -> tuple[str, str]:
@@ -205,19 +214,24 @@ def _make_count(
     metric: Metric,
     origins: Origins,
     chosen: Bools,
-    events: tuple[Bools, Bools],
+    events: tuple[Values, Values],
     gate: Gate,
+    *,
+    expected: bool,
 ) -> _Count:
     causes = pair.drifts(_subject(identity), origins)
     limits = gate.limits(str(identity), retrained=any(cause.kind == "model" for cause in causes))
     old, new = events[0][chosen], events[1][chosen]
-    return _Count(identity, metric, np.flatnonzero(chosen), old, new, origins, causes, limits)
+    return _Count(identity, metric, np.flatnonzero(chosen), old, new, expected, origins, causes, limits)
 
 
 def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
     """Rows with their p-values, corrected over those in which noise can be an explanation."""
-    flips = [(c.new & ~c.old, c.old & ~c.new) for c in counts]
-    p_values = [mcnemar(int(gained.sum()), int(lost.sum())) for gained, lost in flips]
+    flips = [(c.new > c.old, c.new < c.old) for c in counts]
+    p_values = [
+        sign_flip(c.new - c.old, mid=False) if c.expected else mcnemar(int(gained.sum()), int(lost.sum()))
+        for c, (gained, lost) in zip(counts, flips, strict=True)
+    ]
     family = [i for i, c in enumerate(counts) if c.drifts]
     adjusted = dict(zip(family, holm([p_values[i] for i in family]), strict=True))
     for i, (c, (gained, lost)) in enumerate(zip(counts, flips, strict=True)):
@@ -236,6 +250,7 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             exact=exact,
             needed=1 if exact else flips_needed(c.limits.alpha, len(family)),
             limits=c.limits,
+            expected=c.expected,
             copied=all(a == b != "" for a, b in c.origins),
             trust=c.trust,
             causes=(c.drifts or _code(c, pair)) if moved else (),
@@ -256,11 +271,7 @@ def flips_needed(alpha: float, family: int) -> int:
 
 
 def _shared(pair: _Pair, old: CellEntry, new: CellEntry) -> tuple[Outcomes, Outcomes]:
-    return _take(pair.before.outcomes[old.key], pair.old), _take(pair.after.outcomes[new.key], pair.new)
-
-
-def _take(outcomes: Outcomes, index: Ints) -> Outcomes:
-    return Outcomes(outcomes.seen[index], outcomes.correct[index], outcomes.broken[index])
+    return pair.before.outcomes[old.key].take(pair.old), pair.after.outcomes[new.key].take(pair.new)
 
 
 def _by_identity(snapshot: Snapshot) -> dict[CellId, CellEntry]:

@@ -16,21 +16,40 @@ from bench.errors import NotComparableError
 from bench.scoring.model_ranking import ModelRanking, rank_models
 from bench.scoring.trust import Grade
 from bench.store import PRIVATE, CellEntry, RunHeader, StoredRun, parse_header
-from bench.store.records import Bools, CellOutcomes, Ints
+from bench.store.records import Bools, CellOutcomes, Floats, Ints
 from bench.store.shapes import Count, Several, Words
 from bench.store.strangers import parse, read_bytes, typed
 
 MAKES_ONE = "`bench reference update RUN` makes one"
+Row = npt.NDArray[np.float64]
 IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key", "origin")
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One cell, each N over the snapshot's samples: was the sample in it, predicted correctly unattacked, and broken."""
+    """One cell, each N over the snapshot's samples: was the sample in it, predicted correctly unattacked, and broken.
+
+    Of a random model these are what it does most of the time; ``before`` and ``after`` the attack (float32) is how often it is
+    right. References of before these were kept have only the flags.
+    """
 
     seen: Bools
     correct: Bools
     broken: Bools
+    before: Floats | None = None
+    after: Floats | None = None
+
+    @property
+    def right(self) -> tuple[Row, Row]:
+        """How often each sample is predicted correctly, before the attack and after it: 0 or 1, unless the model is random."""
+        flags = self.correct, self.correct & ~self.broken
+        chances = (self.before, self.after) if self.before is not None and self.after is not None else flags
+        return chances[0].astype(np.float64), chances[1].astype(np.float64)
+
+    def take(self, index: Ints) -> "Outcomes":
+        """Those of the samples at ``index``."""
+        before, after = (None if column is None else column[index] for column in (self.before, self.after))
+        return Outcomes(self.seen[index], self.correct[index], self.broken[index], before, after)
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ def snapshot_of(run: StoredRun, model_ranking: ModelRanking | None = None) -> Sn
     model_ranking = model_ranking or rank_models(run)
     samples = _Samples()
     cells = {cell.key: run.outcomes(cell.key) for cell in run.header.cells if cell.status == "ok"}
-    outcomes = {key: (samples.index(found), found.correct, found.broken) for key, found in cells.items()}
+    outcomes = {key: (samples.index(found), found) for key, found in cells.items()}
     return Snapshot(
         run.header.run_id,
         run.header,
@@ -82,16 +101,22 @@ class _Samples:
         return self._last[1]
 
 
-def _spread(count: int, index: Ints, correct: Bools, broken: Bools) -> Outcomes:
-    """Flags of the samples at ``index`` as flags of all ``count`` samples."""
-    filled = [np.zeros(count, dtype=bool) for _ in range(3)]
-    for flags, column in zip(filled, (np.ones(len(index), dtype=bool), correct, broken), strict=True):
-        flags[index] = column
-    return Outcomes(*filled)
+def _spread(count: int, index: Ints, found: CellOutcomes) -> Outcomes:
+    """What ``found`` has of the samples at ``index`` as columns of all ``count`` samples."""
+    seen, correct, broken = (np.zeros(count, dtype=np.bool_) for _ in range(3))
+    seen[index], correct[index], broken[index] = True, found.correct, found.broken
+    if found.chances is None:
+        return Outcomes(seen, correct, broken)
+    before, after = (np.zeros(count, dtype=np.float32) for _ in range(2))
+    before[index], after[index] = found.chances.before, found.chances.after
+    return Outcomes(seen, correct, broken, before, after)
 
 
 def to_text(snapshot: Snapshot) -> str:
-    """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample."""
+    """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample.
+
+    Of a random model's cells, there are the two float32 of each sample too.
+    """
     data = asdict(replace(snapshot.header, cells=()))
     data["provenance"] = {k: v for k, v in data["provenance"].items() if k not in PRIVATE}
     data["cells"] = [_pack_cell(cell, snapshot) for cell in snapshot.header.cells]
@@ -102,7 +127,10 @@ def to_text(snapshot: Snapshot) -> str:
 
 def _pack_cell(cell: CellEntry, snapshot: Snapshot) -> dict[str, Any]:
     trust = {"trust": snapshot.grades[cell.key]} if cell.key in snapshot.grades else {}
-    bits = {name: _pack(flags) for name, flags in asdict(snapshot.outcomes[cell.key]).items()}
+    found = snapshot.outcomes[cell.key]
+    bits = {"seen": _pack(found.seen), "correct": _pack(found.correct), "broken": _pack(found.broken)}
+    if found.before is not None and found.after is not None:
+        bits |= {"before": _pack_chances(found.before), "after": _pack_chances(found.after)}
     return {k: getattr(cell, k) for k in IDENTITY} | trust | bits
 
 
@@ -130,6 +158,8 @@ class _Packed:
     seen: Words
     correct: Words
     broken: Words
+    before: Words | None = None
+    after: Words | None = None
     trust: Grade | None = None
 
 
@@ -170,8 +200,10 @@ def _as_header(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcomes(cell: _Packed, count: int) -> Outcomes:
-    """The three bits of each of ``count`` samples. Raises ValueError where there are not as many, or they contradict."""
-    found = Outcomes(*(_unpack(text, count) for text in (cell.seen, cell.correct, cell.broken)))
+    """What ``cell`` has of each of ``count`` samples. Raises ValueError where there are not as many, or they contradict."""
+    seen, correct, broken = (_unpack(text, count) for text in (cell.seen, cell.correct, cell.broken))
+    before, after = (None if text is None else _unpack_chances(text, count) for text in (cell.before, cell.after))
+    found = Outcomes(seen, correct, broken, before, after)
     if (found.broken & ~found.correct).any() or (found.correct & ~found.seen).any():
         raise ValueError("a sample is broken that was not predicted correctly, or was not seen at all")
     return found
@@ -181,11 +213,22 @@ def _pack(bits: Bools) -> str:
     return base64.b64encode(np.packbits(bits).tobytes()).decode()
 
 
+def _pack_chances(column: Floats) -> str:
+    return base64.b64encode(column.astype("<f4").tobytes()).decode()
+
+
 def _unpack(text: str, count: int) -> Bools:
     packed = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
     if len(packed) != (count + 7) // 8:
         raise ValueError(f"a cell has the outcomes of {8 * len(packed)} samples, not of {count}")
     return np.unpackbits(packed, count=count).astype(bool)
+
+
+def _unpack_chances(text: str, count: int) -> Floats:
+    found = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
+    if len(found) != count or not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"a cell of a random model has {len(found)} chances where {count} from 0 to 1 are due")
+    return found.astype(np.float32)
 
 
 def positions(ids: Sequence[str]) -> dict[str, int]:

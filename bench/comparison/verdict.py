@@ -32,6 +32,8 @@ class Row:
     ``before`` and ``after`` are the metric over the same ``n`` samples: for "asr" those predicted correctly in both runs, else
     all shared ones; ``difference`` is (gained - lost) / n. ``p_value`` is exact McNemar's; ``p_adjusted`` is Holm's over all
     rows, None where nothing but the code differs (``exact``): there noise is no explanation and every flip is a change.
+    ``expected``: one of the models is random, and its samples count as often as it is right on them; then the p-value is the
+    exact sign-flip test's, and ``gained`` and ``lost`` count the samples that do so more, or less.
     ``copied``: the second run computed nothing here, it took over what the first one has, so that they cannot differ.
     ``needed`` is how many one-sided flips a change takes to be shown. ``trust`` is the cell's grade in the second run, None for
     a clean accuracy and where no grade is known. ``causes`` are empty unless samples flipped.
@@ -49,6 +51,7 @@ class Row:
     exact: bool
     needed: int
     limits: Limits
+    expected: bool = False
     copied: bool = False
     trust: Grade | None = None
     causes: tuple[Cause, ...] = ()
@@ -57,6 +60,8 @@ class Row:
     @property
     def difference(self) -> float:
         """After minus before, as a share."""
+        if self.expected:
+            return self.after - self.before
         return (self.gained - self.lost) / self.n
 
     @property

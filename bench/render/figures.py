@@ -133,9 +133,10 @@ def _queries(card: Scorecard, width: Width) -> Figure:
 def _steps(axis: Axes, card: Scorecard, q: QueryScore, names: Sequence[str]) -> None:
     e = q.entry
     reached = [0.0, *(100 * share for _, share in q.steps)]
+    at = [1, *(max(queries, 1) for queries, _ in q.steps), q.spent]
     colour = lines.COLOURS[lines.models(card).index(e.id.model) % len(lines.COLOURS)]
     axis.step(
-        [1, *(queries for queries, _ in q.steps), q.spent], [*reached, reached[-1]], where="post",
+        at, [*reached, reached[-1]], where="post",
         linestyle=_style(e.library)[0], color=colour, lw=1.2, label=f"{lines.label(card, e.id.model)}, {joined(names)}",
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ from bench.store import CellEntry, ModelEntry
 
 KNOWS = ("adaptive", "both")
 """Roles of attacks that know the defences, or to which there is nothing to know."""
+NAIVE = "naive"
+"""The role of attacks that do not know the defences."""
 FEW, ENOUGH = 16, 32
 """Draws under which a random model's expected correctness is not known at all, and under which it is known badly."""
 

@@ -130,8 +130,7 @@ def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[A
         model, first = cells[0].id.model, records[0]
         if model not in seen:
             seen.add(model)
-            right = first.clean_pred == first.label if first.clean_right is None else first.clean_right
-            yield ("accuracy", None), model.name, right.astype(np.float64)
+            yield ("accuracy", None), model.name, first.before.astype(np.float64)
             yield ("certainty", None), model.name, first.clean_prob.astype(np.float64)
         if AttackEps(cells[0].attack, eps) in outcomes[model]:
             yield ("certainty", cells[0].attack), model.name, np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)

@@ -9,9 +9,10 @@ import numpy as np
 
 from bench.attacks.registry import title_of
 from bench.ids import ModelId
-from bench.scoring.comparison import PairedDifference, paired
+from bench.scoring.comparison import PairedDifference, Row, paired, paired_chances
+from bench.scoring.sign_flip import sign_flip
 from bench.scoring.statistics import mcnemar
-from bench.store.records import Records
+from bench.store.records import Bools, Records
 
 AGREEMENT = 0.995
 """Share of the attacked samples with the same outcome that an exact pair must reach."""
@@ -31,7 +32,8 @@ Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library
 class CrossCheck:
     """Two libraries, ``first`` and ``second``, on one question, over the samples that were attacked.
 
-    ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes;
+    ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes, or of a random
+    model, which is right only sometimes, the exact sign-flip test's on how often;
     [``gap_low``, ``gap_high``] is the 95 % interval of the first's success rate minus the second's, and ``equivalent`` says
     whether it lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the
     likely ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large
@@ -104,15 +106,15 @@ def _worst(rows: Sequence[CrossCheck]) -> tuple[float | None, CrossCheck]:
 
 def judge(asked: CrossCheck, pairing: str, norm: str, first: Records, second: Records) -> CrossCheck:
     """``asked`` with the verdict, from the two libraries' records of the same samples."""
-    attacked = (first.clean_pred == first.label) | (second.clean_pred == second.label)
+    attacked = (first.before > 0) | (second.before > 0)
     if not attacked.any():
         return replace(asked, verdict="not comparable", cause="no sample was attacked")
-    either = paired(first.success[attacked], second.success[attacked])
-    difference = replace(either, p_value=mcnemar(either.only_first, either.only_second))  # a library is blamed by no mid-p
-    apart = first.success != second.success
+    random = first.adv_right is not None or second.adv_right is not None
+    difference, apart = _chances(first, second, attacked) if random else _outcomes(first, second, attacked)
     agreement = 1 - float(apart[attacked].mean())
     equivalent = difference.low >= -MARGIN and difference.high <= MARGIN
-    verdict = _exact(agreement) if pairing == "exact" else _statistical(difference, equivalent)
+    exact = pairing == "exact" and not random  # each library meets other draws
+    verdict = _exact(agreement) if exact else _statistical(difference, equivalent)
     found = replace(
         asked,
         verdict=verdict if pairing in ("exact", "statistical") else "not comparable",
@@ -129,9 +131,25 @@ def judge(asked: CrossCheck, pairing: str, norm: str, first: Records, second: Re
     return replace(
         found,
         stronger=_stronger(found, difference),
-        samples=tuple(str(i) for i in first.id[apart][:LISTED]),
+        samples=tuple(str(i) for i in first.id[apart > 0][:LISTED]),
         cause=_cause(found, norm, first, second),
     )
+
+
+def _outcomes(first: Records, second: Records, attacked: Bools) -> tuple[PairedDifference, Row]:
+    """The paired success rates on the samples ``attacked``, and of each sample (N) whether the outcomes are apart."""
+    found = paired(first.success[attacked], second.success[attacked])
+    exact = mcnemar(found.only_first, found.only_second)  # a library is blamed by no mid-p
+    return replace(found, p_value=exact), (first.success != second.success).astype(np.float64)
+
+
+def _chances(first: Records, second: Records, attacked: Bools) -> tuple[PairedDifference, Row]:
+    """The same of a random model: how often the right answers to each sample become wrong, and how far these are apart."""
+    a, b = (r.before.astype(np.float64) * (1 - r.after.astype(np.float64)) for r in (first, second))
+    often = float(np.mean([r.before[attacked].mean(dtype=np.float64) for r in (first, second)]))
+    found = paired_chances(a[attacked], b[attacked])
+    rates = {name: getattr(found, name) / often for name in ("first", "second", "difference", "low", "high")}
+    return replace(found, p_value=sign_flip((a - b)[attacked], mid=False), **rates), np.abs(a - b) / often
 
 
 def _exact(agreement: float) -> Verdict:
@@ -147,16 +165,16 @@ def _statistical(difference: PairedDifference, equivalent: bool) -> Verdict:
 
 
 def _stronger(found: CrossCheck, difference: PairedDifference) -> str | None:
-    if difference.only_first == difference.only_second:
+    if not difference.difference:
         return None
-    return found.first if difference.only_first > difference.only_second else found.second
+    return found.first if difference.difference > 0 else found.second
 
 
 def _cause(found: CrossCheck, norm: str, first: Records, second: Records) -> str | None:
     """What the records alone point to: other clean predictions, or another use of the budget."""
     if not np.array_equal(first.clean_pred, second.clean_pred):
         return "the clean predictions differ: the model was not the same, or is not deterministic"
-    spent = [float(getattr(r, norm)[r.clean_pred == r.label].mean(dtype=np.float64)) for r in (first, second)]
+    spent = [float(getattr(r, norm)[r.before > 0].mean(dtype=np.float64)) for r in (first, second)]
     if min(spent) < (1 - BUDGET_GAP) * max(spent):
         less = found.first if spent[0] < spent[1] else found.second
         return f"{less} spends less of the budget: mean {norm} {min(spent):.4g} against {max(spent):.4g}"

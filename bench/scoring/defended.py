@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.ids import ModelId
-from bench.scoring.adaptive import KNOWS
+from bench.scoring.adaptive import KNOWS, NAIVE
 from bench.scoring.chances import mean_chance
 from bench.scoring.comparison import Outcome, PairedDifference, over_family, paired, paired_chances
 from bench.scoring.model_ranking import ModelRanking, outcome_of
@@ -13,7 +13,7 @@ from bench.scoring.record_checks import Scored
 from bench.scoring.statistics import Proportion
 from bench.store import ModelEntry
 
-NAIVE = ("naive", "both")
+UNKNOWING = (NAIVE, "both")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _score(entry: ModelEntry, model_ranking: ModelRanking) -> DefenceScore | Non
     if len(known) < len(members) or not own:
         return None
     everything = None if _worst(own, KNOWS) is None else outcome_of(own)
-    return score_defence(entry, known, outcome_of(own[:1]), _worst(own, NAIVE), everything)
+    return score_defence(entry, known, outcome_of(own[:1]), _worst(own, UNKNOWING), everything)
 
 
 def score_defence(

@@ -60,13 +60,11 @@ def metrics(records: Records) -> Metrics:
     correct = records.clean_pred == records.label
     robust = records.adv_pred == records.label
     broken, held = records.success, correct & ~records.success
-    before = correct.astype(np.float32) if records.clean_right is None else records.clean_right
-    after = robust.astype(np.float32) if records.adv_right is None else records.adv_right
     sure, sure_adv = mean_chance(records.clean_prob), mean_chance(records.adv_prob)
     return Metrics(
-        accuracy=mean_chance(before),
-        robust_accuracy=mean_chance(after),
-        asr=success_rate(before, after),
+        accuracy=mean_chance(records.before),
+        robust_accuracy=mean_chance(records.after),
+        asr=success_rate(records.before, records.after),
         certainty=_mean(records.clean_prob),
         certainty_adv=_mean(records.adv_prob),
         certainty_low=sure.low,

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bench.scoring.adaptive import KNOWS
+from bench.scoring.adaptive import KNOWS, NAIVE
 from bench.scoring.chances import success_rate
 from bench.scoring.statistics import Proportion, beats, proportion
 from bench.scoring.trust import FEWEST, Finding, Grade
@@ -66,8 +66,13 @@ class Neighbours:
 
 
 def check_records(cell: Scored, around: Neighbours) -> list[Finding]:
-    """Every finding of the stored numbers on ``cell``; where nothing was attacked, that is all there is to say."""
+    """Every finding of the stored numbers on ``cell``; where nothing was attacked, that is all there is to say.
+
+    An attack that does not know the defences is expected to be weak: ``adaptive`` says so, and no other check does.
+    """
     asked = CHECKS if cell.asr.n else {"samples": samples}
+    if cell.entry.role == NAIVE:
+        asked = {name: check for name, check in asked.items() if name not in OF_STRENGTH}
     return [Finding(name, grade, detail) for name, check in asked.items() for grade, detail in check(cell, around)]
 
 
@@ -87,12 +92,13 @@ def budget(cell: Scored, _: Neighbours) -> Found:
     """budget: adversarials stay within eps (1e-6 slack), and something was changed at all. Fails otherwise.
 
     Carlini et al. 2019, section 5: check that the perturbation bound holds. An attack that sees labels only gives back the
-    image itself where nothing it tried changed the label: of that, nothing is said.
+    image itself where nothing it tried changed the label, and so does one that does not know that a defence hides its
+    gradient: of that, nothing is said.
     """
     largest, eps = cell.outcomes.largest, float(cell.eps)
     if cell.entry.budget != "fixed" or largest is None:
         return
-    if not largest and cell.entry.access == "decision":
+    if not largest and (cell.entry.access == "decision" or cell.entry.role == NAIVE):
         return
     within = 0 < largest <= eps + SLACK * max(1.0, eps)
     detail = f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}" if largest else "no sample was changed at all"
@@ -183,6 +189,8 @@ def _same_budget(cell: Scored, around: Neighbours) -> list[Scored]:
     return [c for c in around.cells if c is not cell and (c.entry.eps, c.entry.norm) == (cell.entry.eps, cell.entry.norm)]
 
 
+OF_STRENGTH = ("more-budget", "iterations", "white-box", "noise")
+"""Checks that find an attack too weak."""
 CHECKS: dict[str, Callable[[Scored, Neighbours], Found]] = {
     "samples": samples,
     "budget": budget,

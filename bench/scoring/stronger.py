@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bench.scoring.adaptive import NAIVE
 from bench.scoring.record_checks import Neighbours, Scored
 from bench.scoring.trust import Finding, Grade, share_grade
 from bench.store.evidence import Evidence
@@ -16,8 +17,8 @@ POINTS = 0.05
 
 
 def check_stronger(cell: Scored, around: Neighbours) -> list[Finding]:
-    """What stronger attacks say of ``cell``: of white-box attacks only, since others know less by design."""
-    if cell.entry.access != "white-box" or not cell.asr.n:
+    """What stronger attacks say of ``cell``: of white-box attacks that know the defences, since others know less by design."""
+    if cell.entry.access != "white-box" or cell.entry.role == NAIVE or not cell.asr.n:
         return []
     return [
         Finding(name, *check(asked, e, around))

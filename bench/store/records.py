@@ -47,6 +47,16 @@ class Records:
     def __len__(self) -> int:
         return len(self.id)
 
+    @property
+    def before(self) -> Floats:
+        """How often each sample is predicted correctly before the attack: 0 or 1, unless the model is random."""
+        return (self.clean_pred == self.label).astype(np.float32) if self.clean_right is None else self.clean_right
+
+    @property
+    def after(self) -> Floats:
+        """How often each sample is predicted correctly under attack."""
+        return (self.adv_pred == self.label).astype(np.float32) if self.adv_right is None else self.adv_right
+
 
 @dataclass(frozen=True)
 class Clean:

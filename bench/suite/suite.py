@@ -122,7 +122,7 @@ class Suite(Strict):
         for i, model in enumerate(self.models):
             for name in model.of:
                 if name in around:
-                    fix = f"write {' and '.join(around[name])} in its place, and list its defences here, where they are of all members"
+                    fix = f"write {' and '.join(around[name])} in its place, and list all defences here"
                     raise _error(("models", i, "of"), f"'{name}' has defences itself, and only weights can be defended; {fix}")
                 if name not in own:
                     raise _error(("models", i, "of"), f"'{name}' is not a model of this suite; {did_you_mean(name, own)}")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier, tensors
 from adapters.defences.adaptive import Adaptive, known
-from adapters.defences.defended import Defended
+from adapters.defences.defended import Defended, Passes
 from adapters.defences.ways import ARC, REPEAT, Way
 from bench.engine.plan import Unit
 from bench.engine.runner import Target, make_target
@@ -58,7 +58,8 @@ def examine_defended(subject: Subject, asked: Examination) -> list[Evidence]:
     raw, attacked = (_as_asked(model, way, asked.draws) for model in (subject.raw, target.classifier))
     size = max(target.batch_size // (asked.draws if _samples(target.classifier) else 1), 1)
     steady = make_target(attacked, target.samples, size, target.precision)
-    effort = plan_effort(asked.level, {unit: asked.units[unit] for unit in chosen}, len(steady.correct))  # type: ignore[arg-type]
+    costs = {unit: asked.units[unit] // _price(attacked, target) for unit in chosen}
+    effort = plan_effort(asked.level, costs, len(steady.correct))  # type: ignore[arg-type]
     found = examine(replace(subject, raw=raw, target=steady), effort)
     left_out = BY_DESIGN if way is not None and ("bpda" in way.name or way.merge == "mean-loss") else ()
     own = [e for e in found if e.check not in left_out]
@@ -83,10 +84,22 @@ def _samples(model: Classifier) -> bool:
     return isinstance(model, Defended) and model.stack.sampled
 
 
-def _as_asked(model: Classifier, way: Way | None, draws: int) -> Classifier:
+def _price(model: Steady, target: Target) -> int:
+    """Passes through members that one answer of ``model`` takes: what the checks count as one pass."""
+    x, _ = tensors(subset(target, 1).samples, target.classifier.device)
+    passes: Passes = getattr(target.classifier, "passes", Passes())
+    before = passes.forwards
+    with torch.no_grad():
+        model(x)
+    return max(passes.forwards - before, 1)
+
+
+def _as_asked(model: Classifier, way: Way | None, draws: int) -> Steady:
     if way is None or not isinstance(model, Defended):
         return Steady(model)
-    return Steady(known(model, way, draws)).eval()
+    steady = Steady(known(model, way, draws))
+    steady.eval()
+    return steady
 
 
 def _of_each(e: Evidence, units: Sequence[Unit]) -> Iterator[Evidence]:

@@ -181,7 +181,10 @@ def test_models_stay_as_they_are() -> None:
         ({"model": linear_classifier(), "mean": (0.5,) * 3}, r"this Classifier has its own normalisation"),
         ({"defended": {"d": {"of": "mdel", "defences": BITS}}}, r"'mdel' is no model of this suite; did you mean 'model'"),
         ({"defended": {"d": {"of": "model"}}}, r"has the weights of model and no defences: give some"),
-        ({"defended": {"d": {"of": "model", "defences": [{"defence": "bits"}]}}}, r"unknown value 'bits'; known: average, bit-depth"),
+        (
+            {"defended": {"d": {"of": "model", "defences": [{"defence": "bits"}]}}},
+            r"unknown value 'bits'; known: average, bit-depth",
+        ),
         ({"defended": {"model": {"of": "model", "defences": BITS}}}, r"model name.*'model'"),
         ({"model": Defended(Stack((BitDepth(),), ("a",)), [linear_classifier()])}, r"model: has defences around it; give"),
         ({"device": "cuda:77"}, r"cuda:77: this machine has no such device"),

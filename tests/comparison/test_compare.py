@@ -1,5 +1,6 @@
 """Comparisons with known answers: counts, tests, noise, and the one verdict behind print and exit code."""
 
+import base64
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
@@ -15,7 +16,7 @@ from bench.comparison.compare import compare, flips_needed
 from bench.comparison.phrases import details
 from bench.comparison.snapshot import Snapshot, from_file, from_text, to_text
 from bench.comparison.verdict import EXITS
-from bench.errors import Exit, UserError
+from bench.errors import Exit, NotComparableError, UserError
 from bench.ids import CellId
 from bench.scoring.trust import Grade
 from tests.builders.figures import Figure
@@ -247,6 +248,38 @@ def test_reference_text_holds_the_snapshot(broken: np.ndarray, correct: np.ndarr
             np.testing.assert_array_equal(getattr(back.outcomes[key], name), getattr(outcomes, name))
     assert to_text(back) == to_text(snapshot)
     assert from_text(to_text(graded(snapshot, "warn")), "a").grades == {"pgd 8": "warn", "fgsm 1": "warn"} | back.grades
+
+
+def random_model(title: str, right: float, weights: str) -> Snapshot:
+    """Of a random model that is right on every image, and under attack so often."""
+    plain = make_snapshot(title, {"pgd 8": flags(N if right < 0.5 else 0, N)}, weights=weights)
+    chances = np.ones(N, np.float32), np.full(N, right, np.float32)
+    return replace(plain, outcomes={k: replace(o, before=chances[0], after=chances[1]) for k, o in plain.outcomes.items()})
+
+
+@pytest.mark.parametrize(("now", "word"), [(0.55, "fail"), (0.595, "pass"), (0.6, "pass")])
+def test_a_random_model_is_gated_by_how_often_it_is_right(now: float, word: str) -> None:
+    """What it does most of the time is the same in all of these: it is never broken."""
+    reference = from_text(to_text(random_model("a", 0.6, "w")), "a")
+    verdict = compare(reference, random_model("b", now, "v"), gated=True)
+    asr, accuracy = verdict.rows
+    assert verdict.word == word
+    assert (asr.before, asr.after, asr.difference) == pytest.approx((0.4, 1 - now, 0.6 - now), abs=1e-6)
+    assert (asr.gained, asr.lost) == (0 if now == 0.6 else N, 0)
+    assert asr.p_value == pytest.approx(1.0 if now == 0.6 else 2.0 ** (1 - N))
+    assert (accuracy.before, accuracy.after, accuracy.p_value) == (1, 1, 1)
+
+
+def test_where_only_the_code_differs_a_random_model_s_every_change_counts() -> None:
+    assert compare(random_model("a", 0.6, "w"), random_model("b", 0.599, "w"), gated=True).word == "fail"
+    assert compare(random_model("a", 0.6, "w"), random_model("b", 0.6, "w"), gated=True).word == "pass"
+
+
+def test_a_reference_with_chances_that_are_none_is_refused() -> None:
+    text = to_text(random_model("a", 0.6, "w"))
+    half, two = (base64.b64encode(np.full(N, value, "<f4").tobytes()).decode() for value in (0.6, 2.0))
+    with pytest.raises(NotComparableError, match="160 chances where 160 from 0 to 1 are due"):
+        from_text(text.replace(half, two), "a")
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:

@@ -51,6 +51,17 @@ def test_asr_over_queries_is_the_share_broken_by_then() -> None:
     assert [(p.count, p.n) for p in lora.asr] == [(0, 4), (2, 4), (2, 4)]
 
 
+def test_a_random_model_loses_as_often_as_it_is_wrong() -> None:
+    """2.3 of the answers are right unasked, of which 0.41 would be wrong another time; 0.75 fall by 7 queries, 0.25 by 12."""
+    entry, records = cell("base", [7, INF, 12], 40)
+    before, after = (np.array(a, dtype=np.float32) for a in ([0, 1, 0.8, 0.5], [0, 0.25, 0.8, 0]))
+    (found,) = query_scores([(entry, replace(records, clean_right=before, adv_right=after, adv_choice=after))])
+    assert [q for q, _ in found.steps] == [0, 7, 12]
+    assert [share for _, share in found.steps] == pytest.approx([0.41 / 2.3, 1.16 / 2.3, 1.41 / 2.3])
+    assert [p.value for p in found.asr] == pytest.approx([1.16 / 2.3, 1.41 / 2.3])
+    assert (found.median, found.spent) == (9.5, 40)
+
+
 def test_nothing_broken_has_no_median_and_white_box_cells_no_score() -> None:
     (held,) = query_scores([cell("base", [INF, INF], 20)])
     assert (held.steps, held.median, [p.value for p in held.asr]) == ((), None, [0.0, 0.0])

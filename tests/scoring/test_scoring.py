@@ -173,6 +173,27 @@ def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, fool
     assert (found.gap_low >= -0.02 and found.gap_high <= 0.02) == (verdict == "agree")
 
 
+@pytest.mark.parametrize("pairing", ["exact", "statistical"])
+@pytest.mark.parametrize(
+    ("foolbox", "art", "verdict", "stronger"), [(0.502, 0.498, "agree", None), (0.9, 0.6, "differ", "art")]
+)
+def test_a_random_model_is_cross_checked_by_how_often_it_is_right(
+    foolbox: float, art: float, verdict: str, stronger: str | None, pairing: str
+) -> None:
+    """In the first case what it does most of the time is the opposite on every sample, in the second the same on all."""
+    right = {"foolbox": foolbox, "art": art}
+    ones = np.ones(N, np.float32)
+    both = [
+        replace(records(0, np.full(N, often < 0.5)), clean_right=ones, adv_right=ones * often, adv_choice=ones * often)
+        for often in right.values()
+    ]
+    found = judge(ASKED, pairing, "linf", *both)
+    assert (found.verdict, found.stronger) == (verdict, stronger)
+    assert [found.asr_first, found.asr_second] == pytest.approx([1 - foolbox, 1 - art])
+    assert found.agreement == pytest.approx(1 - (foolbox - art))
+    assert found.p_value == pytest.approx(2.0 ** (1 - N)), "all differences have one sign"
+
+
 def test_agreement_is_over_the_samples_that_were_attacked() -> None:
     found = judge(ASKED, "exact", "linf", records(150, SAMPLE >= 180), records(150, SAMPLE >= 185))
     assert (found.agreement, found.verdict) == (0.9, "differ")
