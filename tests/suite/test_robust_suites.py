@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+import bench
 from adapters.training.spec import PgdTraining
 from bench.cli.commands import main
+from bench.ids import ModelId
+from bench.scoring.comparison import paired
+from bench.scoring.standing import stand
 from bench.suite.suite import Suite, find_suite, load_suite, suite_from
 
 
@@ -37,6 +41,37 @@ def test_robust_lora_asks_the_whole_grid_of_the_question() -> None:
     assert len({targets for _, targets, _ in found}) == 4
     (strong,) = (attack for attack in suite.attacks if attack.attack == "strong")
     assert suite.grid(strong) == (suite.headline,)
+
+
+@pytest.mark.slow
+def test_adversarial_training_beats_standard_training_under_strong(tmp_path: Path) -> None:
+    """In full and as LoRA on all convolutions, of a network of half a million parameters, on 100 digits."""
+    adversarial = {"adversarial": {"method": "pgd", "eps": "24/255", "steps": 3, "eps_warmup_epochs": 5}}
+    lora = {"method": "lora", "r": 16, "alpha": 32, "targets": r"fc|conv1\.[036]|layer.+\.conv\d"}
+    pretrain = {"data": {"source": "digits", "classes": [0, 2, 4, 6, 8]}, "training": {"epochs": 8, "lr": 0.05, **adversarial}}
+    result = bench.run(
+        {
+            "name": "tiny_robust",
+            "backbone": {"architecture": "timm/test_resnet", "pretrain": pretrain},
+            "data": {"source": "digits", "classes": [1, 3, 5, 7, 9], "samples": 100},
+            "training": {"epochs": 15, "lr": 0.05, "schedule": "one-cycle", "augmentation": "none"},
+            "models": [
+                {"name": "full"},
+                {"name": "full-adv", "training": adversarial},
+                {"name": "lora", "adaptation": lora, "training": {"optimizer": "adamw", "lr": 0.005}},
+                {"name": "lora-adv", "adaptation": lora, "training": {"optimizer": "adamw", "lr": 0.005, **adversarial}},
+            ],
+            "eps": ["24/255"],
+            "attacks": [{"attack": "strong", "steps": 10, "targets": 2, "queries": 50}],
+            "trust": "off",
+        },
+        results=tmp_path,
+    )
+    robust = stand(result.run).worst_cases
+    for trained, standard in (("full-adv", "full"), ("lora-adv", "lora")):
+        gain = paired(*(robust[ModelId(name, 0)].robust > 0 for name in (trained, standard)))
+        assert gain.difference > 0
+        assert gain.p_value < 0.001, gain
 
 
 def suite_with(**training: object) -> Suite:
