@@ -20,7 +20,7 @@ from bench.eps import eps_to_json
 from bench.errors import NotComparableError
 from bench.ids import ModelId
 from bench.scoring.comparison import WORST_CASE, Outcome
-from bench.scoring.defended import NAIVE
+from bench.scoring.defended import UNKNOWING
 from bench.scoring.model_ranking import ModelRanking, outcome_of, rank_models
 from bench.scoring.record_checks import Scored
 from bench.scoring.scorecard import Scorecard, by_attack, score
@@ -177,7 +177,7 @@ def _cells(run: StoredRun, model_ranking: ModelRanking) -> Iterator[PublishedCel
             yield _cell(group[0].attack, [model_ranking.done[c.key] for c in group], model_ranking, pack_levels(certainty))
     for model in run.header.models:
         own = [c for c in model_ranking.cells if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps]
-        naive = [c for c in own if c.entry.role in NAIVE]
+        naive = [c for c in own if c.entry.role in UNKNOWING]
         if model.id in model_ranking.worst_cases:
             yield _cell(WORST_CASE, own, model_ranking)
             yield from [_cell(NAIVE_CASE, naive, model_ranking)] if model.of and naive else []

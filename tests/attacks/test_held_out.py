@@ -7,7 +7,7 @@ import torch
 import bench
 from adapters.defences.bit_depth import BitDepth
 from bench.ids import ModelId
-from bench.scoring.standing import stand
+from bench.scoring.model_ranking import rank_models
 from bench.scoring.statistics import beats
 from tests.builders.defended import defended
 from tests.builders.levels import search
@@ -23,7 +23,7 @@ def test_a_search_over_levels_breaks_no_more_of_a_squeezed_model_than_the_adapti
     result = bench.evaluate(
         model, samples.x, samples.labels, defended=around, attacks=[pgd], eps=[f"{eps}/255"], trust="off", libraries=["foolbox"]
     )
-    ours = stand(result.run).worst_cases[ModelId("squeezed", 0)].robust > 0
+    ours = rank_models(result.run).worst_cases[ModelId("squeezed", 0)].robust > 0
     (score,) = result.card.defences
     assert score.naive is not None
 

@@ -9,7 +9,7 @@ from adapters.training.spec import PgdTraining
 from bench.cli.commands import main
 from bench.ids import ModelId
 from bench.scoring.comparison import paired
-from bench.scoring.standing import stand
+from bench.scoring.model_ranking import rank_models
 from bench.suite.suite import Suite, find_suite, load_suite, suite_from
 
 
@@ -67,9 +67,9 @@ def test_adversarial_training_beats_standard_training_under_strong(tmp_path: Pat
         },
         results=tmp_path,
     )
-    robust = stand(result.run).worst_cases
+    robust = rank_models(result.run).worst_cases
     for trained, standard in (("full-adv", "full"), ("lora-adv", "lora")):
-        gain = paired(*(robust[ModelId(name, 0)].robust > 0 for name in (trained, standard)))
+        gain = paired(robust[ModelId(trained, 0)].robust > 0, robust[ModelId(standard, 0)].robust > 0)
         assert gain.difference > 0
         assert gain.p_value < 0.001, gain
 

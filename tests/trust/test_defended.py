@@ -15,6 +15,7 @@ from adapters.defences.ways import Way
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import make_target
 from bench.ids import ModelId
+from bench.store.evidence import Evidence
 from bench.trust.defended import Examination, examine_defended
 from bench.trust.effort import Effort, plan_effort
 from bench.trust.examine import Subject
@@ -41,6 +42,11 @@ def test_a_check_s_pass_costs_as_many_as_one_answer_takes(
     target = make_target(model, grey(6, list(np.zeros(12))), 64, judging=JUDGING)
     unit = Unit(ModelId("m", 0), spec(attack="pgd"), "foolbox", (Cell(Fraction(1, 50), "k"),), way=way, role="adaptive")
     planned: list[Effort] = []
-    monkeypatch.setattr(bench.trust.defended, "examine", lambda _, effort: planned.append(effort) or [])
+
+    def plan(_: Subject, effort: Effort) -> list[Evidence]:
+        planned.append(effort)
+        return []
+
+    monkeypatch.setattr(bench.trust.defended, "examine", plan)
     examine_defended(Subject(model, target, Fraction(1, 50)), Examination({unit: SPENT}, "fast", DRAWS))
     assert planned == [plan_effort("fast", {unit: SPENT // price}, 6)]
