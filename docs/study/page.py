@@ -13,8 +13,9 @@ from docs.study.tables import table, what_was_run
 HEAD = """# The study
 
 The study behind this project adapted a ResNet18 in three ways, attacked it, and drew conclusions about LoRA and robustness from
-one training of each model, without intervals. Here its questions are asked again: each model is trained several times, every
-difference is paired by sample, and every interval counts what another training would have changed.
+one training of each model, without intervals. Here its questions are asked again: every difference is paired by sample, and
+each model is trained several times, so that intervals count what another training would have changed. Where each was trained
+once only, that is said: such an answer holds for these models, not for the way in which they were made.
 
 This page is made by `python -m docs.study` from the files in `results/published/`, which hold the outcome of every sample under
 every attack; no number, and no answer, is written by hand. What a suite has not been run for is said. One command asks the

@@ -38,10 +38,12 @@ def what_was_run(found: Found) -> str:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run.crosschecks.items()))
     failed = [m.model for m in models if m.trust == "fail"]
     trust = f"the trust checks fail {', '.join(failed)}" if failed else "no trust check fails"
+    codes = sorted({str(o["code"])[:7] for o in run.origins if o.get("code")})
+    code = f" Computed by code {' and '.join(codes)}." if codes else ""
     state = "" if run.status == "complete" else f" The run is {run.status}: what has not finished is left out."
     return (
         f"`suites/{found.name}.yaml`: {run.samples} samples{data}, {trained}, headline eps {eps_text(run.headline_eps)}; "
-        f"{math.ceil(run.seconds / 60)} minutes of attacks. Foolbox and ART on each question: {verdicts}; {trust}.{state}"
+        f"{math.ceil(run.seconds / 60)} minutes of attacks. Foolbox and ART on each question: {verdicts}; {trust}.{code}{state}"
     )
 
 

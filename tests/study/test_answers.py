@@ -1,15 +1,19 @@
 """Each of the study's answers follows from what was published: on runs made by hand, whose answer is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from bench.scoring.published import Published
+from bench.scoring.published import Published, publish
 from bench.scoring.rescored import rescore
 from bench.scoring.statistics import mean_difference, wilson
+from bench.text import interval, points
 from docs.study.found import Found, differences
 from docs.study.one_run import one_runs, pooled
 from docs.study.questions import QUESTIONS, Answer
 from tests.builders.published import N, first, published
+from tests.scoring.test_published import run_of
 
 
 def found(run: Published) -> Found:
@@ -93,6 +97,17 @@ def test_transfer_is_compared_with_an_attack_on_the_model_itself() -> None:
     (row,) = [line for line in said.lines if line.startswith("| lora-fc | 70.5 [")]
     assert "| -40.0 points [" in row
     assert row.endswith("| **no: less often** |")
+
+
+def test_defences_are_answered_by_what_they_gain_against_who_knows_them(tmp_path: Path) -> None:
+    run = publish(run_of(tmp_path, 1, defended=True))
+    said, (score,) = answer("d", run), rescore(run).defences
+    assert score.gain is not None
+    gain = f"{points(score.gain.difference)} points {interval(score.gain.low, score.gain.high)}"
+    assert f"of 1 defended models, {int(score.gain.shown and score.gain.difference > 0)} are shown to gain" in said.short
+    assert f"the gains are from {gain} to {gain}" in said.short
+    assert "would have been seen" in said.short
+    assert any(score.sentence in line for line in said.lines)
 
 
 def test_what_cannot_be_compared_is_said_and_no_error() -> None:
