@@ -17,7 +17,7 @@ from bench.scoring.statistics import MeanDifference, holm, mean_difference
 from bench.text import interval, points
 from docs.study.found import Difference, Found, differences
 from docs.study.one_run import OneRun, one_runs, pooled
-from docs.study.tables import answers_table, certain, in_words, models_table, numbers, percent, table
+from docs.study.tables import WOULD, answers_table, certain, in_words, models_table, numbers, percent, seen, table
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,25 @@ def _count(what: str, pairs: Sequence[Difference], found: Found) -> str:
     return f"{count}: {'; '.join(said)}"
 
 
+NOT_BLACK_BOX = ("pgd", "noise")
+"""What stands beside the black-box attacks for comparison: one that sees gradients, and one that sees nothing."""
+
+
 def certainty_falls(runs: Sequence[Found]) -> Answer:
     """(c): certainty under each attack minus certainty before it, of the same model on the same samples."""
     lines, short = [], []
     for found in runs:
         drops = list(_drops(found))
-        head = ["model", "attack", "ASR, % [95 %]", "certainty before", "under attack", "change [95 %]", "answer"]
-        lines += ["", *models_table(found), "", *table(head, [_drop_row(found, *drop) for drop in drops])]
-        black = [(at, d) for at, d in drops if not at.attack.startswith("pgd")]
+        head = ["model", "attack", "ASR, % [95 %]", "certainty before", "under attack", "change [95 %]", "answer", WOULD]
+        lines += [
+            "",
+            f"### {found.name}",
+            "",
+            *models_table(found),
+            "",
+            *table(head, [_drop_row(found, *drop) for drop in drops]),
+        ]
+        black = [(at, d) for at, d in drops if not at.attack.startswith(NOT_BLACK_BOX)]
         if not black:
             return Answer(NOTHING, lines)
         falls = [d for _, d in black if d.shown and d.difference < 0]
@@ -140,7 +151,16 @@ def _drop_row(found: Found, at: AttackEps, d: Difference) -> list[str]:
     (rate,) = [r for r in found.scored.rates if (r.model, r.attack, r.eps) == (d.model, at.attack, at.eps)]
     (model,) = [m for m in found.scored.models if m.model == d.model]
     answer = "no change shown" if not d.shown else "falls" if d.difference < 0 else "rises"
-    return [d.model, d.where, percent(rate.asr), certain(model.certainty), certain(rate.certainty), numbers(d), f"**{answer}**"]
+    return [
+        d.model,
+        d.where,
+        percent(rate.asr),
+        certain(model.certainty),
+        certain(rate.certainty),
+        numbers(d),
+        f"**{answer}**",
+        seen(d),
+    ]
 
 
 def defences(runs: Sequence[Found]) -> Answer:
@@ -273,8 +293,8 @@ QUESTIONS = (
     ),
     Question("b", "Does LoRA's rank, or the layers that it stands on, change robustness?",
              ("study_rank",), ("study_rank_gpu",), ranks_and_layers),
-    Question("c", "Does certainty fall under black-box attacks too?", ("study_black_box",), ("study_black_box_gpu",),
-             certainty_falls),
+    Question("c", "Does certainty fall under black-box attacks too?", ("study_black_box", "black_box"),
+             ("study_black_box_gpu",), certainty_falls),
     Question("d", "Is switching between adapters, or squeezing, a defence?", ("study_switching", "switching", "defences"),
              ("study_switching_gpu",), defences),
     Question("e", "Does an adapter keep a backbone's robustness, or can adversarial training give it any?",

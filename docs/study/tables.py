@@ -8,6 +8,7 @@ from bench.scoring.rescored import Share
 from bench.text import MARKS, NONE, interval, number, points, share, short_p, signed
 from docs.study.found import Difference, Found
 
+WOULD = "would have been seen"
 CLEAN = {"baseline": 0.90, "lora-fc": 0.96, "lora-fc-conv1": 0.98}
 """The study's Table 1: clean accuracy of full fine-tuning, LoRA-FC and LoRA-FC+Conv1, without intervals."""
 FGSM = {"baseline": 0.65}
@@ -71,7 +72,7 @@ def _known(value: float | None, about: str) -> str:
 def answers_table(asked: Iterable[Difference]) -> list[str]:
     """Questions with their answers, each with the difference that it follows from."""
     return table(
-        ["question", "answer", "difference [95 %]", "p (Holm)", "would have been seen"],
+        ["question", "answer", "difference [95 %]", "p (Holm)", WOULD],
         [[d.question, f"**{d.answer}**", numbers(d), short_p(d.p_adjusted), seen(d)] for d in asked],
     )
 
