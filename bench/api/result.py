@@ -29,7 +29,7 @@ class Result:
 
     After the example of ``bench.run``:
 
-    >>> table = result.cells.query("library == 'foolbox'").pivot(index="eps", columns="model", values="asr")
+    >>> table = result.cells.groupby(["eps", "model"])["asr"].max().unstack()  # through the stronger library
     >>> table.shape, sorted(table.columns)  # one eps, two models
     ((1, 2), ['full', 'lora'])
     """

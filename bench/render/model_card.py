@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bench.attacks.registry import all_distributions
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cells import markdown, percent, rounded
@@ -23,7 +24,6 @@ from bench.store import RunHeader
 from bench.text import NONE, number
 
 TAGS = ("adversarial-robustness", "image-classification")
-PACKAGES = ("torch", "foolbox", "adversarial-robustness-toolbox", "peft")
 
 
 def model_card(card: Scorecard, header: RunHeader) -> str:
@@ -96,7 +96,8 @@ def _rates(card: Scorecard) -> str:
 def _provenance(card: Scorecard, header: RunHeader) -> Iterator[str]:
     packages, p = header.provenance.get("packages", {}), header.provenance
     yield f"run {card.run_id}, {card.status}, seed {header.suite.get('seed', 0)}"
-    versions = [f"{name} {packages[name]}" for name in PACKAGES if packages.get(name)]
+    named = dict.fromkeys(("torch", "peft", *all_distributions()))
+    versions = [f"{name} {packages[name]}" for name in named if packages.get(name)]
     yield ", ".join([f"lora-robustness-bench {p.get('bench_version', 'of an unknown version')}", *versions])
 
 
