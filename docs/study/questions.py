@@ -12,6 +12,7 @@ from bench.ids import AttackEps, ModelId
 from bench.scoring.comparison import WORST_CASE, Outcome, PairedDifference, Row
 from bench.scoring.published import PublishedCell, levels
 from bench.scoring.rescored import share
+from bench.scoring.robust_training import Answer as RobustAnswer
 from bench.scoring.robust_training import answers
 from bench.scoring.statistics import MeanDifference, holm, mean_difference
 from bench.text import interval, points
@@ -197,13 +198,18 @@ def robust_training(runs: Sequence[Found]) -> Answer:
     for found in runs:
         said = answers(found.published, _ranked(found))
         lines += ["", f"### {found.name}", "", *models_table(found), ""]
-        spoken = []
         for question in dict.fromkeys(a.question for a in said):
             own = [a.text for a in said if a.question == question]
             lines += [f"*{question}*", "", *(f"- {text}" for text in own), ""]
-            spoken.append(f"{question} {'; '.join(own)}")
-        short.append(f"{found.name}: {'. '.join(spoken) or NOTHING.lower()}")
-    return Answer(". ".join(short), lines)
+            short.append(f"{found.name}: {question} {'; '.join(_verdict(a) for a in said if a.question == question)}")
+    return Answer("".join(f"\n    - {one}" for one in short) or NOTHING, lines)
+
+
+def _verdict(answer: RobustAnswer) -> str:
+    """An answer without all that it rests on: the last difference in robust accuracy, and what is said of all."""
+    last = [d for d in answer.differences if d.quantity == "robust accuracy"][-1]
+    gap = f"{points(last.difference)} points {interval(last.low, last.high)} against {last.against}"
+    return f"{answer.model}: {answer.text.rpartition(': ')[2]} ({gap})"
 
 
 def _ranked(found: Found) -> dict[ModelId, Outcome]:
