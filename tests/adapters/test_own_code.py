@@ -227,7 +227,7 @@ def test_the_user_s_own_settings_allow_code_below_their_folders(folder: Path, ca
         assert (code == 0) is allowed, said.err
         assert ("settings.yaml" in said.err) is not allowed
     for text, message in (
-        ("allow_code: true\nallow_kode: true", "settings.yaml:2"), ("allow_code: [models]", "no whole path"),
+        ("allow_code: true\nallow_kode: true", "settings.yaml:2"), ("allow_code: [models]", "not an absolute path"),
         ("allow_code: 3", "settings.yaml:1"), ("- a", "settings.yaml:1"), ("allow_code: [", "not valid YAML"),
     ):  # fmt: skip
         settings.write_text(text)

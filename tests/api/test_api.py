@@ -179,7 +179,7 @@ def test_models_stay_as_they_are() -> None:
         ({"model": {}}, r"there is none; give a torch.nn.Module"),
         ({"model": "resnet18"}, r"str is not a torch.nn.Module"),
         ({"model": linear_classifier(), "mean": (0.5,) * 3}, r"this Classifier has its own normalisation"),
-        ({"defended": {"d": {"of": "mdel", "defences": BITS}}}, r"'mdel' is no model of this suite; did you mean 'model'"),
+        ({"defended": {"d": {"of": "mdel", "defences": BITS}}}, r"'mdel' is not a model of this suite; did you mean 'model'"),
         ({"defended": {"d": {"of": "model"}}}, r"has the weights of model and no defences: give some"),
         (
             {"defended": {"d": {"of": "model", "defences": [{"defence": "bits"}]}}},

@@ -141,6 +141,7 @@ def test_without_one_library_a_suite_runs_through_the_other_and_says_so(
     assert board["status"] == "complete"
     assert {c["verdict"] for c in board["crosschecks"]} == {"one library"}
     assert f"art is left out: {reason}" in caplog.text
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["doctor"]) != Exit.CRASH
     assert reason in " ".join(capsys.readouterr().out.split())
 
