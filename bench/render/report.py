@@ -39,28 +39,14 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
 
     ``samples`` are attacked ones that are shown.
     """
-    environment = Environment(
-        loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )  # fmt: skip
-    environment.filters["labelled"] = labelled
     seeds = len({m.model.seed for m in card.models}) > 1
-
-    return environment.get_template("report.html.j2").render(
+    return _environment(seeds=seeds).get_template("report.html.j2").render(
         card=card,
         header=header,
-        title=partial(title, seeds=seeds),
-        spread=spread,
-        across=across,
         rates=success_rates(card),
-        ERROR=ERROR,
-        UNDECIDED=UNDECIDED,
-        asr_gap=asr_gap,
         crosschecks=crosscheck_title(card),
         carried=carried_line(card),
         precision=precision_line(card),
-        percent=percent,
-        number=number,
-        dash=NONE,
         questions=list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)),
         said=card.sentences,
         method=card.method,
@@ -68,23 +54,31 @@ def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples
         flags=card.flags,
         unranked=unranked(card),
         confidence=list(confidence_rows(card, seeds=seeds)),
-        CONFIDENCE=list(CONFIDENCE),
         curves=list(curve_rows(card, seeds=seeds)),
-        CURVES=list(CURVES),
-        long=_long,
         problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
         not_run=not_run(card),
-        eps_text=eps_text,
         figures=_figures(card),
         defences=defence_rows(card),
-        defence_head=list(HEAD),
         classes=list(class_rows(card)),
         class_names=class_names(card),
         samples=by_model(samples),
         verdict=verdict,
         lines=list(details(verdict)) if verdict else [],
         suite=json.dumps(header.suite, indent=1),
-    )
+    )  # fmt: skip
+
+
+def _environment(*, seeds: bool) -> Environment:
+    """Where the template is, and how it writes numbers, texts and headings."""
+    environment = Environment(
+        loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )  # fmt: skip
+    environment.filters["labelled"] = labelled
+    words = {"ERROR": ERROR, "UNDECIDED": UNDECIDED, "dash": NONE}
+    headings = {"CONFIDENCE": list(CONFIDENCE), "CURVES": list(CURVES), "defence_head": list(HEAD)}
+    texts = {"title": partial(title, seeds=seeds), "spread": spread, "across": across, "asr_gap": asr_gap, "long": _long}
+    environment.globals |= {**words, **headings, **texts, "percent": percent, "number": number, "eps_text": eps_text}
+    return environment
 
 
 LISTED = 12
