@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import bench
+from bench.engine.interrupt import Interrupted
 from bench.errors import UserError
 from bench.scoring.published import publish, to_text
 from bench.store import write_published
@@ -35,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
+    except Interrupted as stop:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        return stop.exit_code
     return 0
 
 
