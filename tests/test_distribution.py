@@ -1,9 +1,9 @@
 """What is published: an sdist of all that git knows, and from it a wheel of just what is installed; and under which version."""
 
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -28,8 +28,7 @@ def build(what: str, source: Path, target: Path) -> Path:
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked sdist."""
     target = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(build("sdist", ROOT, target)) as packed:
-        packed.extractall(target, filter="data")
+    shutil.unpack_archive(build("sdist", ROOT, target), target)
     return target / NAME
 
 
