@@ -33,7 +33,7 @@ def test_two_at_once_share_one_run(reference: Place, tmp_path: Path, figure: Fig
     children = [start(place), start(place)]
     assert [child.wait() for child in children] == [0, 0]
     said = "".join(child.log.read_text() for child in children)
-    trainings = len(re.findall(r"^trained ", said, re.MULTILINE))
+    trainings = len(re.findall(r"^trained .*: \d+ epochs", said, re.MULTILINE))
     figure(
         f"3 two at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())} of {CELLS} cells"
     )
