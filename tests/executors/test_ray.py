@@ -15,7 +15,7 @@ from tests.builders.spoilt import DIES, RAISES
 from tests.builders.tiny import TINY
 from tests.torture.tiny import CELLS, SUITE, UNITS, Place
 
-SPOIL = "from bench.executors import node; from tests import spoilt; node.attack = spoilt.attack"
+SPOIL = "from bench.executors import node; from tests.builders import spoilt; node.attack = spoilt.attack"
 MODELS = ("backbone (3 source classes)", "full", "lora")
 
 
@@ -110,7 +110,7 @@ def test_a_second_machine_that_is_lost_costs_only_what_ran_there(
 @pytest.mark.slow
 def test_the_driver_does_not_eat_a_core_while_it_waits(here: Place, tmp_path: Path) -> None:
     place = Place(tmp_path, cache=here.cache)
-    code = "from bench.executors import node; from tests import spoilt; node.attack = spoilt.sleeping_attack"
+    code = "from bench.executors import node; from tests.builders import spoilt; node.attack = spoilt.sleeping_attack"
     process = place.start("--executor", "ray", code=code, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
