@@ -23,6 +23,7 @@ from bench.attacks.lockstep import Meeting, Task, side_by_side
 from bench.attacks.registry import Carrier
 from bench.engine.runner import UnitResult, make_target, run_unit
 from tests.builders.attacking import INSTALLED, make_unit, spec
+from tests.builders.single import Single
 
 SIZE, CLASSES = 12, 4
 
@@ -229,15 +230,3 @@ def test_art_is_told_what_it_would_find_out_itself(convolutional: Classifier) ->
     )  # fmt: skip
     np.testing.assert_array_equal(direct, own)
     assert direct.dtype == own.dtype == np.float32
-
-
-class Single(nn.Module):
-    """``model`` for images of any precision, as accesses are."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.model(x.float())
-        return logits.detach()

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
-from torch import Tensor, nn
+from torch import nn
 
 from adapters.classifier import Classifier
 from adapters.fast.rowwise import Rowwise
@@ -30,6 +30,7 @@ from bench.engine.prepare import prepare
 from bench.engine.runner import Target, UnitResult, run_unit
 from tests.benchmarks.models import known, make_classifier
 from tests.builders.attacking import make_unit
+from tests.builders.single import Single
 
 EPS = 1.0
 
@@ -60,18 +61,6 @@ class Subject:
             Probabilities(model) if probabilities else model, loss=nn.CrossEntropyLoss(), clip_values=(0.0, 1.0),
             input_shape=self.samples.input_shape, nb_classes=self.classifier.num_classes, device_type="cpu",
         )  # fmt: skip
-
-
-class Single(nn.Module):
-    """``model`` for images of any precision."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.model(x.float())
-        return logits
 
 
 @dataclass(frozen=True)
