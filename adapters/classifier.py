@@ -16,10 +16,11 @@ from adapters.scaling import scaled
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per sample: the predicted class (int64), its probability, and the true class's probability (float32); each N.
+    """Per sample (N): the predicted class (int64), its probability, and the true class's (float32).
 
-    Of a random model they are those of its mean probabilities; ``right`` is the probability that it is right (float32), and
-    ``choice`` another estimate of that, by which the worst of several attacks is chosen. None of a model with one answer.
+    Of a random model they are those of its mean probabilities; ``right`` is the probability that it is right
+    (float32), and ``choice`` another estimate of that, by which the worst of several attacks is chosen. None
+    of a model with one answer.
     """
 
     pred: npt.NDArray[np.int64]
@@ -42,19 +43,25 @@ class Predictions:
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """The predictions of all ``parts``, in order."""
-    pred, prob, prob_true = (np.concatenate([getattr(p, name) for p in parts]) for name in ("pred", "prob", "prob_true"))
+    pred, prob, prob_true = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("pred", "prob", "prob_true")
+    )
     if parts[0].right is None:
         return Predictions(pred, prob, prob_true)
     return Predictions(
-        pred, prob, prob_true, *(np.concatenate([getattr(p, name) for p in parts]) for name in ("right", "choice"))
+        pred,
+        prob,
+        prob_true,
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("right", "choice")),
     )
 
 
 class Classifier(nn.Module):
     """A network over images in [0, 1], which are scaled to ``side`` pixels inside, or taken as they are.
 
-    ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes. Where ``outputs`` is given, they are
-    read out of what the network gives, and ``num_classes`` counts them; the data's classes come first.
+    ``forward`` takes float32 N x 3 x H x W and returns float32 logits, N x num_classes. Where ``outputs`` is
+    given, they are read out of what the network gives, and ``num_classes`` counts them; the data's classes
+    come first.
     """
 
     mean: Tensor
@@ -93,10 +100,13 @@ class Classifier(nn.Module):
         return (x - self.mean) / self.std
 
     def begin(self, seed: int) -> None:
-        """A new attack begins: from here on, draw from ``seed`` what is random. Nothing is, unless a defence draws."""
+        """A new attack begins: from here on, draw from ``seed`` what is random.
+
+        Nothing is, unless a defence draws.
+        """
 
     def asked_through(self, asker: "Callable[[Classifier], Classifier]") -> "Classifier":
-        """What stands for this classifier where an ``asker`` stands for each that has weights; it draws for itself."""
+        """Stands for this classifier where an ``asker`` stands for each with weights; it draws for itself."""
         return asker(self)
 
     @property
@@ -106,11 +116,16 @@ class Classifier(nn.Module):
 
 
 def tensors(samples: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (float32 in [0, 1], N x 3 x H x W) and labels (N) of ``samples`` on ``device``, where bytes go as bytes."""
+    """Images (float32 in [0, 1], N x 3 x H x W) and labels (N) of ``samples`` on ``device``.
+
+    Bytes go there as bytes.
+    """
     images, labels = (torch.from_numpy(array).to(device) for array in (samples.images, samples.labels))
     if images.dtype == torch.float32:
         return images, labels
-    white = torch.tensor(255.0, device=device)  # by a tensor a GPU divides; by a number it would multiply with its reciprocal
+    white = torch.tensor(
+        255.0, device=device
+    )  # by a tensor a GPU divides; by a number it would multiply with its reciprocal
     return images / white, labels
 
 

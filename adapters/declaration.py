@@ -14,7 +14,10 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 class Strict(BaseModel):
-    """A frozen declaration. Raises a validation error for a key that it does not have, naming the nearest that it has."""
+    """A frozen declaration.
+
+    Raises a validation error for a key that it does not have, naming the nearest that it has.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -25,5 +28,7 @@ class Strict(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     hint = did_you_mean(str(key), list(cls.model_fields))
-                    raise PydanticCustomError("unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint})
+                    raise PydanticCustomError(
+                        "unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint}
+                    )
         return data

@@ -26,9 +26,13 @@ def parse_eps(value: Any) -> Fraction:
             raise ValueError
         eps = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise _error("'{value}' is not a number; write eps as a fraction of the pixel range, like '8/255'", value) from None
+        raise _error(
+            "'{value}' is not a number; write eps as a fraction of the pixel range, like '8/255'", value
+        ) from None
     if eps <= 0:
-        raise _error("{value} is not positive; write eps like '8/255' (the clean accuracy is always reported)", value)
+        raise _error(
+            "{value} is not positive; write eps like '8/255' (the clean accuracy is always reported)", value
+        )
     return eps
 
 
@@ -37,7 +41,7 @@ def _error(message: str, value: object) -> PydanticCustomError:
 
 
 def eps_text(eps: Fraction) -> str:
-    """``eps`` as people write it: as a short decimal or in 255ths where it is one, else as the fraction that it is."""
+    """``eps`` as people write it: a short decimal or 255ths where it is one, else the fraction that it is."""
     decimal = f"{float(eps):.12g}"
     if Fraction(decimal) == eps:
         return decimal
@@ -48,5 +52,7 @@ Eps = Annotated[
     Fraction,
     BeforeValidator(parse_eps),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "description": "A budget on the [0, 1] pixel scale, like '8/255'."}),
+    WithJsonSchema(
+        {"type": ["string", "number"], "description": "A budget on the [0, 1] pixel scale, like '8/255'."}
+    ),
 ]

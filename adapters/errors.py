@@ -5,7 +5,10 @@ from contextlib import contextmanager
 
 
 class Mistake(Exception):  # noqa: N818
-    """Something that the user gave cannot be used. ``about`` are the keys of the declaration that it stands at, if known."""
+    """Something that the user gave cannot be used.
+
+    ``about`` are the keys of the declaration that it stands at, if known.
+    """
 
     about: tuple[str | int, ...] = ()
 
@@ -15,7 +18,10 @@ class ModelError(Mistake):
 
 
 class ChangedError(ModelError):
-    """What was trained is gone, or another, since this run read or planned it: the same command starts from what is there."""
+    """What was trained is gone or another since this run read or planned it.
+
+    The same command starts from what is there.
+    """
 
 
 @contextmanager

@@ -12,10 +12,11 @@ import numpy.typing as npt
 class ImageFacts:
     """How a set came about. It is said beside the numbers, and is not part of the set's content.
 
-    ``native`` is the smallest and the largest shorter side in pixels that the images had before they were brought to one size,
-    None where nobody knows; ``cropped`` says whether parts were cut off. ``available`` is how many images of the chosen classes
-    the split has, of which the set may be a choice; ``notes`` are sentences for the reader. ``way`` is what the shorter side
-    was brought to in pixels before the centre was cut out, and the interpolation.
+    ``native`` is the smallest and the largest shorter side in pixels that the images had before they were
+    brought to one size, None where nobody knows; ``cropped`` says whether parts were cut off. ``available``
+    is how many images of the chosen classes the split has, of which the set may be a choice; ``notes`` are
+    sentences for the reader. ``way`` is what the shorter side was brought to in pixels before the centre was
+    cut out, and the interpolation.
     """
 
     native: tuple[int, int] | None = None
@@ -29,8 +30,8 @@ class ImageFacts:
 class ImageSet:
     """Labelled images with stable ids.
 
-    ``images`` is N x 3 x H x W, uint8, or float32 in [0, 1]; ``labels`` is int64, N, in [0, len(classes)); ``ids`` name the
-    samples across runs.
+    ``images`` is N x 3 x H x W, uint8, or float32 in [0, 1]; ``labels`` is int64, N, in [0, len(classes));
+    ``ids`` name the samples across runs.
     """
 
     images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -41,7 +42,9 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.ids):
-            raise ValueError(f"{len(self.images)} images, {len(self.labels)} labels and {len(self.ids)} ids do not match")
+            raise ValueError(
+                f"{len(self.images)} images, {len(self.labels)} labels and {len(self.ids)} ids do not match"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,13 +66,21 @@ class ImageSet:
     def content_hash(self) -> str:
         """sha256 over pixels, labels, ids and class names."""
         digest = hashlib.sha256(repr((self.images.shape, self.ids, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.images).data)  # as a buffer: bytes would be a copy of the whole set
+        digest.update(
+            np.ascontiguousarray(self.images).data
+        )  # as a buffer: bytes would be a copy of the whole set
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
     def take(self, index: npt.NDArray[np.int64]) -> "ImageSet":
         """The samples at ``index``, in that order."""
-        return ImageSet(self.images[index], self.labels[index], tuple(self.ids[i] for i in index), self.classes, self.facts)
+        return ImageSet(
+            self.images[index],
+            self.labels[index],
+            tuple(self.ids[i] for i in index),
+            self.classes,
+            self.facts,
+        )
 
     def noting(self, *notes: str) -> "ImageSet":
         """The same samples, with further ``notes`` for the reader."""

@@ -1,4 +1,4 @@
-"""Which outputs of a network's own head are the data's classes: a choice of them, in another order, or one for two classes."""
+"""Which outputs of a network's own head are the data's classes: some, reordered, or one for two classes."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Outputs:
-    """``index`` are the outputs that stand for the data's classes, in the order of the labels, among ``of`` outputs.
+    """``index`` are the outputs, among ``of``, that stand for the data's classes, in the order of the labels.
 
-    Those of other classes are cut off, or ``kept`` behind them, so that an image may be predicted as none of the data's. Of one
-    output for two classes, z, the logits are 0 and z: their softmax is 1 - sigmoid(z) and sigmoid(z).
+    Those of other classes are cut off, or ``kept`` behind them, so that an image may be predicted as none of
+    the data's. Of one output for two classes, z, the logits are 0 and z: their softmax is 1 - sigmoid(z) and
+    sigmoid(z).
     """
 
     index: tuple[int, ...]
@@ -52,7 +53,10 @@ class ReadOut(nn.Module):
         self.register_buffer("columns", torch.tensor([*outputs.index, *others]), persistent=False)
 
     def forward(self, given: Tensor) -> Tensor:
-        """The logits in ``given``, which may be N if there is one output. Raises ValueError for another number of outputs."""
+        """The logits in ``given``, which may be N if there is one output.
+
+        Raises ValueError for another number of outputs.
+        """
         if self.of == 1:
             z = given.reshape(len(given), -1)
             self._check(z)
@@ -62,4 +66,7 @@ class ReadOut(nn.Module):
 
     def _check(self, given: Tensor) -> None:
         if given.dim() != 2 or given.shape[1] != self.of:
-            raise ValueError(f"the network gives {tuple(given.shape[1:])} outputs for an image, not the {self.of} that it has")
+            raise ValueError(
+                f"the network gives {tuple(given.shape[1:])} outputs for an image, not the {self.of} that"
+                " it has"
+            )

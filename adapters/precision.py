@@ -18,7 +18,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 class TwoPrecisions(nn.Module):
-    """Parametrization of a frozen weight: in bfloat16 under autocast, which would round it to the same values at each pass."""
+    """Parametrization of a frozen weight: bfloat16 under autocast, which would round it so at every pass."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -32,13 +32,18 @@ class TwoPrecisions(nn.Module):
 def round_once(network: nn.Module) -> None:
     """Let the convolutions and linear layers of ``network`` (frozen) keep their weights in bfloat16 too."""
     for module in list(network.modules()):
-        if type(module) is nn.Conv2d or type(module) is nn.Linear:  # what is derived from them may reckon its own weights
+        if (
+            type(module) is nn.Conv2d or type(module) is nn.Linear
+        ):  # what is derived from them may reckon its own weights
             register_parametrization(module, "weight", TwoPrecisions(module.weight.detach()))
 
 
 @contextmanager
 def multiplying(precision: Precision) -> Iterator[None]:
-    """The context of both passes: a GPU rounds to TF32 only if ``precision`` says so (torch lets convolutions by default)."""
+    """The context of both passes: a GPU rounds to TF32 only if ``precision`` says so.
+
+    By default torch lets convolutions do it.
+    """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"

@@ -10,21 +10,25 @@ from adapters.files.guards import parse_json
 
 RGB = tuple[float, float, float]
 Origin = Literal["suite", "weights", "training", "architecture", "assumed"]
-"""Who said it: the suite; the weights themselves (their file, or the name under which they are published); nobody, which is no
-matter, since the network is trained here with it; the settings that belong to the architecture's published weights; or nobody,
-so that ImageNet's are assumed."""
+"""Who said it.
+
+In this order: the suite; the weights themselves (their file, or the name under which they are published);
+nobody, which is no matter, since the network is trained here with it; the settings that belong to the
+architecture's published weights; or nobody, so that ImageNet's are assumed.
+"""
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 METADATA = "preprocessing"
-"""The one entry in the metadata of a safetensors file that we write: with several, their order would not be fixed."""
+"""The one metadata entry of a safetensors file that we write: the order of several would not be fixed."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """The normalisation inside a Classifier, per RGB channel of images in [0, 1], and where it comes from.
 
-    ``size`` is the side in pixels that the weights were made for, None where nobody knows. ``resize`` is what the shorter side
-    was brought to before the centre was cut out of it, by ``interpolation``; None where nobody knows.
+    ``size`` is the side in pixels that the weights were made for, None where nobody knows. ``resize`` is what
+    the shorter side was brought to before the centre was cut out of it, by ``interpolation``; None where
+    nobody knows.
     """
 
     mean: RGB
@@ -35,7 +39,10 @@ class Preprocessing:
     interpolation: str | None = None
 
     def at(self, size: int | None) -> "Preprocessing":
-        """The same for images of ``size`` pixels: as much is cut off, in proportion. None leaves it as it is."""
+        """The same for images of ``size`` pixels: as much is cut off, in proportion.
+
+        None leaves it as it is.
+        """
         resize = round(size * self.resize / self.size) if size and self.size and self.resize else self.resize
         return replace(self, size=size or self.size, resize=resize)
 

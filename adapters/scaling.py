@@ -1,4 +1,4 @@
-"""Images brought to another size inside a model: part of the function that is attacked, and deterministic on any device."""
+"""Images resized inside a model: part of the function that is attacked, and deterministic on any device."""
 
 from functools import lru_cache
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def scaled(x: Tensor, side: int) -> Tensor:
-    """``x`` (N x C x H x W) as N x C x side x side, bilinear, each new pixel a mean of all it covers where images shrink.
+    """``x`` (N x C x H x W) as N x C x side x side, bilinear; shrunk, each pixel is a mean of all it covers.
 
-    As ``F.interpolate`` with antialias=True, to rounding, by one product along each side: its backward pass on a GPU adds up in
-    any order. Pixels are not rounded to bfloat16, however the network is computed.
+    As ``F.interpolate`` with antialias=True, to rounding, by one product along each side: its backward pass
+    on a GPU adds up in any order. Pixels are not rounded to bfloat16, however the network is computed.
     """
     with torch.autocast(x.device.type, enabled=False):
         rows, columns = (_weights(length, side).to(x) for length in x.shape[2:])

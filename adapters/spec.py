@@ -20,13 +20,14 @@ from adapters.preprocessing import RGB
 from adapters.training.spec import Adversarial, HeadStart
 
 Precision = Literal["fp32", "tf32", "bf16"]
-"""fp32: IEEE single. tf32: its products rounded to 10 bits, on an NVIDIA GPU. bf16: layers in bfloat16, as autocast has it."""
+"""fp32: IEEE single; tf32: products rounded to 10 bits (NVIDIA GPU); bf16: bfloat16 layers, by autocast."""
 
 
 class EarlyStopping(Strict):
-    """Stop once the loss on held-out training images has not fallen for ``patience`` epochs; the best epoch's weights stay.
+    """Stop once the loss on held-out training images has not fallen for ``patience`` epochs.
 
-    ``validation`` is the share of each class's training images that is held out. The test set is never looked at.
+    The best epoch's weights stay. ``validation`` is the share of each class's training images that is held
+    out. The test set is never looked at.
     """
 
     patience: Annotated[int, Field(ge=1)] = 5
@@ -36,12 +37,14 @@ class EarlyStopping(Strict):
 class TrainingSpec(Strict):
     """How weights are tuned. Defaults follow the study (SGD, momentum 0.9, lr 0.01, step decay).
 
-    ``schedule``: "step" divides the rate by ten after each third of the epochs, "cosine" brings it to zero, "one-cycle" as
-    Smith & Topin (2018), with a warm-up of its own. ``amp`` computes in bfloat16 where that is safe (torch.autocast).
+    ``schedule``: "step" divides the rate by ten after each third of the epochs, "cosine" brings it to zero,
+    "one-cycle" as Smith & Topin (2018), with a warm-up of its own. ``amp`` computes in bfloat16 where that is
+    safe (torch.autocast).
 
-    With ``adversarial``, a share of the training images (that of ``early_stopping``, or of its default) is always held out: the
-    weights stay that are most accurate on it under PGD (Rice et al. 2020), and early stopping waits for that accuracy to rise.
-    ``head_start`` trains the new head alone first, with the same settings.
+    With ``adversarial``, a share of the training images (that of ``early_stopping``, or of its default) is
+    always held out: the weights stay that are most accurate on it under PGD (Rice et al. 2020), and early
+    stopping waits for that accuracy to rise. ``head_start`` trains the new head alone first, with the same
+    settings.
     """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -64,19 +67,24 @@ class TrainingSpec(Strict):
         """A suite that asks for no robust training is written, and so named, as before there was any."""
         written: dict[str, Any] = plain(self)
         fields = type(self).model_fields
-        unasked = [name for name in ("adversarial", "head_start") if getattr(self, name) == fields[name].default]
+        unasked = [
+            name for name in ("adversarial", "head_start") if getattr(self, name) == fields[name].default
+        ]
         return {name: value for name, value in written.items() if name not in unasked}
 
     @property
     def held_out(self) -> float:
-        """The share of each class's training images that is not trained on, but chooses the epoch whose weights stay."""
+        """The share of each class's training images held out to choose the epoch whose weights stay."""
         stopping = self.early_stopping or (EarlyStopping() if self.adversarial else None)
         return stopping.validation if stopping else 0.0
 
     @model_validator(mode="after")
     def _adversarial_where_it_is_asked(self) -> "TrainingSpec":
         if self.head_start == "adversarial-probe" and self.adversarial is None:
-            message = "adversarial-probe needs adversarial (like {method: pgd, eps: 8/255}) to train the head by; or take probe"
+            message = (
+                "adversarial-probe needs adversarial (like {method: pgd, eps: 8/255}) to train the head by;"
+                " or take probe"
+            )
             raise PydanticCustomError("head_start", "{message}", {"key": "head_start", "message": message})
         if self.adversarial and self.adversarial.eps_warmup_epochs >= self.epochs:
             message = "eps_warmup_epochs must be fewer than epochs, or eps never reaches its full size"
@@ -88,7 +96,9 @@ class TrainingSpec(Strict):
         if self.schedule == "one-cycle" and self.warmup_epochs:
             raise PydanticCustomError("warmup", "schedule one-cycle warms up by itself; drop warmup_epochs")
         if self.warmup_epochs >= self.epochs:
-            raise PydanticCustomError("warmup", "warmup_epochs must be fewer than epochs, or the schedule never starts")
+            raise PydanticCustomError(
+                "warmup", "warmup_epochs must be fewer than epochs, or the schedule never starts"
+            )
         return self
 
 
@@ -101,7 +111,7 @@ WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 @dataclass(frozen=True)
 class OwnCode:
-    """Code that makes a network: ``name`` (a function or class) in ``module``, which is imported from the folder ``root``."""
+    """Code that makes a network: ``name`` (function or class) in ``module``, imported from ``root``."""
 
     root: Path
     module: str
@@ -117,22 +127,24 @@ class BackboneSpec(Strict):
     """The network that is adapted.
 
     ``architecture`` is a torchvision name ("resnet18"), timm's ("timm/resnet18.a1_in1k"), or code of your own
-    ("my_package.models:build", "path/to/file.py:build"), which runs only where whoever starts the run allows it. ``weights`` is
-    torchvision's name of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file (.safetensors, or a checkpoint that torch
-    loads with weights_only: .pt, .pth, .ckpt, .bin, .pth.tar); without it the network starts at random, or with what your code
-    gives it. Where a file holds more than one set of weights, ``key`` says under which of its keys they lie
-    ("state_dict_ema"), and ``prefix`` how their names begin ("module."); either is found by itself where only one reading
-    fits. ``kwargs`` are arguments of the network's constructor, by name. ``mean`` and ``std`` are the normalisation inside the
-    Classifier, per RGB channel of images in [0, 1]: by default what the weights were trained with, else ImageNet's.
-    ``input_size`` is the side in pixels to which the model scales the suite's images inside; by default it does so only where
-    its network takes one size alone.
+    ("my_package.models:build", "path/to/file.py:build"), which runs only where whoever starts the run allows
+    it. ``weights`` is torchvision's name of them ("IMAGENET1K_V1"), "pretrained" for timm, or a file
+    (.safetensors, or a checkpoint that torch loads with weights_only: .pt, .pth, .ckpt, .bin, .pth.tar);
+    without it the network starts at random, or with what your code gives it. Where a file holds more than one
+    set of weights, ``key`` says under which of its keys they lie ("state_dict_ema"), and ``prefix`` how their
+    names begin ("module."); either is found by itself where only one reading fits. ``kwargs`` are arguments
+    of the network's constructor, by name. ``mean`` and ``std`` are the normalisation inside the Classifier,
+    per RGB channel of images in [0, 1]: by default what the weights were trained with, else ImageNet's.
+    ``input_size`` is the side in pixels to which the model scales the suite's images inside; by default it
+    does so only where its network takes one size alone.
 
-    ``classes`` says which outputs of the network's own head are the data's classes: a list in the order of the data's classes,
-    or a mapping from their names, of outputs by number, by the name that the weights give them or, of 1,000 outputs, by
-    ImageNet's name or synset; or "by-name", where the data's classes are called so. Logits of other classes are cut off, or,
-    with ``other_classes: keep``, stay, so that an image may be predicted as none of the data's classes, which counts as wrong.
-    Without ``classes`` the outputs are the data's classes in their order, and one output for two classes is the logit of the
-    second. A model that is trained here has a new head, for which nothing of this is needed.
+    ``classes`` says which outputs of the network's own head are the data's classes: a list in the order of
+    the data's classes, or a mapping from their names, of outputs by number, by the name that the weights give
+    them or, of 1,000 outputs, by ImageNet's name or synset; or "by-name", where the data's classes are called
+    so. Logits of other classes are cut off, or, with ``other_classes: keep``, stay, so that an image may be
+    predicted as none of the data's classes, which counts as wrong. Without ``classes`` the outputs are the
+    data's classes in their order, and one output for two classes is the logit of the second. A model that is
+    trained here has a new head, for which nothing of this is needed.
     """
 
     architecture: str = "resnet18"
@@ -151,17 +163,29 @@ class BackboneSpec(Strict):
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
         """YAML reads names like no, 1.0 and null as something else; a number is the name of a folder too."""
-        entries = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        entries = (
+            [*value, *value.values()]
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, list | tuple)
+            else ()
+        )
         for entry in entries:
             if isinstance(entry, bool) or not isinstance(entry, int | str):
-                message = f"holds {str(entry)[:40]} ({type(entry).__name__}), no output's number and no name; quote names"
+                message = (
+                    f"holds {str(entry)[:40]} ({type(entry).__name__}), no output's number and no name; quote"
+                    " names"
+                )
                 raise PydanticCustomError("output", "{message}", {"message": message})
         return {str(name): output for name, output in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _others_of_a_choice(self) -> "BackboneSpec":
         if self.other_classes == "keep" and self.classes is None:
-            message = "there is no choice of classes whose others could be kept; give classes, like classes: by-name"
+            message = (
+                "there is no choice of classes whose others could be kept; give classes, like classes:"
+                " by-name"
+            )
             raise PydanticCustomError("others", "{message}", {"key": "other_classes", "message": message})
         return self
 
@@ -191,7 +215,9 @@ class BackboneSpec(Strict):
         if large:
             mean, std = ([round(v / BYTES, 6) for v in values or ()] for values in (self.mean, self.std))
             fix = f"mean: {mean if 'mean' in large else list(self.mean or ())}, std: {std}"
-            message = f"{' and '.join(large)}: on the scale from 0 to 255, but images are in [0, 1]: divide by 255"
+            message = (
+                f"{' and '.join(large)}: on the scale from 0 to 255, but images are in [0, 1]: divide by 255"
+            )
             message += f", {fix}" if self.mean and self.std else ""
             raise PydanticCustomError("scale", "{message}", {"key": large[0], "message": message})
         return self
@@ -204,7 +230,10 @@ class BackboneSpec(Strict):
 
     @property
     def code(self) -> OwnCode | None:
-        """The code that may run to make this network. No declaration sets it: whoever starts a run does, by ``running``."""
+        """The code that may run to make this network.
+
+        No declaration sets it: whoever starts a run does, by ``running``.
+        """
         return self._code
 
     def running(self, code: OwnCode | None) -> Self:
@@ -220,10 +249,10 @@ class BackboneSpec(Strict):
 
 
 class Adaptation(Strict):
-    """How a backbone becomes a model: the declaration that every method's own derives from, as ``method`` names it.
+    """How a backbone becomes a model: what every method's declaration, named by ``method``, derives from.
 
-    A method that is not ``trained`` keeps the network's own head. ``place`` is the field that only says where something lies:
-    its content stands in keys instead.
+    A method that is not ``trained`` keeps the network's own head. ``place`` is the field that only says where
+    something lies: its content stands in keys instead.
     """
 
     trained: ClassVar[bool] = True
@@ -257,9 +286,10 @@ class HeadSpec(Adaptation):
 
 
 class AtomsSpec(Adaptation):
-    """Each spatial filter is coefficients x atoms; the atoms, shared within a layer, and the head are trained, nothing else.
+    """Each spatial filter is coefficients x atoms; only atoms (shared in a layer) and head are trained.
 
-    A k x k convolution has k * k atoms, so that the start is the backbone itself (Qiu et al. 2018; Chen et al. 2024).
+    A k x k convolution has k * k atoms, so that the start is the backbone itself (Qiu et al. 2018; Chen et
+    al. 2024).
     """
 
     method: Literal["atoms"]
@@ -271,9 +301,10 @@ Targets = Annotated[tuple[str, ...], Field(min_length=1)] | str
 class LoraSpec(Adaptation):
     """LoRA through peft on the named layers (Hu et al. 2021): dW = alpha / r * B A.
 
-    ``targets`` is a list of names: of the layer of exactly that name or, where none has it, of every layer whose name ends in
-    it after a dot. In a ResNet, [conv1] is the stem alone; in a ViT, [qkv] is the attention of every block. A string is a
-    regular expression that must match a whole name. A head that is not among the targets is trained in full.
+    ``targets`` is a list of names: of the layer of exactly that name or, where none has it, of every layer
+    whose name ends in it after a dot. In a ResNet, [conv1] is the stem alone; in a ViT, [qkv] is the
+    attention of every block. A string is a regular expression that must match a whole name. A head that is
+    not among the targets is trained in full.
     """
 
     method: Literal["lora"]
@@ -312,7 +343,10 @@ class LokrSpec(Adaptation):
 
 
 class OftSpec(Adaptation):
-    """OFT (Qiu et al. 2023): weights are rotated by ``blocks`` orthogonal blocks. For linear layers and 1 x 1 convolutions."""
+    """OFT (Qiu et al. 2023): weights are rotated by ``blocks`` orthogonal blocks.
+
+    For linear layers and 1 x 1 convolutions.
+    """
 
     method: Literal["oft"]
     blocks: Annotated[int, Field(ge=1)] = 8
@@ -320,7 +354,7 @@ class OftSpec(Adaptation):
 
 
 class BoftSpec(Adaptation):
-    """BOFT (Liu et al. 2024): the weights are rotated by a butterfly of orthogonal blocks of ``block_size``."""
+    """BOFT (Liu et al. 2024): weights are rotated by a butterfly of orthogonal blocks of ``block_size``."""
 
     method: Literal["boft"]
     block_size: Annotated[int, Field(ge=2)] = 4
@@ -336,7 +370,7 @@ class HraSpec(Adaptation):
 
 
 class PeftSpec(Adaptation):
-    """An adapter that peft saved: a folder with adapter_config.json and adapter_model.safetensors, or a Hub id. Not trained."""
+    """A peft adapter, not trained: a folder (adapter_config.json, adapter_model.safetensors) or a Hub id."""
 
     trained = False
     place = "path"
@@ -345,5 +379,5 @@ class PeftSpec(Adaptation):
 
 
 def is_trained(adaptation: Adaptation) -> bool:
-    """Whether ``adaptation`` trains anything; if not, the model keeps the backbone's own head where its classes match."""
+    """Whether ``adaptation`` trains anything; if not, the backbone's head is kept where its classes match."""
     return adaptation.trained

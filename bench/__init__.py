@@ -1,7 +1,7 @@
 """LoRA robustness bench: suite -> plan -> run -> store -> score -> render.
 
-From Python: ``bench.evaluate``, ``bench.run``, ``bench.load`` and ``bench.compare``. Importing this loads no library;
-what a call needs is loaded by the call.
+From Python: ``bench.evaluate``, ``bench.run``, ``bench.load`` and ``bench.compare``. Importing this loads no
+library; what a call needs is loaded by the call.
 """
 
 import warnings
@@ -27,7 +27,10 @@ if _HIDDEN is not None:
 
 
 def __getattr__(name: str) -> Any:
-    """A name of the API, whose module is imported when it is first used. Raises ImportError where that is hidden."""
+    """A name of the API, whose module is imported when it is first used.
+
+    Raises ImportError where that is hidden.
+    """
     if name not in _PLACES:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     if _HIDDEN is not None:

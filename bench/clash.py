@@ -1,7 +1,8 @@
-"""Whether another package hides our ``adapters``: AdapterHub's has the same name, and of two installed one breaks.
+"""Whether another package hides our ``adapters``: AdapterHub's has the same name; installing both breaks one.
 
-Ours keeps its name: neither a wheel nor an editable install can show a folder at the top level as ``bench.adapters`` without
-import hooks, which type checkers and debuggers do not follow. So the clash is named, before anything fails in odd ways.
+Ours keeps its name: neither a wheel nor an editable install can show a folder at the top level as
+``bench.adapters`` without import hooks, which type checkers and debuggers do not follow. So the clash is
+named, before anything fails in odd ways.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -19,13 +20,19 @@ FIX = (
 
 
 def find_clash() -> str | None:
-    """What hides our ``adapters``, and the fix; None where ``import adapters`` gives ours. Imports nothing."""
+    """What hides our ``adapters``, and the fix; None where ``import adapters`` gives ours.
+
+    Imports nothing.
+    """
     spec = find_spec("adapters")
     if spec is None or spec.origin is None:
         return f"the package 'adapters', which belongs to bench, is not there; {FIX}"
     if Path(spec.origin).read_text(encoding="utf-8", errors="replace").startswith(OURS):
         return None
-    return f"{spec.origin} is another package called 'adapters' (AdapterHub's?), and hides the one that belongs to bench; {FIX}"
+    return (
+        f"{spec.origin} is another package called 'adapters' (AdapterHub's?), and hides the one that belongs"
+        f" to bench; {FIX}"
+    )
 
 
 def installed_beside() -> str | None:

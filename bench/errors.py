@@ -19,7 +19,10 @@ class Exit(IntEnum):
 
 
 class UserError(Mistake):
-    """Something that the user gave cannot be used. The message says what, where, and the fix; the exit code is 2."""
+    """Something that the user gave cannot be used.
+
+    The message says what, where, and the fix; the exit code is 2.
+    """
 
     exit_code = Exit.USAGE
 
@@ -31,7 +34,10 @@ class StorageError(UserError):
 
 
 class LostWorkerError(UserError):
-    """The process that something ran in, on some machine, is gone. What it had stored stays, and the same command goes on."""
+    """The process that something ran in, on some machine, is gone.
+
+    What it had stored stays, and the same command goes on.
+    """
 
     exit_code = Exit.INCOMPLETE
 
@@ -43,7 +49,10 @@ class NotComparableError(UserError):
 
 
 class SuiteError(UserError):
-    """Something that a suite asks for is not available; ``where`` is its place in the file, as keys and list positions."""
+    """Something that a suite asks for is not available.
+
+    ``where`` is its place in the file, as keys and list positions.
+    """
 
     def __init__(self, message: str, where: tuple[str | int, ...]) -> None:
         super().__init__(message)
@@ -55,7 +64,7 @@ class SuiteError(UserError):
 
 
 class MissedError(SuiteError):
-    """Something is not as the suite says that it must be, so that no number would mean what its author thinks."""
+    """Something is not as the suite says it must be: no number would mean what its author thinks."""
 
     exit_code = Exit.INCOMPLETE
 

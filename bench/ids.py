@@ -1,4 +1,7 @@
-"""What things are called: a model, a unit of work, a cell. Frozen, hashable, and the keys of every table in memory."""
+"""What things are called: a model, a unit of work, a cell.
+
+Frozen, hashable, and the keys of every table in memory.
+"""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,7 +47,7 @@ class UnitId:
 
 @dataclass(frozen=True)
 class CellId:
-    """What makes a cell the same cell in two runs: a unit at one eps, in the norm that the attack keeps to."""
+    """What makes a cell the same in two runs: a unit at one eps, in the norm that the attack keeps to."""
 
     model: ModelId
     attack: str

@@ -1,6 +1,7 @@
 """How far this process is with what it attacks or checks, told to whoever watches it.
 
-A process is at one thing at a time, as it has one set of signals: so what it is at belongs to the process, like those.
+A process is at one thing at a time, as it has one set of signals: so what it is at belongs to the process,
+like those.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ Watch = Callable[["Step"], None]
 
 @dataclass(frozen=True)
 class Step:
-    """How far ``what`` is: in the ``batch`` of ``batches``, counted from 0, in the ``round`` (stage or restart) of ``rounds``.
+    """How far ``what`` is: in the ``batch`` of ``batches``, counted from 0, in the ``round`` of ``rounds``.
 
-    There, ``answered`` of ``asked`` images have been attacked; each is asked for at every one of ``grid`` eps, or once for all
-    of them. ``over``: nothing more will be said of it.
+    There, ``answered`` of ``asked`` images have been attacked; each is asked for at every one of ``grid``
+    eps, or once for all of them. A round is a stage or a restart. ``over``: nothing more will be said of it.
     """
 
     what: str
@@ -83,7 +84,10 @@ def doing(what: str, grid: int = 0) -> Iterator[None]:
 
 
 def at(**reached: Any) -> None:
-    """What this process is at has ``reached`` that: fields of Step. Nothing, where it is at nothing that is watched."""
+    """What this process is at has ``reached`` that: fields of Step.
+
+    Nothing, where it is at nothing that is watched.
+    """
     if _steps and _watches:
         _steps[-1] = replace(_steps[-1], **reached)
         _watches[-1](_steps[-1])

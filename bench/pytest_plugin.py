@@ -1,7 +1,7 @@
-"""``pytest results/`` is a gate: one item per cell of each suite's newest run, compared with the suite's reference.
+"""``pytest results/`` is a gate: one item per cell of each suite's newest run, compared with the reference.
 
-pytest finds this plugin by its entry point. An ordinary session only pays for a look at each file's name: nothing of the
-project is imported before a run is found.
+pytest finds this plugin by its entry point. An ordinary session only pays for a look at each file's name:
+nothing of the project is imported before a run is found.
 """
 
 import json
@@ -24,7 +24,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RunFile |
 
 
 def _is_run(file: Path) -> bool:
-    """Whether ``file`` is ours: other programs have a run.json too. A broken one is, where cells lie beside it."""
+    """Whether ``file`` is ours: other programs have a run.json too.
+
+    A broken one is, where cells lie beside it.
+    """
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -36,9 +39,10 @@ class RunFile(pytest.File):
     """A stored run."""
 
     def collect(self) -> Iterable["CellItem"]:
-        """One item per row of the verdict and per cell without a comparison; one that fails if there cannot be a verdict.
+        """One item per row of the verdict and per cell without a comparison.
 
-        None if a suite's newer run stands for it, and it is not named on the command line.
+        There is one that fails if there cannot be a verdict, and none if a suite's newer run stands for it,
+        and it is not named on the command line.
         """
         from bench.comparison.runs import latest
         from bench.errors import UserError

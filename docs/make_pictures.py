@@ -22,7 +22,8 @@ WIDTH = 80
 SHOWN_DIFFERENCES = 3
 LIGHT = TerminalTheme(
     (255, 255, 255), (31, 35, 40),
-    [(36, 41, 47), (207, 34, 46), (17, 99, 41), (77, 45, 0), (9, 105, 218), (130, 80, 223), (27, 124, 131), (110, 119, 129)],
+    [(36, 41, 47), (207, 34, 46), (17, 99, 41), (77, 45, 0),
+     (9, 105, 218), (130, 80, 223), (27, 124, 131), (110, 119, 129)],
 )  # fmt: skip
 """GitHub's light page, and its colours of a terminal."""
 
@@ -40,7 +41,9 @@ def draw_leaderboard(result: bench.Result, theme: TerminalTheme, file: Path) -> 
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     console.print(head(result))
     svg = console.export_svg(title="bench run suites/fgsm_pgd.yaml", theme=theme)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "ui-monospace, monospace")
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace(
+        "Fira Code, monospace", "ui-monospace, monospace"
+    )
     file.write_text(re.sub(r"[ \t]+\n", "\n", svg), encoding="utf-8")
 
 

@@ -26,7 +26,9 @@ def samples() -> ImageSet:
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def private_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Trained models of the tests never mix with the user's, and go with their test."""
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("BENCH_CACHE", str(cache))

@@ -1,9 +1,10 @@
 """Runs the README and every page of docs/ as a reader would; fails if a command or a Python block fails.
 
-All pages share one empty folder that holds a copy of suites/. In the order in which they stand there, a `console` block
-is run line by line (`$ command`; the other lines are what it printed), a `python` block is run as a script, and a `yaml`
-block with a title is written to the file of that name. `sh` and untitled `yaml` blocks need what is not here (a cluster, a
-data set, a CI service) and are not run. `python -m tests.docs_run [PAGE...]`.
+All pages share one empty folder that holds a copy of suites/. In the order in which they stand there, a
+`console` block is run line by line (`$ command`; the other lines are what it printed), a `python` block is
+run as a script, and a `yaml` block with a title is written to the file of that name. `sh` and untitled `yaml`
+blocks need what is not here (a cluster, a data set, a CI service) and are not run. `python -m tests.docs_run
+[PAGE...]`.
 """
 
 import os
@@ -18,12 +19,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SETS_UP = "python3 -m venv"
-BLOCK = re.compile(r"^```(console|python|yaml)(?: title=\"([^\"]+)\")?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^```(console|python|yaml)(?: title=\"([^\"]+)\")?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: a command for the shell, or a ``file`` that is written with ``text``, and run if it is Python."""
+    """One thing to do: a shell command, or a ``file`` written with ``text`` and run if it is Python."""
 
     text: str
     file: str = ""

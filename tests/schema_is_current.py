@@ -10,7 +10,11 @@ ROOT = Path(__file__).parent.parent
 
 def published(what: str) -> Path:
     """Where the schema of the document ``what`` is published."""
-    return ROOT / "suites" / "suite.schema.json" if what == "suite" else ROOT / "docs" / "schemas" / f"{what}.schema.json"
+    return (
+        ROOT / "suites" / "suite.schema.json"
+        if what == "suite"
+        else ROOT / "docs" / "schemas" / f"{what}.schema.json"
+    )
 
 
 if __name__ == "__main__":

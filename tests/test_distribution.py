@@ -1,4 +1,5 @@
-"""What is published: an sdist of all that git knows, and from it a wheel of just what is installed; and under which version."""
+"""What is published: an sdist of all that git knows, and from it a wheel of just what is installed; and
+under which version."""
 
 import re
 import shutil
@@ -20,7 +21,9 @@ def build(what: str, source: Path, target: Path) -> Path:
     """The ``what`` (sdist or wheel) of ``source``, as pip has hatchling build it, in ``target``."""
     pytest.importorskip("hatchling")
     call = f"import hatchling.build; print(hatchling.build.build_{what}({str(target)!r}))"
-    done = subprocess.run([sys.executable, "-c", call], cwd=source, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", call], cwd=source, capture_output=True, text=True, check=True
+    )
     return target / done.stdout.split()[-1]
 
 
@@ -37,7 +40,9 @@ def files(folder: Path) -> set[str]:
 
 
 def test_the_sdist_is_all_that_git_knows(sdist: Path) -> None:
-    known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    known = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\n")
     if not known[0]:
         pytest.skip("no checkout")
     there = {name for name in known if name and (ROOT / name).is_file()}
@@ -53,7 +58,12 @@ def test_the_wheel_of_the_sdist_is_what_is_installed(sdist: Path, tmp_path: Path
     suites = {f"bench/_suites/{name}" for name in files(sdist / "suites")}
     own = {name for name in names if not name.startswith(f"{info}/")}
     assert own == packages | suites
-    assert {"bench/py.typed", "adapters/py.typed", "bench/render/report.html.j2", "bench/_suites/fgsm_pgd.yaml"} <= own
+    assert {
+        "bench/py.typed",
+        "adapters/py.typed",
+        "bench/render/report.html.j2",
+        "bench/_suites/fgsm_pgd.yaml",
+    } <= own
     assert f"{info}/licenses/LICENSE" in names
     assert "bench = bench.cli:main" in entry_points
     assert "bench.pytest_plugin = bench.pytest_plugin" in entry_points
@@ -62,8 +72,10 @@ def test_the_wheel_of_the_sdist_is_what_is_installed(sdist: Path, tmp_path: Path
 
 
 def test_the_version_is_the_changelog_s() -> None:
-    """Until a release, it ends with .dev0 and the changelog says "unreleased"; then both lose that on the same day."""
-    heading = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    """Until a release, it ends with .dev0 and the changelog says "unreleased"; both lose that on one day."""
+    heading = next(
+        line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
+    )
     found = re.fullmatch(r"## (\d+\.\d+\.\d+) \((unreleased|\d{4}-\d\d-\d\d)\)", heading)
     assert found is not None, heading
     version, when = found.groups()

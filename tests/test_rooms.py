@@ -16,20 +16,26 @@ MODULES = {
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules that the file at ``path`` imports, wherever in it; a package is meant only where no module of it is."""
+    """The modules that the file at ``path`` imports, wherever in it; a package is meant only where no
+    module of it is."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{path}: a relative import"
-            inside = [name for name in (f"{node.module}.{name.name}" for name in node.names) if name in MODULES]
+            inside = [
+                name for name in (f"{node.module}.{name.name}" for name in node.names) if name in MODULES
+            ]
             yield from inside
             if len(inside) < len(node.names):
                 yield node.module
 
 
 def test_no_module_needs_itself() -> None:
-    graph = {name: {other for other in imported(path) if other in MODULES and other != name} for name, path in MODULES.items()}
+    graph = {
+        name: {other for other in imported(path) if other in MODULES and other != name}
+        for name, path in MODULES.items()
+    }
     assert len(graph) > 100
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 

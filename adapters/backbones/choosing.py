@@ -1,4 +1,4 @@
-"""Which outputs of a network's own head are the data's classes: found by number, by the weights' own names, or ImageNet's."""
+"""Which of a network's own outputs are the data's classes: by number, the weights' names, or ImageNet's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ ONE_LOGIT = Outputs((0, 0), 1)
 @within("backbone")
 @about("classes")
 def chosen_outputs(spec: BackboneSpec, own: Sequence[str], has: int, classes: tuple[str, ...]) -> Outputs:
-    """Which of ``has`` outputs, whose names are ``own`` where the weights give any, ``spec.classes`` chooses for ``classes``.
+    """Which of ``has`` outputs ``spec.classes`` chooses for ``classes``.
 
-    Raises ModelError for a class that has no output, or one of several, and where two classes have the same.
+    ``own`` are the outputs' names, where the weights give any. Raises ModelError for a class that has no
+    output, or one of several, and where two classes have the same.
     """
     names = _Names(own if len(own) == has else (), has)
     index = tuple(names.find(entry) for entry in _entries(spec, classes))
@@ -41,10 +42,10 @@ def chosen_outputs(spec: BackboneSpec, own: Sequence[str], has: int, classes: tu
 @within("backbone")
 @about("classes")
 def outputs_by_own_names(own: Sequence[str], classes: tuple[str, ...], *, must: bool) -> Outputs | None:
-    """The outputs in the order of ``classes``, where the weights call their outputs ``own`` and these are the same classes.
+    """The outputs in the order of ``classes``, where ``own``, the weights' names of them, are these classes.
 
-    None where the names tell nothing: there are none, or they are numbered labels. Raises ModelError where they are those of
-    other classes, if they ``must`` be the data's.
+    None where the names tell nothing: there are none, or they are numbered labels. Raises ModelError where
+    they are those of other classes, if they ``must`` be the data's.
     """
     if len(own) != len(classes) or all(NO_NAME.fullmatch(name) for name in own):
         return None
@@ -53,8 +54,9 @@ def outputs_by_own_names(own: Sequence[str], classes: tuple[str, ...], *, must: 
         return chosen_outputs(BackboneSpec(classes="by-name"), own, len(own), classes)
     if must:
         raise ModelError(
-            f"the weights name their classes differently from the data: none of {_first(own)} is '{brief(lost[0])}'; say which "
-            f"output each of the data's classes ({_first(classes)}) is, like classes: [0, 1, ...] in their order"
+            f"the weights name their classes differently from the data: none of {_first(own)} is"
+            f" '{brief(lost[0])}'; say which output each of the data's classes ({_first(classes)}) is, like"
+            " classes: [0, 1, ...] in their order"
         )
     return None
 
@@ -69,19 +71,26 @@ def _entries(spec: BackboneSpec, classes: tuple[str, ...]) -> Sequence[int | str
     if isinstance(spec.classes, Mapping):
         if lacking := [name for name in classes if name not in spec.classes]:
             hint = did_you_mean(lacking[0], [*spec.classes])
-            raise ModelError(f"classes: gives no output for '{brief(lacking[0])}', a class of the data; {hint}")
+            raise ModelError(
+                f"classes: gives no output for '{brief(lacking[0])}', a class of the data; {hint}"
+            )
         if more := [name for name in spec.classes if name not in classes]:
-            raise ModelError(f"classes: '{brief(more[0])}' is not a class of the data; {did_you_mean(more[0], list(classes))}")
+            raise ModelError(
+                f"classes: '{brief(more[0])}' is not a class of the data;"
+                f" {did_you_mean(more[0], list(classes))}"
+            )
         return [spec.classes[name] for name in classes]
     if isinstance(spec.classes, tuple):
         if len(spec.classes) != len(classes):
-            raise ModelError(f"classes: gives {len(spec.classes)} outputs, but the data have {len(classes)} classes")
+            raise ModelError(
+                f"classes: gives {len(spec.classes)} outputs, but the data have {len(classes)} classes"
+            )
         return spec.classes
     return classes
 
 
 class _Names:
-    """The outputs of a network by their names: ``own`` (empty where nothing names them), and ImageNet's of 1,000."""
+    """A network's outputs by their names: ``own`` (empty if nothing names them), and ImageNet's of 1,000."""
 
     def __init__(self, own: Sequence[str], has: int) -> None:
         self.own = () if all(NO_NAME.fullmatch(name) for name in own) else tuple(own)
@@ -97,18 +106,25 @@ class _Names:
         known = imagenet_names() if self.imagenet else ()
         found = _called(entry, [self.own]) or _called(entry, known)
         if len(found) > 1:
-            raise ModelError(f"classes: {len(found)} outputs are called '{brief(entry)}': give one of the numbers {found}")
+            raise ModelError(
+                f"classes: {len(found)} outputs are called '{brief(entry)}': give one of the numbers {found}"
+            )
         if found:
             return found[0]
         if not self.own and entry.isdecimal():
             return self._in_range(int(entry), entry)
         if (numbered := NUMBERED.fullmatch(entry)) and int(numbered[1]) in _called(numbered[2], known):
             return int(numbered[1])
-        raise ModelError(f"classes: no output of this network is called '{brief(entry)}'; {self._known(entry)}")
+        raise ModelError(
+            f"classes: no output of this network is called '{brief(entry)}'; {self._known(entry)}"
+        )
 
     def _in_range(self, number: int, said: str) -> int:
         if number >= self.has:
-            raise ModelError(f"classes: there is no output {brief(said)}: the network has {self.has}, from 0 to {self.has - 1}")
+            raise ModelError(
+                f"classes: there is no output {brief(said)}: the network has {self.has}, from 0 to"
+                f" {self.has - 1}"
+            )
         return number
 
     def _known(self, entry: str) -> str:
@@ -127,13 +143,14 @@ def _called(entry: str, tables: Sequence[Sequence[str]]) -> list[int]:
 def _is_imagenet(own: Sequence[str]) -> bool:
     """Whether ``own`` are ImageNet's classes in its order, but for names that are spelt otherwise."""
     same = sum(
-        any(same_name(part, name) for part in said.split(",")) for said, name in zip(own, imagenet_names()[2], strict=True)
+        any(same_name(part, name) for part in said.split(","))
+        for said, name in zip(own, imagenet_names()[2], strict=True)
     )
     return same >= IMAGENET_OUTPUTS // 2
 
 
 def same_name(said: str, name: str) -> bool:
-    """Whether ``said`` is ``name``, or a synonym that it lists between commas; case, and _ for a space, are all one."""
+    """Whether ``said`` is ``name``, or a synonym between its commas; case, and _ for a space, are all one."""
     plain = _plain(said)
     return plain == _plain(name) or plain in (_plain(part) for part in name.split(","))
 
@@ -144,7 +161,7 @@ def _plain(name: str) -> str:
 
 @cache
 def imagenet_names() -> tuple[tuple[str, ...], ...]:
-    """ImageNet's classes in the order of ILSVRC 2012, three times: synsets, and the names by torchvision and by timm."""
+    """ImageNet's classes in ILSVRC 2012's order, three times: synsets, torchvision's names and timm's."""
     from timm.data import ImageNetInfo
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 

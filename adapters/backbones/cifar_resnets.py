@@ -1,4 +1,7 @@
-"""ResNet-18 for 32 x 32 images: a 3 x 3 stem, no pooling behind it. The names of layers are those of published state dicts."""
+"""ResNet-18 for 32 x 32 images: a 3 x 3 stem, no pooling behind it.
+
+The names of layers are those of published state dicts.
+"""
 
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
@@ -19,7 +22,9 @@ class BasicBlock(nn.Module):
         self.conv2, self.bn2 = _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs)
         changes = stride != 1 or inputs != outputs
         self.shortcut = (
-            nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)) if changes else nn.Sequential()
+            nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+            if changes
+            else nn.Sequential()
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +36,8 @@ class BasicBlock(nn.Module):
 class PreActBlock(nn.Module):
     """Two 3 x 3 convolutions, normalised before each (He et al. 2016).
 
-    Where the shape changes, the shortcut starts at the block's input or, with ``out_shortcut``, behind its first activation.
+    Where the shape changes, the shortcut starts at the block's input or, with ``out_shortcut``, behind its
+    first activation.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, out_shortcut: bool) -> None:
@@ -71,12 +77,15 @@ class CifarResNet18(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """The PreAct ResNet-18 of Wong et al. 2020 and, with ``bn_before_fc`` and ``out_shortcut``, of Rice et al. 2020.
+    """PreAct ResNet-18 of Wong et al. 2020 and, with ``bn_before_fc`` and ``out_shortcut``, Rice et al. 2020.
 
-    State dicts tell ``bn_before_fc`` (they hold ``bn.weight``), not ``out_shortcut``: with the wrong one, accuracy falls.
+    State dicts tell ``bn_before_fc`` (they hold ``bn.weight``), not ``out_shortcut``: with the wrong one,
+    accuracy falls.
     """
 
-    def __init__(self, num_classes: int = 10, *, bn_before_fc: bool = False, out_shortcut: bool = False) -> None:
+    def __init__(
+        self, num_classes: int = 10, *, bn_before_fc: bool = False, out_shortcut: bool = False
+    ) -> None:
         super().__init__()
         self.conv1 = _conv(3, WIDTHS[0], 3)
         for number, (inputs, outputs) in enumerate(zip((WIDTHS[0], *WIDTHS), WIDTHS, strict=False), start=1):

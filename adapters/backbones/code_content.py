@@ -1,4 +1,4 @@
-"""What a network's own code consists of: its module, and what that imports from the same package or folder, and so on."""
+"""A network's own code: its module, what that imports from the same package or folder, and so on."""
 
 import ast
 import hashlib
@@ -24,7 +24,7 @@ class Module:
 
 
 def modules_of(code: OwnCode, more: tuple[str, ...] = ()) -> dict[str, Module]:
-    """All modules of ``code`` by name, found by reading; ``more`` are names that it imports in a way that none can read.
+    """All modules of ``code`` by name, found by reading; ``more`` are names whose import cannot be read.
 
     Raises ModelError for a file that is not Python.
     """
@@ -36,7 +36,9 @@ def modules_of(code: OwnCode, more: tuple[str, ...] = ()) -> dict[str, Module]:
             if whole not in found and (module := _read(code.root, whole)) is not None:
                 found[whole] = module
                 waiting += [other for other in _imports(whole, module) if _belongs(other, code)]
-    used = {parent for name, module in found.items() if module.file is not None for parent in _with_parents(name)}
+    used = {
+        parent for name, module in found.items() if module.file is not None for parent in _with_parents(name)
+    }
     return {name: found[name] for name in sorted(found) if name in used}
 
 
@@ -63,7 +65,7 @@ def _belongs(name: str, code: OwnCode) -> bool:
 
 
 def _is_in_use(top: str) -> bool:
-    """Whether the name belongs to an installed package that this process runs with: no file in a folder takes its place."""
+    """Whether this process runs with an installed package so named: no file in a folder takes its place."""
     file = getattr(sys.modules.get(top), "__file__", None)
     return file is not None and bool(INSTALLED & set(Path(file).parts))
 
@@ -96,7 +98,7 @@ def _above(package: str, levels: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _import_statements(source: bytes, file: str) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """Every import in ``source``, wherever in it: its level of dots, the module, and the names taken from it."""
+    """Every import anywhere in ``source``: its level of dots, the module, and the names taken from it."""
     try:
         tree = ast.parse(source, file)
     except (SyntaxError, ValueError) as error:

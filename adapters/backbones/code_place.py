@@ -20,7 +20,8 @@ FIX = "write my_package.module:build, or path/to/file.py:build"
 def find_code(architecture: str, folders: Sequence[Path]) -> OwnCode:
     """The code that ``architecture`` names, looked for in ``folders``, then among what is installed.
 
-    Raises ModelError if there is none. A module is looked up as Python does, but no package is imported on the way.
+    Raises ModelError if there is none. A module is looked up as Python does, but no package is imported on
+    the way.
     """
     written = WRITTEN.fullmatch(architecture)
     if written is None:
@@ -45,7 +46,7 @@ def _of_file(where: str, name: str, folders: Sequence[Path]) -> OwnCode:
 
 
 def _within_packages(file: Path, name: str) -> OwnCode:
-    """The module that ``file`` is: as long as a folder has an __init__.py, it is a package within the next one."""
+    """The module that ``file`` is: while a folder has an __init__.py, it is a package within the next one."""
     root, parts = file.parent, [] if file.name == "__init__.py" else [file.stem]
     while (root / "__init__.py").is_file():
         parts.insert(0, root.name)
@@ -69,7 +70,7 @@ def _module(name: str, folders: Sequence[Path]) -> Path:
 
 
 def _hooked(top: str) -> ModuleSpec | None:
-    """What a finder of an editable installation knows of ``top``; those of code that has run know what was."""
+    """What a finder of an editable install knows of ``top``; those of code that has run know what was."""
     finders = (finder for finder in sys.meta_path if not hasattr(finder, "code"))
     return next((spec for finder in finders if (spec := finder.find_spec(top, None)) is not None), None)
 

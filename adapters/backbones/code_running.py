@@ -1,4 +1,4 @@
-"""A network's own code, run: what is executed are the very bytes that stand in keys, whatever was imported before."""
+"""A network's own code, run: what executes are the very bytes in keys, whatever was imported before."""
 
 import sys
 import traceback
@@ -37,7 +37,10 @@ _hidden: dict[OwnCode, tuple[str, ...]] = {}
 
 @about("architecture")
 def load(code: OwnCode) -> Loaded:
-    """What ``code`` names, as its files are now. Raises ModelError if it fails, or does not hold that name."""
+    """What ``code`` names, as its files are now.
+
+    Raises ModelError if it fails, or does not hold that name.
+    """
     modules = modules_of(code, _hidden.get(code, ()))
     content = content_of(modules)
     if (code, content) not in _loaded:
@@ -72,7 +75,10 @@ def _imported_as(code: OwnCode, modules: Mapping[str, Module]) -> str:
 
 @contextmanager
 def _importable(code: OwnCode, modules: Mapping[str, Module]) -> Iterator[None]:
-    """In here ``modules`` are imported anew, and others of their folder are found; afterwards the first ones alone are."""
+    """In here ``modules`` are imported anew, and others of their folder are found.
+
+    Afterwards ``modules`` alone are.
+    """
     others = {name: module for name, module in modules.items() if name != code.module}
     wanted = {**others, _imported_as(code, modules): modules[code.module]}
     for name in wanted:
@@ -101,7 +107,9 @@ class _Finder(MetaPathFinder):
         module = self._modules.get(fullname)
         if module is None or module.file is None or module.file.suffix != ".py":
             return None
-        spec = spec_from_loader(fullname, _Source(module), origin=str(module.file), is_package=module.is_package)
+        spec = spec_from_loader(
+            fullname, _Source(module), origin=str(module.file), is_package=module.is_package
+        )
         if spec is not None and module.is_package:
             spec.submodule_search_locations = [str(module.file.parent)]
         return spec
@@ -128,13 +136,17 @@ class _Source(InspectLoader):
 
 
 def _overlooked(code: OwnCode, modules: Mapping[str, Module], before: set[str]) -> tuple[str, ...]:
-    """Modules below the code's folder that have been imported since ``before``, and that are not among ``modules``."""
+    """Modules below the code's folder, imported since ``before``, that are not among ``modules``."""
     if is_installed(code):
         return ()
     found = []
     for name in sorted(set(sys.modules) - before - set(modules)):
         file = getattr(sys.modules[name], "__file__", None)
-        own = file is not None and Path(file).is_relative_to(code.root) and not INSTALLED & set(Path(file).parts)
+        own = (
+            file is not None
+            and Path(file).is_relative_to(code.root)
+            and not INSTALLED & set(Path(file).parts)
+        )
         if own and not name.startswith(ALIAS):
             found.append(name)
     return tuple(found)
@@ -149,12 +161,16 @@ def _said_plainly(code: OwnCode, what: str) -> Iterator[None]:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 (code of a stranger fails in every way)
-        raise ModelError(f"{code.module}:{code.name} {what}: {type(error).__name__}: {error}{_line(error, code)}") from None
+        raise ModelError(
+            f"{code.module}:{code.name} {what}: {type(error).__name__}: {error}{_line(error, code)}"
+        ) from None
 
 
 def _line(error: BaseException, code: OwnCode) -> str:
     """The last line of the code's own that ``error`` came through."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(code.root)]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(code.root)
+    ]
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 

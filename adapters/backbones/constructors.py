@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 RESERVED = {
     "num_classes": "it follows the weights, or the data",
     "in_chans": "images have three channels here",
-    **dict.fromkeys(("pretrained", "weights", "weights_backbone", "checkpoint_path", "cache_dir"), "give backbone.weights"),
+    **dict.fromkeys(
+        ("pretrained", "weights", "weights_backbone", "checkpoint_path", "cache_dir"), "give backbone.weights"
+    ),
     **dict.fromkeys(("pretrained_cfg", "pretrained_cfg_overlay"), "give backbone.weights, mean and std"),
-    **dict.fromkeys(("features_only", "out_indices", "scriptable", "exportable", "no_jit", "progress"), "it is not for this"),
+    **dict.fromkeys(
+        ("features_only", "out_indices", "scriptable", "exportable", "no_jit", "progress"),
+        "it is not for this",
+    ),
 }
 """Arguments that are no part of a network, or that something else decides."""
 _known_to_fit: set[tuple[str, str]] = set()
@@ -25,9 +30,10 @@ _known_to_fit: set[tuple[str, str]] = set()
 
 @about("kwargs")
 def check_arguments(spec: BackboneSpec, make: "Callable[..., nn.Module]") -> None:
-    """Raise ModelError unless ``make`` takes ``spec.kwargs``. What it swallows in silence is no argument of it either.
+    """Raise ModelError unless ``make`` takes ``spec.kwargs``.
 
-    The network is made, once for each architecture and kwargs in this process.
+    What it swallows in silence is no argument of it either. The network is made, once for each architecture
+    and kwargs in this process.
     """
     written = json.dumps(spec.kwargs)
     if (spec.architecture, written) not in _known_to_fit:
@@ -54,11 +60,13 @@ def _name_unknown(spec: BackboneSpec, kind: type) -> None:
     known = sorted(arguments(kind) - RESERVED.keys())
     for name in spec.kwargs:
         if name not in known:
-            raise ModelError(f"kwargs: {spec.architecture} has no argument '{name}'; {did_you_mean(name, known)}")
+            raise ModelError(
+                f"kwargs: {spec.architecture} has no argument '{name}'; {did_you_mean(name, known)}"
+            )
 
 
 def arguments(kind: type) -> set[str]:
-    """The names that the constructor of ``kind`` takes, and those it passes on to the constructors that it inherits."""
+    """The names that ``kind``'s constructor takes, and those it passes on to the constructors it inherits."""
     found: set[str] = set()
     for one in kind.__mro__:
         if "__init__" in vars(one):

@@ -1,4 +1,4 @@
-"""Residual networks for 32 x 32 images, as robust checkpoints for CIFAR have them; none is published under a name here."""
+"""Residual networks for 32 x 32 images, of robust checkpoints for CIFAR; none is published by name here."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ NAMES = ("preact_resnet18", "resnet18")
 
 
 class Cifar(BackboneSource):
-    """The ResNet-18s of RobustBench, MART, AWP, Rice et al. and Wong et al.: their state dicts load as files."""
+    """ResNet-18s of RobustBench, MART, AWP, Rice et al. and Wong et al.: their state dicts load as files."""
 
     prefix = "cifar/"
 
@@ -37,5 +37,8 @@ def _kind(spec: BackboneSpec) -> "type[nn.Module]":
 
     name = spec.architecture.removeprefix(Cifar.prefix)
     if name not in NAMES:
-        raise ModelError(f"there is no network '{spec.architecture}'; {did_you_mean(name, list(NAMES))}, written cifar/NAME")
+        raise ModelError(
+            f"there is no network '{spec.architecture}'; {did_you_mean(name, list(NAMES))}, written"
+            " cifar/NAME"
+        )
     return PreActResNet18 if name == "preact_resnet18" else CifarResNet18

@@ -1,8 +1,9 @@
 """Networks made by the user's own code: my_package.models:build, or path/to/file.py:build.
 
-It runs only where ``spec.code`` says so, which no suite can: whoever starts the run does. It is called with ``kwargs``, and
-with ``num_classes`` where it takes that and brings no weights itself. Weights that the code loads itself count as trained; the
-network's own classes are then kept. The head is its last linear layer, or what its ``get_classifier()`` gives, as timm's do.
+It runs only where ``spec.code`` says so, which no suite can: whoever starts the run does. It is called with
+``kwargs``, and with ``num_classes`` where it takes that and brings no weights itself. Weights that the code
+loads itself count as trained; the network's own classes are then kept. The head is its last linear layer, or
+what its ``get_classifier()`` gives, as timm's do.
 """
 
 import copy
@@ -34,7 +35,7 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class _Facts:
-    """The hash of the code and of what it keeps outside the weights, and of the weights that it brings, None if it does not."""
+    """Hashes: of the code with what it keeps outside the weights, and of the weights it brings (or None)."""
 
     content: str
     weights: str | None
@@ -92,7 +93,9 @@ class FromCode(BackboneSource):
 @about("architecture")
 def _code(spec: BackboneSpec) -> OwnCode:
     if spec.code is None:
-        raise ModelError(f"{spec.architecture} is code, which runs only where whoever starts the run allows it")
+        raise ModelError(
+            f"{spec.architecture} is code, which runs only where whoever starts the run allows it"
+        )
     return spec.code
 
 
@@ -107,25 +110,34 @@ def _maker(spec: BackboneSpec) -> Callable[..., object]:
 
     found = _loaded(spec).made
     if inspect.isclass(found) and not issubclass(found, torch.nn.Module):
-        raise ModelError(f"{spec.architecture} is a class, but no torch.nn.Module; name one, or a function that returns one")
+        raise ModelError(
+            f"{spec.architecture} is a class, but no torch.nn.Module; name one, or a function that"
+            " returns one"
+        )
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         kind = type(found).__name__
         raise ModelError(
-            f"{spec.architecture} is a {kind}; name a class derived from torch.nn.Module, or a function that returns one"
+            f"{spec.architecture} is a {kind}; name a class derived from torch.nn.Module, or a function that"
+            " returns one"
         )
     return found
 
 
 @about("kwargs")
 def _check_arguments(spec: BackboneSpec, make: Callable[..., object]) -> None:
-    """Raise ModelError for an argument that ``make`` does not have, and for one that it needs and is not given."""
+    """Raise ModelError for an argument that ``make`` does not have, and for one it needs but is not given."""
     names = _names(make)
     unknown = [name for name in spec.kwargs if names is not None and name not in names]
     if unknown:
         raise ModelError(
-            f"kwargs: {spec.architecture} has no argument '{unknown[0]}'; {did_you_mean(unknown[0], sorted(names or ()))}"
+            f"kwargs: {spec.architecture} has no argument '{unknown[0]}';"
+            f" {did_you_mean(unknown[0], sorted(names or ()))}"
         )
-    needed = [p.name for p in _parameters(make) if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    needed = [
+        p.name
+        for p in _parameters(make)
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     missing = [name for name in needed if name not in spec.kwargs and name != CLASSES]
     if missing:
         raise ModelError(f"kwargs: {spec.architecture} needs '{missing[0]}'; give it here")
@@ -150,7 +162,10 @@ def _takes_classes(spec: BackboneSpec) -> bool:
 
 @about("kwargs")
 def _made(spec: BackboneSpec, num_classes: int | None) -> "nn.Module":
-    """A network of its own, on the CPU: the code may give the same object twice. None leaves the classes to the code."""
+    """A network of its own, on the CPU: the code may give the same object twice.
+
+    None leaves the classes to the code.
+    """
     import torch
 
     make = _maker(spec)
@@ -161,7 +176,9 @@ def _made(spec: BackboneSpec, num_classes: int | None) -> "nn.Module":
     with _seeded():
         network = call(_code(spec), make, options)
     if not isinstance(network, torch.nn.Module):
-        raise ModelError(f"{spec.architecture} gives a {type(network).__name__}, not a torch.nn.Module; return the network")
+        raise ModelError(
+            f"{spec.architecture} gives a {type(network).__name__}, not a torch.nn.Module; return the network"
+        )
     return copy.deepcopy(network).cpu()
 
 
@@ -171,7 +188,8 @@ def _seeded() -> Iterator[None]:
     import numpy as np
     import torch
 
-    states, seed = (random.getstate(), np.random.get_state()), torch.initial_seed() % 2**32  # noqa: NPY002 (code may use it)
+    states = (random.getstate(), np.random.get_state())  # noqa: NPY002 (code may use it)
+    seed = torch.initial_seed() % 2**32
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     try:
@@ -182,7 +200,7 @@ def _seeded() -> Iterator[None]:
 
 
 def _facts(spec: BackboneSpec) -> _Facts:
-    """What two starts of the network tell, once for each content of the code and each kwargs in this process."""
+    """What two starts of the network tell, once per content of the code and per kwargs in this process."""
     loaded = _loaded(spec)
     at = _code(spec), loaded.content, json.dumps(spec.kwargs, sort_keys=True)
     if at not in _known:
@@ -195,11 +213,13 @@ def _facts(spec: BackboneSpec) -> _Facts:
         ]
         if drawn:
             raise ModelError(
-                f"{spec.architecture} draws '{drawn[0]}' at random, and does not keep it in its state dict: it would be "
-                "another one whenever the network is made; register it by register_buffer"
+                f"{spec.architecture} draws '{drawn[0]}' at random, and does not keep it in its state dict:"
+                " it would be another one whenever the network is made; register it by register_buffer"
             )
         weights = _digest(first.state_dict())
-        content = hashlib.sha256(f"{_code(spec).name}\n{loaded.content}\n{_digest(hidden)}".encode()).hexdigest()
+        content = hashlib.sha256(
+            f"{_code(spec).name}\n{loaded.content}\n{_digest(hidden)}".encode()
+        ).hexdigest()
         _known[at] = _Facts(content, weights if weights == _digest(second.state_dict()) else None)
     return _known[at]
 
@@ -214,7 +234,7 @@ def _at_seed(spec: BackboneSpec, seed: int) -> "nn.Module":
 
 
 def _hidden_tensors(network: "nn.Module") -> dict[str, "Tensor"]:
-    """The tensors of ``network`` that are not in its state dict: buffers that are not kept, and plain attributes."""
+    """Tensors of ``network`` that are not in its state dict: buffers not kept, and plain attributes."""
     from torch import Tensor
 
     found: dict[str, Tensor] = {}
@@ -228,7 +248,11 @@ def _hidden_tensors(network: "nn.Module") -> dict[str, "Tensor"]:
                 if isinstance(value, list | tuple)
                 else [value]
             )
-            found |= {f"{prefix}.{name}.{i}".lstrip("."): part for i, part in enumerate(parts) if isinstance(part, Tensor)}
+            found |= {
+                f"{prefix}.{name}.{i}".lstrip("."): part
+                for i, part in enumerate(parts)
+                if isinstance(part, Tensor)
+            }
     return found
 
 

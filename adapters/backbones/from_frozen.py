@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EXTRA = "pip install 'lora-robustness-bench[onnx]'"
 BLACK_BOX = (
-    "ONNX Runtime computes no gradients: attacked by black-box attacks alone, which find less than others would; its robust "
-    "accuracy is an upper bound"
+    "ONNX Runtime computes no gradients: attacked by black-box attacks alone, which find less than others"
+    " would; its robust accuracy is an upper bound"
 )
 
 
@@ -38,7 +38,9 @@ class Frozen(BackboneSource):
         for name in ("kwargs", "weights"):
             if getattr(spec, name):
                 with about(name):
-                    raise ModelError(f"{name}: the file {self.file(spec).name} is the whole network; leave {name} out")
+                    raise ModelError(
+                        f"{name}: the file {self.file(spec).name} is the whole network; leave {name} out"
+                    )
 
     @about("architecture")
     def check_installed(self) -> None:
@@ -85,8 +87,9 @@ class Frozen(BackboneSource):
 class TorchScript(Frozen):
     """What torch.jit.save wrote.
 
-    To load it runs the code in it in TorchScript's interpreter, which can read and write files (``torch.from_file``,
-    ``torch.save``) and never end, so it needs the same permission as the user's own code.
+    To load it runs the code in it in TorchScript's interpreter, which can read and write files
+    (``torch.from_file``, ``torch.save``) and never end, so it needs the same permission as the user's own
+    code.
     """
 
     prefix = "torchscript/"
@@ -99,7 +102,9 @@ class TorchScript(Frozen):
         self.check(spec)
         with about("architecture"):
             if spec.code is None:
-                raise ModelError(f"{spec.architecture} is code, which runs only where whoever starts the run allows it")
+                raise ModelError(
+                    f"{spec.architecture} is code, which runs only where whoever starts the run allows it"
+                )
             return ScriptNetwork(self.file(spec))
 
     def located(self, spec: Spec, folders: Sequence[Path]) -> Spec:

@@ -1,4 +1,7 @@
-"""timm's networks, written timm/NAME, and what is known of their published weights. Nothing is downloaded but by ``fetch``."""
+"""timm's networks, written timm/NAME, and what is known of their published weights.
+
+Nothing is downloaded but by ``fetch``.
+"""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -35,7 +38,9 @@ class Timm(BackboneSource):
     def fetch(self, spec: BackboneSpec) -> "nn.Module":
         """The network with the weights of its tag, or its default ones."""
         if spec.weights != "pretrained":
-            raise ModelError(f"weights of {spec.architecture} are 'pretrained' or {A_FILE}, not '{spec.weights}'")
+            raise ModelError(
+                f"weights of {spec.architecture} are 'pretrained' or {A_FILE}, not '{spec.weights}'"
+            )
         self.check(spec)
         self._config(spec)
         return _create(spec, pretrained=True, **spec.kwargs)
@@ -44,8 +49,8 @@ class Timm(BackboneSource):
         """Raise ModelError for a name with a tag: that stands for weights."""
         if "." in _name(spec):
             raise ModelError(
-                f"{spec.architecture} names weights, but would start at random; add 'weights: pretrained', or take "
-                f"'{spec.architecture.partition('.')[0]}' for a random start"
+                f"{spec.architecture} names weights, but would start at random; add 'weights: pretrained', or"
+                f" take '{spec.architecture.partition('.')[0]}' for a random start"
             )
 
     def published(self, spec: BackboneSpec) -> Preprocessing | None:
@@ -56,38 +61,51 @@ class Timm(BackboneSource):
     def of_architecture(self, spec: BackboneSpec) -> Preprocessing | None:
         """What timm says of the weights that the name stands for.
 
-        A tag stands for weights, of which the file is then one form. Of a plain name only what cannot be otherwise is taken
-        beside the normalisation: the size of a network that takes no other.
+        A tag stands for weights, of which the file is then one form. Of a plain name only what cannot be
+        otherwise is taken beside the normalisation: the size of a network that takes no other.
         """
         cfg = self._config(spec)
         if cfg is None:
             return None
         known = _expected(cfg)
         if "." in _name(spec):
-            return Preprocessing(known.mean, known.std, "architecture", known.size, known.resize, known.interpolation)
-        return Preprocessing(known.mean, known.std, "architecture", known.size if cfg.fixed_input_size else None)
+            return Preprocessing(
+                known.mean, known.std, "architecture", known.size, known.resize, known.interpolation
+            )
+        return Preprocessing(
+            known.mean, known.std, "architecture", known.size if cfg.fixed_input_size else None
+        )
 
     def fixed_size(self, spec: BackboneSpec) -> int | None:
         """The size that the arguments give, or that of a network which timm says takes no other."""
         cfg = self._config(spec)
         if spec.kwargs.get("dynamic_img_size") or spec.kwargs.get("strict_img_size") is False:
             return None
-        return given_size(spec) or (int(cfg.input_size[-1]) if cfg is not None and cfg.fixed_input_size else None)
+        return given_size(spec) or (
+            int(cfg.input_size[-1]) if cfg is not None and cfg.fixed_input_size else None
+        )
 
     @about("architecture")
     def _config(self, spec: BackboneSpec) -> Any:
-        """What timm knows of the weights of that name, None if it has none. Raises ModelError for an unknown name."""
+        """What timm knows of the weights of that name, None if it has none.
+
+        Raises ModelError for an unknown name.
+        """
         import timm
 
         name = _name(spec)
         if not timm.is_model(name):
-            raise ModelError(f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}")
+            raise ModelError(
+                f"timm has no model '{name}'; {did_you_mean(name.split('.')[0], timm.list_models())[:200]}"
+            )
         try:
             return timm.get_pretrained_cfg(name)
         except RuntimeError:
             architecture, _, tag = name.partition(".")
             known = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
-            raise ModelError(f"timm has no weights '{tag}' of {architecture}; known: {', '.join(known) or 'none'}") from None
+            raise ModelError(
+                f"timm has no weights '{tag}' of {architecture}; known: {', '.join(known) or 'none'}"
+            ) from None
 
 
 def _name(spec: BackboneSpec) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 AUXILIARY = {"googlenet", "inception_v3"}
-"""Networks with further heads in training, and pixels transformed inside where their weights are published."""
+"""Networks with further heads in training, and pixels transformed inside if their weights are published."""
 
 VIT_SIZE = 224
 """By default."""
@@ -25,7 +25,7 @@ class Torchvision(BackboneSource):
     prefix = ""
 
     def check(self, spec: BackboneSpec) -> None:
-        """Raise ModelError unless torchvision has that classifier, and its constructor takes ``spec.kwargs``."""
+        """Raise ModelError unless torchvision has that classifier and it can be made with ``spec.kwargs``."""
         if spec.kwargs:
             _check_name(spec.architecture)
             check_arguments(spec, lambda **options: _get(spec, None, **options))
@@ -45,7 +45,9 @@ class Torchvision(BackboneSource):
         """What the weights' own transforms say."""
         preset = _weights(spec).transforms()
         size, resize = int(preset.crop_size[0]), int(preset.resize_size[0])
-        return Preprocessing(tuple(preset.mean), tuple(preset.std), "weights", size, resize, preset.interpolation.value)
+        return Preprocessing(
+            tuple(preset.mean), tuple(preset.std), "weights", size, resize, preset.interpolation.value
+        )
 
     def fixed_size(self, spec: BackboneSpec) -> int | None:
         """The size that the arguments give; vision transformers take one alone."""
@@ -63,9 +65,14 @@ def _check_name(name: str) -> None:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise ModelError(f"torchvision has no model '{name}'; {did_you_mean(name, known)}; timm's are written timm/NAME")
+        raise ModelError(
+            f"torchvision has no model '{name}'; {did_you_mean(name, known)}; timm's are written timm/NAME"
+        )
     if name in AUXILIARY:
-        raise ModelError(f"{name} has auxiliary outputs, which are not supported here; take another, like timm/inception_v3")
+        raise ModelError(
+            f"{name} has auxiliary outputs, which are not supported here; take another, like"
+            " timm/inception_v3"
+        )
 
 
 @about("weights")
@@ -76,7 +83,10 @@ def _weights(spec: BackboneSpec) -> Any:
     _check_name(spec.architecture)
     known = torchvision.models.get_model_weights(spec.architecture).__members__
     if spec.weights not in known:
-        raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name {A_FILE}")
+        raise ModelError(
+            f"{spec.architecture} has no weights '{spec.weights}'; known: {', '.join(known)}; or name"
+            f" {A_FILE}"
+        )
     return known[spec.weights]
 
 

@@ -1,4 +1,4 @@
-"""Image classifiers of transformers, written transformers/FOLDER or transformers/HUB-ID, with the weights that lie there.
+"""Image classifiers of transformers, written transformers/FOLDER or transformers/HUB-ID, with their weights.
 
 Only transformers' own classes are made (trust_remote_code is never given), and only safetensors are read.
 """
@@ -37,15 +37,29 @@ OLDEST = 5
 EXTRA = "pip install 'lora-robustness-bench[transformers]'"
 UNSUITED = ("perceiver", "timm_wrapper", "shieldgemma2", "siglip2", "imagegpt")
 """Kinds that take more than an image, or other forms of one; timm's networks are written timm/NAME."""
-FIXED = ("vit", "deit", "beit", "data2vec-vision", "vit_msn", "levit", "clip", "siglip", "metaclip_2", "ijepa", "hiera")
+FIXED = (
+    "vit",
+    "deit",
+    "beit",
+    "data2vec-vision",
+    "vit_msn",
+    "levit",
+    "clip",
+    "siglip",
+    "metaclip_2",
+    "ijepa",
+    "hiera",
+)
 """Kinds that take images of one size alone."""
-OURS = ("attn_implementation", "auto_map", "quantization_config", "dtype", "torch_dtype", "return_dict", "use_return_dict",
-        "output_attentions", "output_hidden_states", "problem_type")  # fmt: skip
+OURS = (
+    "attn_implementation", "auto_map", "quantization_config", "dtype", "torch_dtype", "return_dict",
+    "use_return_dict", "output_attentions", "output_hidden_states", "problem_type",
+)  # fmt: skip
 """Fields that say how a network is loaded or used, which is ours to say, or what other code it would need."""
 
 
 class Transformers(BackboneSource):
-    """A folder of config.json and safetensors: it brings its weights, the images that they expect, and its classes' names."""
+    """A folder of config.json and safetensors: it brings weights, the images they expect, and class names."""
 
     prefix = "transformers/"
     is_place = True
@@ -53,14 +67,14 @@ class Transformers(BackboneSource):
     packages = ("transformers",)
 
     def check(self, spec: BackboneSpec) -> None:
-        """Raise ModelError unless there is such a folder, of a kind of image classifier that this transformers has."""
+        """Raise ModelError unless the folder is there, of a kind of image classifier in this transformers."""
         _check_installed()
         for name in ("kwargs", "weights"):
             if getattr(spec, name):
                 with about(name):
                     raise ModelError(
-                        f"{name}: {CONFIG} and the weights beside it say all of the network; another folder is another "
-                        "backbone: {architecture: transformers/FOLDER}"
+                        f"{name}: {CONFIG} and the weights beside it say all of the network; another folder"
+                        " is another backbone: {architecture: transformers/FOLDER}"
                     )
         _class_of(folder_of(_name(spec)))
 
@@ -134,7 +148,10 @@ def _check_installed() -> None:
 
 @about("architecture")
 def _class_of(folder: Path) -> "type[nn.Module]":
-    """The class of the image classifier in ``folder``. Raises ModelError if transformers has none of that kind."""
+    """The class of the image classifier in ``folder``.
+
+    Raises ModelError if transformers has none of that kind.
+    """
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
 
@@ -143,7 +160,8 @@ def _class_of(folder: Path) -> "type[nn.Module]":
     if kind not in known or kind in UNSUITED:
         suited = [name for name in known if name not in UNSUITED]
         raise ModelError(
-            f"{folder / CONFIG}: model_type '{brief(kind)}' is not an image classifier here; {did_you_mean(str(kind), suited)}"
+            f"{folder / CONFIG}: model_type '{brief(kind)}' is not an image classifier here;"
+            f" {did_you_mean(str(kind), suited)}"
         )
     names = known[kind] if isinstance(known[kind], tuple) else (known[kind],)
     chosen = next((name for name in names if isinstance(named, list) and name in named), names[0])
@@ -152,38 +170,47 @@ def _class_of(folder: Path) -> "type[nn.Module]":
 
 @cache
 def answering(kind: Any) -> Any:
-    """``kind`` of transformers, whose answer to images is their logits alone; all else, names among it, is the same."""
+    """``kind`` of transformers, answering images by logits alone; all else, names among it, is the same."""
 
     def forward(self: Any, pixel_values: "Tensor") -> "Tensor":
         logits: Tensor = kind.forward(self, pixel_values=pixel_values).logits
         return logits
 
     # Of transformers' own module, as the renaming of weights of other versions goes by module and name.
-    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    return type(
+        kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    )
 
 
 def _load(folder: Path) -> "nn.Module":
-    """The network in ``folder`` with its weights, in float32. Raises ModelError if they are not whole, or of another one."""
+    """The network in ``folder`` with its weights, in float32.
+
+    Raises ModelError if they are not whole, or of another one.
+    """
     from adapters.backbones.weights import listed, unusable
 
     network, found = _filled(folder)
     problems = {
         "missing": sorted(found["missing_keys"]),
-        "of another shape": [str(name[0] if isinstance(name, tuple) else name) for name in found["mismatched_keys"]],
+        "of another shape": [
+            str(name[0] if isinstance(name, tuple) else name) for name in found["mismatched_keys"]
+        ],
     }
     head = _head_of(network)
     if head and problems["missing"] and set(problems["missing"]) <= head.keys():
         for parameter in head.values():
             parameter.data.zero_()
         problems["missing"] = []
-    wrong = {kind: names for kind, names in problems.items() if names} or unusable(network.state_dict(), network.state_dict())
+    wrong = {kind: names for kind, names in problems.items() if names} or unusable(
+        network.state_dict(), network.state_dict()
+    )
     if wrong:
         raise ModelError(f"{folder}: its weights are not those of its {CONFIG}; {listed(wrong)}")
     return network.eval()
 
 
 def _filled(folder: Path) -> tuple["nn.Module", dict[str, Any]]:
-    """The network in ``folder`` with as much of its weights as fits, and what transformers says of the rest."""
+    """The network in ``folder`` with all of its weights that fit, and what transformers says of the rest."""
     import torch
     from transformers import CONFIG_MAPPING
 
@@ -199,7 +226,9 @@ def _filled(folder: Path) -> tuple["nn.Module", dict[str, Any]]:
                 None, config=config, state_dict=state, output_loading_info=True, dtype=torch.float32
             )
     except Exception as error:  # noqa: BLE001 (a stranger's configuration fails in every way)
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = next(
+            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+        )
         raise ModelError(f"{folder}: transformers cannot make this network ({reason[:300]})") from None
     return network, found
 
@@ -209,30 +238,38 @@ def _check_depth(folder: Path, fields: dict[str, Any], tensors: int) -> None:
     for name, value in fields.items():
         numbers = value if isinstance(value, list) else [value]
         if ("layers" in name or "depth" in name) and any(isinstance(n, int) and n > tensors for n in numbers):
-            raise ModelError(f"{folder / CONFIG}: {name} is larger than the number of tensors beside it ({tensors})")
+            raise ModelError(
+                f"{folder / CONFIG}: {name} is larger than the number of tensors beside it ({tensors})"
+            )
 
 
 def _head_of(network: "nn.Module") -> "dict[str, Tensor]":
     """The parameters of the last linear layer of ``network``, by their names."""
     from torch import nn
 
-    name, head = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    name, head = [
+        (name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)
+    ][-1]
     return {f"{name}.{part}": parameter for part, parameter in head.named_parameters()}
 
 
 @cache
 def _left_out(folder: Path) -> tuple[str, ...]:
-    """That weights of ``folder`` have no place in the network, where it has such (those of a pooling layer, mostly)."""
+    """That weights of ``folder`` have no place in the network, if any (mostly those of a pooling layer)."""
     from adapters.backbones.weights import some
 
     _, found = _filled(folder)
     unknown = sorted(found["unexpected_keys"])
-    return (f"{folder.name}: left out, since the network has no place for them: {some(unknown)}",) if unknown else ()
+    return (
+        (f"{folder.name}: left out, since the network has no place for them: {some(unknown)}",)
+        if unknown
+        else ()
+    )
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers says nothing in here, and shows no bars: what there is to say of a model stands on the leaderboard."""
+    """Transformers says nothing and shows no bars here: what to say of a model is on the leaderboard."""
     from transformers.utils import logging as their_logging
 
     level, bars = their_logging.get_verbosity(), their_logging.is_progress_bar_enabled()

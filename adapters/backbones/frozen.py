@@ -1,4 +1,7 @@
-"""Networks as they were exported: TorchScript and ONNX. What they do is fixed; nothing of them can be trained here."""
+"""Networks as they were exported: TorchScript and ONNX.
+
+What they do is fixed; nothing of them can be trained here.
+"""
 
 import os
 from pathlib import Path
@@ -30,8 +33,8 @@ class ScriptNetwork(nn.Module):
             self.script: Any = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
-                f"{file}: not a complete TorchScript archive ({_reason(error)}); save one by torch.jit.save, or name a state "
-                "dict as weights of its architecture"
+                f"{file}: not a complete TorchScript archive ({_reason(error)}); save one by torch.jit.save,"
+                " or name a state dict as weights of its architecture"
             ) from None
         for parameter in self.script.parameters():
             parameter.requires_grad_(False)
@@ -103,7 +106,7 @@ class OnnxNetwork(nn.Module):
 
 
 def _refuse_tracing(x: object) -> None:
-    """Raise TypeError if ``x`` is not a tensor: of a network that is traced here, only what it calls would be left."""
+    """Raise TypeError if ``x`` is no tensor: of a network traced here, only what it calls would be left."""
     if isinstance(x, fx.Proxy):
         raise TypeError("an exported network is not traced again")
 
@@ -118,12 +121,16 @@ def _session(file: str, graph: bytes) -> Any:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors share no base)
         raise ModelError(
-            f"{file}: ONNX Runtime cannot load this graph ({_reason(error)}); export it again, as one file with its weights"
+            f"{file}: ONNX Runtime cannot load this graph ({_reason(error)}); export it again, as one file"
+            " with its weights"
         ) from None
 
 
 def convert(file: Path) -> nn.Module:
-    """The ONNX graph in ``file`` as a module of PyTorch, by onnx2torch. Raises ModelError if it has no such form."""
+    """The ONNX graph in ``file`` as a module of PyTorch, by onnx2torch.
+
+    Raises ModelError if it has no such form.
+    """
     import onnx
     import onnx2torch
 
@@ -131,8 +138,8 @@ def convert(file: Path) -> nn.Module:
         made: nn.Module = onnx2torch.convert(onnx.load_model_from_string(file.read_bytes()))
     except Exception as error:  # noqa: BLE001 (an operator that is not known, a graph that is none)
         raise ModelError(
-            f"{file}: onnx2torch cannot convert this graph ({_reason(error)}); export it for opset 17 or earlier, or attack it "
-            "without gradients, as onnx/FILE"
+            f"{file}: onnx2torch cannot convert this graph ({_reason(error)}); export it for opset 17 or"
+            " earlier, or attack it without gradients, as onnx/FILE"
         ) from None
     return made.eval().requires_grad_(False)
 

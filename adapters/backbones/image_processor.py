@@ -12,7 +12,9 @@ from adapters.preprocessing import RGB, Preprocessing
 WHITE = 255
 CONVNEXT_CROPS_BELOW = 384
 """ConvNeXt's processor cuts a margin off images below this size, and squashes larger ones."""
-SQUASHED = "its image processor squashes images that are not square, of which here the central square is cut out"
+SQUASHED = (
+    "its image processor squashes images that are not square, of which here the central square is cut out"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class _Way:
 
 
 def read_processor(folder: Path) -> Any:
-    """The image processor in ``folder``, None where there is none. Raises ModelError if transformers cannot make it."""
+    """The image processor in ``folder``, None where there is none.
+
+    Raises ModelError if transformers cannot make it.
+    """
     file = folder / PROCESSOR
     if not is_there(file):
         return None
@@ -36,7 +41,9 @@ def read_processor(folder: Path) -> Any:
         return AutoImageProcessor.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 (a stranger's values fail in every way)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{file}: not an image processor of transformers ({reason}); copy it again, or remove it") from None
+        raise ModelError(
+            f"{file}: not an image processor of transformers ({reason}); copy it again, or remove it"
+        ) from None
 
 
 def expected_by(processor: Any, where: Path) -> Preprocessing:
@@ -56,8 +63,10 @@ def notes_on(processor: Any) -> tuple[str, ...]:
 
 
 def _normalisation(processor: Any, where: Path) -> tuple[RGB, RGB]:
-    """Mean and deviation on the scale of [0, 1], of pixels to 255 that are rescaled, moved, then normalised."""
-    factor = float(_get(processor, "rescale_factor", 1 / WHITE)) if _get(processor, "do_rescale", True) else 1.0
+    """Mean and deviation on the [0, 1] scale, of pixels to 255 that are rescaled, moved, then normalised."""
+    factor = (
+        float(_get(processor, "rescale_factor", 1 / WHITE)) if _get(processor, "do_rescale", True) else 1.0
+    )
     moved = 1.0 if factor != 1 and _get(processor, "rescale_offset", False) else 0.0
     normalised = _get(processor, "do_normalize", True)
     means = _channels(processor.image_mean, where) if normalised else (0.0,) * 3

@@ -23,7 +23,10 @@ LONGEST_HEADER = 2**27
 
 
 def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module:
-    """The network of ``spec`` with ``num_classes`` outputs, at a start from ``seed``. Raises ModelError if there is none."""
+    """The network of ``spec`` with ``num_classes`` outputs, at a start from ``seed``.
+
+    Raises ModelError if there is none.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return source_of(spec).make(spec, num_classes)
@@ -31,7 +34,7 @@ def build_backbone(spec: BackboneSpec, num_classes: int, seed: int) -> nn.Module
 
 @about("weights")
 def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network with the weights that ``spec`` names, downloaded if need be; without any, a random start from ``seed``.
+    """The network with ``spec``'s weights, downloaded if need be; without any, a random start from ``seed``.
 
     With it come sentences on how a file was read.
     """
@@ -48,7 +51,7 @@ def fetch_backbone(spec: BackboneSpec, seed: int) -> tuple[nn.Module, tuple[str,
 
 @about("weights")
 def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tuple[nn.Module, int | None]:
-    """``spec.architecture`` with the weights ``state``, which errors call ``what``, and the number of their classes.
+    """``spec.architecture`` with the weights ``state`` (in errors ``what``), and the number of their classes.
 
     None where only the network itself knows: it has classes of its own.
     """
@@ -58,7 +61,7 @@ def with_weights(spec: BackboneSpec, state: dict[str, Tensor], what: str) -> tup
 def _filled(
     spec: BackboneSpec, network: nn.Module, state: dict[str, Tensor], what: str
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """``network``, of two classes, or one of as many classes as ``state`` has, with these weights; and what was rounded."""
+    """``network``, of two classes, or one of as many as ``state``, with its weights; and what was rounded."""
     if source_of(spec).has_own_classes(spec):
         network = _with_rows(network, state)
         return network, None, load_strictly(network, state, what)
@@ -79,13 +82,19 @@ def _with_rows(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
 
 
 def _classes(network: nn.Module, state: dict[str, Tensor]) -> int:
-    """How many classes ``state`` has: as many rows as it has where ``network``, which has two classes, has two.
+    """How many classes ``state`` has: as many as its rows where ``network``, which has two classes, has two.
 
     Whatever the last layer is, and however many there are: nothing is replaced by looking.
     """
-    two = {name: tensor for name, tensor in network.state_dict().items() if tensor.shape[:1] == (2,) and name in state}
+    two = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if tensor.shape[:1] == (2,) and name in state
+    }
     found = {
-        len(state[name]) for name, tensor in two.items() if state[name].dim() and state[name].shape[1:] == tensor.shape[1:]
+        len(state[name])
+        for name, tensor in two.items()
+        if state[name].dim() and state[name].shape[1:] == tensor.shape[1:]
     }
     other = found - {0, 2}
     return other.pop() if len(other) == 1 else 2
@@ -98,20 +107,25 @@ def _fetching(spec: BackboneSpec) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:
         if spec.kwargs and ("size mismatch" in str(error) or isinstance(error, ValueError)):
-            raise ModelError(f"the weights {spec.weights} of {spec.architecture} do not fit its kwargs: {error}") from None
+            raise ModelError(
+                f"the weights {spec.weights} of {spec.architecture} do not fit its kwargs: {error}"
+            ) from None
         raise ModelError(
-            f"the weights {spec.weights} of {spec.architecture} are not on this machine and cannot be downloaded "
-            f"({type(error).__name__}: {error}); download them elsewhere and name the file as backbone.weights, "
-            "or let the suite train its backbone (backbone.pretrain)"
+            f"the weights {spec.weights} of {spec.architecture} are not on this machine and cannot be"
+            f" downloaded ({type(error).__name__}: {error}); download them elsewhere and name the file as"
+            " backbone.weights, or let the suite train its backbone (backbone.pretrain)"
         ) from None
 
 
 def preprocessing_of(spec: BackboneSpec) -> Preprocessing:
     """What the network of ``spec`` expects of an image, where nothing is trained here first.
 
-    It is what ``spec`` says; else what belongs to its weights; else ImageNet's. A random start learns with it whatever it is.
+    It is what ``spec`` says; else what belongs to its weights; else ImageNet's. A random start learns with it
+    whatever it is.
     """
-    known = _of_weights(spec) or Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "assumed" if has_weights(spec) else "training")
+    known = _of_weights(spec) or Preprocessing(
+        IMAGENET_MEAN, IMAGENET_STD, "assumed" if has_weights(spec) else "training"
+    )
     mean, std = spec.mean or known.mean, spec.std or known.std
     said = (spec.mean and spec.std) or ((spec.mean or spec.std) and known.origin in ("weights", "training"))
     return replace(known, mean=mean, std=std, origin="suite" if said else known.origin).at(given_size(spec))
@@ -132,7 +146,7 @@ def save_backbone(network: nn.Module, file: Path, expects: Preprocessing) -> Non
 
 
 def saved_preprocessing(data: bytes) -> Preprocessing | None:
-    """What is written beside the weights in ``data`` (a safetensors file, or its beginning), None where nothing is."""
+    """What stands beside the weights in ``data`` (a safetensors file or its beginning); None if nothing."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return from_metadata(header.get("__metadata__", {}))
@@ -150,15 +164,29 @@ def _header(file: Path) -> bytes:
 
 
 def find_head(network: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the linear layer that gives the logits. Raises ModelError if there is none, or more than one."""
+    """Name and module of the linear layer that gives the logits.
+
+    Raises ModelError if there is none, or more than one.
+    """
     within = _classifier(network)
-    linear = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear) and (within is None or m in within)]
+    linear = [
+        (name, m)
+        for name, m in network.named_modules()
+        if isinstance(m, nn.Linear) and (within is None or m in within)
+    ]
     if not linear:
-        raise ModelError(f"the last layer of this backbone is not linear: its head cannot be replaced; {KEEP_HEAD}")
+        raise ModelError(
+            f"the last layer of this backbone is not linear: its head cannot be replaced; {KEEP_HEAD}"
+        )
     last = linear[-1]
-    beside = [name for name, module in linear if within is not None and module.out_features == last[1].out_features]
+    beside = [
+        name for name, module in linear if within is not None and module.out_features == last[1].out_features
+    ]
     if len(beside) > 1:
-        raise ModelError(f"this backbone has {len(beside)} heads ({', '.join(beside)}), which cannot be replaced; {KEEP_HEAD}")
+        raise ModelError(
+            f"this backbone has {len(beside)} heads ({', '.join(beside)}), which cannot be replaced;"
+            f" {KEEP_HEAD}"
+        )
     return last
 
 
@@ -168,15 +196,19 @@ def _classifier(network: nn.Module) -> set[nn.Module] | None:
     if get is None:
         return None
     found = get()
-    return {module for part in (found if isinstance(found, tuple | list) else [found]) for module in part.modules()}
+    return {
+        module
+        for part in (found if isinstance(found, tuple | list) else [found])
+        for module in part.modules()
+    }
 
 
 @within("backbone")
 def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
     """Give ``network`` a new last layer that starts at zero.
 
-    Zero, not random: an adapter on the head then holds all that was learnt, so that the adapter file and the backbone
-    file alone give the model back.
+    Zero, not random: an adapter on the head then holds all that was learnt, so that the adapter file and the
+    backbone file alone give the model back.
     """
     name, old = find_head(network)
     head = nn.Linear(old.in_features, num_classes)

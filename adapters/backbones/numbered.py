@@ -13,4 +13,8 @@ def numbered(table: Any) -> tuple[str, ...]:
     except (TypeError, ValueError):
         return ()
     names = [rows.get(i) for i in range(len(pairs))]
-    return tuple(name for name in names if isinstance(name, str)) if all(isinstance(n, str) for n in names) else ()
+    return (
+        tuple(name for name in names if isinstance(name, str))
+        if all(isinstance(n, str) for n in names)
+        else ()
+    )

@@ -24,7 +24,12 @@ def note_on_classes(spec: BackboneSpec, classes: tuple[str, ...]) -> tuple[str, 
         return ()
     i = next(i for i, names in enumerate(zip(own, classes, strict=True)) if names[0] != names[1])
     listed = json.dumps(own, ensure_ascii=False) if len(own) <= LISTED else f"all {len(own)} in that order"
-    return (f"the weights name their classes in another order (label {i} is '{own[i]}' there): give classes: {listed}",)
+    return (
+        (
+            f"the weights name their classes in another order (label {i} is '{own[i]}' there): give classes:"
+            f" {listed}"
+        ),
+    )
 
 
 def own_classes(spec: BackboneSpec) -> tuple[str, ...]:
@@ -32,7 +37,9 @@ def own_classes(spec: BackboneSpec) -> tuple[str, ...]:
     if not has_weights(spec):
         return ()
     if (file := spec.weights_file) is not None:
-        return _listed_in(_beside(file)) or (() if file.suffix == ".safetensors" else _listed_in(read_saved(file)))
+        return _listed_in(_beside(file)) or (
+            () if file.suffix == ".safetensors" else _listed_in(read_saved(file))
+        )
     return source_of(spec).classes(spec)
 
 
@@ -50,6 +57,10 @@ def _listed_in(saved: Any) -> tuple[str, ...]:
         return ()
     for key in LISTS:
         names = saved.get(key)
-        if isinstance(names, list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
+        if (
+            isinstance(names, list | tuple)
+            and len(names) > 1
+            and all(isinstance(name, str) for name in names)
+        ):
             return tuple(names)
     return next((found for key in NUMBERED if (found := numbered(saved.get(key)))), ())

@@ -1,7 +1,8 @@
-"""What a source of backbones offers: torchvision, timm, the user's own code, a package. One object for all of a kind.
+"""What a source of backbones offers: torchvision, timm, the user's own code, a package.
 
-To add one, write a subclass in a file of its own and name it in ``adapters.backbones.sources``, or in the entry points of a
-package, in the group ``bench.backbone_sources``. Weights in files, random starts and training need nothing of a source.
+One object for all of a kind. To add one, write a subclass in a file of its own and name it in
+``adapters.backbones.sources``, or in the entry points of a package, in the group ``bench.backbone_sources``.
+Weights in files, random starts and training need nothing of a source.
 """
 
 from abc import ABC, abstractmethod
@@ -23,19 +24,22 @@ SIZES = ("img_size", "image_size")
 
 
 class BackboneSource(ABC):
-    """Networks whose ``architecture`` begins with ``prefix``. Torch is imported when a network is made, not before."""
+    """Networks whose ``architecture`` begins with ``prefix``.
+
+    Torch is imported when a network is made, not before.
+    """
 
     prefix: ClassVar[str]
     is_place: ClassVar[bool] = False
     """Whether ``architecture`` only says where something lies: in keys ``content`` stands in its place."""
     runs_code: ClassVar[bool] = False
-    """Whether code that a suite names makes the network: it may then be used only where whoever starts the run allows it."""
+    """Whether code named by a suite makes the network: usable only where whoever starts the run allows it."""
 
     keeps_classes: ClassVar[bool] = False
     """Whether every network of this source has classes of its own, with names: an image shows how many."""
 
     frozen: ClassVar[bool] = False
-    """Whether its networks are as they were exported: nothing can be trained on them, nor an adapter put on."""
+    """Whether its networks stay as exported: nothing can be trained on them, nor an adapter put on."""
     gives_gradients: ClassVar[bool] = True
     """Whether its networks can be attacked through their gradients."""
 
@@ -52,19 +56,25 @@ class BackboneSource(ABC):
 
     @abstractmethod
     def make(self, spec: BackboneSpec, num_classes: int) -> "nn.Module":
-        """The network at the start that torch's seed gives. One that has its own classes keeps them. Raises ModelError."""
+        """The network at the start that torch's seed gives. One that has its own classes keeps them.
+
+        Raises ModelError.
+        """
 
     @about("weights")
     def fetch(self, spec: BackboneSpec) -> "nn.Module":
-        """The network with the weights that go by the name ``spec.weights``, downloaded if need be. Raises ModelError."""
+        """The network with the weights that go by the name ``spec.weights``, downloaded if need be.
+
+        Raises ModelError.
+        """
         raise ModelError(f"{spec.architecture} has no weights '{spec.weights}'; name {A_FILE}")
 
     def has_own_classes(self, spec: BackboneSpec) -> bool:  # noqa: ARG002
-        """Whether ``make`` gives a network of classes of its own for ``spec``, whatever number is asked for."""
+        """Whether for ``spec`` ``make`` gives a network of its own classes, whatever number is asked for."""
         return self.keeps_classes
 
     def brings_weights(self, spec: BackboneSpec) -> bool:  # noqa: ARG002 (for sources to say otherwise)
-        """Whether ``make`` gives weights that something has trained, so that a backbone without any named is not random."""
+        """Whether ``make`` gives trained weights, so that a backbone without any named is not random."""
         return False
 
     def weights_content(self, spec: BackboneSpec) -> str | None:  # noqa: ARG002
@@ -75,11 +85,11 @@ class BackboneSource(ABC):
         """Raise ModelError if nobody can mean a random start by ``spec.architecture``."""
 
     def published(self, spec: BackboneSpec) -> Preprocessing | None:  # noqa: ARG002
-        """What weights expect of an image that go by a name, or that ``make`` brings; None if it is not known."""
+        """What weights that go by a name, or that ``make`` brings, expect of an image; None if not known."""
         return None
 
     def of_architecture(self, spec: BackboneSpec) -> Preprocessing | None:  # noqa: ARG002
-        """What goes with the name of the network where its weights are a file that does not say; None if nothing does."""
+        """What goes with the network's name where a file of weights does not say; None if nothing does."""
         return None
 
     def classes(self, spec: BackboneSpec) -> tuple[str, ...]:  # noqa: ARG002
@@ -91,11 +101,11 @@ class BackboneSource(ABC):
         return ()
 
     def fixed_size(self, spec: BackboneSpec) -> int | None:
-        """The side in pixels of the only images that the network takes; None if it takes others, or nobody knows."""
+        """Side in pixels of the only images the network takes; None if it takes others, or nobody knows."""
         return given_size(spec)
 
     def content(self, spec: BackboneSpec) -> str | None:  # noqa: ARG002
-        """A hash of all that makes the network another one beside ``spec`` and its weights (code, a configuration file)."""
+        """Hash of what beside ``spec`` and its weights makes another network (code, a configuration file)."""
         return None
 
     def files(self, spec: BackboneSpec) -> dict[str, Path]:  # noqa: ARG002
@@ -103,12 +113,15 @@ class BackboneSource(ABC):
         return {}
 
     def located(self, spec: Spec, folders: Sequence[Path]) -> Spec:  # noqa: ARG002
-        """``spec`` with a path in its architecture as found in the first of ``folders`` that has it. Raises ModelError."""
+        """``spec`` with a path in its architecture as found in the first of ``folders`` that has it.
+
+        Raises ModelError.
+        """
         return spec
 
 
 def given_size(spec: BackboneSpec) -> int | None:
-    """The side in pixels of the square images that the network of ``spec`` is made for by its constructor's arguments."""
+    """Side in pixels of the square images for which ``spec``'s constructor arguments make the network."""
     for name in SIZES:
         given = spec.kwargs.get(name)
         sides = set(given) if isinstance(given, list) else {given}

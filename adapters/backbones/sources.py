@@ -38,11 +38,14 @@ def source_of(spec: BackboneSpec) -> BackboneSource:
 
 
 def has_weights(spec: BackboneSpec) -> bool:
-    """Whether the network of ``spec`` is trained already: by weights that are named, or by those that its source brings."""
+    """Whether the network of ``spec`` is trained already: by named weights, or by those its source brings."""
     return spec.weights is not None or source_of(spec).brings_weights(spec)
 
 
 def side_inside(spec: BackboneSpec, images: int) -> int | None:
-    """The side in pixels to which the network of ``spec`` has images of ``images`` pixels scaled; None if it takes those."""
+    """The side in pixels to which the network of ``spec`` has images of ``images`` pixels scaled.
+
+    None if it takes those.
+    """
     wanted = spec.input_size or source_of(spec).fixed_size(spec)
     return None if wanted == images else wanted

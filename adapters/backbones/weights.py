@@ -1,4 +1,4 @@
-"""Weight files, read without running anything in them, and put onto networks with nothing missing and nothing unknown."""
+"""Weight files, read without running anything in them, put onto networks with nothing missing or unknown."""
 
 import hashlib
 import re
@@ -25,12 +25,16 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """What weights may be kept as: float32 holds the halves exactly, and float64 to rounding."""
 SETTINGS = (
     "argparse.Namespace", "types.SimpleNamespace", "datetime.date", "datetime.datetime", "datetime.timedelta",
-    "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath",
-    "pathlib._local.PosixPath", "pathlib._local.WindowsPath", "numpy.dtype", "numpy.ndarray",
+    "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath",
+    "pathlib.PureWindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath",
+    "numpy.dtype", "numpy.ndarray",
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
 )  # fmt: skip
-"""What training scripts keep beside weights: options, paths, times, best accuracies. A ``_Setting`` takes their place."""
+"""What training scripts keep beside weights: options, paths, times, best accuracies.
+
+A ``_Setting`` takes their place.
+"""
 
 
 TABLES = (
@@ -41,7 +45,7 @@ TABLES = (
 
 
 class _Setting:
-    """Stands where a file has an object that is not weights: it holds nothing, and nothing of the object's own is run."""
+    """Stands for an object in a file that is not weights: holds nothing, and runs nothing of the object's."""
 
     def __new__(cls, *_: object, **__: object) -> "_Setting":
         return super().__new__(cls)
@@ -52,21 +56,26 @@ class _Setting:
 
 
 def read_saved(file: Path) -> Any:
-    """What ``file`` holds: safetensors, or what torch loads with weights_only. Raises ModelError if that is unsafe."""
+    """What ``file`` holds: safetensors, or what torch loads with weights_only.
+
+    Raises ModelError if that is unsafe.
+    """
     if not is_there(file):
         raise ModelError(f"{brief(file)}: no such weights file")
     try:
         return read_safetensors(file) if _is_safetensors(file) else _load_pickled(file)
     except UnpicklingError as error:
         raise ModelError(
-            f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state dict instead, "
-            "best with safetensors.torch.save_file(model.state_dict(), ...); if it is one, it is damaged: copy it again"
+            f"{file}: refused, since loading it could run code ({torch_reason(error)}); save the plain state"
+            " dict instead, best with safetensors.torch.save_file(model.state_dict(), ...); if it is one, it"
+            " is damaged: copy it again"
         ) from None
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001 (a damaged pickle fails in every way that its reader can)
         raise ModelError(
-            f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again if it is whole elsewhere"
+            f"{file}: not a whole weights file ({torch_reason(error)}); copy or download it again if it is"
+            " whole elsewhere"
         ) from None
 
 
@@ -76,7 +85,8 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except SafetensorError as error:
         raise ModelError(
-            f"{file}: not a whole safetensors file ({error}); copy or download it again if it is whole elsewhere"
+            f"{file}: not a whole safetensors file ({error}); copy or download it again if it is whole"
+            " elsewhere"
         ) from None
 
 
@@ -94,12 +104,17 @@ def _start(file: Path, size: int) -> bytes:
 def _load_pickled(file: Path) -> Any:
     start = _start(file, 4)
     if start and not start.startswith(PICKLED):
-        raise ModelError(f"{file}: not a weights file: it starts with {start!r}; perhaps an error page or a Git-LFS pointer")
+        raise ModelError(
+            f"{file}: not a weights file: it starts with {start!r}; perhaps an error page or a Git-LFS"
+            " pointer"
+        )
     if start == ZIPPED:
         check_zip(file)
     harmless: list[Any] = [*((_Setting, name) for name in SETTINGS), *((dict, name) for name in TABLES)]
     with torch.serialization.safe_globals(harmless), file.open("rb") as stream:
-        return torch.load(stream, map_location="cpu", weights_only=True)  # a stream, since torch goes by a path's suffix
+        return torch.load(
+            stream, map_location="cpu", weights_only=True
+        )  # a stream, since torch goes by a path's suffix
 
 
 def torch_reason(error: Exception) -> str:
@@ -118,12 +133,14 @@ def content_hash_of(file: Path) -> str:
 
 
 def save_weights(network: nn.Module, file: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the state dict of ``network`` as safetensors; a tensor of several names is written under each of them."""
+    """Write the state dict of ``network`` as safetensors; a tensor of several names is written under each."""
     seen: set[int] = set()
     state = {}
     for name, tensor in network.state_dict().items():
         known = tensor.untyped_storage().data_ptr()
-        state[name] = tensor.clone(memory_format=torch.contiguous_format) if known in seen else tensor.contiguous()
+        state[name] = (
+            tensor.clone(memory_format=torch.contiguous_format) if known in seen else tensor.contiguous()
+        )
         seen.add(known)
     save_file(state, file, metadata)
 
@@ -131,8 +148,8 @@ def save_weights(network: nn.Module, file: Path, metadata: dict[str, str] | None
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
     """Put ``state`` onto ``network``; returns what was rounded, as sentences.
 
-    Raises ModelError listing what is missing, what is left over, which shapes or kinds of number differ, and what is not
-    finite or, where the network uses one tensor under several names, not equal under them.
+    Raises ModelError listing what is missing, what is left over, which shapes or kinds of number differ, and
+    what is not finite or, where the network uses one tensor under several names, not equal under them.
     """
     wanted = network.state_dict()
     problems = mismatches(wanted, state)
@@ -156,7 +173,9 @@ def listed(problems: Problems) -> str:
 def mismatches(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Problems:
     """Where the names and shapes of ``state`` are not those of ``wanted``."""
     shapes = [
-        f"{k} is {_shape(state[k])}, not {_shape(v)}" for k, v in wanted.items() if k in state and state[k].shape != v.shape
+        f"{k} is {_shape(state[k])}, not {_shape(v)}"
+        for k, v in wanted.items()
+        if k in state and state[k].shape != v.shape
     ]
     problems = {
         "missing": [name for name in wanted if name not in state],
@@ -167,18 +186,28 @@ def mismatches(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Pro
 
 
 def unusable(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Problems:
-    """Where ``state``, whose names and shapes are those of ``wanted``, holds no numbers that can stand there."""
-    kinds = [f"{name} is {kind}" for name, tensor in state.items() if (kind := _wrong_kind(tensor, wanted[name]))]
+    """Where ``state``, of the names and shapes of ``wanted``, holds no numbers that can stand there."""
+    kinds = [
+        f"{name} is {kind}" for name, tensor in state.items() if (kind := _wrong_kind(tensor, wanted[name]))
+    ]
     if kinds:
         return {"not plain numbers of the kind that the network has": kinds}
     broken = [name for name, tensor in state.items() if not _as_finite(tensor, wanted[name])]
-    problems = {"not finite (NaN or infinity)": broken, "one tensor here, but different ones there": _torn(wanted, state)}
+    problems = {
+        "not finite (NaN or infinity)": broken,
+        "one tensor here, but different ones there": _torn(wanted, state),
+    }
     return {kind: names for kind, names in problems.items() if names}
 
 
 def _wrong_kind(given: Tensor, wanted: Tensor) -> str:
-    """What ``given`` is, where it is not a plain tensor of numbers that ``wanted`` can take without loss; else nothing."""
-    if given.is_meta or given.is_quantized or given.layout != torch.strided or type(given) not in (Tensor, nn.Parameter):
+    """What ``given`` is, if not a plain tensor of numbers that ``wanted`` takes losslessly; else nothing."""
+    if (
+        given.is_meta
+        or given.is_quantized
+        or given.layout != torch.strided
+        or type(given) not in (Tensor, nn.Parameter)
+    ):
         meta = "a meta tensor, without values" if given.is_meta else ""
         quantised = "quantised, to be dequantised first" if given.is_quantized else ""
         return meta or quantised or f"a {type(given).__name__} of {_short(given.layout)}"
@@ -196,7 +225,10 @@ def equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _as_finite(given: Tensor, wanted: Tensor) -> bool:
-    """Whether ``given`` is finite as ``wanted`` will hold it, but where the network itself has the same infinity (a mask)."""
+    """Whether ``given`` is finite as ``wanted`` will hold it.
+
+    The same infinity as in the network itself (a mask) is allowed.
+    """
     if not given.is_floating_point():
         return True
     held = given.detach().to(wanted.dtype)
@@ -215,7 +247,9 @@ def _torn(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str
 
 def same_tensor(name: str, tensor: Tensor) -> object:
     """Equal for two entries of a state dict that are one and the same tensor."""
-    return (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() and not tensor.is_meta else name
+    return (
+        (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() and not tensor.is_meta else name
+    )
 
 
 def rounded(state: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
@@ -226,7 +260,7 @@ def rounded(state: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
 
 
 def put(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load ``state`` as of the layers' present versions: files hold none, and mnasnet's layers insist on theirs."""
+    """Load ``state`` as of the layers' present versions: files hold none, and mnasnet's insist on theirs."""
     whole = OrderedDict(state)
     whole._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
     network.load_state_dict(whole)

@@ -19,7 +19,7 @@ CONFIG_FILE = "adapter_config.json"
 BASE_FILE = "base_model.json"
 """Ours alone, see adapters.methods.base: peft neither writes nor reads it."""
 OUTPUTS_FILE = "outputs.json"
-"""Which of the network's outputs are the classes, where they are not all of them in their order, see adapters.outputs."""
+"""Which of the network's outputs are the classes, if not all of them in order, see adapters.outputs."""
 
 CODE = "code/"
 """Before the names of the modules of a user's own code, among a model's files."""
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 class Card:
     """What is known of a trained model without loading it.
 
-    ``losses`` are those of each epoch, and ``robust`` is how an adversarial training went besides. ``notes`` say what was
-    chosen when its files were read, and what training has to say; ``preprocessing`` is what happens to an image inside it.
+    ``losses`` are those of each epoch, and ``robust`` is how an adversarial training went besides. ``notes``
+    say what was chosen when its files were read, and what training has to say; ``preprocessing`` is what
+    happens to an image inside it.
     """
 
     sha256: str
@@ -45,7 +46,7 @@ class Card:
 
 
 def read_card(folder: Path) -> Card | None:
-    """The card in ``folder``; None if there is none that this version can read, or if a file there is damaged."""
+    """The card in ``folder``; None if there is none that this version reads, or if a file is damaged."""
     if not is_sound(folder):
         return None
     try:
@@ -58,7 +59,9 @@ def read_card(folder: Path) -> Card | None:
 def _parsed(fields: dict[str, Any]) -> Card:
     """The card with these ``fields``, with JSON's lists as tuples."""
     expects = fields.get("preprocessing")
-    preprocessing = expects and Preprocessing(**{**expects, "mean": tuple(expects["mean"]), "std": tuple(expects["std"])})
+    preprocessing = expects and Preprocessing(
+        **{**expects, "mean": tuple(expects["mean"]), "std": tuple(expects["std"])}
+    )
     robust = fields.get("robust")
     curves = robust and Robust.of(robust)
     plain = {**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))}

@@ -1,4 +1,4 @@
-"""Checks on a built model, run every time one is built: the silent mistakes that make a robustness number meaningless."""
+"""Checks on a model each time one is built: silent mistakes that make a robustness number meaningless."""
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,12 @@ from adapters.methods.adapter_effect import acting, adapted_layers, has_effect, 
 
 
 def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:
-    """Raise ModelError unless the classifier takes images of ``shape`` (C, H, W) and gives one logit per class."""
+    """Raise ModelError unless the classifier gives images of ``shape`` (C, H, W) one logit per class."""
     outputs, wanted = count_outputs(classifier, shape), classifier.num_classes
     if classifier.read_out is None and outputs != wanted:
-        raise ModelError(f"the model gives (1, {outputs}) logits for one image, but the data have {wanted} classes")
+        raise ModelError(
+            f"the model gives (1, {outputs}) logits for one image, but the data have {wanted} classes"
+        )
 
 
 def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
@@ -30,12 +32,13 @@ def count_outputs(classifier: Classifier, shape: tuple[int, int, int]) -> int:
     if not isinstance(given, Tensor):
         first = "output[0]" if isinstance(given, tuple | list) else "output['logits']"
         raise ModelError(
-            f"the model gives a {type(given).__name__}, not a tensor of logits; return the logits alone, like {first}"
+            f"the model gives a {type(given).__name__}, not a tensor of logits; return the logits alone, like"
+            f" {first}"
         )
     if given.dim() == 4 and given.shape[-2:] != (1, 1):
         raise ModelError(
-            f"the model gives logits for each pixel, {_sides(given)} for one image, not for the image; it is for segmentation, "
-            "or lacks its pooling: classifiers give N x classes"
+            f"the model gives logits for each pixel, {_sides(given)} for one image, not for the image; it is"
+            " for segmentation, or lacks its pooling: classifiers give N x classes"
         )
     if given.shape[:1] != (1,) or given.dim() > 2:
         raise ModelError(f"the model gives {_sides(given)} values for one image, not 1 x classes logits")
@@ -65,7 +68,7 @@ def _given(classifier: Classifier, shape: tuple[int, int, int]) -> object:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in a line: the first, but the last where TorchScript's interpreter puts a traceback before it."""
+    """What went wrong, in a line: the first, or the last where TorchScript puts a traceback before it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].removeprefix("RuntimeError: ") if "TorchScript interpreter" in lines[0] else lines[0]
 
@@ -79,43 +82,52 @@ def _check_in_eval_mode(classifier: Classifier) -> None:
     for name, module in classifier.named_modules():
         if module.training:
             raise ModelError(
-                f"{name or 'the model'} is in training mode ({type(module).__name__}): its answers would depend on chance or "
-                "on the batch; the network must not set it, nor override train()"
+                f"{name or 'the model'} is in training mode ({type(module).__name__}): its answers would"
+                " depend on chance or on the batch; the network must not set it, nor override train()"
             )
         if isinstance(module, NORMS) and module.running_mean is None:
             raise ModelError(
-                f"{name} ({type(module).__name__}) has no running statistics: it normalises by the batch, and each answer "
-                "would depend on the other images in it; build it with track_running_stats=True"
+                f"{name} ({type(module).__name__}) has no running statistics: it normalises by the batch, and"
+                " each answer would depend on the other images in it; build it with track_running_stats=True"
             )
 
 
 def check_head(network: nn.Module, outputs: int) -> None:
-    """Raise ModelError unless the linear layer that would be replaced is the one that gives the ``outputs`` of ``network``."""
+    """Raise ModelError unless the linear layer to be replaced gives the ``outputs`` of ``network``."""
     name, head = find_head(network)
     if head.out_features != outputs:
         raise ModelError(
-            f"the last linear layer of this backbone, '{name}', gives {head.out_features} values, but the network {outputs} "
-            "logits: it is not the head; give the network a get_classifier() that returns its linear head"
+            f"the last linear layer of this backbone, '{name}', gives {head.out_features} values, but the"
+            f" network {outputs} logits: it is not the head; give the network a get_classifier() that returns"
+            " its linear head"
         )
 
 
 @torch.inference_mode()
 def check_outputs(classifier: Classifier, probe: Tensor) -> None:
-    """Raise ModelError if ``classifier`` answers ``probe`` (N x 3 x H x W) otherwise the second time, or by probabilities."""
+    """Raise ModelError if ``classifier``'s answer to ``probe`` (N x 3 x H x W) varies or is probabilities."""
     first, again = classifier(probe), classifier(probe)
     if bool(torch.isfinite(first).all()) and not torch.allclose(first, again, rtol=TOLERANCE, atol=TOLERANCE):
-        raise ModelError("the model gives other logits for the same images: it draws at random in its forward pass (dropout?)")
-    sums = first.sum(dim=1)
-    if first.shape[1] > 1 and bool((first >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
         raise ModelError(
-            "the model gives probabilities, which sum to 1, not logits: gradients of its loss would vanish; drop the softmax"
+            "the model gives other logits for the same images: it draws at random in its forward pass"
+            " (dropout?)"
+        )
+    sums = first.sum(dim=1)
+    if (
+        first.shape[1] > 1
+        and bool((first >= 0).all())
+        and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    ):
+        raise ModelError(
+            "the model gives probabilities, which sum to 1, not logits: gradients of its loss would vanish;"
+            " drop the softmax"
         )
 
 
 @within("adaptation")
 @about("targets")
 def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
-    """Raise ModelError if the network never calls a layer that the adapter is on: it would learn nothing there."""
+    """Raise ModelError if the network never calls a layer with the adapter: it would learn nothing there."""
     if not is_peft(classifier.network):
         return
     image = torch.zeros(1, *shape, device=classifier.device)
@@ -123,16 +135,16 @@ def check_reached(classifier: Classifier, shape: tuple[int, int, int]) -> None:
     idle = [name for name in adapted_layers(classifier.network) if name not in called]
     if idle:
         raise ModelError(
-            f"an adapter on {some(idle)} would do nothing: this network uses the layer's weights but never calls it "
-            "(torch's MultiheadAttention does so); choose other targets"
+            f"an adapter on {some(idle)} would do nothing: this network uses the layer's weights but never"
+            " calls it (torch's MultiheadAttention does so); choose other targets"
         )
 
 
 def check_model(classifier: Classifier, probe: Tensor, *, trained: bool = True) -> None:
-    """Raise ModelError unless ``classifier`` is what it claims to be, as seen on ``probe`` (N x 3 x H x W, N >= 2).
+    """Raise ModelError unless ``classifier`` is what it claims to be on ``probe`` (N x 3 x H x W, N >= 2).
 
-    That is: in eval mode; finite; the same for any batch size; its adapter active, on each of its layers where it was
-    ``trained`` here; the same merged as unmerged.
+    That is: in eval mode; finite; the same for any batch size; its adapter active, on each of its layers
+    where it was ``trained`` here; the same merged as unmerged.
     """
     _check_in_eval_mode(classifier)
     # TF32, a GPU's default for convolutions, rounds more coarsely than what these checks look for.
@@ -148,7 +160,9 @@ def _check_logits(classifier: Classifier, probe: Tensor) -> None:
     _check_finite(whole)
     off = float((whole - single).abs().max() / whole.abs().max().clamp(min=1))
     if off > TOLERANCE:
-        raise ModelError(f"the model's answer depends on the batch size: logits differ by {off:.1e}, relative")
+        raise ModelError(
+            f"the model's answer depends on the batch size: logits differ by {off:.1e}, relative"
+        )
 
 
 def _check_adapter(classifier: Classifier, probe: Tensor, *, trained: bool) -> None:
@@ -163,11 +177,16 @@ def _check_adapter(classifier: Classifier, probe: Tensor, *, trained: bool) -> N
         return
     off = max_difference(network, whole.eval(), x)
     if off > TOLERANCE:
-        raise ModelError(f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's")
+        raise ModelError(
+            f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's"
+        )
 
 
 def _check_layers(network: nn.Module, x: Tensor) -> None:
     acts = acting(network, x)
     inert = [name for name in adapted_layers(network) if not acts.get(name)]
     if inert:
-        raise ModelError(f"the adapter has no effect on {some(inert)}: switching it off changes nothing; drop these targets")
+        raise ModelError(
+            f"the adapter has no effect on {some(inert)}: switching it off changes nothing; drop these"
+            " targets"
+        )

@@ -26,7 +26,7 @@ def digests(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def content_of_model(recipe: Recipe, digests: Mapping[str, str], config: bytes | None) -> str:
-    """What names the model of ``recipe`` whose files have the ``digests``, and whose adapter, if any, has this ``config``."""
+    """What names the model of ``recipe``, of files with ``digests`` and an adapter, if any, of ``config``."""
     names = (f"backbone/{WEIGHTS}", weights_name(digests), f"{ADAPTER}/{BASE_FILE}", OUTPUTS_FILE)
     said = () if config is None else (canonical_config(config, CONFIG),)
     return sha256_of_model(recipe, *(digests[name] for name in names if name in digests), *said)
@@ -34,7 +34,7 @@ def content_of_model(recipe: Recipe, digests: Mapping[str, str], config: bytes |
 
 @contextmanager
 def still_there(recipe: Recipe, sha256: str | None = None) -> Iterator[None]:
-    """What cannot be read in here was removed or damaged after the run had been planned with it (as ``sha256``)."""
+    """What cannot be read in here was removed or damaged since the run was planned with it (``sha256``)."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -51,12 +51,15 @@ def not_as_planned(recipe: Recipe, sha256: str | None, what: str) -> ChangedErro
 
 
 def check_unchanged(what: str, now: Path, then: Path) -> None:
-    """Raise ModelError unless what the user's files say now is what ``then`` was named for: what came of them is kept there."""
+    """Raise ModelError unless what the user's files say now is what ``then`` was named for.
+
+    What came of them is kept there.
+    """
     if now != then:
         raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
 
 
 def content_in(folder: Path, recipe: Recipe, backbone: bytes) -> str:
-    """The content hash of ``recipe``'s model whose files are those in ``folder``, on a backbone of the weights ``backbone``."""
+    """Content hash of ``recipe``'s model of ``folder``'s files, on a backbone of weights ``backbone``."""
     own = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     return content_of_model(recipe, digests({**of_backbone({WEIGHTS: backbone}), **own}), own.get(CONFIG))

@@ -35,7 +35,9 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         cache = folder.parent.parent
         if str(cache) not in str(error):
             raise
-        raise ChangedError(f"{cache}: was removed, or part of it, while {what} was made there ({error}); run again") from None
+        raise ChangedError(
+            f"{cache}: was removed, or part of it, while {what} was made there ({error}); run again"
+        ) from None
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def _seal(folder: Path) -> None:
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether all files of ``folder`` are as they were written; a folder that exists and is not is named in the log."""
+    """Whether all files of ``folder`` are as written; a folder that exists and is not is named in the log."""
     if not folder.is_dir():
         return False
     try:
@@ -85,7 +87,10 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def read_whole(folder: Path) -> dict[str, bytes]:
-    """The bytes of each file of ``folder`` by name, all as they were written. Raises OSError or ValueError otherwise."""
+    """The bytes of each file of ``folder`` by name, all as they were written.
+
+    Raises OSError or ValueError otherwise.
+    """
     found = {}
     for name, digest in read_sums(folder).items():
         found[name] = (folder / name).read_bytes()

@@ -13,11 +13,13 @@ from adapters.methods.registry import method_of
 from adapters.spec import Adaptation, BackboneSpec, TrainingSpec, is_trained
 
 RECIPE_VERSION = 4
-"""Raised when training code, or a default in adapters.spec, changes what a recipe gives, or when keys cover what they did not.
-A new option changes no key."""
+"""Raised when training code, or a default in adapters.spec, changes what a recipe gives.
+
+Also when keys cover what they did not. A new option changes no key.
+"""
 
 HEAD = ("classes", "other_classes")
-"""The fields of a backbone that say which outputs count: its weights, and what is trained on them, are the same."""
+"""Fields of a backbone that say which outputs count: weights, and what is trained on them, are the same."""
 NETWORK = ("architecture", "kwargs", "input_size")
 """The fields of a backbone that say what function its weights are of."""
 
@@ -43,8 +45,8 @@ class Probe:
 class Backbone:
     """A backbone: trained here, or with the weights that ``spec`` names, or at a random start from ``seed``.
 
-    With a ``probe`` it has a new head, trained so. Raises ModelError where the name of the architecture stands for weights, and
-    the start would be random all the same.
+    With a ``probe`` it has a new head, trained so. Raises ModelError where the name of the architecture
+    stands for weights, and the start would be random all the same.
     """
 
     spec: BackboneSpec
@@ -78,9 +80,10 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines a model's weights. ``images`` may be empty where nothing is trained: they still name the classes.
+    """All that determines a model's weights.
 
-    Where ``training`` says that the head is trained first, the backbone is the one with that head.
+    ``images`` may be empty where nothing is trained: they still name the classes. Where ``training`` says
+    that the head is trained first, the backbone is the one with that head.
     """
 
     name: str
@@ -91,7 +94,11 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.training.head_start != "random" and is_trained(self.adaptation) and self.backbone.probe is None:
+        if (
+            self.training.head_start != "random"
+            and is_trained(self.adaptation)
+            and self.backbone.probe is None
+        ):
             probe = Probe(_of_the_head(self.training), self.images, self.seed)
             object.__setattr__(self, "backbone", replace(self.backbone, probe=probe))
 
@@ -102,7 +109,13 @@ class Recipe:
             backbone = self.backbone.key
         if not is_trained(self.adaptation):
             with within("adaptation"):
-                return _key(backbone, self.adaptation, _content(self.adaptation), self.images.classes, *self._own_head())
+                return _key(
+                    backbone,
+                    self.adaptation,
+                    _content(self.adaptation),
+                    self.images.classes,
+                    *self._own_head(),
+                )
         return _key(backbone, self.adaptation, self.training, self.images, self.seed)
 
     def _own_head(self) -> tuple[object, ...]:
@@ -118,7 +131,7 @@ def _of_the_head(training: TrainingSpec) -> TrainingSpec:
 
 
 def _content(spec: BackboneSpec | Adaptation) -> str | None:
-    """The content hash of the weights or adapter folder that ``spec`` names or brings; None where there are none."""
+    """Content hash of the weights or adapter folder that ``spec`` names or brings; None if there are none."""
     if isinstance(spec, Adaptation):
         return method_of(spec).content(spec)
     if isinstance(spec, BackboneSpec) and spec.weights_file:
@@ -132,7 +145,10 @@ def _content(spec: BackboneSpec | Adaptation) -> str | None:
 
 
 def _beside(spec: BaseModel) -> set[str]:
-    """The fields of ``spec`` that only say where something lies, whose content is hashed in their place, or how it is used."""
+    """Fields of ``spec`` that only say where something lies, or how it is used.
+
+    The content of what lies there is hashed in their place.
+    """
     if isinstance(spec, Adaptation):
         return {spec.place} if spec.place else set()
     if not isinstance(spec, BackboneSpec):
@@ -162,10 +178,10 @@ def _canonical(part: object) -> str:
 
 
 def sha256_of_model(recipe: Recipe, *digests: str) -> str:
-    """Content hash of a model whose files have the ``digests``: the backbone's weights, then what was tuned, and how.
+    """Content hash of a model of files with ``digests``: the backbone's weights, then what was tuned and how.
 
-    The architecture is part of it, with its arguments, since the weights do not tell two of the same shapes apart.
-    Normalisation is in the file of the backbone.
+    The architecture is part of it, with its arguments, since the weights do not tell two of the same shapes
+    apart. Normalisation is in the file of the backbone.
     """
     return _digest("model", _network_alone(recipe.backbone.spec), recipe.adaptation, *digests)
 
@@ -173,7 +189,9 @@ def sha256_of_model(recipe: Recipe, *digests: str) -> str:
 def _network_alone(spec: BackboneSpec) -> BackboneSpec:
     """``spec`` without its weights, normalisation and training."""
     fields = type(spec).model_fields.items()
-    return spec.model_copy(update={k: f.get_default(call_default_factory=True) for k, f in fields if k not in NETWORK})
+    return spec.model_copy(
+        update={k: f.get_default(call_default_factory=True) for k, f in fields if k not in NETWORK}
+    )
 
 
 def sha256_of_backbone(backbone: Backbone, weights: str) -> str:

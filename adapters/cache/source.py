@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ModelSource(Protocol):
-    """Gives the model of each recipe: trained and cached (``adapters.cache.zoo``), or one that a script has made."""
+    """Gives the model of each recipe: trained and cached (``adapters.cache.zoo``), or made by a script."""
 
     @property
     def device(self) -> str:
@@ -19,7 +19,7 @@ class ModelSource(Protocol):
         ...
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ModelError if the model is not available, or does not fit the images: found out before hours of work."""
+        """Raise ModelError if the model is unavailable or does not fit the images, before hours of work."""
         ...
 
     def card(self, recipe: Recipe) -> Card | None:
@@ -43,8 +43,8 @@ class ModelSource(Protocol):
         ...
 
     def unadapted(self, recipe: Recipe, sha256: str) -> "Classifier | None":
-        """What the model of the content ``sha256`` was trained from, with a head of zeros. Raises ModelError as ``load`` does.
+        """What the model of the content ``sha256`` was trained from, with a head of zeros.
 
-        None where it was trained from a random start, or not at all.
+        Raises ModelError as ``load`` does. None where it was trained from a random start, or not at all.
         """
         ...

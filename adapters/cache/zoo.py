@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.backbones.sources import side_inside, source_of
-from adapters.cache.card import (
-    CODE,
-    OUTPUTS_FILE,
-    WEIGHTS,
-    Card,
-    read_card,
-    write_card,
-)
+from adapters.cache.card import CODE, OUTPUTS_FILE, WEIGHTS, Card, read_card, write_card
 from adapters.cache.content import (
     CONFIG,
     check_unchanged,
@@ -29,7 +22,7 @@ from adapters.cache.content import (
 )
 from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
-from adapters.cache.recipe import Backbone, Probe, Recipe, sha256_of_backbone
+from adapters.cache.recipe import Backbone, Pretraining, Probe, Recipe, sha256_of_backbone
 from adapters.errors import ChangedError, within
 from adapters.images import ImageSet
 from adapters.outputs import Outputs, from_json
@@ -50,7 +43,7 @@ PROBE = 8
 
 
 class Zoo:
-    """Trained models under one cache folder. ``announce(title)`` gives the progress callback of one training."""
+    """Trained models under one cache folder; ``announce(title)`` gives one training's progress callback."""
 
     def __init__(self, cache: Path, announce: Callable[[str], Progress], device: str = "cpu") -> None:
         self.cache = cache
@@ -65,21 +58,20 @@ class Zoo:
         """The card of ``recipe``'s model if it is trained already, on the backbone that is there."""
         if read_card(self.backbone_folder(recipe.backbone)) is None:
             return None  # what is wrong with the backbone is said before what is wrong with the adapter
-        card = read_card(self.folder(recipe))
-        if card is None:
-            return None
-        if card.sha256 != content_of_model(recipe, self.files(recipe), self._config(recipe)):
-            log.warning("%s: was tuned on another backbone than the cached one; made anew", self.folder(recipe))
-            return None
-        return card
+        card = read_card(folder := self.folder(recipe))
+        if card is None or card.sha256 == content_of_model(recipe, self.files(recipe), self._config(recipe)):
+            return card
+        log.warning("%s: was tuned on another backbone than the cached one; made anew", folder)
+        return None
 
     def files(self, recipe: Recipe) -> dict[str, str]:
-        """sha256 of each file of the trained model of ``recipe``, by name. Raises ChangedError if it is not there any more."""
+        """sha256 of each file of ``recipe``'s trained model, by name; ChangedError if it is gone."""
         with still_there(recipe):
             backbone = read_sums(self.backbone_folder(recipe.backbone))
             own = {**of_backbone(backbone), **read_sums(self.folder(recipe))}
         spec = recipe.backbone.spec
-        return {**own, **{f"{CODE}{name}": sha256_of_file(file) for name, file in source_of(spec).files(spec).items()}}
+        code = source_of(spec).files(spec)
+        return {**own, **{f"{CODE}{name}": sha256_of_file(file) for name, file in code.items()}}
 
     def _config(self, recipe: Recipe) -> bytes | None:
         """The configuration of the adapter that ``recipe``'s trained model holds, if it does."""
@@ -87,7 +79,7 @@ class Zoo:
         return file.read_bytes() if file.is_file() else None
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ModelError if the adaptation does not fit the architecture: found out before hours of training, not after."""
+        """Raise ModelError if the adaptation does not fit the architecture, before hours of training."""
         from adapters.backbones.networks import build_backbone, preprocessing_of, replace_head
         from adapters.methods.adaptation import adapt
 
@@ -111,10 +103,10 @@ class Zoo:
             return self.card(recipe) or self._train(recipe)
 
     def load(self, recipe: Recipe, sha256: str) -> "Classifier":
-        """The trained classifier of the content ``sha256`` (as its card says), on the zoo's device, in eval mode.
+        """The trained classifier of the content ``sha256`` (its card's), on the zoo's device, in eval mode.
 
-        Nothing is trained here, and what is hashed is what is loaded: a cache may change under a run. Raises ModelError if the
-        cache does not hold that content any more, or if the model is not what it claims to be.
+        Nothing is trained here, and what is hashed is what is loaded: a cache may change under a run. Raises
+        ModelError if the cache no longer holds that content, or if the model is not what it claims to be.
         """
         from adapters.cache.checks import check_model
         from adapters.methods.adaptation import load_adapted, unpacked_adapter
@@ -126,7 +118,8 @@ class Zoo:
             fresh = self._with_head(recipe, network, has, outputs, str(adapter))
             network = load_adapted(fresh, recipe.adaptation, own, adapter)
         classifier = self._classifier(recipe, network, backbone, outputs).eval()
-        check_model(classifier, _probe(recipe.images).to(classifier.device), trained=is_trained(recipe.adaptation))
+        probe = _probe(recipe.images).to(classifier.device)
+        check_model(classifier, probe, trained=is_trained(recipe.adaptation))
         return classifier
 
     def unadapted(self, recipe: Recipe, sha256: str) -> "Classifier | None":
@@ -141,7 +134,7 @@ class Zoo:
         return self._classifier(recipe, network, backbone, None).eval()
 
     def _read(self, recipe: Recipe, sha256: str) -> tuple[bytes, dict[str, bytes]]:
-        """The backbone's weights and, by name, the files of ``recipe``'s model, which together have the content ``sha256``."""
+        """The backbone's weights, and the model's files by name: together of the content ``sha256``."""
         with still_there(recipe, sha256):
             backbone, own = read_whole(self.backbone_folder(recipe.backbone)), read_whole(self.folder(recipe))
         if content_of_model(recipe, digests({**of_backbone(backbone), **own}), own.get(CONFIG)) != sha256:
@@ -175,24 +168,31 @@ class Zoo:
         return card
 
     def _tune(self, recipe: Recipe, classifier: "Classifier") -> History:
-        """Train ``classifier``, if ``recipe`` trains anything, and check it. Returns how the training went."""
+        """Train ``classifier``, if ``recipe`` trains anything, and check it; returns how training went."""
         from adapters.cache.checks import check_model, check_outputs
         from adapters.methods.adaptation import check_trainable
-        from adapters.training.fit import fit
 
         _check_fit(classifier, recipe)
         history, trained = History(()), is_trained(recipe.adaptation)
         if trained:
             check_trainable(classifier.network, recipe.adaptation)
-            announce, state = self.announce(recipe.name), self._state(recipe.key)
-            history = fit(classifier, recipe.images, recipe.training, seed=recipe.seed, progress=announce, checkpoint=state)
+            history = self._fit(classifier, recipe, recipe.seed, recipe.name, recipe.key)
         probe = _probe(recipe.images).to(classifier.device)
         check_outputs(classifier.eval(), probe)
         check_model(classifier, probe, trained=trained)
         return history
 
+    def _fit(
+        self, classifier: "Classifier", on: Recipe | Pretraining | Probe, seed: int, title: str, key: str
+    ) -> History:
+        """Train ``classifier`` as ``on`` says; an interrupted training of the same ``key`` goes on."""
+        from adapters.training.fit import fit
+
+        progress, state = self.announce(title), self._state(key)
+        return fit(classifier, on.images, on.training, seed=seed, progress=progress, checkpoint=state)
+
     def _network(self, recipe: Recipe, backbone: bytes) -> "tuple[nn.Module, int]":
-        """The network of the weights ``backbone`` with the head that it has, and how many outputs that has."""
+        """The network of the weights ``backbone`` with the head it has, and how many outputs that has."""
         from safetensors.torch import load
 
         from adapters.backbones.networks import with_weights
@@ -204,8 +204,10 @@ class Zoo:
             has = count_outputs(self._classifier(recipe, network, backbone, None), recipe.images.input_shape)
         return network.cpu(), has
 
-    def _with_head(self, recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str) -> "nn.Module":
-        """``network`` before adaptation: with a new head, unless an untrained model keeps the old, of ``has`` outputs."""
+    def _with_head(
+        self, recipe: Recipe, network: "nn.Module", has: int, outputs: Outputs | None, adapter: str
+    ) -> "nn.Module":
+        """``network`` before adaptation: with a new head, or an untrained model's old, of ``has`` outputs."""
         from adapters.backbones.networks import replace_head
         from adapters.cache.own_head import with_own_head
 
@@ -244,9 +246,9 @@ class Zoo:
 
     def _backbone_card(self, backbone: Backbone) -> Card:
         """The card of ``backbone``, which has been ensured."""
-        card = read_card(self.backbone_folder(backbone))
-        if card is None:
-            raise ChangedError(f"{self.backbone_folder(backbone)}: the backbone was removed during the run; run again")
+        folder = self.backbone_folder(backbone)
+        if (card := read_card(folder)) is None:
+            raise ChangedError(f"{folder}: the backbone was removed during the run; run again")
         return card
 
     def _read_backbone(self, backbone: Backbone) -> bytes:
@@ -255,27 +257,25 @@ class Zoo:
         try:
             return read_whole(folder)[WEIGHTS]
         except (OSError, ValueError, KeyError) as error:
-            raise ChangedError(f"{folder}: the backbone was removed or damaged during the run ({error}); run again") from None
+            what = f"{folder}: the backbone was removed or damaged during the run ({error}); run again"
+            raise ChangedError(what) from None
 
     @within("pretrain")
     def _pretrain(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones.networks import build_backbone, preprocessing_of
         from adapters.cache.checks import check_input
-        from adapters.training.fit import fit
 
         assert backbone.pretraining is not None  # noqa: S101 (the caller has looked)
         images = backbone.pretraining.images
-        classes = len(images.classes)
-        network = build_backbone(backbone.spec, classes, backbone.seed)
+        network = build_backbone(backbone.spec, len(images.classes), backbone.seed)
         expects = _made_for(preprocessing_of(backbone.spec), images)
         classifier = self._wrap(network, backbone.spec, expects, images)
         check_input(classifier, images.input_shape)
-        announce, state = self.announce(f"backbone ({classes} source classes)"), self._state(backbone.key)
-        training = backbone.pretraining.training
-        history = fit(classifier, images, training, seed=backbone.seed, progress=announce, checkpoint=state)
+        title, key = f"backbone ({len(images.classes)} source classes)", backbone.key
+        history = self._fit(classifier, backbone.pretraining, backbone.seed, title, key)
         card = Card("", "scratch", 0, 0, history.losses, _of_the_backbone(history), expects, history.robust)
         self._keep(backbone, folder, network.cpu(), card)
-        state.unlink(missing_ok=True)
+        self._state(key).unlink(missing_ok=True)
 
     def _train_head(self, backbone: Backbone, probe: Probe, folder: Path) -> None:
         """Train a new head alone on ``backbone``, which stays as it is."""
@@ -283,18 +283,17 @@ class Zoo:
 
         from adapters.backbones.networks import replace_head, with_weights
         from adapters.methods.adaptation import adapt
-        from adapters.training.fit import fit
 
         known, below = self._backbone_card(backbone.unprobed), self._read_backbone(backbone.unprobed)
         classes, where = len(probe.images.classes), str(self.backbone_folder(backbone.unprobed))
         network = replace_head(with_weights(backbone.spec, load(below), where)[0], classes)
         network = adapt(network, HeadSpec(method="head"), probe.seed)
         classifier = self._wrap(network, backbone.spec, _expected(known), probe.images)
-        announce, state = self.announce(f"head ({classes} classes)"), self._state(backbone.key)
-        history = fit(classifier, probe.images, probe.training, seed=probe.seed, progress=announce, checkpoint=state)
+        history = self._fit(classifier, probe, probe.seed, f"head ({classes} classes)", backbone.key)
         notes = (*known.notes, *_of_the_backbone(history))
-        self._keep(backbone, folder, network.cpu(), replace(known, losses=history.losses, notes=notes, robust=history.robust))
-        state.unlink(missing_ok=True)
+        card = replace(known, losses=history.losses, notes=notes, robust=history.robust)
+        self._keep(backbone, folder, network.cpu(), card)
+        self._state(backbone.key).unlink(missing_ok=True)
 
     def _fetch(self, backbone: Backbone, folder: Path) -> None:
         from adapters.backbones.networks import fetch_backbone, preprocessing_of
@@ -305,9 +304,9 @@ class Zoo:
         self._keep(backbone, folder, network, Card("", method, 0, 0, (), notes, expects))
 
     def _keep(self, backbone: Backbone, folder: Path, network: "nn.Module", known: Card) -> None:
-        """Write ``network`` with its card: what is ``known``, its parameters, and the hash of what was written.
+        """Write ``network`` with its card: what is ``known``, its parameters, and a hash of what was written.
 
-        The weights carry what they expect of an image, which is thus part of the content of every model built on them.
+        The weights carry what they expect of an image: it is part of the content of every model on them.
         """
         from adapters.backbones.networks import save_backbone
         from adapters.methods.adaptation import count_parameters
@@ -323,7 +322,9 @@ class Zoo:
         """Where an unfinished training of ``key`` is kept."""
         return self.cache / "unfinished" / f"{key}.pt"
 
-    def _classifier(self, recipe: Recipe, network: "nn.Module", backbone: bytes, outputs: Outputs | None) -> "Classifier":
+    def _classifier(
+        self, recipe: Recipe, network: "nn.Module", backbone: bytes, outputs: Outputs | None
+    ) -> "Classifier":
         from adapters.backbones.networks import saved_preprocessing
 
         expects = saved_preprocessing(backbone)
@@ -342,12 +343,15 @@ class Zoo:
         from adapters.classifier import Classifier
 
         side, classes = side_inside(spec, images.input_shape[-1]), len(images.classes)
-        found = Classifier(network, mean=expects.mean, std=expects.std, num_classes=classes, outputs=outputs, side=side)
-        return found.to(self.device)
+        return Classifier(
+            network, mean=expects.mean, std=expects.std, num_classes=classes, outputs=outputs, side=side
+        ).to(self.device)
 
 
-def _write_tuned(folder: Path, network: "nn.Module", base: "Base", expects: Preprocessing, outputs: Outputs | None) -> None:
-    """Write into ``folder`` what tuning changed of ``network``, and which ``outputs`` are the classes where it is not all."""
+def _write_tuned(
+    folder: Path, network: "nn.Module", base: "Base", expects: Preprocessing, outputs: Outputs | None
+) -> None:
+    """Write into ``folder`` what tuning changed of ``network``, and the classes' ``outputs`` if not all."""
     from adapters.methods.adaptation import save_adapted
 
     save_adapted(network, base, folder, expects)
@@ -388,7 +392,7 @@ def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:
 
 
 def _probe(images: ImageSet) -> "Tensor":
-    """A few images to try a model on: of ``images``, or noise where there are none. N x 3 x H x W in [0, 1]."""
+    """A few images to try a model on (N x 3 x H x W in [0, 1]): of ``images``, or noise if it has too few."""
     import torch
 
     if len(images) >= PROBE:

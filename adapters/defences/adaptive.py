@@ -1,7 +1,7 @@
 """Defended models as an attacker who knows the defence sees them: what libraries attack in their place.
 
-Backward pass differentiable approximation and expectation over transformation: Athalye et al. 2018. What is attacked here is a
-surrogate; its adversarials are judged on the defended model itself.
+Backward pass differentiable approximation and expectation over transformation: Athalye et al. 2018. What is
+attacked here is a surrogate; its adversarials are judged on the defended model itself.
 """
 
 import copy
@@ -69,7 +69,9 @@ class Adaptive(Known):
     def shares(self) -> tuple[float, ...]:
         """The probability of each member."""
         combination = self.defended.stack.combination
-        return combination.shares(len(self.defended.inner)) if isinstance(combination, RandomSwitch) else (1.0,)
+        return (
+            combination.shares(len(self.defended.inner)) if isinstance(combination, RandomSwitch) else (1.0,)
+        )
 
     def ask_one(self, i: int, x: Tensor) -> Tensor:
         """Logits of the member ``i`` alone, what is random before it averaged."""
@@ -91,7 +93,7 @@ class Adaptive(Known):
 
 
 class Repeated(Known):
-    """``defended`` as it is attacked without gradients: each query is asked ``repeats`` times, and the answers averaged."""
+    """``defended`` as attacked without gradients: each query asked ``repeats`` times, answers averaged."""
 
     def __init__(self, defended: Defended, repeats: int) -> None:
         super().__init__(defended)
@@ -104,7 +106,7 @@ class Repeated(Known):
 
 
 def known(defended: Defended, way: Way, draws: int) -> Classifier:
-    """``defended`` as it is attacked in ``way`` by whoever knows it; what is random is averaged over ``draws``."""
+    """``defended`` as attacked in ``way`` by whoever knows it; what is random is averaged over ``draws``."""
     return Repeated(defended, draws) if way == REPEAT else Adaptive(defended, way, draws)
 
 
@@ -125,8 +127,9 @@ def _log_mean(logits: Tensor, shares: Tensor) -> Tensor:
 class _MeanLoss(torch.autograd.Function):
     """The logarithm of the mean probabilities; backwards, the gradient of the mean cross-entropy.
 
-    No function of C logits has the mean cross-entropy as its own. But that of the gradient that comes in, which is
-    a (softmax - onehot y), tells y and a; each branch is given a (its own softmax - onehot y) times its share.
+    No function of C logits has the mean cross-entropy as its own. But that of the gradient that comes in,
+    which is a (softmax - onehot y), tells y and a; each branch is given a (its own softmax - onehot y) times
+    its share.
     """
 
     @staticmethod
@@ -143,6 +146,8 @@ class _MeanLoss(torch.autograd.Function):
         lowest = gradient.amin(1, keepdim=True)
         y = torch.where(gradient == lowest, probabilities, -1).argmax(1, keepdim=True)
         others = 1 - torch.zeros_like(gradient).scatter(1, y, 1)
-        scale = (gradient * others).sum(1) / (probabilities * others).sum(1).clamp(min=torch.finfo(mean.dtype).tiny)
+        scale = (gradient * others).sum(1) / (probabilities * others).sum(1).clamp(
+            min=torch.finfo(mean.dtype).tiny
+        )
         own = logits.softmax(2) - (1 - others)
         return shares[:, None, None] * scale[None, :, None] * own, None

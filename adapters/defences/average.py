@@ -12,7 +12,7 @@ LEAST = 1e-12
 
 
 class Average(Averaging):
-    """The mean of the members' ``what``: their logits, their probabilities, or their votes (equal votes: by probability)."""
+    """The mean of the members' ``what``: logits, probabilities, or votes (equal votes: by probability)."""
 
     defence: Literal["average"] = "average"
     what: Literal["logits", "probabilities", "votes"] = "probabilities"

@@ -1,7 +1,7 @@
-"""What a defence is: a declaration that says itself what it does to images, or how it brings several models together.
+"""What a defence is: a declaration that says what it does to images, or how it brings models together.
 
-Your own is a subclass of ``Transform``, ``Averaging``, ``Switch`` or ``RandomSwitch`` with a literal ``defence``, and a
-line in ``registry``.
+Your own is a subclass of ``Transform``, ``Averaging``, ``Switch`` or ``RandomSwitch`` with a literal
+``defence``, and a line in ``registry``.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,20 @@ class Transform(Defence):
     """Changes an image before the model sees it."""
 
     has_gradient: ClassVar[bool] = False
-    """Whether the gradient of ``apply`` itself is of use. Else an adaptive attack passes back through ``stand_in``."""
+    """Whether the gradient of ``apply`` itself is of use.
+
+    Else an adaptive attack passes back through ``stand_in``.
+    """
 
     def apply(self, x: "Tensor", draws: "Draws") -> "Tensor":
         """``x`` (N x 3 x H x W in [0, 1]) as the model sees it. What is random is drawn from ``draws``."""
         raise NotImplementedError
 
     def stand_in(self, x: "Tensor") -> "Tensor":
-        """What an adaptive attack passes back through instead (BPDA): smooth, and near ``apply``. By default ``x`` itself."""
+        """What an adaptive attack passes back through instead (BPDA): smooth, and near ``apply``.
+
+        By default ``x`` itself.
+        """
         return x
 
 
@@ -67,7 +73,7 @@ class Switch(Defence):
     """Passes that the choice takes beside one through each member."""
 
     def choose(self, x: "Tensor", logits: "Tensor", ask: "Ask") -> "Tensor":
-        """The position of the member (N) that answers each of ``x``, of which the members say ``logits`` (members x N x C)."""
+        """Positions (N) of the members that answer ``x``, of which all say ``logits`` (members x N x C)."""
         raise NotImplementedError
 
 
@@ -97,5 +103,8 @@ def members_problem(combination: Defence, members: Sequence[str]) -> str | None:
         return f"{combination.defence} switches between {wanted} models, of names {len(members)}"
     probabilities = getattr(combination, "probabilities", None)
     if probabilities is not None and len(probabilities) != len(members):
-        return f"{combination.defence} has {len(probabilities)} probabilities for {len(members)} models; give one for each"
+        return (
+            f"{combination.defence} has {len(probabilities)} probabilities for {len(members)} models; give"
+            " one for each"
+        )
     return None

@@ -1,4 +1,4 @@
-"""A model with defences around it, as whoever asks it sees it; and what it answers on average, where that varies."""
+"""A model with defences around it, as whoever asks sees it; and its answer on average, where that varies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,10 @@ class _State:
 
 
 class Defended(Classifier):
-    """``members`` with the defences of ``stack`` around them. Asked twice, a random model may answer otherwise."""
+    """``members`` with the defences of ``stack`` around them.
+
+    Asked twice, a random model may answer otherwise.
+    """
 
     def __init__(self, stack: Stack, members: Sequence[Classifier]) -> None:
         nn.Module.__init__(self)
@@ -66,7 +69,7 @@ class Defended(Classifier):
         return Defended(self.stack, members).eval()
 
     def asked_through(self, asker: Callable[[Classifier], Classifier]) -> "Defended":
-        """The same defences around what stands for each member; they draw for themselves, and are counted with these."""
+        """The same defences around what stands for each member; these draw for themselves, counted here."""
         view = self.around([member.asked_through(asker) for member in self.inner])
         view.passes = self.passes
         return view
@@ -131,8 +134,8 @@ class Defended(Classifier):
 def expected(model: Defended, x: Tensor, y: Tensor, seeds: Sequence[Sequence[int]]) -> Predictions:
     """What ``model`` says of ``x`` (N x 3 x H x W) with labels ``y`` on average, and how often it is right.
 
-    ``seeds`` has a seed for each image, draw by draw: those of no attack. Without sampled defences the first is enough, and the
-    expectation exact.
+    ``seeds`` has a seed for each image, draw by draw: those of no attack. Without sampled defences the first
+    is enough, and the expectation exact.
     """
     probabilities = right = torch.zeros(1, device=x.device, dtype=torch.float64)
     rounds = seeds if model.stack.sampled else seeds[:1]

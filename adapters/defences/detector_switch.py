@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class DetectorSwitch(Switch):
     """The first member answers, unless the image is suspicious: then the second does.
 
-    Suspicious is what the first member answers otherwise once it is squeezed (Xu et al. 2018): the largest L1 distance of its
-    probabilities for the image and for the image at ``bits`` bits, or after a median of ``width``, is above ``threshold`` (from
-    0 to 2). Each image costs two more passes.
+    Suspicious is what the first member answers otherwise once it is squeezed (Xu et al. 2018): the largest L1
+    distance of its probabilities for the image and for the image at ``bits`` bits, or after a median of
+    ``width``, is above ``threshold`` (from 0 to 2). Each image costs two more passes.
     """
 
     defence: Literal["detector-switch"] = "detector-switch"

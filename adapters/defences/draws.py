@@ -10,8 +10,9 @@ from torch import Tensor
 class Draws:
     """A stream of random numbers for each image, or one that all images of a call share.
 
-    While attacked, a model does not know which image is whose: all images of a call meet the same draw, and the next call the
-    next one. So an image meets the same draws in any company. When judged, each image has a stream of its own, from its id.
+    While attacked, a model does not know which image is whose: all images of a call meet the same draw, and
+    the next call the next one. So an image meets the same draws in any company. When judged, each image has a
+    stream of its own, from its id.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:

@@ -16,7 +16,10 @@ REACH = 3
 
 
 class GaussianBlur(Transform):
-    """The image smoothed with a Gaussian kernel of standard deviation ``sigma`` pixels. Its gradient is its own."""
+    """The image smoothed with a Gaussian kernel of standard deviation ``sigma`` pixels.
+
+    Its gradient is its own.
+    """
 
     defence: Literal["gaussian-blur"] = "gaussian-blur"
     sigma: Annotated[float, Field(gt=0, le=10)] = 1.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class GaussianNoise(Transform):
-    """Noise of standard deviation ``sigma`` on the [0, 1] scale is added to each value at each query; nothing is clipped."""
+    """Each query adds to each value noise of standard deviation ``sigma`` ([0, 1] scale), unclipped."""
 
     defence: Literal["gaussian-noise"] = "gaussian-noise"
     sigma: Annotated[float, Field(gt=0, le=1)] = 0.1

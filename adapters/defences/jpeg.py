@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Jpeg(Transform):
-    """The image as it is after being saved as a JPEG of ``quality`` (Guo et al. 2018), by ART's JpegCompression.
+    """The image after being saved as a JPEG of ``quality`` (Guo et al. 2018), by ART's JpegCompression.
 
     Its gradient is zero everywhere; an adaptive attack passes back by the identity.
     """

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Median(Transform):
     """The median of the ``width`` x ``width`` values around each one, channel by channel (Xu et al. 2018).
 
-    By ART's SpatialSmoothing, which gives no gradient; an adaptive attack passes back to the values that were chosen.
+    By ART's SpatialSmoothing, which gives no gradient; an adaptive attack passes back to the values that were
+    chosen.
     """
 
     defence: Literal["median"] = "median"
@@ -39,7 +40,7 @@ class Median(Transform):
 
 
 def _mirrored(x: "Tensor", before: int, after: int, dim: int) -> "Tensor":
-    """``x`` continued beyond its edges along ``dim`` as scipy's "reflect" does: the edge itself is repeated."""
+    """``x`` continued beyond its edges along ``dim`` as by scipy's "reflect": the edge itself is repeated."""
     import torch
 
     first, last = x.narrow(dim, 0, before).flip(dim), x.narrow(dim, x.shape[dim] - after, after).flip(dim)

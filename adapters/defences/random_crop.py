@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RandomCrop(Transform):
-    """A square of ``share`` of the image's side, cut out at a random place and enlarged again (Guo et al. 2018)."""
+    """A square, ``share`` of the image's side, cut at a random place and enlarged again (Guo et al. 2018)."""
 
     defence: Literal["random-crop"] = "random-crop"
     share: Annotated[float, Field(ge=0.1, lt=1)] = 0.9

@@ -15,7 +15,7 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 
 
 class RandomlySwitched(RandomSwitch):
-    """Each query is answered by a member drawn with its own of the ``probabilities``; equal ones if there are none."""
+    """A member drawn with its own of the ``probabilities`` (equal ones if none) answers each query."""
 
     defence: Literal["random-switch"] = "random-switch"
     probabilities: tuple[Probability, ...] | None = None
@@ -24,7 +24,9 @@ class RandomlySwitched(RandomSwitch):
     @classmethod
     def _sum_to_one(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if given is not None and not math.isclose(sum(given), 1, abs_tol=1e-6):
-            raise PydanticCustomError("sum", "probabilities sum up to {sum}, not to 1", {"sum": f"{sum(given):g}"})
+            raise PydanticCustomError(
+                "sum", "probabilities sum up to {sum}, not to 1", {"sum": f"{sum(given):g}"}
+            )
         return given
 
     def shares(self, count: int) -> tuple[float, ...]:

@@ -1,7 +1,9 @@
-"""The defences by name. Your own is registered by one line: here, or, from another package, as an entry point.
+"""The defences by name.
 
-``[project.entry-points."bench.defences"]`` with ``my-defence = "my_package.my_module:MyDefence"``; the name is the literal
-``defence`` of the class.
+Your own is registered by one line: here, or, from another package, as an entry point.
+
+``[project.entry-points."bench.defences"]`` with ``my-defence = "my_package.my_module:MyDefence"``; the name
+is the literal ``defence`` of the class.
 """
 
 from importlib.metadata import entry_points
@@ -39,7 +41,9 @@ def _registered() -> dict[str, type[Defence]]:
     for point in entry_points(group=GROUP):
         kind: Any = point.load()
         if not (isinstance(kind, type) and issubclass(kind, Defence)) or name_of(kind) != point.name:
-            raise TypeError(f"the entry point {point.name} of {GROUP} ({point.value}) is not a Defence of that name")
+            raise TypeError(
+                f"the entry point {point.name} of {GROUP} ({point.value}) is not a Defence of that name"
+            )
         found[point.name] = kind
     return found
 

@@ -8,8 +8,8 @@ from torch import Tensor
 def resampled(x: Tensor, zoom: Tensor, place: Tensor) -> Tensor:
     """``x`` (N x C x H x W) shown ``zoom`` (N) times as large, bilinearly; what lies outside of it is black.
 
-    ``place`` (N x 2, from 0 to 1) says where, down and across: of the room that a smaller image leaves, or of what a larger one
-    hides.
+    ``place`` (N x 2, from 0 to 1) says where, down and across: of the room that a smaller image leaves, or of
+    what a larger one hides.
     """
     centre = (2 * place - 1) * (1 - zoom)[:, None]  # of the shown image, from -1 to 1
     theta = torch.zeros(len(x), 2, 3, dtype=x.dtype, device=x.device)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class ResizePad(Transform):
-    """The image shrunk to a random share of its side, at least ``smallest``, at a random place on black (Xie et al. 2018).
+    """The image shrunk to a random share, ``smallest`` or more, at a random place on black (Xie et al. 2018).
 
-    Theirs enlarges the canvas from 299 to 331 pixels instead: a network of one size sees the same change of scale here.
+    Shares are of the image's side. Theirs enlarges the canvas from 299 to 331 pixels instead: a network of
+    one size sees the same change of scale here.
     """
 
     defence: Literal["resize-pad"] = "resize-pad"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class RoundRobin(RandomSwitch):
     """The members answer in turn, query by query.
 
-    Whose turn it is when an adversarial arrives is not in the attacker's hand: it is judged as one that draws among its
-    members, each as likely.
+    Whose turn it is when an adversarial arrives is not in the attacker's hand: it is judged as one that draws
+    among its members, each as likely.
     """
 
     defence: Literal["round-robin"] = "round-robin"

@@ -16,7 +16,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Stack:
-    """Defences as they stand around ``members``: transforms, from the image on, then what brings several members together."""
+    """Defences around ``members``: transforms, from the image on, then what brings models together."""
 
     defences: tuple[Defence, ...]
     members: tuple[str, ...]
@@ -54,12 +54,14 @@ class Stack:
         return " + ".join(d.defence for d in self.defences)
 
     def content_hash(self, members: Sequence[str]) -> str:
-        """Names the defended model: its defences with all their parameters, around ``members`` of these content hashes.
+        """Names the defended model: defences with all parameters around ``members`` (their content hashes).
 
         Of a defence from elsewhere the source is part of it.
         """
         said = [[d.model_dump(mode="json"), _source_of(type(d))] for d in self.defences]
-        return hashlib.sha256(json.dumps(["defended", VERSION, said, list(members)], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(["defended", VERSION, said, list(members)], sort_keys=True).encode()
+        ).hexdigest()
 
 
 def _source_of(kind: type[Defence]) -> str:

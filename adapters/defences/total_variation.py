@@ -16,10 +16,11 @@ STEP = 0.25
 
 
 class TotalVariation(Transform):
-    """The y that minimises ||y - x||^2 / 2 + ``weight`` TV(y), channel by channel, by ``steps`` steps of Chambolle (2004).
+    """The y of least ||y - x||^2 / 2 + ``weight`` TV(y), per channel, by ``steps`` steps of Chambolle (2004).
 
-    Not by ART's TotalVarMin: that one drops pixels at random, solves each channel with scipy, a hundred times as slow, and has
-    no gradient. This one is deterministic, and its gradient, through all of its steps, is its own.
+    Not by ART's TotalVarMin: that one drops pixels at random, solves each channel with scipy, a hundred times
+    as slow, and has no gradient. This one is deterministic, and its gradient, through all of its steps, is
+    its own.
     """
 
     defence: Literal["total-variation"] = "total-variation"

@@ -10,7 +10,10 @@ BOX = (0.0, 1.0)
 
 
 def squeezed(x: Tensor, bits: int) -> Tensor:
-    """``x`` on 2^``bits`` levels. ART returns float64 under numpy 2, which no network takes: brought back to float32."""
+    """``x`` on 2^``bits`` levels.
+
+    ART returns float64 under numpy 2, which no network takes: brought back to float32.
+    """
     return _as(x, FeatureSqueezing(clip_values=BOX, bit_depth=bits)(_array(x))[0])
 
 
@@ -20,9 +23,10 @@ def median(x: Tensor, width: int) -> Tensor:
 
 
 def jpeg(x: Tensor, quality: int) -> Tensor:
-    """``x`` as a JPEG of ``quality``. ART cuts values off to 8 bits, where an image's own 8 bits may be lost to rounding.
+    """``x`` as a JPEG of ``quality``.
 
-    So they are rounded here, and given to it half a level higher.
+    ART cuts values off to 8 bits, where an image's own 8 bits may be lost to rounding. So they are rounded
+    here, and given to it half a level higher.
     """
     levels = (np.rint(np.clip(_array(x), 0, 1) * 255) + 0.5) / 255
     compress = JpegCompression(clip_values=BOX, quality=quality, channels_first=True)

@@ -8,13 +8,13 @@ from adapters.defences.base import Averaging, RandomSwitch, Switch
 from adapters.defences.stack import Stack
 
 Merge = Literal["mean-loss", "mean-probability", "mean-logits"]
-"""Of what the mean is attacked: the cross-entropies of all branches, or that of their mean probabilities or mean logits."""
+"""What is attacked: all branches' mean cross-entropy, or that of their mean probabilities or mean logits."""
 MERGES: tuple[Merge, ...] = ("mean-loss", "mean-probability", "mean-logits")
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of attacking a defended model: what is merged, over how many draws, through all members or ``branch`` alone."""
+    """A way to attack a defended model: what is merged, over how many draws, all members or ``branch``."""
 
     name: str
     merge: Merge

@@ -22,7 +22,9 @@ def fold(network: nn.Module, pairs: Iterable[Pair]) -> None:
         if rest is None or (transposed and convolution.groups > 1):
             continue
         _take_in(convolution, norm, transposed=transposed)
-        for name in [name for name, module in network.named_modules(remove_duplicate=False) if module is norm]:
+        for name in [
+            name for name, module in network.named_modules(remove_duplicate=False) if module is norm
+        ]:
             network.set_submodule(name, rest)
 
 
@@ -30,12 +32,19 @@ def _take_in(convolution: _ConvNd, norm: _BatchNorm, *, transposed: bool) -> Non
     mean, var = norm.running_mean, norm.running_var
     assert mean is not None and var is not None  # noqa: S101, PT018 (a BatchNorm without them is in no pair)
     convolution.weight, convolution.bias = fuse_conv_bn_weights(
-        convolution.weight, convolution.bias, mean, var, norm.eps, norm.weight, norm.bias, transpose=transposed
+        convolution.weight,
+        convolution.bias,
+        mean,
+        var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+        transpose=transposed,
     )
 
 
 def _rest_of(norm: _BatchNorm, x: Tensor) -> nn.Module | None:
-    """What ``norm`` does after its BatchNorm, as seen on ``x``: nothing, or, as in timm's, what it holds; None if neither."""
+    """What ``norm`` does after BatchNorm on ``x``: nothing, or, as in timm's, what it holds; else None."""
     if norm.training or norm.running_mean is None:
         return None
     bare = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)

@@ -1,4 +1,7 @@
-"""The lossless form of a classifier for attacking: frozen, adapter merged, BatchNorm folded. Same function, less work."""
+"""The lossless form of a classifier for attacking: frozen, adapter merged, BatchNorm folded.
+
+Same function, less work.
+"""
 
 import copy
 import logging
@@ -16,15 +19,21 @@ from adapters.precision import multiplying, round_once
 from adapters.spec import Precision
 
 TOLERANCE = 1e-4
-"""Largest logit difference, relative to the largest logit, at which the form counts as lossless (rounding gives about 1e-6)."""
+"""Largest logit difference, relative to the largest logit, that counts as lossless (rounding: about 1e-6)."""
 ALIKE, GRADIENTS = 0.99, 16
-"""Least cosine, and ratio of lengths, of input gradients at which the form counts as lossless, and the images they are taken
-of. Tracing takes only the forward pass along: a straight-through estimator becomes plain rounding, a gradient hook vanishes."""
+"""Least cosine, and ratio of lengths, of a lossless form's input gradients, and the images they are of.
+
+Tracing takes only the forward pass along: a straight-through estimator becomes plain rounding, a gradient
+hook vanishes.
+"""
 MANY_WEIGHTS = 2**20
-"""Weights of a convolution from which a CPU keeps to the plain order in memory: channels_last pays at few weights and many
-pixels, and costs a reordering of the weights at each pass. Gradients of a folded ResNet18 on one core, in ms with everything in
-the plain order, everything in channels_last, and as here: 107, 114, 102 for 16 images of 64 px, 410, 394, 386 for 64, and 635,
-595, 592 for 8 of 224 px; in bf16 62, 59, 57; 220, 206, 197; 365, 316, 317."""
+"""Weights of a convolution from which a CPU keeps to the plain order in memory.
+
+The order channels_last pays at few weights and many pixels, and costs a reordering of the weights at each
+pass. Gradients of a folded ResNet18 on one core, in ms with everything in the plain order, everything in
+channels_last, and as here: 107, 114, 102 for 16 images of 64 px, 410, 394, 386 for 64, and 635, 595, 592 for
+8 of 224 px; in bf16 62, 59, 57; 220, 206, 197; 365, 316, 317.
+"""
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 """What can be folded into the convolution before it."""
@@ -33,9 +42,10 @@ log = logging.getLogger(__name__)
 
 
 def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32") -> Classifier:
-    """A copy of ``classifier`` for attacking in ``precision``, checked against it in float32 on ``probe`` (N x 3 x H x W).
+    """A copy of ``classifier`` for attacking in ``precision``.
 
-    Falls back to the frozen original, and says so, where the check fails.
+    It is checked against ``classifier`` in float32 on ``probe`` (N x 3 x H x W). Falls back to the frozen
+    original, and says so, where the check fails.
     """
     plain = copy.deepcopy(classifier).eval().requires_grad_(False)
     fast = _quickened(plain, probe)
@@ -45,17 +55,25 @@ def lossless(classifier: Classifier, probe: Tensor, precision: Precision = "fp32
         round_once(fast.network)
     difference = max_difference(plain, fast, probe)
     if difference > TOLERANCE:
-        log.warning("the plain form is used: the fast one changes logits by %.1e, relative (limit %.0e)", difference, TOLERANCE)
+        log.warning(
+            "the plain form is used: the fast one changes logits by %.1e, relative (limit %.0e)",
+            difference,
+            TOLERANCE,
+        )
         return plain
     cosine, lengths = least_agreement(plain, fast, probe[:GRADIENTS])
     if not (cosine > ALIKE and lengths > ALIKE):
-        log.warning("the plain form is used: the fast one changes input gradients (cosine %.3f, lengths %.3f)", cosine, lengths)
+        log.warning(
+            "the plain form is used: the fast one changes input gradients (cosine %.3f, lengths %.3f)",
+            cosine,
+            lengths,
+        )
         return plain
     return fast
 
 
 def _quickened(plain: Classifier, probe: Tensor) -> Classifier:
-    """A copy of ``plain`` with its adapter merged, its BatchNorm folded and, on a CPU, each convolution as it is fastest there.
+    """A copy of ``plain``: adapter merged, BatchNorm folded, each convolution (on a CPU) as it is fastest.
 
     What cannot be done is left out, and said so.
     """
@@ -66,7 +84,9 @@ def _quickened(plain: Classifier, probe: Tensor) -> Classifier:
         if probe.device.type == "cpu":
             quicken_stem(fast.network, flow.once)
         if (reason := _failure(fast, probe[:1])) is not None:
-            log.warning("BatchNorm is not folded: the network asks more of its layers than to be called (%s)", reason)
+            log.warning(
+                "BatchNorm is not folded: the network asks more of its layers than to be called (%s)", reason
+            )
             fast = _merged(plain)
     if probe.device.type == "cpu":
         _order(fast.network)
@@ -83,7 +103,7 @@ def _merged(plain: Classifier) -> Classifier:
 
 
 def _watched(fast: Classifier, x: Tensor) -> Flow | None:
-    """What feeds what in the network of ``fast``, as a pass of ``x`` shows it; None where that does not hold of all images."""
+    """What feeds what in ``fast``'s network, as a pass of ``x`` shows; None if not so for all images."""
     flow, reason = Flow(fast.network), None
     try:
         flow.watch(fast, x)
@@ -122,16 +142,19 @@ def contiguous(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @multiplying("fp32")
 def least_agreement(a: nn.Module, b: nn.Module, x: Tensor) -> tuple[float, float]:
-    """How far the input gradients of ``b`` are those of ``a`` on ``x`` (N x 3 x H x W): their cosine, and the ratio of lengths.
+    """Cosine and ratio of lengths of the input gradients of ``a`` and ``b`` on ``x`` (N x 3 x H x W).
 
-    Both of the worst but for a quarter, where a value at a kink may have been rounded to either side of it. What has no
-    gradient through either agrees. The gradients are of the gap between the two largest logits, which never saturates.
+    Both of the worst but for a quarter, where a value at a kink may have been rounded to either side of it.
+    What has no gradient through either agrees. The gradients are of the gap between the two largest logits,
+    which never saturates.
     """
     one, other = (_gradients(model, x) for model in (a, b))
     lengths = [g.norm(dim=1) for g in (one, other)]
     silent = (lengths[0] == 0) & (lengths[1] == 0)
     cosine = torch.where(silent, 1.0, F.cosine_similarity(one, other, dim=1, eps=1e-30))
-    ratio = torch.where(silent, 1.0, torch.minimum(lengths[0], lengths[1]) / torch.maximum(lengths[0], lengths[1]))
+    ratio = torch.where(
+        silent, 1.0, torch.minimum(lengths[0], lengths[1]) / torch.maximum(lengths[0], lengths[1])
+    )
     return float(cosine.quantile(0.25)), float(ratio.quantile(0.25))
 
 

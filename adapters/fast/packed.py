@@ -1,4 +1,4 @@
-"""Convolutions for passes without gradients on a CPU: weights in the order of its kernels once, not anew at each pass."""
+"""Convolutions for gradient-free passes on a CPU: weights put in its kernels' order once, not each pass."""
 
 import copy
 import itertools
@@ -16,9 +16,9 @@ ORDERED_FOR = 32
 class PackedConv2d(nn.Module):
     """A frozen ``nn.Conv2d`` whose weights lie as oneDNN's kernels read them.
 
-    Those of a plain one are brought into that order at each pass, which for small images costs more than to convolve them. A
-    folded ResNet18 takes on one core, in ms an image of 32 px, 3.6 alone and 2.1, 0.74 and 0.54 in batches of 4, 16 and 32;
-    packed it takes 1.8, 0.8, 0.45 and 0.43.
+    Those of a plain one are brought into that order at each pass, which for small images costs more than to
+    convolve them. A folded ResNet18 takes on one core, in ms an image of 32 px, 3.6 alone and 2.1, 0.74 and
+    0.54 in batches of 4, 16 and 32; packed it takes 1.8, 0.8, 0.45 and 0.43.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -50,14 +50,17 @@ def can_pack() -> bool:
 
 
 def packed(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` (frozen, on the CPU) with PackedConv2d for its convolutions. All other tensors are shared."""
+    """A copy of ``network`` (frozen, on the CPU) with PackedConv2d for its convolutions.
+
+    All other tensors are shared.
+    """
     tensors = itertools.chain(network.parameters(), network.buffers())
     made = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
     return _pack(made, {})
 
 
 def _pack(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
-    """``module`` with its convolutions packed, or what is there instead; ``made`` has what is there for each so far."""
+    """``module`` with its convolutions packed, or its stand-in; ``made`` has the stand-in for each so far."""
     if module not in made:
         conv = module.conv if isinstance(module, StemConv2d) else module
         made[module] = PackedConv2d(conv) if type(conv) is nn.Conv2d and _is_plain(conv) else module
@@ -68,6 +71,8 @@ def _pack(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
 
 def _is_plain(conv: nn.Conv2d) -> bool:
     """Whether ``conv`` does what its own parameters say, in float32; hooks may do anything."""
-    plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and "weight" in conv._parameters
+    plain = (
+        conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and "weight" in conv._parameters
+    )
     hooked = conv._forward_hooks or any(hook is not contiguous for hook in conv._forward_pre_hooks.values())
     return plain and not hooked and conv.weight.dtype == torch.float32

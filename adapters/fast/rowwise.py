@@ -1,4 +1,4 @@
-"""Networks asked so that the answer about an image is the same, bit for bit, whatever it is asked together with."""
+"""Networks asked so that an image's answer is the same, bit for bit, whatever it is asked together with."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,8 +14,12 @@ from adapters.precision import autocast
 from adapters.spec import Precision
 
 PIXELS, WIDEST = 2**17, 32
-"""Pixels and images of a batch on a CPU. A packed ResNet18 gains little from more: on one core 0.43 ms an image of 32 px in
-batches of 32, 0.40 in 64; 1.9, 1.7 and 1.7 ms at 64 px in 8, 16 and 32; and 224 px, where one image fills the core, 2."""
+"""Pixels and images of a batch on a CPU.
+
+A packed ResNet18 gains little from more: on one core 0.43 ms an image of 32 px in
+batches of 32, 0.40 in 64; 1.9, 1.7 and 1.7 ms at 64 px in 8, 16 and 32; and 224 px, where one image fills the
+core, 2.
+"""
 WIDEST_ON_GPU = 128
 CHECKED = 8
 """Images on which a batch is compared with the widest, if they are not more than two of it."""
@@ -26,7 +30,10 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Found:
-    """``form``: what is asked in a network's place, None for itself. ``sizes``: of the batches that answer alike."""
+    """``form``: what is asked in a network's place, None for itself.
+
+    ``sizes``: of the batches that answer alike.
+    """
 
     form: nn.Module | None
     sizes: Sizes
@@ -38,17 +45,21 @@ _found: WeakKeyDictionary[nn.Module, dict[tuple[Precision, torch.Size], _Found]]
 
 @dataclass(frozen=True)
 class Rowwise:
-    """``network`` (frozen, in eval mode) for passes without gradients, in batches in which no image's answer depends on others.
+    """``network`` (frozen, eval mode) for gradient-free passes, in batches where no answer depends on others.
 
-    Kernels are chosen by the size of the batch, and round differently: on a CPU usually those for one image alone, on a GPU
-    often any. Which sizes answer alike is tried once for each shape of image; what is asked is filled up to one of these.
+    Kernels are chosen by the size of the batch, and round differently: on a CPU usually those for one image
+    alone, on a GPU often any. Which sizes answer alike is tried once for each shape of image; what is asked
+    is filled up to one of these.
     """
 
     network: nn.Module
     precision: Precision
 
     def sizes(self, x: Tensor) -> Sizes:
-        """The sizes of batches that answer alike, rising, for images like ``x`` (N x ...); none if not even one always does."""
+        """The sizes of batches that answer alike, rising, for images like ``x`` (N x ...).
+
+        There are none if not even one always does.
+        """
         return self._for(x).sizes
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -93,11 +104,15 @@ def _packed_form(network: nn.Module, x: Tensor) -> nn.Module | None:
     except Exception as error:  # noqa: BLE001 (a network's own code, on layers that are others now)
         log.debug("convolutions are not packed: %s: %s", type(error).__name__, error)
         return None
-    return form if float((wanted - given).abs().max()) <= TOLERANCE * max(1.0, float(wanted.abs().max())) else None
+    return (
+        form
+        if float((wanted - given).abs().max()) <= TOLERANCE * max(1.0, float(wanted.abs().max()))
+        else None
+    )
 
 
 def agreeing(ask: Callable[[Tensor], Tensor], x: Tensor) -> Sizes:
-    """The sizes of batches in which ``ask`` gives each of ``x`` the same answer as in all of ``x``, and that one."""
+    """Batch sizes at which ``ask`` gives each of ``x`` the same answer as in all of ``x``, and that size."""
     wanted = ask(x)
     if len(wanted) != len(x) or not torch.equal(ask(x.flip(0)).flip(0), wanted):
         return ()

@@ -14,10 +14,11 @@ IMAGE_CHANNELS = 4
 class StemConv2d(nn.Module):
     """A frozen strided ``nn.Conv2d`` of few input channels, whose backward pass is a sub-pixel convolution.
 
-    A CPU's kernels take channels by 16: to spread a gradient over 3 of them, at a stride, leaves most of each idle. The same
-    sum is a plain convolution of the gradient to 3 x stride x stride channels, each a phase of the pixels (Shi et al. 2016, "Is
-    the deconvolution layer the same as a convolutional layer?"). Forwards nothing changes. At 64 px on one core the first
-    convolution of a ResNet18, both ways, takes 10 ms for 16 images instead of 19.
+    A CPU's kernels take channels by 16: to spread a gradient over 3 of them, at a stride, leaves most of each
+    idle. The same sum is a plain convolution of the gradient to 3 x stride x stride channels, each a phase of
+    the pixels (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?"). Forwards
+    nothing changes. At 64 px on one core the first convolution of a ResNet18, both ways, takes 10 ms for 16
+    images instead of 19.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -45,7 +46,7 @@ def quicken_stem(network: nn.Module, convolutions: Iterable[nn.Module]) -> None:
 
 
 def is_stem(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether ``module`` is a convolution that StemConv2d can stand for; one of another class may reckon its own weights."""
+    """Whether ``module`` is a convolution for StemConv2d; one of another class may reckon its own weights."""
     return (
         type(module) is nn.Conv2d
         and module.in_channels <= IMAGE_CHANNELS
@@ -73,7 +74,10 @@ class _Stem(torch.autograd.Function):
 
 
 def _phases(weight: Tensor, stride: int) -> Tensor:
-    """Kernels (O x C x K x K) as C*s*s x O x M x M, M = ceil(K/s): entry (c, t) holds the taps k = s*m + t, last m first."""
+    """Kernels (O x C x K x K) as C*s*s x O x M x M, M = ceil(K/s).
+
+    Entry (c, t) holds the taps k = s*m + t, last m first.
+    """
     out, channels, size = weight.shape[:3]
     taps = -(-size // stride)
     whole = F.pad(weight, (0, taps * stride - size) * 2).view(out, channels, taps, stride, taps, stride)
@@ -82,6 +86,9 @@ def _phases(weight: Tensor, stride: int) -> Tensor:
 
 
 def _crop(padded: Tensor, padding: tuple[int, ...], size: torch.Size) -> Tensor:
-    """Rows and columns ``padding`` to ``padding + size`` of ``padded``; zeros where it ends before, which no kernel reached."""
+    """Rows and columns ``padding`` to ``padding + size`` of ``padded``.
+
+    Zeros where it ends before, which no kernel reached.
+    """
     (top, left), (height, width) = padding, size
     return F.pad(padded, (-left, left + width - padded.shape[-1], -top, top + height - padded.shape[-2]))

@@ -11,7 +11,10 @@ from safetensors import SafetensorError
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Within, whatever is raised for a full or read-only disk is an OSError with ``place`` as its file name, if it has none."""
+    """Within, whatever is raised for a full or read-only disk is an OSError.
+
+    Its file name is ``place``, if it has none of its own.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is asked of a stranger's file before it is read: one guard for each kind of reading, all of which raise ModelError."""
+"""What is asked of a stranger's file before reading it: a guard per kind of reading; all raise ModelError."""
 
 import json
 import re
@@ -9,10 +9,10 @@ from typing import Any
 from adapters.errors import ModelError
 
 MAX_JSON = 2**20
-"""Bytes of a configuration: peft writes some 2 kB, and 20 kB where it lists every layer of a large network."""
+"""Bytes of a configuration: peft writes some 2 kB, or 20 kB where it lists every layer of a large network."""
 MAX_DEPTH = 32
 MAX_REPEATS = 3
-"""Repetitions in a pattern: the matcher may try each length of each, so the cost is a name's length to this power."""
+"""Repetitions in a pattern: any length of each may be tried, so the cost is a name's length to this power."""
 MAX_PATTERNS = 16
 """Keys with repetitions in a dictionary of patterns, each of which is tried on each layer."""
 SHOWN = 200
@@ -46,18 +46,27 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, where: object) -> dict[str, Any]:
-    """The object that ``data`` is, of bounded size and depth. Raises ModelError, which names ``where``, if it is none."""
+    """The object that ``data`` is, of bounded size and depth.
+
+    Raises ModelError, which names ``where``, if it is none.
+    """
     if len(data) > MAX_JSON:
         raise ModelError(f"{where}: no configuration: it has more than the {MAX_JSON:,} bytes that are read")
     try:
         text = data.decode("utf-8")
         if _depth(text) > MAX_DEPTH:
-            raise ModelError(f"{where}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep")
+            raise ModelError(
+                f"{where}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep"
+            )
         found = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
-        raise ModelError(f"{where}: not whole JSON ({brief(error)}); copy it again if it is whole elsewhere") from None
+        raise ModelError(
+            f"{where}: not whole JSON ({brief(error)}); copy it again if it is whole elsewhere"
+        ) from None
     if not isinstance(found, dict):
-        raise ModelError(f"{where}: not an object of names and values; copy it again if it is whole elsewhere")
+        raise ModelError(
+            f"{where}: not an object of names and values; copy it again if it is whole elsewhere"
+        )
     return found
 
 
@@ -75,28 +84,32 @@ def _no_constant(name: str) -> Any:
 
 
 def check_zip(file: Path) -> None:
-    """Raise ModelError if the archive in ``file`` is code, or unpacks to more than it is: torch.save never compresses one."""
+    """Raise ModelError if the archive in ``file`` is code, or unpacks larger: torch.save never compresses."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"{file}: not a whole weights file ({brief(error)}); copy or download it again if it is whole elsewhere"
+            f"{file}: not a whole weights file ({brief(error)}); copy or download it again if it is whole"
+            " elsewhere"
         ) from None
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise ModelError(f"{file}: a TorchScript archive, which is code; save the model's state_dict() instead")
+        raise ModelError(
+            f"{file}: a TorchScript archive, which is code; save the model's state_dict() instead"
+        )
     size, declared = file.stat().st_size, sum(entry.file_size for entry in entries)
     if declared > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ModelError(
-            f"{file}: refused, since its {size:,} bytes declare {declared:,} once unpacked; torch.save compresses nothing: "
-            "save the state dict again"
+            f"{file}: refused, since its {size:,} bytes declare {declared:,} once unpacked; torch.save"
+            " compresses nothing: save the state dict again"
         )
 
 
 def check_pattern(pattern: str, repeats: int = MAX_REPEATS) -> bool:
-    """Whether ``pattern`` repeats anything. Raises ValueError unless it is a regular expression that is quick on every name.
+    """Whether ``pattern`` repeats anything.
 
-    Slow ones repeat a group (``(a+)+``), or choose many times over (``a?a?a?...``): neither is needed to name layers.
+    Raises ValueError unless it is a regular expression that is quick on every name. Slow ones repeat a group
+    (``(a+)+``), or choose many times over (``a?a?a?...``): neither is needed to name layers.
     """
     parts = _PART.findall(pattern)
     found = [i for i, part in enumerate(parts) if part.startswith(_REPEATS)]
@@ -112,6 +125,8 @@ def check_pattern(pattern: str, repeats: int = MAX_REPEATS) -> bool:
 
 
 def check_patterns(patterns: list[str]) -> None:
-    """Raise ValueError unless all of ``patterns``, the keys of a dictionary, are quick; peft lets each begin anywhere."""
+    """Raise ValueError unless all ``patterns`` (dictionary keys) are quick; peft lets each begin anywhere."""
     if sum(check_pattern(pattern, MAX_REPEATS - 1) for pattern in patterns) > MAX_PATTERNS:
-        raise ValueError(f"more than {MAX_PATTERNS} patterns with repetitions; list the layers' names instead")
+        raise ValueError(
+            f"more than {MAX_PATTERNS} patterns with repetitions; list the layers' names instead"
+        )

@@ -1,7 +1,8 @@
 """One process at a time: a lock file that names its owner.
 
-The kernel frees the lock when its owner ends, however it ends, so that a lock file left behind holds nobody up. Where a file
-system has no such locks, filelock falls back to a file with the owner's process id and takes it over once that process is gone.
+The kernel frees the lock when its owner ends, however it ends, so that a lock file left behind holds nobody
+up. Where a file system has no such locks, filelock falls back to a file with the owner's process id and takes
+it over once that process is gone.
 """
 
 import logging
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def held(file: Path, what: str) -> Iterator[None]:
-    """Hold the lock ``file`` of ``what``, waiting while another process does; says once who that is, if it takes long."""
+    """Hold the lock ``file`` of ``what``, waiting while another process does.
+
+    Says once who that is, if it takes long.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
     try:

@@ -32,7 +32,7 @@ def adapt(network: nn.Module, spec: Adaptation, seed: int) -> nn.Module:
 
 
 def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preprocessing) -> None:
-    """Write what tuning changed into ``folder``: an adapter with its ``base``, or whole weights with what they expect."""
+    """Write into ``folder`` what tuning changed: an adapter and ``base``, or all weights and ``expects``."""
     if is_peft(network):
         network.save_pretrained(str(folder / ADAPTER), save_embedding_layers=False)  # type: ignore[operator]
         write_base(base, folder / ADAPTER)
@@ -40,8 +40,10 @@ def save_adapted(network: nn.Module, base: Base, folder: Path, expects: Preproce
         save_backbone(network, folder / WEIGHTS, expects)
 
 
-def load_adapted(network: nn.Module, spec: Adaptation, files: Mapping[str, bytes], adapter: Path) -> nn.Module:
-    """Put the tuned weights among ``files`` (by name), or in ``adapter``, onto ``network`` (as ``adapt`` gets it)."""
+def load_adapted(
+    network: nn.Module, spec: Adaptation, files: Mapping[str, bytes], adapter: Path
+) -> nn.Module:
+    """Put the tuned weights of ``files`` (by name) or ``adapter`` onto ``network`` (as ``adapt`` gets it)."""
     if weights_name(files) != WEIGHTS:
         return load_adapter(network, str(adapter))
     network = method_of(spec).reshaped(network)
@@ -60,7 +62,7 @@ def unpacked_adapter(files: Mapping[str, bytes]) -> Iterator[Path]:
 
 
 def merged(network: nn.Module) -> nn.Module:
-    """``network`` with its adapter added into the weights, or its atoms multiplied out; else ``network`` itself."""
+    """``network`` with its adapter added into the weights, or its atoms multiplied out; else itself."""
     if not hasattr(network, "merge_and_unload"):
         return join_atoms(network)
     plain: nn.Module = network.merge_and_unload()  # type: ignore[operator]
@@ -79,10 +81,15 @@ def merged_copy(network: nn.Module) -> nn.Module | None:
 def check_trainable(network: nn.Module, spec: Adaptation) -> None:
     """Raise ModelError unless exactly the parameters that ``spec`` means are trainable."""
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
-    expected = {name for name, _ in network.named_parameters() if method_of(spec).is_meant(network, spec, name)}
+    expected = {
+        name for name, _ in network.named_parameters() if method_of(spec).is_meant(network, spec, name)
+    }
     if trainable != expected:
         wrong = sorted(trainable ^ expected)
-        raise ModelError(f"{spec.method}: the wrong parameters would be trained, {len(wrong)} in all, for example '{wrong[0]}'")
+        raise ModelError(
+            f"{spec.method}: the wrong parameters would be trained, {len(wrong)} in all, for example"
+            f" '{wrong[0]}'"
+        )
 
 
 def count_parameters(network: nn.Module, *, trainable: bool) -> int:

@@ -13,22 +13,28 @@ from adapters.files.guards import brief, check_pattern, check_patterns, read_jso
 ABOUT = ("task_type", "auto_mapping", "base_model_name_or_path", "revision", "peft_version", "runtime_config")
 """Fields that say where an adapter comes from and for whom; peft would look some of them up on the Hub."""
 ELSEWHERE = ("POLY", "SHADOW", "TRAINABLE_TOKENS", "XLORA")
-"""Methods that ask for more than an image: a task's number, tokens, or a language model; as those do that learn a prompt."""
+"""Methods that, as prompt learning, need more than an image: a task's number, tokens, a language model."""
 NO_SIZE = re.compile(r"alpha|seed|key|step|token|layer|warmup|interval|tinit|tfinal|deltaT")
 LARGEST = 1024
-"""A whole number in a configuration may be this large, or as large as a side of the adapter's tensors: more is not a rank."""
+"""The most a whole number in a configuration may be, or a side of the adapter's tensors: no rank is more."""
 
 
 class AdapterConfig:
-    """The configuration in ``folder``: ``fields`` as they stand there, and ``notes`` on what has no meaning here."""
+    """The configuration in ``folder``: ``fields`` as they are, and ``notes`` on what has no meaning here."""
 
     def __init__(self, folder: Path, largest: int) -> None:
-        """Read it; ``largest`` is the longest side of the adapter's tensors. Raises ModelError if it cannot be used."""
+        """Read it; ``largest`` is the longest side of the adapter's tensors.
+
+        Raises ModelError if it cannot be used.
+        """
         self.file = folder / CONFIG_FILE
         self.fields = read_json(self.file)
         self.method = self._known_method()
         if self.fields.get("megatron_config"):
-            raise ModelError(f"{self.file}: refused, since loading it could run code (megatron_config has a module imported)")
+            raise ModelError(
+                f"{self.file}: refused, since loading it could run code (megatron_config has a module"
+                " imported)"
+            )
         self._check_values(max(largest, LARGEST))
         self.unknown = self._unknown_keys()
 
@@ -39,40 +45,60 @@ class AdapterConfig:
         known = {str(method.value): cls for method, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
         named = self.fields.get("peft_type")
         if not isinstance(named, str) or named not in known:
-            raise ModelError(f"{self.file}: peft_type {brief(named)} is none of this peft's; upgrade peft, or correct it")
+            raise ModelError(
+                f"{self.file}: peft_type {brief(named)} is none of this peft's; upgrade peft, or correct it"
+            )
         from peft.config import PromptLearningConfig
 
         if named in ELSEWHERE or issubclass(known[named], PromptLearningConfig) or "prompt" in named.lower():
             raise ModelError(
-                f"{self.file}: peft_type {named} is for language models: a network that takes images has no place for it"
+                f"{self.file}: peft_type {named} is for language models: a network that takes images has no"
+                " place for it"
             )
         return known[named]
 
     def _check_values(self, largest: int) -> None:
-        """Raise ModelError if a pattern could take for ever, or if a number is none that an adapter of this size has."""
+        """Raise ModelError if a pattern could take for ever, or no adapter of this size has such a number."""
         values = {name: value for name, value in self.fields.items() if name not in ABOUT}
         try:
             if isinstance(target := values.pop("target_modules", None), str):
                 check_pattern(target)
-            check_patterns([text for value in [*values.values(), target] for text in _strings(value) if text is not target])
+            check_patterns(
+                [
+                    text
+                    for value in [*values.values(), target]
+                    for text in _strings(value)
+                    if text is not target
+                ]
+            )
         except ValueError as error:
             raise ModelError(f"{self.file}: {error}") from None
         for name, value in values.items():
             numbers = [] if NO_SIZE.search(name) else list(_numbers(value))
             if name.startswith("init"):
-                numbers += [float(digits) for text in _strings(value) for digits in re.findall(r"\d{4,}", text)]
+                numbers += [
+                    float(digits) for text in _strings(value) for digits in re.findall(r"\d{4,}", text)
+                ]
             if any(abs(number) > largest for number in numbers):
-                raise ModelError(f"{self.file}: {name} is larger than any side of the adapter's tensors ({largest} at most)")
+                raise ModelError(
+                    f"{self.file}: {name} is larger than any side of the adapter's tensors ({largest} at"
+                    " most)"
+                )
 
     def _unknown_keys(self) -> tuple[str, ...]:
-        """Keys that this peft does not have, and that are switched off. Raises ModelError for one that is not."""
+        """Keys that this peft does not have, and that are switched off.
+
+        Raises ModelError for one that is not.
+        """
         known = inspect.signature(self.method.__init__).parameters
-        unknown = {name: value for name, value in self.fields.items() if name not in known and name not in ABOUT}
+        unknown = {
+            name: value for name, value in self.fields.items() if name not in known and name not in ABOUT
+        }
         active = sorted(name for name, value in unknown.items() if value not in (None, False, "", [], {}))
         if active:
             raise ModelError(
-                f"{self.file}: this peft does not know {', '.join(map(brief, active))}, which may change what the adapter "
-                "does; upgrade peft, or delete what has no effect"
+                f"{self.file}: this peft does not know {', '.join(map(brief, active))}, which may change what"
+                " the adapter does; upgrade peft, or delete what has no effect"
             )
         return tuple(sorted(unknown))
 
@@ -82,8 +108,16 @@ class AdapterConfig:
         name, task = self.file.parent.name, self.fields.get("task_type")
         off = ", ".join(map(brief, self.unknown))
         return (
-            *((f"{name}: task_type {brief(task)} is ignored: the adapter is put on the network as it is",) if task else ()),
-            *((f"{name}: this peft does not know {off}, switched off in the adapter's configuration",) if off else ()),
+            *(
+                (f"{name}: task_type {brief(task)} is ignored: the adapter is put on the network as it is",)
+                if task
+                else ()
+            ),
+            *(
+                (f"{name}: this peft does not know {off}, switched off in the adapter's configuration",)
+                if off
+                else ()
+            ),
         )
 
     def build(self) -> Any:

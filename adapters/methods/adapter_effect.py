@@ -1,6 +1,7 @@
-"""Which layers of an adapter act: one that changes nothing makes a comparison one of the base model with itself.
+"""Which layers of an adapter act: one that changes nothing has the base model compared with itself.
 
-peft's own ``disable_adapter`` does not show it: it also takes away the head that was trained beside the adapter.
+peft's own ``disable_adapter`` does not show it: it also takes away the head that was trained beside the
+adapter.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ def is_peft(network: nn.Module) -> bool:
 
 
 def adapted_layers(network: nn.Module) -> dict[str, Any]:
-    """The layers of ``network`` (a PeftModel) that carry the adapter, by their names in the backbone; none within another."""
+    """Layers of ``network`` (a PeftModel) with the adapter, by their backbone names; none within another."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     found: dict[str, Any] = {}
@@ -42,7 +43,7 @@ def switched_off(layers: Iterable[Any]) -> Iterator[None]:
 
 @torch.inference_mode()
 def acting(network: nn.Module, x: Tensor) -> dict[str, bool]:
-    """Of each adapted layer that ``network`` calls for ``x``: whether the adapter changes what the layer gives. One pass."""
+    """Of each adapted layer called for ``x``, in one pass: whether the adapter changes its output."""
     seen: dict[str, bool] = {}
 
     def compare(name: str) -> Any:

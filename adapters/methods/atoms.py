@@ -1,7 +1,8 @@
 """Filter atoms: a convolution's spatial filters as coefficients x atoms, of which only the atoms are tuned.
 
-The weight (out, in, k, k) is the product of fixed coefficients (out * in, k * k) and k * k atoms, each a k x k filter, as in
-DCFNet (Qiu et al. 2018) and filter-subspace tuning (Chen et al. 2024). The singular value decomposition gives both.
+The weight (out, in, k, k) is the product of fixed coefficients (out * in, k * k) and k * k atoms, each a k x
+k filter, as in DCFNet (Qiu et al. 2018) and filter-subspace tuning (Chen et al. 2024). The singular value
+decomposition gives both.
 """
 
 import torch
@@ -13,7 +14,7 @@ ATOMS = ".atoms"
 
 
 class AtomConv2d(nn.Module):
-    """A convolution whose weight is ``coefficients @ atoms``; made from ``layer``, to which it is equal, to rounding."""
+    """A convolution of weight ``coefficients @ atoms``, made from ``layer`` and equal to it to rounding."""
 
     coefficients: Tensor
 
@@ -38,9 +39,11 @@ class AtomConv2d(nn.Module):
 
 
 def split_into_atoms(network: nn.Module) -> nn.Module:
-    """Replace every spatial, zero-padded convolution of ``network`` by its atoms: the same function, to rounding."""
+    """Replace spatial, zero-padded convolutions of ``network`` by atoms: the same function to rounding."""
     split: dict[nn.Module, AtomConv2d] = {}
-    for name, module in list(network.named_modules(remove_duplicate=False)):  # one layer may stand in several places
+    for name, module in list(
+        network.named_modules(remove_duplicate=False)
+    ):  # one layer may stand in several places
         if isinstance(module, nn.Conv2d) and (module in split or _is_spatial(module)):
             network.set_submodule(name, split.get(module) or split.setdefault(module, AtomConv2d(module)))
     return network

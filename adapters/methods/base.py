@@ -1,4 +1,4 @@
-"""Which network an adapter was put on: noted beside the adapter, since on another one its numbers would be silently wrong."""
+"""Which network an adapter was put on, noted beside it: on another its numbers would be silently wrong."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from adapters.methods.peft_folder import adapter_state, read_config, resolve_fol
 
 @dataclass(frozen=True)
 class Base:
-    """A network before its adapter: the ``sha256`` of its weights, without the head where that is a new one of zeros."""
+    """A network before its adapter: the ``sha256`` of its weights, less the head if that is new and zero."""
 
     sha256: str
     new_head: bool
@@ -68,9 +68,10 @@ def read_base(folder: Path) -> Base | None:
 @within("adaptation")
 @about("path")
 def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Module:
-    """``network`` (a backbone with its own head of ``has`` classes) as the adapter in ``path`` needs it, for ``num_classes``.
+    """``network``, whose own head has ``has`` classes, as ``path``'s adapter needs it for ``num_classes``.
 
-    Raises ModelError if the adapter was made on other weights, or on a head that neither it nor the backbone has.
+    Raises ModelError if the adapter was made on other weights, or on a head that neither it nor the backbone
+    has.
     """
     folder = resolve_folder(path)
     base = read_base(folder)
@@ -79,17 +80,22 @@ def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Mo
     if has != num_classes or (base is not None and base.new_head):
         network = replace_head(network, num_classes)
     if base is not None and base != base_of(network):
-        raise ModelError(f"{folder}: this adapter was made on other weights than this backbone's; name those it was made on")
+        raise ModelError(
+            f"{folder}: this adapter was made on other weights than this backbone's; name those it was"
+            " made on"
+        )
     return network
 
 
 def _check_carries_head(folder: Path, network: nn.Module, has: int, num_classes: int) -> None:
     name, _ = find_head(network)
     if not _holds(folder, network, name):
-        backbone = "holds no head" if is_new_head(network) else f"has {has} classes, the data have {num_classes}"
+        backbone = (
+            "holds no head" if is_new_head(network) else f"has {has} classes, the data have {num_classes}"
+        )
         raise ModelError(
-            f"{folder}: the backbone {backbone}, and this adapter does not hold the head "
-            f"'{name}' that it was made with; save it with modules_to_save=['{name}'], or give backbone weights that include it"
+            f"{folder}: the backbone {backbone}, and this adapter does not hold the head '{name}' that it was"
+            f" made with; save it with modules_to_save=['{name}'], or give backbone weights that include it"
         )
 
 
@@ -105,7 +111,7 @@ def _holds(folder: Path, network: nn.Module, head: str) -> bool:
 
 
 def notes_on_adapter(network: nn.Module, path: str) -> tuple[str, ...]:
-    """Sentences on the adapter in ``path``, to be put on ``network``: what is ignored, rounded, or cannot be known."""
+    """Sentences on the adapter in ``path``, for ``network``: what is ignored, rounded, or cannot be known."""
     folder = resolve_folder(path)
     state = adapter_state(folder)
     config = read_config(folder, state)
@@ -113,7 +119,7 @@ def notes_on_adapter(network: nn.Module, path: str) -> tuple[str, ...]:
 
 
 def _on_the_head(folder: Path, network: nn.Module, config: AdapterConfig) -> tuple[str, ...]:
-    """That the head is the backbone's own, where nothing tells whether the adapter was trained under that one."""
+    """That the head is the backbone's own, where nothing tells if the adapter was trained under that one."""
     try:
         head, _ = find_head(network)
     except ModelError:
@@ -124,6 +130,8 @@ def _on_the_head(folder: Path, network: nn.Module, config: AdapterConfig) -> tup
     made = f" (on {brief(base)}, as its configuration says)" if base else ""
     which = f"the head '{head}'" if head else "the head"
     return (
-        f"{folder.name}: the adapter does not hold {which} that it was trained under{made}; it is judged under the backbone's "
-        "own, and its numbers are right only if that is the same one",
+        (
+            f"{folder.name}: the adapter does not hold {which} that it was trained under{made}; it is judged"
+            " under the backbone's own, and its numbers are right only if that is the same one"
+        ),
     )

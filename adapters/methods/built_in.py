@@ -1,4 +1,4 @@
-"""Our ways to adapt a backbone: none, full, head, filter atoms, peft's on named layers, and a folder that peft saved."""
+"""Our ways to adapt a backbone: none, full, head, filter atoms, peft's on named layers, folders of peft."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -101,13 +101,18 @@ class Atoms(Head):
 
 
 class Tuned(Method):
-    """A method of peft on named layers: its configuration is called ``config``, and has ``options`` of the declaration.
+    """A method of peft on named layers: its configuration is ``config``, with the declaration's ``options``.
 
     ``from_zero``: whether it can learn a head that starts at zero, as one that adds to weights can.
     """
 
     def __init__(
-        self, spec: type[Adaptation], config: str, options: Callable[[Any], dict[str, Any]], *, from_zero: bool = True
+        self,
+        spec: type[Adaptation],
+        config: str,
+        options: Callable[[Any], dict[str, Any]],
+        *,
+        from_zero: bool = True,
     ) -> None:
         self.spec = spec
         self.config, self.options, self.from_zero = config, options, from_zero
@@ -126,14 +131,21 @@ class Tuned(Method):
 
     def is_meant(self, network: "nn.Module", spec: Any, name: str) -> bool:  # noqa: ARG002
         """The adapter's own parameters, and a copy of the head where no adapter is on it."""
-        return f".{network.active_adapter}" in name and "base_layer" not in name and "original_module" not in name
+        return (
+            f".{network.active_adapter}" in name
+            and "base_layer" not in name
+            and "original_module" not in name
+        )
 
 
 class Oft(Tuned):
     """OFT, without what peft gets wrong of it."""
 
     def adapt(self, network: "nn.Module", spec: Any, seed: int) -> "nn.Module":
-        """``network`` as a PeftModel. Raises ModelError for layers and blocks that peft would not merge, or would change."""
+        """``network`` as a PeftModel.
+
+        Raises ModelError for layers and blocks that peft would not merge, or would change.
+        """
         from adapters.methods.peft_methods import check_oft
 
         check_oft(network, spec)

@@ -1,7 +1,7 @@
-"""Layers of transformers under the names that they have in files: other versions of transformers call them otherwise.
+"""Layers of transformers under their names in files: other versions of transformers call them otherwise.
 
-Files keep the first names (``vit.encoder.layer.0.attention.attention.query``), whatever the layers are called today
-(``vit.layers.0.attention.q_proj``). Adapters of peft were saved under those of their day.
+Files keep the first names (``vit.encoder.layer.0.attention.attention.query``), whatever the layers are called
+today (``vit.layers.0.attention.q_proj``). Adapters of peft were saved under those of their day.
 """
 
 import json
@@ -41,12 +41,15 @@ def names_in_files(network: nn.Module) -> dict[str, str]:
 
 @contextmanager
 def in_names_of(network: nn.Module, folder: Path, state: Mapping[str, Tensor], config: Any) -> Iterator[Path]:
-    """The adapter in ``folder``, of the tensors ``state`` and with peft's ``config``, in the names that ``network`` has now.
+    """The adapter in ``folder`` (tensors ``state``, peft's ``config``), in the names ``network`` has now.
 
     That is ``folder`` itself, unless its layers go by the names of transformers' files.
     """
     earlier = names_in_files(network)
-    tensors = {_renamed(name, {saved: now for now, saved in earlier.items()}): tensor for name, tensor in state.items()}
+    tensors = {
+        _renamed(name, {saved: now for now, saved in earlier.items()}): tensor
+        for name, tensor in state.items()
+    }
     if tensors.keys() == state.keys():
         yield folder
         return
@@ -68,7 +71,7 @@ def _renamed(name: str, now: Mapping[str, str]) -> str:
 
 
 def _fields(config: Any, layers: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of ``config`` that name layers, with the names now; ``layers`` has those in files, by these."""
+    """Fields of ``config`` that name layers, with the names now; ``layers`` has those in files, by these."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
     found: dict[str, Any] = {}
@@ -77,11 +80,15 @@ def _fields(config: Any, layers: Mapping[str, str]) -> dict[str, Any]:
         found["target_modules"] = "|".join(map(re.escape, meant))
         found |= {name: None for name in CONSUMED if getattr(config, name, None) is not None}
     if isinstance(chosen := getattr(config, "feedforward_modules", None), list | set | tuple):
-        found["feedforward_modules"] = [n for n, saved in layers.items() if any(_ends(saved, name) for name in chosen)]
+        found["feedforward_modules"] = [
+            n for n, saved in layers.items() if any(_ends(saved, name) for name in chosen)
+        ]
     for field in PATTERNS:
         table = getattr(config, field, None) or {}
         matched = {
-            re.escape(name): next((v for pattern, v in table.items() if re.fullmatch(rf"(.*\.)?({pattern})", saved)), None)
+            re.escape(name): next(
+                (v for pattern, v in table.items() if re.fullmatch(rf"(.*\.)?({pattern})", saved)), None
+            )
             for name, saved in layers.items()
         }
         if table:

@@ -1,8 +1,8 @@
 """What one way to adapt a backbone does, beside its declaration.
 
-To add one, write its declaration (a subclass of ``Adaptation``) and a subclass of ``Method`` in a file of their own, and name
-the latter in ``adapters.methods.registry``, or in the entry points of a package, in the group ``bench.adaptations``. Torch is
-imported when something is adapted, not before.
+To add one, write its declaration (a subclass of ``Adaptation``) and a subclass of ``Method`` in a file of
+their own, and name the latter in ``adapters.methods.registry``, or in the entry points of a package, in the
+group ``bench.adaptations``. Torch is imported when something is adapted, not before.
 """
 
 from abc import ABC, abstractmethod
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 class Method(ABC):
     """How networks are adapted as ``spec`` declares it.
 
-    What a network that ``adapt`` returns has learnt is kept as its whole state dict, or by peft where it is a PeftModel. It is
-    attacked as what its ``merge_and_unload`` gives, where it has one, as peft's models do.
+    What a network that ``adapt`` returns has learnt is kept as its whole state dict, or by peft where it is a
+    PeftModel. It is attacked as what its ``merge_and_unload`` gives, where it has one, as peft's models do.
     """
 
     spec: type[Adaptation]
 
     @abstractmethod
     def adapt(self, network: "nn.Module", spec: Any, seed: int) -> "nn.Module":
-        """``network``, of which nothing is trainable, with what ``spec`` means trainable. Raises ModelError if it cannot be."""
+        """``network``, of which nothing is trainable, with what ``spec`` means trainable.
+
+        Raises ModelError if it cannot be.
+        """
 
     @abstractmethod
     def is_meant(self, network: "nn.Module", spec: Any, name: str) -> bool:
@@ -36,7 +39,10 @@ class Method(ABC):
         return network
 
     def layers(self, network: "nn.Module", spec: Any) -> tuple[str, ...]:  # noqa: ARG002 (for methods to say otherwise)
-        """The names of the layers of ``network`` that ``spec`` names as its targets. Raises ModelError for one that is none."""
+        """The names of the layers of ``network`` that ``spec`` names as its targets.
+
+        Raises ModelError for one that is none.
+        """
         return ()
 
     def content(self, spec: Any) -> str | None:  # noqa: ARG002
@@ -52,5 +58,8 @@ class Method(ABC):
         return False
 
     def base(self, network: "nn.Module", has: int, folder: str, wanted: int) -> "nn.Module | None":  # noqa: ARG002
-        """``network``, of ``has`` outputs, as what lies in ``folder`` was made on it, for ``wanted``. None: it is as it is."""
+        """``network``, of ``has`` outputs, as what lies in ``folder`` was made on it, for ``wanted``.
+
+        None: it is as it is.
+        """
         return None

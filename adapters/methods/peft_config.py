@@ -6,16 +6,19 @@ from typing import Any
 from adapters.files.guards import parse_json
 
 BESIDE_THE_FUNCTION = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
-"""Fields on where an adapter comes from: here the suite names its base, and peft puts it on as for training."""
+"""Fields on an adapter's origin: here the suite names its base, and peft puts it on as for training."""
 
 
 def canonical_config(data: bytes, where: object) -> str:
-    """What the configuration ``data`` says of the function, in one form however it is written. Raises ModelError if it is none.
+    """What the configuration ``data`` says of the function, in one form however it is written.
 
-    Two configurations that differ here may be two functions with the same weights: another scale, other layers, another start.
+    Raises ModelError if it is none. Two configurations that differ here may be two functions with the same
+    weights: another scale, other layers, another start.
     """
     fields = parse_json(data, where)
-    return json.dumps({k: _unordered(v) for k, v in fields.items() if k not in BESIDE_THE_FUNCTION}, sort_keys=True)
+    return json.dumps(
+        {k: _unordered(v) for k, v in fields.items() if k not in BESIDE_THE_FUNCTION}, sort_keys=True
+    )
 
 
 def _unordered(value: Any) -> Any:

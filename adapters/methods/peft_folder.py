@@ -18,15 +18,22 @@ PICKLED_FILE = "adapter_model.bin"
 
 
 def resolve_folder(path: str) -> Path:
-    """The folder ``path``, or the download of the Hub repository of that name. Raises ModelError if there is none."""
+    """The folder ``path``, or the download of the Hub repository of that name.
+
+    Raises ModelError if there is none.
+    """
     folder = Path(path)
     if is_there(folder):
-        raise ModelError(f"{folder}: a file; name the folder that peft saved, of {CONFIG_FILE} and {ADAPTER_FILE}")
+        raise ModelError(
+            f"{folder}: a file; name the folder that peft saved, of {CONFIG_FILE} and {ADAPTER_FILE}"
+        )
     if not _is_folder(folder):
         folder = _from_hub(path)
     for name in (CONFIG_FILE, ADAPTER_FILE):
         if not is_there(folder / name):
-            raise ModelError(f"{folder}: no {name} here, so this is not an adapter as peft saves it{_advice(folder)}")
+            raise ModelError(
+                f"{folder}: no {name} here, so this is not an adapter as peft saves it{_advice(folder)}"
+            )
     return folder
 
 
@@ -41,8 +48,9 @@ def _advice(folder: Path) -> str:
     """What to do about a ``folder`` that is not an adapter."""
     if is_there(folder / PICKLED_FILE):
         return (
-            f"; {PICKLED_FILE} is here, but no pickle is read: save the adapter again (safe_serialization=True), or convert "
-            f"it: safetensors.torch.save_file(torch.load('{PICKLED_FILE}', weights_only=True), '{ADAPTER_FILE}')"
+            f"; {PICKLED_FILE} is here, but no pickle is read: save the adapter again"
+            " (safe_serialization=True), or convert it:"
+            f" safetensors.torch.save_file(torch.load('{PICKLED_FILE}', weights_only=True), '{ADAPTER_FILE}')"
         )
     within = sorted(file.parent.relative_to(folder) for file in folder.glob(f"*/{CONFIG_FILE}"))
     if within:
@@ -57,11 +65,13 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, BASE_FILE]))
     except HFValidationError:
-        raise ModelError(f"{brief(name)}: no such adapter folder from here, and no name of a Hub repository either") from None
+        raise ModelError(
+            f"{brief(name)}: no such adapter folder from here, and no name of a Hub repository either"
+        ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{brief(name)}: no such adapter folder beside the suite or in the current folder, and it cannot be fetched from "
-            f"the Hub ({type(error).__name__}); download it elsewhere and name its folder"
+            f"{brief(name)}: no such adapter folder beside the suite or in the current folder, and it cannot"
+            f" be fetched from the Hub ({type(error).__name__}); download it elsewhere and name its folder"
         ) from None
 
 
@@ -78,7 +88,10 @@ def content_hash(path: str) -> str:
 
 @about("path")
 def load_adapter(network: nn.Module, path: str) -> nn.Module:
-    """``network`` as a PeftModel with the adapter in ``path``. Raises ModelError if the two do not belong together."""
+    """``network`` as a PeftModel with the adapter in ``path``.
+
+    Raises ModelError if the two do not belong together.
+    """
     from peft import PeftModel
 
     folder = resolve_folder(path)
@@ -89,7 +102,9 @@ def load_adapter(network: nn.Module, path: str) -> nn.Module:
         with in_names_of(network, folder, state, config.build()) as named:
             state = adapter_state(named)
             built = read_config(named, state).build()
-            adapted: nn.Module = PeftModel.from_pretrained(network, str(named), is_trainable=True, config=built)
+            adapted: nn.Module = PeftModel.from_pretrained(
+                network, str(named), is_trainable=True, config=built
+            )
     except Exception as error:  # noqa: BLE001 (each of peft's methods has its own ways to refuse a stranger's values)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "size mismatch" in line), lines[0])[:300]
@@ -110,19 +125,20 @@ def read_config(folder: Path, state: Mapping[str, Tensor]) -> AdapterConfig:
 
 
 def _check_saved(folder: Path, network: nn.Module, modules: object, state: Mapping[str, Tensor]) -> None:
-    """Raise ModelError for a layer that was trained beside the adapter, as its configuration says, and is not there."""
+    """Raise ModelError for a layer trained beside the adapter, by its configuration, that is not there."""
     named = [name for name in modules if isinstance(name, str)] if isinstance(modules, list) else []
     for name in named:
         there = [entry for entry in network.state_dict() if f".{name}." in f".{entry.rpartition('.')[0]}."]
         if there and not any(key.endswith(f".{entry}") for key in state for entry in there):
             raise ModelError(
-                f"{folder}: '{brief(name)}' was trained with this adapter (modules_to_save), but {ADAPTER_FILE} does not hold "
-                "it; save the adapter again, by save_pretrained of the whole PeftModel"
+                f"{folder}: '{brief(name)}' was trained with this adapter (modules_to_save), but"
+                f" {ADAPTER_FILE} does not hold it; save the adapter again, by save_pretrained of the whole"
+                " PeftModel"
             )
 
 
 def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Peft only warns when weights of the adapter find no place, or places get no weights; here either is an error.
+    """Peft only warns when adapter weights find no place, or places get no weights; here either is an error.
 
     So is what torch would copy in silence: whole numbers, complex ones, NaN.
     """

@@ -34,8 +34,9 @@ def with_adapter(
 ) -> nn.Module:
     """``network`` as a PeftModel whose adapter alone is trainable, with the head where no adapter is on it.
 
-    ``config`` is what peft calls the method's configuration, ``options`` what it is given. One that multiplies or normalises
-    weights cannot start ``from_zero``: on a new head it would learn nothing, or divide by zero.
+    ``config`` is what peft calls the method's configuration, ``options`` what it is given. One that
+    multiplies or normalises weights cannot start ``from_zero``: on a new head it would learn nothing, or
+    divide by zero.
     """
     import peft
 
@@ -43,10 +44,12 @@ def with_adapter(
     targets = resolve_targets(network, spec.targets)
     if head in targets and not from_zero:
         raise ModelError(
-            f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained in full"
+            f"{spec.method} cannot learn the new head '{head}', which starts at zero; drop it: it is trained"
+            " in full"
         )
     common = {
-        # peft would match a list by suffix too (conv1 in every block); a string is a full-match regular expression.
+        # peft would match a list by suffix too (conv1 in every block); a string is a full-match regular
+        # expression.
         "target_modules": "|".join(re.escape(name) for name in targets),
         "modules_to_save": None if head in targets else [head],
     }
@@ -61,20 +64,26 @@ def with_adapter(
 
 @about("blocks")
 def check_oft(network: nn.Module, spec: OftSpec) -> None:
-    """Raise ModelError for what peft gets wrong: OFT on spatial convolutions, and a number of blocks that does not divide.
+    """Raise ModelError for what peft gets wrong in OFT.
 
-    Merged, a spatial convolution is another function than unmerged; a number that does not divide is replaced by one that does.
+    That is spatial convolutions, and a number of blocks that does not divide. Merged, a spatial convolution
+    is another function than unmerged; a number that does not divide is replaced by one that does.
     """
     targets, blocks = resolve_targets(network, spec.targets), spec.blocks
     layers: dict[str, Any] = {name: network.get_submodule(name) for name in targets}
-    spatial = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
+    spatial = [
+        name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1
+    ]
     if spatial:
         raise ModelError(
-            f"oft merges wrongly on spatial convolutions: {some(spatial)}; choose others, or boft or hra for these"
+            f"oft merges wrongly on spatial convolutions: {some(spatial)}; choose others, or boft or hra for"
+            " these"
         )
     uneven = [name for name, layer in layers.items() if _inputs(layer) % blocks]
     if uneven:
-        raise ModelError(f"oft: {blocks} blocks do not divide the inputs of {some(uneven)}; choose a number that does")
+        raise ModelError(
+            f"oft: {blocks} blocks do not divide the inputs of {some(uneven)}; choose a number that does"
+        )
 
 
 def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
@@ -83,11 +92,11 @@ def _inputs(layer: nn.Linear | nn.Conv2d) -> int:
 
 @about("targets")
 def resolve_targets(network: nn.Module, targets: Targets) -> list[str]:
-    """The names of the linear and convolution layers meant, each once; raises ModelError for a target that means none.
+    """The names of the linear and convolution layers meant, each once; ModelError if a target means none.
 
-    In a list, a target is the layer of exactly that name. Where no layer has it, it is every layer whose name ends in it after
-    a dot, as in peft. A string is a regular expression that must match a whole name. Layers of transformers are known by their
-    names in its files too, which last from version to version.
+    In a list, a target is the layer of exactly that name. Where no layer has it, it is every layer whose name
+    ends in it after a dot, as in peft. A string is a regular expression that must match a whole name. Layers
+    of transformers are known by their names in its files too, which last from version to version.
     """
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     saved = {name: in_files for name, in_files in names_in_files(network).items() if name in layers}
@@ -101,19 +110,27 @@ def _meant(layers: list[str], saved: Mapping[str, str], target: str) -> list[str
     if target in layers:
         return [target]
     found = [name for name in layers if saved.get(name) == target]
-    found = found or [name for name in layers if any(n.endswith(f".{target}") for n in (name, saved.get(name, name)))]
+    found = found or [
+        name for name in layers if any(n.endswith(f".{target}") for n in (name, saved.get(name, name)))
+    ]
     if not found:
         known = {*layers, *saved.values()}
         ends = {name.rpartition(".")[2] for name in known}
-        raise ModelError(f"target '{target}' is not a layer of this backbone; {did_you_mean(target, sorted(known | ends))}")
+        raise ModelError(
+            f"target '{target}' is not a layer of this backbone; {did_you_mean(target, sorted(known | ends))}"
+        )
     return found
 
 
 def _matching(layers: list[str], saved: Mapping[str, str], pattern: str) -> list[str]:
     try:
-        found = [name for name in layers if any(re.fullmatch(pattern, n) for n in (name, saved.get(name, name)))]
+        found = [
+            name for name in layers if any(re.fullmatch(pattern, n) for n in (name, saved.get(name, name)))
+        ]
     except re.error as error:
         raise ModelError(f"targets '{pattern}' is not a regular expression: {error}") from None
     if not found:
-        raise ModelError(f"targets '{pattern}' matches no whole layer name; the layers are: {', '.join(layers)}")
+        raise ModelError(
+            f"targets '{pattern}' matches no whole layer name; the layers are: {', '.join(layers)}"
+        )
     return found

@@ -13,12 +13,19 @@ SMALLEST = 1e-12
 
 
 def descend(
-    loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, *, norm: Norm, eps: float, step: float, steps: int
+    loss: Callable[[Tensor], Tensor],
+    x: Tensor,
+    start: Tensor,
+    *,
+    norm: Norm,
+    eps: float,
+    step: float,
+    steps: int,
 ) -> Tensor:
-    """From ``start``, ``steps`` steps that increase ``loss`` (a sum over images), within ``eps`` of ``x`` and [0, 1].
+    """``steps`` steps from ``start`` up ``loss`` (a sum over images), within ``eps`` of ``x`` and [0, 1].
 
-    Images are N x C x H x W. Step by step it does the arithmetic of Foolbox's PGD, as attacks use it here, and gives bitwise
-    the same images.
+    Images are N x C x H x W. Step by step it does the arithmetic of Foolbox's PGD, as attacks use it here,
+    and gives bitwise the same images.
     """
     moved = start
     for _ in range(steps):
@@ -57,7 +64,10 @@ def _direction(gradient: Tensor, norm: Norm) -> Tensor:
 
 
 def _within(moved: Tensor, x: Tensor, norm: Norm, eps: float) -> Tensor:
-    """``moved`` brought within ``eps`` of ``x``, and within [0, 1]: first of all in l2, or part of the budget would be lost."""
+    """``moved`` brought within ``eps`` of ``x`` and within [0, 1].
+
+    In l2 [0, 1] comes first of all, or part of the budget would be lost.
+    """
     if norm == "linf":
         return (x + (moved - x).clamp(-eps, eps)).clamp(0, 1)
     offset = moved.clamp(0, 1) - x
@@ -73,8 +83,8 @@ def _per_image(values: Tensor) -> Tensor:
 def crafting(network: nn.Module, batchnorm: Literal["eval", "train"]) -> Iterator[None]:
     """Within, ``network`` is asked by an attacker: its parameters need no gradient, dropout is off.
 
-    A BatchNorm in training mode normalises as ``batchnorm`` says, and its running statistics do not move. Afterwards all is as
-    before.
+    A BatchNorm in training mode normalises as ``batchnorm`` says, and its running statistics do not move.
+    Afterwards all is as before.
     """
     frozen = [p for p in network.parameters() if p.requires_grad]
     modes = [(module, module.training) for module in network.modules()]
@@ -94,13 +104,15 @@ def crafting(network: nn.Module, batchnorm: Literal["eval", "train"]) -> Iterato
 
 
 def moving_batchnorms(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """The BatchNorms of ``network`` that normalise by the batch and move their running statistics as it stands."""
-    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats]
+    """BatchNorms of ``network`` that, as it stands, normalise by the batch and move running statistics."""
+    return [
+        m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats
+    ]
 
 
 @contextmanager
 def still(batchnorms: list[nn.BatchNorm2d]) -> Iterator[None]:
-    """Within, ``batchnorms`` in training mode normalise by the batch, and do not move their running statistics."""
+    """Within, ``batchnorms`` in training mode normalise by the batch but leave their running statistics."""
     for module in batchnorms:
         module.track_running_stats = False
     try:

@@ -31,7 +31,7 @@ def crop_flip(x: Tensor, generator: Generator) -> Tensor:
 
 
 def affine(x: Tensor, generator: Generator) -> Tensor:
-    """Random rotation (15 degrees), scale (0.8 to 1.2), shear (0.2) and shift (15 % of half the side), bilinear."""
+    """Random rotation (15 degrees), scale (0.8-1.2), shear (0.2), shift (15 % of half the side), bilinear."""
     n = len(x)
 
     def uniform(low: float, high: float) -> Tensor:

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 FALL = 0.2
-"""How far PGD accuracy must fall below its best, FGSM's staying up, for a training to have collapsed (Wong et al. 2020)."""
+"""Fall of PGD accuracy below its best, FGSM's staying up, that is a collapse (Wong et al. 2020)."""
 GAP = 0.4
-"""By how much FGSM must overstate accuracy where PGD accuracy never rose. In honest trainings it is 0.05 to 0.15 at usual eps,
+"""By how much FGSM must overstate accuracy where PGD accuracy never rose.
+
+In honest trainings it is 0.05 to 0.15 at usual eps,
 and stayed under 0.31 at the largest from which digits could still be learnt."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: its mean training loss and, where training is adversarial, accuracies on held-out training images.
+    """One epoch: its mean training loss and, in adversarial training, accuracies on held-out training images.
 
-    ``clean``, under one step (``fgsm``) and under PGD-10 (``pgd``), both at the full eps, whatever ``eps`` was trained at.
+    ``clean``, under one step (``fgsm``) and under PGD-10 (``pgd``), both at the full eps, whatever ``eps``
+    was trained at.
     """
 
     loss: float
@@ -31,15 +34,15 @@ class Epoch:
 
 
 Progress = Callable[[int, int, Epoch], None]
-"""Called after each epoch with (epochs done, epochs in all, the epoch); the two are equal once training ends."""
+"""Called after each epoch with (epochs done, epochs in all, the epoch); the two are equal at the end."""
 
 
 @dataclass(frozen=True)
 class Robust:
-    """An adversarial training of ``method`` in ``norm`` at ``eps``: accuracies on ``held_out`` training images, by epoch.
+    """Adversarial ``method`` in ``norm`` at ``eps``: accuracies on ``held_out`` training images, by epoch.
 
-    ``trained_at`` is each epoch's eps. ``kept`` is the epoch (from 1) whose weights stayed, ``collapsed`` the first in which
-    training had collapsed, if it did.
+    ``trained_at`` is each epoch's eps. ``kept`` is the epoch (from 1) whose weights stayed, ``collapsed`` the
+    first in which training had collapsed, if it did.
     """
 
     method: str
@@ -56,7 +59,9 @@ class Robust:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Robust":
         """What was written as ``fields``, with JSON's lists as tuples. Raises TypeError for other fields."""
-        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
         return cls(**plain)
 
     def note(self) -> str | None:
@@ -65,10 +70,10 @@ class Robust:
             return None
         at, stay = self.collapsed - 1, self.kept - 1
         return (
-            f"{self.method} training at eps {self.eps} collapsed in epoch {self.collapsed} (catastrophic overfitting): on "
-            f"{self.held_out} held-out images it withstood one step on {100 * self.fgsm[at]:.0f} % and PGD on "
-            f"{100 * self.pgd[at]:.0f} %; the weights are those of epoch {self.kept} ({100 * self.fgsm[stay]:.0f} % and "
-            f"{100 * self.pgd[stay]:.0f} %)"
+            f"{self.method} training at eps {self.eps} collapsed in epoch {self.collapsed} (catastrophic"
+            f" overfitting): on {self.held_out} held-out images it withstood one step on"
+            f" {100 * self.fgsm[at]:.0f} % and PGD on {100 * self.pgd[at]:.0f} %; the weights are those of"
+            f" epoch {self.kept} ({100 * self.fgsm[stay]:.0f} % and {100 * self.pgd[stay]:.0f} %)"
         )
 
 
@@ -87,10 +92,10 @@ class History:
 
 
 def collapsed(epochs: Sequence[Epoch], full: float) -> int | None:
-    """The first of ``epochs`` (from 1) in which training had collapsed: one step no longer finds what PGD does.
+    """The first of ``epochs`` (from 1) where training had collapsed: one step no longer finds what PGD does.
 
-    Asked of those that trained at the ``full`` eps. FGSM must leave at least FALL more than PGD, whose accuracy has fallen by
-    FALL from its best; or GAP more, whatever was before.
+    Asked of those that trained at the ``full`` eps. FGSM must leave at least FALL more than PGD, whose
+    accuracy has fallen by FALL from its best; or GAP more, whatever was before.
     """
     best = 0.0
     for number, epoch in enumerate(epochs, start=1):

@@ -1,4 +1,4 @@
-"""Fine-tuning: deterministic for a seed and device (a run computes in one thread), also when it is interrupted and goes on."""
+"""Fine-tuning, deterministic for a seed and device (a run computes in one thread), even if interrupted."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
@@ -38,8 +38,8 @@ def fit(
 ) -> History:
     """Tune the trainable parameters of ``classifier`` on ``images``; returns how it went, epoch by epoch.
 
-    Where ``checkpoint`` holds the state of the same training, it goes on from the last finished epoch, to the same result.
-    Raises ModelError if the loss is no longer finite.
+    Where ``checkpoint`` holds the state of the same training, it goes on from the last finished epoch, to the
+    same result. Raises ModelError if the loss is no longer finite.
     """
     device = classifier.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -75,7 +75,9 @@ class Training:
         self.held_out = HeldOut(self.x[held], self.y[held], spec.batch_size, seed)
         self.adversarial = spec.adversarial
         if self.adversarial:
-            self.robust = Robust(self.adversarial, classifier, self._logits, self.generator, spec.label_smoothing)
+            self.robust = Robust(
+                self.adversarial, classifier, self._logits, self.generator, spec.label_smoothing
+            )
         steps = self._count_steps(len(images))
         if spec.amp:
             classifier.to(memory_format=torch.channels_last)
@@ -86,20 +88,26 @@ class Training:
         """How many an epoch has. Raises ModelError where there are too few images."""
         steps = len(_batches(self.train, self.spec.batch_size))
         if not steps:
-            raise ModelError(f"{images} training images are too few: a batch needs two, and more where some are held out")
+            raise ModelError(
+                f"{images} training images are too few: a batch needs two, and more where some are held out"
+            )
         if self.spec.held_out and not len(self.held_out):
             key = "adversarial" if self.spec.adversarial else "early_stopping"
             with about(key):
-                raise ModelError(f"no class has two training images, so that none can be held out; drop training.{key}")
+                raise ModelError(
+                    f"no class has two training images, so that none can be held out; drop training.{key}"
+                )
         return steps
 
     @property
     def finished(self) -> bool:
-        """All epochs are done, or nothing held out got better for ``patience`` epochs, or one-step training collapsed."""
+        """All epochs done, held-out no better for ``patience`` epochs, or one-step training collapsed."""
         stopping, done = self.spec.early_stopping, len(self.epochs)
         if self.adversarial and one_step(self.adversarial) and self.collapsed is not None:
             return True
-        return done >= self.spec.epochs or (stopping is not None and done - self.best_epoch >= stopping.patience)
+        return done >= self.spec.epochs or (
+            stopping is not None and done - self.best_epoch >= stopping.patience
+        )
 
     @property
     def collapsed(self) -> int | None:
@@ -118,7 +126,9 @@ class Training:
         if not np.isfinite(loss):
             with about("lr"):
                 epoch = len(self.epochs) + 1
-                raise ModelError(f"training diverged: the loss of epoch {epoch} is not finite; lower training.lr")
+                raise ModelError(
+                    f"training diverged: the loss of epoch {epoch} is not finite; lower training.lr"
+                )
         self.epochs.append(self._judged(loss))
 
     def _step(self, x: Tensor, y: Tensor) -> float:
@@ -153,7 +163,7 @@ class Training:
         return perturbed(self.classifier, loss, gamma) if gamma else nullcontext()
 
     def _judged(self, loss: float) -> Epoch:
-        """The epoch that ends, of which the weights are kept if nothing before was better on what is held out."""
+        """The epoch that ends; its weights are kept if nothing before was better on what is held out."""
         epoch = Epoch(loss)
         if not len(self.held_out):
             return epoch
@@ -220,7 +230,7 @@ class Training:
 
 
 def hold_out(labels: npt.NDArray[np.int64], share: float, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions of the training and the validation images: ``share`` of each class, at random by ``seed``, is held out.
+    """Positions of training and validation images: ``share`` of each class, random by ``seed``, is held out.
 
     At least one image of each class, but never its only one, which would leave the class untrained.
     """
@@ -233,7 +243,7 @@ def hold_out(labels: npt.NDArray[np.int64], share: float, *, seed: int) -> tuple
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
-    """``order`` cut into batches; a last one of a single sample is dropped, since BatchNorm cannot train on it."""
+    """``order`` cut into batches; a last one of one sample is dropped: BatchNorm cannot train on it."""
     return [batch for batch in torch.split(order, size) if len(batch) > 1]
 
 

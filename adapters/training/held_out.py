@@ -20,7 +20,7 @@ Score = tuple[float, ...]
 
 
 class HeldOut:
-    """Images ``x`` (N x 3 x H x W, bytes or [0, 1]) with labels ``y``, on which weights are judged in batches of ``size``."""
+    """``x`` (N x 3 x H x W, bytes or [0, 1]) with labels ``y``, to judge weights in batches of ``size``."""
 
     def __init__(self, x: Tensor, y: Tensor, size: int, seed: int) -> None:
         self.x, self.y, self.size, self.seed = x, y, size, seed
@@ -37,7 +37,7 @@ class HeldOut:
         return (total,)
 
     def robustness(self, classifier: Classifier, spec: Adversarial, epoch: Epoch) -> tuple[Score, Epoch]:
-        """How many PGD gets wrong, then their loss, which tells equal counts apart; and ``epoch`` with the accuracies.
+        """How many PGD gets wrong, then their loss for equal counts; and ``epoch`` with the accuracies.
 
         Each epoch meets the same random starts.
         """
@@ -60,9 +60,21 @@ class HeldOut:
 
     def _fgsm(self, classifier: Classifier, spec: Adversarial, x: Tensor, y: Tensor) -> Tensor:
         eps = float(spec.eps)
-        return descend(lambda m: cross_entropy(classifier(m), y), x, x, norm=spec.norm, eps=eps, step=eps, steps=1)
+        return descend(
+            lambda m: cross_entropy(classifier(m), y), x, x, norm=spec.norm, eps=eps, step=eps, steps=1
+        )
 
-    def _pgd(self, classifier: Classifier, spec: Adversarial, x: Tensor, y: Tensor, generator: Generator) -> Tensor:
+    def _pgd(
+        self, classifier: Classifier, spec: Adversarial, x: Tensor, y: Tensor, generator: Generator
+    ) -> Tensor:
         eps = float(spec.eps)
         start = random_start(x, norm=spec.norm, eps=eps, generator=generator)
-        return descend(lambda m: cross_entropy(classifier(m), y), x, start, norm=spec.norm, eps=eps, step=eps / 4, steps=STEPS)
+        return descend(
+            lambda m: cross_entropy(classifier(m), y),
+            x,
+            start,
+            norm=spec.norm,
+            eps=eps,
+            step=eps / 4,
+            steps=STEPS,
+        )

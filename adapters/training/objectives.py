@@ -1,4 +1,4 @@
-"""What a training step minimises: cross-entropy on the images themselves, or one of the losses of robust training."""
+"""What a training step minimises: cross-entropy on the images themselves, or a loss of robust training."""
 
 from collections.abc import Callable
 
@@ -28,12 +28,15 @@ def divergence(logits: Tensor, of: Tensor) -> Tensor:
 
 
 class Robust:
-    """The loss of an adversarial training: ``prepare`` crafts the adversarials of a batch, what it gives is the loss on them.
+    """An adversarial training's loss: ``prepare`` crafts a batch's adversarials and gives the loss on them.
 
-    ``network`` is what is asked (under autocast, where that is declared), ``module`` what is put into the crafting mode.
+    ``network`` is what is asked (under autocast, where that is declared), ``module`` what is put into the
+    crafting mode.
     """
 
-    def __init__(self, spec: Adversarial, module: nn.Module, network: Network, generator: Generator, smoothing: float) -> None:
+    def __init__(
+        self, spec: Adversarial, module: nn.Module, network: Network, generator: Generator, smoothing: float
+    ) -> None:
         self.spec, self.module, self.network = spec, module, network
         self.generator = generator
         self.smoothing = smoothing

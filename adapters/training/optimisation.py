@@ -29,8 +29,8 @@ def make_schedule(optimizer: torch.optim.Optimizer, spec: TrainingSpec, steps_pe
 def lr_factor(schedule: str, step: int, steps: int, warmup: int) -> float:
     """What the learning rate is multiplied by at ``step`` of ``steps``.
 
-    It rises linearly over the first ``warmup`` steps. Then "step" divides it by ten after each third of all steps, "cosine"
-    brings it down to zero (Loshchilov & Hutter 2017), and "constant" leaves it at 1.
+    It rises linearly over the first ``warmup`` steps. Then "step" divides it by ten after each third of all
+    steps, "cosine" brings it down to zero (Loshchilov & Hutter 2017), and "constant" leaves it at 1.
     """
     if step < warmup:
         return (step + 1) / warmup

@@ -15,7 +15,10 @@ from adapters.backbones.weights import torch_reason
 from adapters.files.disk import writing
 
 STATE_VERSION = 2
-"""Raised when what a state holds changes. It stands before the state with the state's sha256, so that damage is found."""
+"""Raised when what a state holds changes.
+
+It stands before the state with the state's sha256, so that damage is found.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,9 @@ def read_state(file: Path) -> dict[str, Any] | None:
     try:
         return _decode(file.read_bytes())
     except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-        log.warning("%s: the unfinished training cannot be used (%s); it starts anew", file, torch_reason(error))
+        log.warning(
+            "%s: the unfinished training cannot be used (%s); it starts anew", file, torch_reason(error)
+        )
         return None
 
 

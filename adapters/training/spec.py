@@ -15,13 +15,14 @@ USUAL_REACH = Fraction(5, 2)
 
 
 class Ball(Strict):
-    """What every adversarial training has: the threat model, and how the network is asked while adversarials are crafted.
+    """What every adversarial training has: the threat model, and how the network is asked while crafting.
 
-    ``eps`` is on the [0, 1] pixel scale; over the first ``eps_warmup_epochs`` it rises linearly. ``batchnorm`` is what a
-    trainable BatchNorm normalises by while adversarials are crafted: "eval" by its running statistics, as attackers meet it
-    (Madry et al. 2018; Zhang et al. 2019), "train" by the batch's (Rice et al. 2020); crafting never moves the statistics, and
-    dropout is off. ``awp`` is gamma of adversarial weight perturbation (Wu et al. 2020, who take 0.005): before each step the
-    trained weights go along the gradient by that share of their norm, layer by layer; 0 is none.
+    ``eps`` is on the [0, 1] pixel scale; over the first ``eps_warmup_epochs`` it rises linearly.
+    ``batchnorm`` is what a trainable BatchNorm normalises by while adversarials are crafted: "eval" by its
+    running statistics, as attackers meet it (Madry et al. 2018; Zhang et al. 2019), "train" by the batch's
+    (Rice et al. 2020); crafting never moves the statistics, and dropout is off. ``awp`` is gamma of
+    adversarial weight perturbation (Wu et al. 2020, who take 0.005): before each step the trained weights go
+    along the gradient by that share of their norm, layer by layer; 0 is none.
     """
 
     norm: Literal["linf", "l2"] = "linf"
@@ -62,7 +63,10 @@ class Descent(Ball):
 
 
 class PgdTraining(Descent):
-    """Training on adversarials of projected gradient descent (Madry et al. 2018). ``clean_share`` of each batch stays clean."""
+    """Training on adversarials of projected gradient descent (Madry et al. 2018).
+
+    ``clean_share`` of each batch stays clean.
+    """
 
     method: Literal["pgd"]
     random_start: bool = True
@@ -101,9 +105,10 @@ class FastTraining(Ball):
 
 
 class TradesTraining(Descent):
-    """TRADES (Zhang et al. 2019): cross-entropy on clean images plus ``beta`` times the divergence under attack.
+    """TRADES (Zhang et al. 2019): cross-entropy on clean images + ``beta`` times the divergence under attack.
 
-    The attack maximises that divergence, which has no gradient at the image itself: it starts at Gaussian noise of 0.001.
+    The attack maximises that divergence, which has no gradient at the image itself: it starts at Gaussian
+    noise of 0.001.
     """
 
     method: Literal["trades"]
@@ -111,13 +116,18 @@ class TradesTraining(Descent):
 
 
 class MartTraining(Descent):
-    """MART (Wang et al. 2020): boosted cross-entropy under PGD, plus ``beta`` times the divergence of what is unsure."""
+    """MART (Wang et al. 2020): boosted cross-entropy under PGD, plus ``beta`` times a divergence.
+
+    That is the divergence of what is unsure.
+    """
 
     method: Literal["mart"]
     random_start: bool = True
     beta: Annotated[float, Field(gt=0)] = 5.0
 
 
-Adversarial = Annotated[PgdTraining | FastTraining | TradesTraining | MartTraining, Field(discriminator="method")]
+Adversarial = Annotated[
+    PgdTraining | FastTraining | TradesTraining | MartTraining, Field(discriminator="method")
+]
 HeadStart = Literal["random", "probe", "adversarial-probe"]
-"""What a new head starts from: nothing (zero); trained alone on the frozen network; the same on adversarials (RoLI, 2024)."""
+"""A new head starts at zero, trained alone on the frozen network, or so on adversarials (RoLI, 2024)."""

@@ -1,4 +1,4 @@
-"""Adversarial weight perturbation (Wu et al. 2020): a step is taken where the weights around make the loss worst."""
+"""Adversarial weight perturbation (Wu et al. 2020): a step where weights around make the loss worst."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,10 @@ from adapters.training.objectives import Loss
 
 @contextmanager
 def perturbed(module: nn.Module, loss: Loss, gamma: float) -> Iterator[None]:
-    """Within, the trained weights of ``module`` lie along the gradient of ``loss``, by ``gamma`` of their norm in each layer.
+    """Within, ``module``'s trained weights lie along ``loss``'s gradient, by ``gamma`` of each layer's norm.
 
-    Vectors (biases, normalisation) stay, as in the paper's code. Running statistics do not move for the gradient.
+    Vectors (biases, normalisation) stay, as in the paper's code. Running statistics do not move for the
+    gradient.
     """
     weights = [p for p in module.parameters() if p.requires_grad and p.dim() > 1]
     with still(moving_batchnorms(module)):

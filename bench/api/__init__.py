@@ -1,1 +1,1 @@
-"""What a script or a notebook calls: ``evaluate``, ``run``, ``load``, ``compare``, and the ``Result`` that they give."""
+"""What a script or a notebook calls: ``evaluate``, ``run``, ``load``, ``compare``; and the ``Result``."""

@@ -1,4 +1,4 @@
-"""Images and labels as Python users have them -> an ImageSet, or an error that says what is wrong with them."""
+"""Images and labels as Python users have them -> an ImageSet, or an error that says what is wrong."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,10 +14,11 @@ SHAPE = "images are N x C x H x W, with values in [0, 1], or uint8 up to 255"
 
 
 def as_samples(images: Any, labels: Any = None, classes: Sequence[str] | None = None) -> ImageSet:
-    """``images`` (N x C x H x W in [0, 1], or uint8) and ``labels`` (N class numbers), each an array or a tensor.
+    """``images`` (N x C x H x W in [0, 1], or uint8) and ``labels`` (N class numbers) as an ImageSet.
 
-    Without ``labels``, ``images`` is an iterable of batches (images, labels), like a DataLoader. Without ``classes``, these are
-    named by their numbers, up to the largest label. Raises UserError if anything does not fit.
+    Each is an array or a tensor. Without ``labels``, ``images`` is an iterable of batches (images, labels),
+    like a DataLoader. Without ``classes``, these are named by their numbers, up to the largest label. Raises
+    UserError if anything does not fit.
     """
     if labels is None:
         images, labels = _batches(images)
@@ -26,7 +27,9 @@ def as_samples(images: Any, labels: Any = None, classes: Sequence[str] | None = 
         raise UserError(f"{len(x)} images, but {len(y)} labels; give one label for each image")
     names = tuple(classes) if classes is not None else tuple(str(i) for i in range(int(y.max()) + 1))
     if int(y.max()) >= len(names):
-        raise UserError(f"labels: the largest is {int(y.max())}, but there are {len(names)} classes, numbered from 0")
+        raise UserError(
+            f"labels: the largest is {int(y.max())}, but there are {len(names)} classes, numbered from 0"
+        )
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError("classes: give at least two, each once")
     ids = tuple(f"{i:06d}" for i in range(len(x)))
@@ -36,7 +39,9 @@ def as_samples(images: Any, labels: Any = None, classes: Sequence[str] | None = 
 
 def _batches(loader: Iterable[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if isinstance(loader, np.ndarray) or not isinstance(loader, Iterable) or hasattr(loader, "detach"):
-        raise UserError("labels are missing; give them beside the images, or a DataLoader of (images, labels)")
+        raise UserError(
+            "labels are missing; give them beside the images, or a DataLoader of (images, labels)"
+        )
     parts = []
     for batch in loader:
         if not isinstance(batch, Sequence) or len(batch) != 2:
@@ -76,8 +81,8 @@ def _check_range(x: npt.NDArray[Any]) -> None:
         raise UserError("images: some values are not finite")
     if low < 0:
         raise UserError(
-            f"images: values from {low:.3g} to {high:.3g} are normalised already; give images in [0, 1], and the normalisation "
-            "as mean and std: eps is on the scale of the pixels"
+            f"images: values from {low:.3g} to {high:.3g} are normalised already; give images in [0, 1], and"
+            " the normalisation as mean and std: eps is on the scale of the pixels"
         )
     if high > 1:
         scale = "divide by 255" if high <= 255 else "scale them"

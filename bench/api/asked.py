@@ -20,7 +20,10 @@ Asked = str | Path | Mapping[str, Any]
 
 @contextmanager
 def declared(asked: Asked) -> Iterator[Suite]:
-    """The suite that is ``asked`` for. Raises UserError; what is found wrong in it is named by its file and line."""
+    """The suite that is ``asked`` for.
+
+    Raises UserError; what is found wrong in it is named by its file and line.
+    """
     if isinstance(asked, Mapping):
         yield suite_from(asked)
         return
@@ -32,7 +35,10 @@ def declared(asked: Asked) -> Iterator[Suite]:
 
 
 def settled(asked: Asked, suite: Suite, options: Options, weights_of: str | None = None) -> Options:
-    """``options`` for ``suite``: paths count from its own folder, then the current one; its weights may be a reference's."""
+    """``options`` for ``suite``: paths count from its own folder, then the current one.
+
+    Its weights may be a reference's.
+    """
     file = weights_of and kept.reference_of(weights_of, options.results, suite.name)
     return replace(
         options,
@@ -47,7 +53,11 @@ def run_asked(asked: Asked, options: Options, weights_of: str | None = None) -> 
 
     The attempt is noted, so that no gate passes on the run before it. Raises UserError and Interrupted.
     """
-    file = f"{asked.get('name')} (given in Python)" if isinstance(asked, Mapping) else str(Path(asked).absolute())
+    file = (
+        f"{asked.get('name')} (given in Python)"
+        if isinstance(asked, Mapping)
+        else str(Path(asked).absolute())
+    )
     with attempted(options.results, file) as attempt, declared(asked) as suite:
         attempt.of_suite(suite.name)
         how = settled(asked, suite, options, weights_of)

@@ -31,34 +31,35 @@ def run(
 
     Args:
         suite: A suite's YAML file, the name of a shipped one, or the same declaration as a mapping.
-        results: Where runs are stored; what is finished there already is not computed again, unless ``fresh``.
+        results: Where runs are stored; what is finished there already is not computed again, unless
+            ``fresh``.
         only: Only the units that match, as "model/seed/attack/library" with wildcards.
         shard: (i, n): only the i-th of n parts of the units, from 1.
         device: "auto", "cpu", "cuda" or "cuda:N".
         executor: "local", or "ray" for the Ray cluster at $RAY_ADDRESS.
-        workers: In how many processes of one thread each; by default as many as cores are free. No answer depends on it.
+        workers: In how many processes of one thread each; by default as many as cores are free. No answer
+            depends on it.
         data_root: Where data sets lie; by default $BENCH_DATA, or the cache folder.
         fresh: Compute every cell anew.
         save_adversarials: Store the adversarial images too.
-        allow_code: Run the code that the suite names as its architectures (my_package.models:build); your own settings may
-            allow it too. Without, such a suite is refused.
+        allow_code: Run the code that the suite names as its architectures (my_package.models:build); your own
+            settings may allow it too. Without, such a suite is refused.
 
     Returns:
         The stored run. ``Result.is_complete`` says whether every cell has numbers.
 
     Raises:
-        UserError: Something in the suite, the data or the models cannot be used; the message names it, and the fix.
+        UserError: Something in the suite, the data or the models cannot be used; the message names it, and
+            the fix.
 
     >>> suite = {
     ...     "name": "tiny",
     ...     "backbone": {"architecture": "timm/test_resnet"},
     ...     "data": {"source": "digits", "classes": [0, 1], "samples": 12, "train_per_class": 10},
     ...     "training": {"epochs": 1},
-    ...     "models": [{"name": "full"}, {"name": "lora", "adaptation": {"method": "lora", "targets": ["fc"]}}],
-    ...     "attacks": [{"attack": "fgsm"}],
-    ...     "eps": ["8/255"],
-    ...     "trust": "off",
-    ... }
+    ...     "models": [{"name": "full"}, {"name": "lora", "adaptation": {"method": "lora", "targets":
+    ["fc"]}}], ...     "attacks": [{"attack": "fgsm"}], ...     "eps": ["8/255"], ...     "trust": "off", ...
+    }
     >>> result = bench.run(suite, results="results")
     >>> result.is_complete, len(result.cells)  # two models through two libraries
     (True, 4)
@@ -108,36 +109,43 @@ def evaluate(
     """Attack a model, or several side by side, on given images, through every library, as a suite does.
 
     Args:
-        model: Any torch.nn.Module that gives N x classes logits, or several by name: the first is the baseline. For two
-            classes, N x 1 or N is the logit of the second. They are copied; yours stay as they are.
-        images: N x C x H x W, floats in [0, 1] or uint8: an array or a tensor. Or a DataLoader of (images, labels).
+        model: Any torch.nn.Module that gives N x classes logits, or several by name: the first is the
+            baseline. For two classes, N x 1 or N is the logit of the second. They are copied; yours stay as
+            they are.
+        images: N x C x H x W, floats in [0, 1] or uint8: an array or a tensor. Or a DataLoader of (images,
+            labels).
         labels: N class numbers, from 0. Left out where ``images`` is a DataLoader.
-        defended: Models with defences around those in ``model``, by name, each as a suite declares it: ``of`` which models (one
-            that is given without a name is "model"), and its ``defences``. Each is attacked naively and adaptively.
+        defended: Models with defences around those in ``model``, by name, each as a suite declares it: ``of``
+            which models (one that is given without a name is "model"), and its ``defences``. Each is attacked
+            naively and adaptively.
         attacks: Names of attacks (``bench list attacks``), or mappings with their parameters, as in a suite.
         eps: Budgets on the [0, 1] scale, as fractions ("8/255") or numbers.
         headline_eps: The eps at which models are ranked; by default the middle one.
         libraries: Of ``bench list libraries``; by default those of suites.
         classes: Names of the classes in the order of the labels; by default their numbers.
-        mean: Per channel, subtracted from images in [0, 1] inside the model. Leave it out if the model normalises itself.
+        mean: Per channel, subtracted from images in [0, 1] inside the model. Leave it out if the model
+            normalises itself.
         std: Per channel, by which they are then divided.
         trust: How far the cells are checked for attacks that fail silently.
         seed: Of what the attacks draw at random.
         batch_size: Samples attacked at once; by default what suits the machine. No answer depends on it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         name: Of the run.
-        results: Where the run is stored; by default in a temporary folder that goes when Python ends. Every cell is
-            computed anew.
-        workers: In how many processes of one thread each; by default as many as cores are free. No answer depends on it.
+        results: Where the run is stored; by default in a temporary folder that goes when Python ends. Every
+            cell is computed anew.
+        workers: In how many processes of one thread each; by default as many as cores are free. No answer
+            depends on it.
 
     Returns:
         The stored run.
 
     Raises:
-        UserError: The images, labels, attacks or models cannot be used; the message says what is wrong and the fix.
+        UserError: The images, labels, attacks or models cannot be used; the message says what is wrong and
+            the fix.
 
     >>> import torch
-    >>> images, labels = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2
+    >>> images = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> labels = torch.arange(8) % 2
     >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     >>> result = bench.evaluate(network, images, labels, attacks=["fgsm"], eps=["8/255"], trust="off")
     >>> result.cells["library"].nunique()
@@ -149,12 +157,14 @@ def evaluate(
     models = dict(model) if isinstance(model, Mapping) else {"model": model}
     samples = as_samples(images, labels, classes)
     through = None if libraries is None else tuple(libraries)
-    question = Question(name, tuple(attacks), tuple(eps), headline_eps, through, trust, seed, batch_size, defended or {})
+    question = Question(
+        name, tuple(attacks), tuple(eps), headline_eps, through, trust, seed, batch_size, defended or {}
+    )
     return Result(evaluate_models(question, models, samples, mean, std, device, results, workers))
 
 
 def load(path: str | Path, *, results: str | Path = "results") -> Result:
-    """The stored run that ``path`` means: its folder, a folder of runs (the newest in it), its id, or "latest".
+    """The run that ``path`` means: its folder, a folder of runs (the newest in it), its id, or "latest".
 
     Args:
         path: The run.
@@ -181,14 +191,20 @@ def load(path: str | Path, *, results: str | Path = "results") -> Result:
 
 
 def compare(
-    before: Result | str | Path, after: Result | str | Path, *, gate: bool = False, results: str | Path = "results"
+    before: Result | str | Path,
+    after: Result | str | Path,
+    *,
+    gate: bool = False,
+    results: str | Path = "results",
 ) -> "Verdict":
-    """What changed from ``before`` to ``after``, cell by cell on the samples that they share, by exact paired tests.
+    """What changed from ``before`` to ``after``, cell by cell on shared samples, by exact paired tests.
 
     Args:
-        before: A result, or what ``bench compare`` takes: a run's folder or id, "latest", "reference", a reference file.
+        before: A result, or what ``bench compare`` takes: a run's folder or id, "latest", "reference", a
+            reference file.
         after: The same.
-        gate: Judge by the gate of ``before``: ``exit_code`` is 3 if a change is beyond it, 4 if cells are missing.
+        gate: Judge by the gate of ``before``: ``exit_code`` is 3 if a change is beyond it, 4 if cells are
+            missing.
         results: Where runs are stored.
 
     Returns:

@@ -37,7 +37,10 @@ class Question:
     defended: Mapping[str, Mapping[str, Any]]
 
     def suite(self, models: Sequence[str]) -> Suite:
-        """The question about ``models``, and those with defences around them, as a suite. Raises UserError if it cannot be."""
+        """The question about ``models``, and those with defences around them, as a suite.
+
+        Raises UserError if it cannot be.
+        """
         own = [{"name": model, "adaptation": {"method": "none"}} for model in models]
         said = {key: value for key, value in vars(self).items() if value is not None and key != "defended"}
         return suite_from(

@@ -34,7 +34,7 @@ PROBE = 8
 
 @dataclass(frozen=True)
 class Given:
-    """Models by name, each in eval mode on ``device``: a ModelSource that trains nothing and keeps nothing."""
+    """Models by name, in eval mode on ``device``: a ModelSource that trains nothing and keeps nothing."""
 
     models: Mapping[str, Classifier]
     samples: ImageSet
@@ -51,7 +51,11 @@ class Given:
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         mean, std = ((*tensor.flatten().tolist(),) * 3 for tensor in (model.mean, model.std))
         expects = Preprocessing(mean[:3], std[:3], "suite")
-        notes = (note_on_outputs(recipe, ONE_LOGIT),) if model.read_out is not None and model.read_out.of == 1 else ()
+        notes = (
+            (note_on_outputs(recipe, ONE_LOGIT),)
+            if model.read_out is not None and model.read_out.of == 1
+            else ()
+        )
         return Card(_sha256(recipe.name, model), "given", trainable, sum(counts), (), notes, expects)
 
     def card(self, recipe: Recipe) -> Card:
@@ -67,10 +71,15 @@ class Given:
         raise ModelError(f"{recipe.name} was given in Python and has no folder")
 
     def load(self, recipe: Recipe, sha256: str) -> Classifier:
-        """A copy of the model of the content ``sha256``. Raises ModelError if it was changed, or is not fit to be attacked."""
+        """A copy of the model of the content ``sha256``.
+
+        Raises ModelError if it was changed, or is not fit to be attacked.
+        """
         model = copy.deepcopy(self.models[recipe.name])
         if _sha256(recipe.name, model) != sha256:
-            raise ModelError(f"{recipe.name}: its weights were changed while it was evaluated; evaluate it again")
+            raise ModelError(
+                f"{recipe.name}: its weights were changed while it was evaluated; evaluate it again"
+            )
         probe, _ = tensors(self.samples.take(_first(PROBE, self.samples)), model.device)
         check_model(model, probe, trained=False)
         return model
@@ -88,7 +97,8 @@ def _first(count: int, samples: ImageSet) -> Any:
 def _sha256(name: str, model: Classifier) -> str:
     """Content hash of the name, the weights, the normalisation, and the structure as the network prints it.
 
-    What a network does is more than these tell (a constant in its forward), so that two are never taken for one: by the name.
+    What a network does is more than these tell (a constant in its forward), so that two are never taken for
+    one: by the name.
     """
     digest = hashlib.sha256(f"{name}\n{type(model.network)}\n{model.network}".encode())
     for name, tensor in {**model.state_dict(), "mean": model.mean, "std": model.std}.items():
@@ -98,17 +108,25 @@ def _sha256(name: str, model: Classifier) -> str:
 
 
 def as_classifier(
-    model: nn.Module, samples: ImageSet, mean: Sequence[float] | None, std: Sequence[float] | None, device: str
+    model: nn.Module,
+    samples: ImageSet,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    device: str,
 ) -> Classifier:
-    """A copy of ``model`` as a Classifier of ``samples`` on ``device``, in eval mode: its one output may stand for two classes.
+    """A copy of ``model`` as a Classifier of ``samples`` on ``device``, in eval mode.
 
-    Raises UserError if it is none, or normalised twice.
+    Its one output may stand for two classes. Raises UserError if ``model`` is none, or normalised twice.
     """
     if not isinstance(model, nn.Module):
-        raise UserError(f"model: {type(model).__name__} is not a torch.nn.Module; give the network, or names and networks")
+        raise UserError(
+            f"model: {type(model).__name__} is not a torch.nn.Module; give the network, or names and networks"
+        )
     model = copy.deepcopy(model)
     if isinstance(model, Defended):
-        raise UserError("model: has defences around it; give what it is made of, and the defences as 'defended'")
+        raise UserError(
+            "model: has defences around it; give what it is made of, and the defences as 'defended'"
+        )
     if isinstance(model, Classifier):
         if mean is not None or std is not None:
             raise UserError("mean, std: this Classifier has its own normalisation; drop them")
@@ -129,10 +147,15 @@ def _gives_one_logit(classifier: Classifier, shape: tuple[int, int, int]) -> boo
 
 
 def given_job(suite: Suite, samples: ImageSet) -> Job:
-    """The job that attacks given models on ``samples``: their recipes train nothing, and name nothing on disk."""
+    """The job that attacks given models on ``samples``: recipes train nothing and name nothing on disk."""
     recipes = {
         ModelId(model.name, 0): Recipe(
-            model.name, Backbone(BackboneSpec(), None, 0), NoneSpec(method="none"), TrainingSpec(), samples.none_of_them(), 0
+            model.name,
+            Backbone(BackboneSpec(), None, 0),
+            NoneSpec(method="none"),
+            TrainingSpec(),
+            samples.none_of_them(),
+            0,
         )
         for model in suite.models
         if not model.of

@@ -1,7 +1,7 @@
-"""Weights beside a reference: a run that takes them compares attacks, where one that trains anew compares trainings too.
+"""Weights beside a reference: a run that takes them compares attacks; one that trains anew, trainings too.
 
-``results/reference/<suite>.weights/`` is a model cache like any other, of the models of one suite alone: safetensors and cards,
-each folder with its checksums. A run never works in it, but in a copy.
+``results/reference/<suite>.weights/`` is a model cache like any other, of the models of one suite alone:
+safetensors and cards, each folder with its checksums. A run never works in it, but in a copy.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ AGAIN = "run without it, then `bench reference update RUN --with-weights`"
 
 
 def reference_of(name: str, results: Path, suite: str) -> Path:
-    """The reference's file that ``name`` means: a path, or "reference" for that of ``suite`` under ``results``.
+    """The reference file that ``name`` means: a path, or "reference" for that of ``suite`` in ``results``.
 
     Raises NotComparableError if it has no weights.
     """
@@ -38,12 +38,14 @@ def reference_of(name: str, results: Path, suite: str) -> Path:
 
 
 def fill(file: Path, cache: Path) -> Path:
-    """A model cache inside ``cache`` with a copy of the weights of the reference ``file``; one for each content.
+    """A model cache inside ``cache`` with a copy of the weights of the reference ``file``.
 
-    Raises NotComparableError if they are damaged.
+    Raises NotComparableError if they are damaged. There is one cache for each content.
     """
     folders = list(_folders(weights_folder(file)))
-    digest = hashlib.sha256(b"".join(f"{name}\n".encode() + _sums(folder) for name, folder in folders)).hexdigest()
+    digest = hashlib.sha256(
+        b"".join(f"{name}\n".encode() + _sums(folder) for name, folder in folders)
+    ).hexdigest()
     copy = cache / "references" / digest[:32]
     for name, folder in folders:
         with alone(copy / name, f"a copy of {file}'s weights"):
@@ -75,12 +77,17 @@ def _copy(folder: Path, target: Path) -> None:
 
 
 def check(job: Job, zoo: ModelSource, file: Path) -> None:
-    """Raise NotComparableError unless ``zoo`` has the very models of the reference ``file`` for every recipe of ``job``."""
+    """Raise NotComparableError unless ``zoo`` has the very models of the reference ``file``.
+
+    It must have them for every recipe of ``job``.
+    """
     expected = {m.id: m.sha256 for m in from_file(file).header.models}
     for model, recipe in job.recipes.items():
         card = zoo.card(recipe)
         if card is None:
-            raise NotComparableError(f"{weights_folder(file)} has no weights of {recipe.name}, as it is asked for now; {AGAIN}")
+            raise NotComparableError(
+                f"{weights_folder(file)} has no weights of {recipe.name}, as it is asked for now; {AGAIN}"
+            )
         if expected.get(model, card.sha256) != card.sha256:
             raise NotComparableError(
                 f"{weights_folder(file)} has weights of {recipe.name} that are not the reference's; {AGAIN}"
@@ -89,7 +96,7 @@ def check(job: Job, zoo: ModelSource, file: Path) -> None:
 
 
 def check_weights(snapshot: Snapshot, results: Path) -> None:
-    """Raise UserError if weights lie beside the reference of ``snapshot``'s suite that are not those of ``snapshot``."""
+    """Raise UserError if other weights than ``snapshot``'s lie beside the reference of its suite."""
     weights = weights_folder(reference_file(results, snapshot.header.suite_name))
     if weights.is_dir() and not _holds(weights, snapshot.header):
         raise UserError(f"{weights} has weights of another run; give --with-weights, or remove it")
@@ -98,12 +105,14 @@ def check_weights(snapshot: Snapshot, results: Path) -> None:
 def _holds(weights: Path, header: RunHeader) -> bool:
     """Whether ``weights`` has every file of the models of ``header``."""
     known = {hashlib.sha256(file.read_bytes()).hexdigest() for file in weights.rglob("*") if file.is_file()}
-    own = (digest for model in header.models for name, digest in model.files.items() if not name.startswith(CODE))
+    own = (
+        digest for model in header.models for name, digest in model.files.items() if not name.startswith(CODE)
+    )
     return all(digest in known for digest in own)
 
 
 def keep(header: RunHeader, results: Path, limit: float, *, allow_code: bool = False) -> Path:
-    """Keep the weights of the run that ``header`` is of beside the reference of its suite, and return their folder.
+    """Keep the weights of the run of ``header`` beside its suite's reference, and return their folder.
 
     Raises UserError if they are more than ``limit`` MB, or not in the cache any more.
     """
@@ -112,18 +121,30 @@ def keep(header: RunHeader, results: Path, limit: float, *, allow_code: bool = F
         return target
     near = Path(str(header.provenance.get(FOLDER, ""))), Path()
     permission = permitted(allow_code=allow_code)
-    job = make_job(Suite.model_validate(header.suite), default_places(None, default_cache(), near), permission)
+    job = make_job(
+        Suite.model_validate(header.suite), default_places(None, default_cache(), near), permission
+    )
     zoo, folders = Zoo(default_cache(), lambda _: lambda *_: None), dict[str, Path]()
     planned = {m.id: m.sha256 for m in header.models}
     for model, recipe in job.recipes.items():
         card = zoo.card(recipe)
         if card is None or card.sha256 != planned.get(model):
-            raise UserError(f"{header.run_id}: the cache has no weights of {recipe.name} as they were attacked; run again")
+            raise UserError(
+                f"{header.run_id}: the cache has no weights of {recipe.name} as they were attacked; run again"
+            )
         for folder in (zoo.backbone_folder(recipe.backbone), zoo.folder(recipe)):
             folders[f"{folder.parent.name}/{folder.name}"] = folder
-    size = sum(file.stat().st_size for folder in folders.values() for file in folder.rglob("*") if file.is_file()) / 1e6
+    size = (
+        sum(
+            file.stat().st_size for folder in folders.values() for file in folder.rglob("*") if file.is_file()
+        )
+        / 1e6
+    )
     if size > limit:
-        raise UserError(f"the weights of {header.run_id} are {size:.1f} MB, more than {limit:g}; give --limit-mb to keep them")
+        raise UserError(
+            f"the weights of {header.run_id} are {size:.1f} MB, more than {limit:g}; give --limit-mb to keep"
+            " them"
+        )
     shutil.rmtree(target, ignore_errors=True)
     for name, folder in folders.items():
         _copy(folder, target / name)

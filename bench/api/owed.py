@@ -10,7 +10,10 @@ from bench.store import CellEntry
 
 @dataclass(frozen=True)
 class Owed:
-    """Cells without numbers: ``ours`` of those that the command was asked for, ``others`` of the rest, out of ``total``."""
+    """Cells without numbers, out of ``total``.
+
+    ``ours`` are of those that the command was asked for, ``others`` of the rest.
+    """
 
     ours: int
     others: int

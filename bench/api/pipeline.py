@@ -58,14 +58,19 @@ def choose_device(asked: str) -> str:
     try:
         torch.empty(1, device=asked)
     except (RuntimeError, AssertionError):
-        raise UserError(f"--device {asked}: this machine has no such device; `bench doctor` shows what it has") from None
+        raise UserError(
+            f"--device {asked}: this machine has no such device; `bench doctor` shows what it has"
+        ) from None
     return asked
 
 
 def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
-    """Bring the run of ``suite`` to its end and return it. Attack failures become error cells; the run goes on.
+    """Bring the run of ``suite`` to its end and return it.
 
-    Raises Interrupted if SIGINT or SIGTERM asked it to stop: it then has stored the batch, or ended the epoch, that it was at.
+    Attack failures become error cells; the run goes on.
+
+    Raises Interrupted if SIGINT or SIGTERM asked it to stop: it then has stored the batch, or ended the
+    epoch, that it was at.
     """
     with interrupt.deferred():
         check_writable(options.results)
@@ -74,17 +79,26 @@ def run_suite(suite: Suite, options: Options, progress: Progress) -> OpenRun:
 
 
 def train_suite(suite: Suite, options: Options, progress: Progress) -> list[Trained]:
-    """Train every model of ``suite`` that is not trained yet, as ``run_suite`` does first; all of them. Raises as it does."""
+    """Train every model of ``suite`` that is not trained yet, as ``run_suite`` does first; all of them.
+
+    Raises as it does.
+    """
     with interrupt.deferred(), _executor(suite, options, progress) as executor:
         job = make_job(suite, options.places, options.permission)
         job.for_each(executor.zoo.check)
         cards = executor.train(job)
-        return [Trained(model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()]
+        return [
+            Trained(model, card, executor.zoo.folder(job.recipes[model])) for model, card in cards.items()
+        ]
 
 
 def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractContextManager[Executor]:
     if options.executor == "local":
-        zoo = Zoo(options.models, lambda title: interrupt.stoppable(progress.training(title)), choose_device(options.device))
+        zoo = Zoo(
+            options.models,
+            lambda title: interrupt.stoppable(progress.training(title)),
+            choose_device(options.device),
+        )
         return on_this_machine(zoo, progress, options.workers, fresh=options.fresh)
     if options.workers is not None:
         raise UserError("--workers: on a Ray cluster, each core is a worker; leave it away")
@@ -93,7 +107,9 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise UserError("--executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'") from None
+        raise UserError(
+            "--executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'"
+        ) from None
     return on_ray(suite, options, progress)
 
 
@@ -118,7 +134,7 @@ def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
 
 
 def _say_what_is_run(job: Job, header: RunHeader, run: OpenRun, chosen: list[Unit]) -> None:
-    """For whoever asks for more than progress: on what the run rests, and how much of it is to be computed."""
+    """For those who want more than progress: what the run rests on, and how much of it is to be computed."""
     used = ", ".join(f"{name} {version}" for name, version in header.provenance["packages"].items())
     log.info("on %s with %s", header.provenance["device"], used)
     log.info("%s: %d images of %s", header.suite_name, len(job.samples), job.suite.data.source)
@@ -129,20 +145,23 @@ def _say_what_is_run(job: Job, header: RunHeader, run: OpenRun, chosen: list[Uni
 
 
 def _attackable(units: list[Unit], options: Options) -> list[Unit]:
-    """Those that can be run here. Only libraries that something is still owed by are tried: importing takes a second."""
+    """Those that can be run here.
+
+    Only libraries that something is still owed by are tried: importing takes a second.
+    """
     stored = set() if options.fresh else {file.stem for file in options.results.glob("*/*/cells/*.parquet")}
     owed = {unit.library for unit in units if not stored.issuperset(unit.keys)}
     return attackable(units, lambda library: problem(library) if library in owed else None)
 
 
 def _repository(options: Options) -> dict[str, Any]:
-    """The user's own repository, in which the suite, or without a file the run, is; nothing where there is none."""
+    """The user's own repository, in which the suite, or without a file the run, is; else nothing."""
     found = repository(options.near[0] if options.near else Path(), options.results)
     return {} if found is None else {"repository": found}
 
 
 def _suite_folder(options: Options) -> dict[str, str]:
-    """From where the suite's paths count, for whoever makes the run again; nothing where there was no file."""
+    """From where the suite's paths count, for whoever repeats the run; nothing where there was no file."""
     return {FOLDER: str(options.near[0].absolute())} if options.near else {}
 
 
@@ -175,7 +194,9 @@ def _data_entry(samples: ImageSet) -> DataEntry:
     """What is attacked, as the reader of the numbers has to know it."""
     facts = samples.facts
     size = samples.input_shape[-1]
-    return DataEntry(len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes)
+    return DataEntry(
+        len(samples), facts.available, samples.classes, size, facts.native, facts.cropped, facts.notes
+    )
 
 
 def _model_entry(model: ModelId, card: Card, zoo: ModelSource, job: Job) -> ModelEntry:
@@ -185,7 +206,9 @@ def _model_entry(model: ModelId, card: Card, zoo: ModelSource, job: Job) -> Mode
         expects[SCALED] = side
     files = _files([zoo.files(job.recipes[member]) for member in members], members)
     known = model.name, model.seed, card.method, card.trainable_parameters, card.parameters, card.sha256
-    entry = ModelEntry(*known, files, expects, card.notes, RECIPE_VERSION, losses=card.losses, robust=_robust(card))
+    entry = ModelEntry(
+        *known, files, expects, card.notes, RECIPE_VERSION, losses=card.losses, robust=_robust(card)
+    )
     stack = job.stack(model)
     return replace(entry, of=stack.members, passes=stack.passes) if stack else entry
 
@@ -194,7 +217,11 @@ def _files(each: list[dict[str, str]], members: list[ModelId]) -> dict[str, str]
     """The files of a model, by name; of several members each name begins with the member's."""
     if len(each) == 1:
         return each[0]
-    return {f"{m.name}/{name}": digest for m, own in zip(members, each, strict=True) for name, digest in own.items()}
+    return {
+        f"{m.name}/{name}": digest
+        for m, own in zip(members, each, strict=True)
+        for name, digest in own.items()
+    }
 
 
 def _robust(card: Card) -> Robust | None:

@@ -25,8 +25,8 @@ from bench.suite.suite import Suite
 def preview(suite: Suite, options: Options) -> Preview:
     """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing.
 
-    What no earlier run tells the time of is estimated: by a gradient on a few random images, through an untrained network.
-    Raises SuiteError for what cannot be run, such as a target that is not a layer.
+    What no earlier run tells the time of is estimated: by a gradient on a few random images, through an
+    untrained network. Raises SuiteError for what cannot be run, such as a target that is not a layer.
     """
     load = Load()
     job = make_job(suite, options.places, options.permission)
@@ -55,14 +55,16 @@ def _preview(
     seconds, probed = 0.0, left > 0 and rate is None
     if probed:
         gradient = sum(probe.gradient(job.recipes[member].backbone.spec) for member in _asked(unit, job))
-        seconds = gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
+        seconds = (
+            gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
+        )
     elif left and rate is not None:
         seconds = rate * left * len(job.samples)
     return UnitPreview(unit.label, len(unit.cells), cached, trained, seconds, probed)
 
 
 def _asked(unit: Unit, job: Job) -> list[ModelId]:
-    """The models with weights of their own through which one gradient of ``unit`` passes, each as often as it does."""
+    """The models with own weights that a gradient of ``unit`` passes through, each as often as it does."""
     if unit.source is not None:
         return job.members(unit.source)
     draws = job.suite.draws.attack if unit.way is not None and unit.draws else 1
@@ -74,11 +76,17 @@ def _training(recipes: Sequence[Recipe], probe: Probe) -> float:
     own = [(r.backbone.spec, r.training, r.images) for r in recipes if is_trained(r.adaptation)]
     shared = {id(r.backbone.pretraining): (r.backbone.spec, r.backbone.pretraining) for r in recipes}
     own += [(spec, before.training, before.images) for spec, before in shared.values() if before is not None]
-    return sum(probe.gradient(spec) * training.epochs * _passes_of(training) * len(images) for spec, training, images in own)
+    return sum(
+        probe.gradient(spec) * training.epochs * _passes_of(training) * len(images)
+        for spec, training, images in own
+    )
 
 
 def _passes_of(training: TrainingSpec) -> int:
-    """About how many gradients an epoch of ``training`` takes for one image: one, and one for each step of an adversary."""
+    """About how many gradients an epoch of ``training`` takes for one image.
+
+    One, and one for each step of an adversary.
+    """
     return 1 if training.adversarial is None else 1 + training.adversarial.steps
 
 

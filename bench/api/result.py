@@ -24,8 +24,8 @@ WIDTH = 100
 class Result:
     """A run that is stored in the folder ``path``; ``stored`` where it has been opened already.
 
-    Shares (accuracies, success rates, certainties) are from 0 to 1, and columns have the names of ``--format json``. In each
-    frame ``eps`` is text as the suite has it ("8/255"), and ``eps_value`` the number.
+    Shares (accuracies, success rates, certainties) are from 0 to 1, and columns have the names of ``--format
+    json``. In each frame ``eps`` is text as the suite has it ("8/255"), and ``eps_value`` the number.
 
     After the example of ``bench.run``:
 
@@ -57,17 +57,20 @@ class Result:
 
     @cached_property
     def leaderboard(self) -> "DataFrame":
-        """One row per model, best first: rank, accuracy, worst case at the headline eps with its interval, certainty, trust."""
+        """One row per model, best first: rank, accuracy, worst case, certainty, trust.
+
+        The worst case is at the headline eps, with its interval.
+        """
         return _frame(self._json["models"])
 
     @cached_property
     def cells(self) -> "DataFrame":
-        """One row per cell (model, seed, attack, library, eps): its numbers, intervals, costs, status and trust grade."""
+        """One row per cell (model, seed, attack, library, eps): numbers, intervals, costs, status, trust."""
         return _frame({k: v for k, v in cell.items() if k != "findings"} for cell in self._json["cells"])
 
     @cached_property
     def comparisons(self) -> "DataFrame":
-        """One row per pair of models, attack and eps: the paired difference in robust accuracy and in success rate."""
+        """One row per pair of models, attack, eps: paired differences in robust accuracy and success rate."""
         return _frame(_flat(c) for c in self._json["comparisons"])
 
     @property
@@ -77,22 +80,28 @@ class Result:
 
     @cached_property
     def flags(self) -> "DataFrame":
-        """One row per warning or failure of the trust checks: check, grade, model, attacks, cells and what was found."""
+        """One row per warning or failure of the trust checks: check, grade, model, attacks, cells, detail."""
         import pandas as pd
 
-        return pd.DataFrame(list(self.card.flags), columns=["check", "grade", "model", "attacks", "cells", "detail"])
+        return pd.DataFrame(
+            list(self.card.flags), columns=["check", "grade", "model", "attacks", "cells", "detail"]
+        )
 
     @cached_property
     def classes(self) -> "DataFrame":
-        """One row per model, attack and library at the headline eps, and class; no rows where there are more than 20 classes.
+        """One row per model, attack and library at the headline eps, and class.
 
-        ``clean`` and ``attacked`` count what the class is taken for, by class in label order: its rows of confusion matrices.
+        No rows where there are more than 20 classes. ``clean`` and ``attacked`` count what the class is taken
+        for, by class in label order: its rows of confusion matrices.
         """
         return _frame(_class(scores, row) for scores in self._json["classes"] for row in scores["classes"])
 
     @cached_property
     def samples(self) -> "DataFrame":
-        """One row per sample and cell: label, clean and adversarial prediction, certainty, success and distances."""
+        """One row per sample and cell.
+
+        It has the label, clean and adversarial prediction, certainty, success and distances.
+        """
         import pandas as pd
 
         done = [cell for cell in self.run.header.cells if cell.status == "ok"]
@@ -101,19 +110,26 @@ class Result:
         return pd.concat([_samples(self.run, cell) for cell in done], ignore_index=True)
 
     def report(self, file: str | Path) -> Path:
-        """Write the run as one HTML file that needs no other, and return its path. Raises UserError if it cannot be written."""
+        """Write the run as one HTML file that needs no other, and return its path.
+
+        Raises UserError if it cannot be written.
+        """
         from bench.cli.output import write
         from bench.comparison.runs import against_reference
         from bench.render.report import to_html
         from bench.scoring.strips import shown_samples
 
-        write(to_html(self.card, self.run.header, against_reference(self.run), shown_samples(self.run)), Path(file))
+        write(
+            to_html(self.card, self.run.header, against_reference(self.run), shown_samples(self.run)),
+            Path(file),
+        )
         return Path(file)
 
     def figures(self, folder: str | Path, *, width: Literal[1, 2] = 2) -> list[Path]:
         """Draw the run's figures into ``folder``, each as PDF, SVG and PNG, and return their paths.
 
-        ``width`` is in columns of a page: one of 3.3 inches, or two of 6.9. Raises UserError if they cannot be written.
+        ``width`` is in columns of a page: one of 3.3 inches, or two of 6.9. Raises UserError if they cannot
+        be written.
         """
         from bench.render.files import save_figures
 
@@ -125,12 +141,17 @@ class Result:
     def export(self, to: str, file: str | Path | None = None) -> str:
         """Bring the run to where people look, as ``bench export`` does; returns where it is then.
 
-        ``to`` is "card" (a model card of the Hugging Face Hub, written to ``file`` or model-card.md), "wandb", "mlflow", or an
-        exporter that a package adds. Raises UserError if that fails, or there is no such exporter.
+        ``to`` is "card" (a model card of the Hugging Face Hub, written to ``file`` or model-card.md),
+        "wandb", "mlflow", or an exporter that a package adds. Raises UserError if that fails, or there is no
+        such exporter.
         """
         from bench.api.exporters import Scored, send
 
-        return send(Scored(self.card, self.run.header, self.path, self.report), to, None if file is None else Path(file))
+        return send(
+            Scored(self.card, self.run.header, self.path, self.report),
+            to,
+            None if file is None else Path(file),
+        )
 
     def __str__(self) -> str:
         """The leaderboard as the terminal shows it."""
@@ -138,11 +159,16 @@ class Result:
 
     def __repr__(self) -> str:
         models = len(self.run.header.models)
-        return f"<Result {self.run.header.suite_name}: {models} models, {len(self.run.header.cells)} cells, {self.path}>"
+        return (
+            f"<Result {self.run.header.suite_name}: {models} models, {len(self.run.header.cells)} cells,"
+            f" {self.path}>"
+        )
 
     def _repr_html_(self) -> str:
         """The leaderboard in a notebook."""
-        return self._drawn().export_html(inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>")
+        return self._drawn().export_html(
+            inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>"
+        )
 
     def _drawn(self) -> "Console":
         from rich.console import Console
@@ -174,14 +200,19 @@ def _samples(run: StoredRun, cell: CellEntry) -> "DataFrame":
         "eps": eps_text(cell.eps),
         "eps_value": float(cell.eps),
     }
-    return pd.DataFrame({**identity, **{name: column for name, column in vars(records).items() if column is not None}})
+    return pd.DataFrame(
+        {**identity, **{name: column for name, column in vars(records).items() if column is not None}}
+    )
 
 
 def _flat(comparison: dict[str, Any]) -> dict[str, Any]:
-    """``comparison`` with the two differences that it holds as columns: robust_difference, asr_p_adjusted, ..."""
+    """``comparison`` with its two differences as columns: robust_difference, asr_p_adjusted, ..."""
     nested = {k: v for k, v in comparison.items() if isinstance(v, dict)}
     plain = {k: v for k, v in comparison.items() if k not in nested}
-    return {**plain, **{f"{kind}_{name}": value for kind, fields in nested.items() for name, value in fields.items()}}
+    return {
+        **plain,
+        **{f"{kind}_{name}": value for kind, fields in nested.items() for name, value in fields.items()},
+    }
 
 
 def _class(scores: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -202,5 +233,7 @@ def _frame(rows: Iterable[dict[str, Any]]) -> "DataFrame":
 
     frame = pd.DataFrame(list(rows))
     if "eps" in frame:
-        frame.insert(frame.columns.get_loc("eps") + 1, "eps_value", [float(Fraction(eps)) for eps in frame["eps"]])
+        frame.insert(
+            frame.columns.get_loc("eps") + 1, "eps_value", [float(Fraction(eps)) for eps in frame["eps"]]
+        )
     return frame

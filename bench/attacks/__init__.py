@@ -1,1 +1,1 @@
-"""The attack contract: one neutral declaration of an attack, carried out by every attack library that has it."""
+"""The attack contract: one neutral declaration of an attack, carried out by every library that has it."""

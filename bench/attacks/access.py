@@ -1,4 +1,4 @@
-"""The classifier as an attack sees it: every pass counted, and nothing handed out that the threat model withholds."""
+"""The classifier as an attack sees it: every pass counted, nothing given that the threat model withholds."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class AccessError(RuntimeError):
 
 
 class CountedAccess(nn.Module):
-    """Hands ``classifier`` to an attack library in ``precision``, counting images passed forward and backward."""
+    """Hands ``classifier`` to a library in ``precision``, counting images passed forward and backward."""
 
     def __init__(self, classifier: Classifier, precision: Precision = "fp32") -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class CountedAccess(nn.Module):
 
 @dataclass
 class Trace:
-    """The queries made about one sample: how many, and which of them came nearer than any adversarial before."""
+    """The queries made about one sample: how many, and which came nearer than any adversarial before."""
 
     original: Tensor
     label: Tensor
@@ -64,13 +64,18 @@ class Trace:
 
 
 class BlackBoxAccess(CountedAccess):
-    """Hands out scores (logits) or only decisions (1 for the predicted class, else 0); ``trace`` notes each query.
+    """Hands out scores (logits) or only decisions (1 for the predicted class, else 0).
 
-    Asking for a gradient raises AccessError.
+    ``trace`` notes each query. Asking for a gradient raises AccessError.
     """
 
     def __init__(
-        self, classifier: Classifier, precision: Precision = "fp32", trace: Trace | None = None, *, decisions: bool
+        self,
+        classifier: Classifier,
+        precision: Precision = "fp32",
+        trace: Trace | None = None,
+        *,
+        decisions: bool,
     ) -> None:
         super().__init__(classifier, precision)
         self.decisions = decisions
@@ -96,7 +101,8 @@ def distance(x: Tensor, adversarial: Tensor, norm: str) -> Tensor:
 def size(change: Tensor, norm: str) -> Tensor:
     """The ``norm`` of each of the magnitudes ``change`` (N x C x H x W), N.
 
-    Geometric attacks have no distance: theirs is 0, within every budget, and what bounds them is their parameters.
+    Geometric attacks have no distance: theirs is 0, within every budget, and what bounds them is their
+    parameters.
     """
     flat = change.flatten(1)
     if norm == "linf":

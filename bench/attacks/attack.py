@@ -1,4 +1,4 @@
-"""What every declared attack has: the public base of all attack specs, and the parameters that several share."""
+"""What every declared attack has: the public base of all specs, and the parameters that several share."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,14 +19,18 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Carry = Literal["each", "carry"]
-"""How the eps of one attack hang together. "each": not at all. "carry": what one breaks is broken at each larger one."""
+"""How the eps of one attack hang together.
+
+"each": not at all. "carry": what one breaks is broken at each larger one.
+"""
 Repeats = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Attack(Strict):
     """The base of all attack specs. ``eps`` and ``libraries`` default to the suite's.
 
-    With ``grid: carry``, a sample that is broken at one eps is broken at every larger one, and is not attacked there again.
+    With ``grid: carry``, a sample that is broken at one eps is broken at every larger one, and is not
+    attacked there again.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")] | None = None
@@ -54,7 +58,9 @@ class Attack(Strict):
     def _can_carry(self) -> "Attack":
         known = CONTRACTS.get(f"{self.attack}/{self.norm}")
         if self.grid == "carry" and known is not None and known.budget != "fixed":
-            raise PydanticCustomError("grid", f"{self.attack} has one answer for all eps, and nothing to carry; leave grid out")
+            raise PydanticCustomError(
+                "grid", f"{self.attack} has one answer for all eps, and nothing to carry; leave grid out"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -69,7 +75,7 @@ class Attack(Strict):
         return ()
 
     def _refuse(self, unused: Sequence[str], where: str) -> None:
-        """Raise if the suite sets a parameter that has no meaning ``where``: it must not be dropped in silence."""
+        """Raise if a suite sets a parameter without meaning ``where``: it must not be dropped in silence."""
         for name in unused:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise PydanticCustomError("unused", f"{self.attack} has no {name} {where}; leave it out")
@@ -86,14 +92,19 @@ class Restarts(Attack):
 
 
 class RandomStart(Restarts):
-    """Attacks that may start at a random point of the ball, the same one in every library (bench/attacks/randomness.py)."""
+    """Attacks that may start at a random point of the ball.
+
+    The point is the same in every library (bench/attacks/randomness.py).
+    """
 
     random_start: bool = False
 
     @model_validator(mode="after")
     def _restarts_differ(self) -> "RandomStart":
         if self.restarts > 1 and not (self.random_start or self.targeted):
-            raise PydanticCustomError("restarts", "restarts would all be the same; set random_start or targeted to true")
+            raise PydanticCustomError(
+                "restarts", "restarts would all be the same; set random_start or targeted to true"
+            )
         return self
 
     def _details(self) -> tuple[str, ...]:
@@ -101,7 +112,7 @@ class RandomStart(Restarts):
 
 
 class Steps(RandomStart):
-    """Attacks that take ``steps`` of one size: ``step_size`` (absolute) or ``rel_step_size`` (a share of eps)."""
+    """Attacks of ``steps`` of one size: ``step_size`` (absolute) or ``rel_step_size`` (a share of eps)."""
 
     usual_reach: ClassVar[float] = 1.0
     """How far all steps together reach by default, in eps."""

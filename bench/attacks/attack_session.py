@@ -1,4 +1,7 @@
-"""Putting a question to an attack, at a whole grid of eps: as stages, of which each meets only what withstood those before."""
+"""Putting a question to an attack, at a whole grid of eps.
+
+It is put as stages, of which each meets only what withstood those before.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +27,10 @@ from bench.attacks.translation import Opponent, make_craft
 
 @dataclass(frozen=True)
 class Answer:
-    """``adversarial``: N x 3 x H x W. ``traces``: the queries about each sample, empty for white-box attacks."""
+    """``adversarial``: N x 3 x H x W.
+
+    ``traces``: the queries about each sample, empty for white-box attacks.
+    """
 
     adversarial: Tensor
     traces: Sequence[Trace] = ()
@@ -38,7 +44,12 @@ class Stage:
     """One attack through one library against ``classifier``, in ``precision``."""
 
     def __init__(
-        self, spec: Attack, library: Library, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
+        self,
+        spec: Attack,
+        library: Library,
+        classifier: Classifier,
+        input_shape: tuple[int, int, int],
+        precision: Precision,
     ) -> None:
         contract = contract_of(spec)
         self._spec, self._library, self._input_shape = spec, library, input_shape
@@ -53,20 +64,30 @@ class Stage:
         self._decisions = contract.access == "decision"
         self._craft = None if self.counts_queries else make_craft(spec, library, self._opponent(self.access))
         self._draws = type(classifier).begin is not Classifier.begin
-        """Whether it may draw: then a gradient is of its own draw, and no eps may depend on which others are in the grid."""
+        """Whether it may draw.
+
+        Then a gradient is of its own draw, and no eps may depend on which others are in the grid.
+        """
 
     def __call__(self, question: Question, grid: Sequence[float]) -> list[Answer]:
-        """The answer to ``question`` at each eps of ``grid``; a minimum-norm attack, which no eps changes, has one for all."""
+        """The answer to ``question`` at each eps of ``grid``.
+
+        A minimum-norm attack, which no eps changes, has one for all.
+        """
         self.access.classifier.begin(seed_of_draws(question))
         if self.targeted:
-            question = replace(question, target=likeliest_wrong(self.access, question.x, question.y, question.restart))
+            question = replace(
+                question, target=likeliest_wrong(self.access, question.x, question.y, question.restart)
+            )
         shared = Shared()
         asked = [
             replace(question, eps=eps, shared=Shared() if self._draws else shared)
             for eps in (grid[:1] if self.once_for_all_eps else grid)
         ]
         answers = (
-            self._ask_side_by_side(asked) if self._craft is None else [Answer(self._ask(one, self._craft)) for one in asked]
+            self._ask_side_by_side(asked)
+            if self._craft is None
+            else [Answer(self._ask(one, self._craft)) for one in asked]
         )
         return answers * (len(grid) // len(asked))
 
@@ -76,7 +97,7 @@ class Stage:
             return craft(question)
 
     def _ask_side_by_side(self, asked: Sequence[Question]) -> list[Answer]:
-        """Black-box attacks meet each sample by itself: then each query is that sample's, and so is what is drawn."""
+        """Black-box attacks meet each sample by itself: then queries and what is drawn are that sample's."""
         samples = [question.take([i]) for question in asked for i in range(len(question))]
         tasks = [Task(partial(self._ask_alone, sample), seed_of(sample, 0, "stream")) for sample in samples]
         with multiplying(self.precision):
@@ -88,7 +109,10 @@ class Stage:
         return answers
 
     def _ask_alone(self, question: Question) -> tuple[Tensor, Trace]:
-        """The adversarial of one sample. What remembers anything is its own: the model's draws, the library's objects."""
+        """The adversarial of one sample.
+
+        What remembers anything is its own: the model's draws, the library's objects.
+        """
         classifier = self.access.classifier.asked_through(lambda member: Meeting(member, self.precision))
         classifier.begin(seed_of_draws(question))
         trace = Trace(question.x, question.y, self.norm)
@@ -103,11 +127,17 @@ class Stage:
 
 
 def make_stages(
-    spec: Attack, carrier: Carrier, classifier: Classifier, input_shape: tuple[int, int, int], precision: Precision
+    spec: Attack,
+    carrier: Carrier,
+    classifier: Classifier,
+    input_shape: tuple[int, int, int],
+    precision: Precision,
 ) -> list[Stage]:
     """The stages of ``spec``: one, or an ensemble's members in turn."""
     if spec.members:
-        return [Stage(member, library_of(member), classifier, input_shape, precision) for member in spec.members]
+        return [
+            Stage(member, library_of(member), classifier, input_shape, precision) for member in spec.members
+        ]
     if carrier == BOTH:
         raise ValueError(f"'{spec.attack}' is not an ensemble: it runs through one library")
     return [Stage(spec, carrier, classifier, input_shape, precision)]
@@ -115,7 +145,10 @@ def make_stages(
 
 @torch.no_grad()
 def likeliest_wrong(classifier: torch.nn.Module, x: Tensor, y: Tensor, rank: int) -> Tensor:
-    """The class (N) that ``classifier`` finds likeliest but for ``rank`` others and ``y``; past the last it starts again."""
+    """The class (N) that ``classifier`` finds likeliest but for ``rank`` others and ``y``.
+
+    Past the last it starts again.
+    """
     logits: Tensor = classifier(x)
     ranked = logits.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return ranked[:, rank % (ranked.shape[1] - 1)]

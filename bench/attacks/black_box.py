@@ -1,4 +1,7 @@
-"""Attacks that see only scores or labels, and controls: noise and geometry. Their queries are counted per sample."""
+"""Attacks that see only scores or labels, and controls: noise and geometry.
+
+Their queries are counted per sample.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -32,7 +35,10 @@ class HopSkipJump(Attack):
 
 
 class GeoDa(Attack):
-    """Normal vectors of the boundary estimated in a low-frequency space (Rahmati et al. 2020). Sees labels."""
+    """Normal vectors of the boundary estimated in a low-frequency space (Rahmati et al. 2020).
+
+    Sees labels.
+    """
 
     starts_elsewhere: ClassVar[bool] = True
     attack: Literal["geoda"]
@@ -93,7 +99,10 @@ class SimBa(Attack):
 
 
 class SaltAndPepper(Attack):
-    """Ever less salt-and-pepper noise that still fools. Sees labels; measured in l2, which the attack minimises."""
+    """Ever less salt-and-pepper noise that still fools.
+
+    Sees labels; measured in l2, which the attack minimises.
+    """
 
     attack: Literal["salt-and-pepper"]
     norm: Literal["l2"] = "l2"
@@ -102,7 +111,10 @@ class SaltAndPepper(Attack):
 
 
 class Noise(Attack):
-    """Additive noise of exactly eps (before clipping), the best of ``repeats``: a control that every attack must beat."""
+    """Additive noise of exactly eps (before clipping), the best of ``repeats``.
+
+    It is a control that every attack must beat.
+    """
 
     attack: Literal["noise"]
     norm: Literal["linf", "l2"] = "linf"
@@ -113,7 +125,8 @@ class Noise(Attack):
     def _bounded(self) -> "Noise":
         if self.norm == "linf" and self.distribution == "gaussian":
             raise PydanticCustomError(
-                "noise", "gaussian noise is not bounded in linf (parameter distribution); use uniform, or norm l2"
+                "noise",
+                "gaussian noise is not bounded in linf (parameter distribution); use uniform, or norm l2",
             )
         return self
 

@@ -1,13 +1,14 @@
-"""Every attack in every norm: what it sees of the classifier, what bounds it and what it costs. No torch, and no library here.
+"""Every attack in every norm: what it sees of the classifier, what bounds it and what it costs.
 
-Which library carries out which of them, and how faithfully, stands in each library's folder.
+No torch, and no library here. Which library carries out which of them, and how faithfully, stands in each
+library's folder.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 Access = Literal["white-box", "score", "decision"]
-"""What the attack sees of the classifier: its gradients, its scores (logits), or only its decisions (labels)."""
+"""What the attack sees of the classifier: its gradients, scores (logits), or only decisions (labels)."""
 Budget = Literal["fixed", "minimum-norm"]
 
 
@@ -15,7 +16,8 @@ Budget = Literal["fixed", "minimum-norm"]
 class Contract:
     """One attack in one norm.
 
-    ``cost`` is a sample's: gradients or, without any, queries; of a fixed budget, at each eps unless it says otherwise.
+    ``cost`` is a sample's: gradients or, without any, queries; of a fixed budget, at each eps unless it says
+    otherwise.
     """
 
     access: Access
@@ -25,7 +27,9 @@ class Contract:
     source: str
 
 
-def _each(attack: str, norms: str, access: Access, budget: Budget, cost: str, source: str) -> dict[str, Contract]:
+def _each(
+    attack: str, norms: str, access: Access, budget: Budget, cost: str, source: str
+) -> dict[str, Contract]:
     return {f"{attack}/{norm}": Contract(access, budget, norm, cost, source) for norm in norms.split()}
 
 

@@ -1,4 +1,7 @@
-"""Ensembles: several attacks as a cascade, each through the first library that has it; only survivors meet the next one."""
+"""Ensembles: several attacks as a cascade, each through the first library that has it.
+
+Only survivors meet the next one.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,8 +15,8 @@ from bench.attacks.white_box import Apgd
 class Strong(Attack):
     """APGD on cross-entropy, targeted APGD on DLR, FMN, Square: the worst case per sample, after AutoAttack.
 
-    (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 4 classes, as the targeted DLR loss does.
-    It is the worst case over the grid too, unless ``grid`` is each.
+    (Croce and Hein 2020; FMN, Pintor et al. 2021, stands in for FAB.) Needs at least 4 classes, as the
+    targeted DLR loss does. It is the worst case over the grid too, unless ``grid`` is each.
     """
 
     grid: Carry = "carry"
@@ -29,6 +32,13 @@ class Strong(Attack):
         return (
             Apgd(attack="apgd", norm=self.norm, loss="ce", steps=self.steps),
             Fmn(attack="fmn", norm=self.norm, steps=self.steps),
-            Apgd(attack="apgd", norm=self.norm, loss="dlr", targeted=True, restarts=self.targets, steps=self.steps),
+            Apgd(
+                attack="apgd",
+                norm=self.norm,
+                loss="dlr",
+                targeted=True,
+                restarts=self.targets,
+                steps=self.steps,
+            ),
             Square(attack="square", norm=self.norm, steps=self.queries),
         )

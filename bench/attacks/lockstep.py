@@ -1,8 +1,8 @@
-"""Attacks carried out side by side, each on one sample, as if it were alone: what they ask goes to the network in one batch.
+"""Attacks carried out side by side, each on one sample, as if it were alone.
 
-Each runs in a greenlet of its own until it asks; then another goes on, and once enough is asked, all of it is answered. So the
-libraries' own loops are used as they are. What a thread has one of is swapped with them: the generators that libraries draw
-from, and torch's modes.
+What they ask goes to the network in one batch. Each runs in a greenlet of its own until it asks; then another
+goes on, and once enough is asked, all of it is answered. So the libraries' own loops are used as they are.
+What a thread has one of is swapped with them: the generators that libraries draw from, and torch's modes.
 """
 
 import contextvars
@@ -33,7 +33,9 @@ class Modes:
     def now(cls) -> "Modes":
         """As they are."""
         devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
-        states = tuple((name, torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in devices)
+        states = tuple(
+            (name, torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in devices
+        )
         return cls(torch.is_grad_enabled(), states)
 
     def restore(self) -> None:
@@ -70,7 +72,9 @@ class _Waiting:
     def answered(self) -> "Iterator[tuple[_Running, Tensor]]":
         """Each task, and its answer."""
         answers = self.of(torch.cat([one.x for one in self.asked]))
-        for one, answer in zip(self.asked, torch.split(answers, [one.x.shape[0] for one in self.asked]), strict=True):
+        for one, answer in zip(
+            self.asked, torch.split(answers, [one.x.shape[0] for one in self.asked]), strict=True
+        ):
             yield one.task, answer.clone()
 
 
@@ -96,7 +100,10 @@ class _Running(greenlet):  # type: ignore[misc]
         self.result = self._task.do()
 
     def go_on(self, answer: object = None) -> Asked | None:
-        """Let it run, with the ``answer`` to what it asked; what it asks next, None if it has ended. Raises what it raises."""
+        """Let it run, with the ``answer`` to what it asked; what it asks next, None if it has ended.
+
+        Raises what it raises.
+        """
         self._streams.resume()
         self._modes.restore()
         asked: Asked | None = self.switch(answer)
@@ -118,7 +125,9 @@ class Meeting(Classifier):
         nn.Module.__init__(self)
         self.num_classes = classifier.num_classes
         self.register_buffer("_place", torch.empty(0, device=classifier.device), persistent=False)
-        self._rows = Rowwise(classifier, precision)  # no module: libraries walk through all of them at each question
+        self._rows = Rowwise(
+            classifier, precision
+        )  # no module: libraries walk through all of them at each question
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,7 +156,10 @@ def side_by_side(tasks: Sequence[Task]) -> list[Any]:
 
 
 def _carry_out(running: Sequence[_Running]) -> None:
-    """Run all to their ends. A classifier is asked once a whole batch waits for it, or no task can go on without."""
+    """Run all to their ends.
+
+    A classifier is asked once a whole batch waits for it, or no task can go on without.
+    """
     ready: deque[tuple[_Running, object]] = deque((task, None) for task in running)
     waiting: dict[Rowwise, _Waiting] = {}
     while ready:

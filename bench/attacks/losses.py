@@ -24,7 +24,10 @@ class DlrLoss(nn.Module):
 
 
 class TowardsTarget(nn.Module):
-    """How near ``logits`` are to ``target`` (N classes): targeted DLR (at least 4 classes), or minus the cross-entropy."""
+    """How near ``logits`` are to ``target`` (N classes).
+
+    It is measured by targeted DLR (at least 4 classes), or minus the cross-entropy.
+    """
 
     def __init__(self, target: Tensor, *, ratio: bool) -> None:
         super().__init__()
@@ -34,7 +37,11 @@ class TowardsTarget(nn.Module):
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Losses of ``logits`` (N x classes) with labels ``y`` (N, or one-hot N x classes)."""
-        loss = self._ratio(logits, y) if self.ratio else -nn.functional.cross_entropy(logits, self.target, reduction="none")
+        loss = (
+            self._ratio(logits, y)
+            if self.ratio
+            else -nn.functional.cross_entropy(logits, self.target, reduction="none")
+        )
         return loss if self.reduction == "none" else loss.sum()
 
     def _ratio(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -46,7 +53,9 @@ class TowardsTarget(nn.Module):
 def _ranked(logits: Tensor, classes: int) -> Tensor:
     """``logits``, largest first. Raises ValueError if there are fewer than ``classes``."""
     if logits.shape[1] < classes:
-        raise ValueError(f"the DLR loss needs at least {classes} classes, this model has {logits.shape[1]}; use loss: ce")
+        raise ValueError(
+            f"the DLR loss needs at least {classes} classes, this model has {logits.shape[1]}; use loss: ce"
+        )
     return logits.sort(dim=1, descending=True).values
 
 

@@ -24,8 +24,9 @@ class DeepFool(Attack):
 class CarliniWagner(Attack):
     """Distance plus a margin penalty, its weight found by search (Carlini and Wagner 2017).
 
-    In l2 the weight is searched ``binary_search_steps`` times. In linf it starts at ``initial_const`` and is multiplied by
-    ``const_factor`` up to ``largest_const``, and the allowed distance by ``decrease_factor`` after each success.
+    In l2 the weight is searched ``binary_search_steps`` times. In linf it starts at ``initial_const`` and is
+    multiplied by ``const_factor`` up to ``largest_const``, and the allowed distance by ``decrease_factor``
+    after each success.
     """
 
     attack: Literal["cw"]
@@ -44,14 +45,16 @@ class CarliniWagner(Attack):
         if self.norm == "linf":
             self._refuse(["binary_search_steps"], "in linf")
             if self.initial_const >= self.largest_const:
-                raise PydanticCustomError("const", "initial_const must be below largest_const, or nothing is tried")
+                raise PydanticCustomError(
+                    "const", "initial_const must be below largest_const, or nothing is tried"
+                )
         else:
             self._refuse(["largest_const", "const_factor", "decrease_factor"], "in l2")
         return self
 
 
 class Ead(Attack):
-    """The elastic-net attack: l1 and l2 distance together, ``regularization`` weighing l1 (Chen et al. 2018)."""
+    """Elastic-net attack: l1 and l2 distance together, ``regularization`` weighing l1 (Chen et al. 2018)."""
 
     attack: Literal["ead"]
     norm: Literal["l1"] = "l1"

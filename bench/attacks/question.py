@@ -8,17 +8,22 @@ from torch import Tensor
 from bench.attacks.shared import Shared
 
 Craft = Callable[["Question"], Tensor]
-"""A question -> its adversarial images, N x 3 x H x W in [0, 1]. A whole grid is asked one eps after another, in an
-attack_session, with what these have in common in ``shared``; a minimum-norm attack is asked once for all of them."""
+"""A question -> its adversarial images, N x 3 x H x W in [0, 1].
+
+A whole grid is asked one eps after another, in an
+attack_session, with what these have in common in ``shared``; a minimum-norm attack is asked once for all of
+them.
+"""
 
 
 @dataclass(frozen=True)
 class Question:
     """Images to be attacked.
 
-    ``x``: N x 3 x H x W in [0, 1]; ``y``: N labels; ``ids``: N sample ids, which with ``seed`` and ``restart`` fix all that is
-    drawn at random; ``target``: N classes to aim at, or None; ``others``: N images that the classifier takes for another class
-    than ``y``, where attacks on labels may start; ``shared``: what is the same at every eps that the question is put at.
+    ``x``: N x 3 x H x W in [0, 1]; ``y``: N labels; ``ids``: N sample ids, which with ``seed`` and
+    ``restart`` fix all that is drawn at random; ``target``: N classes to aim at, or None; ``others``: N
+    images that the classifier takes for another class than ``y``, where attacks on labels may start;
+    ``shared``: what is the same at every eps that the question is put at.
     """
 
     x: Tensor
@@ -42,4 +47,6 @@ class Question:
         ids = tuple(self.ids[i] for i in index)
         target = None if self.target is None else self.target[index]
         others = None if self.others is None else self.others[index]
-        return replace(self, x=self.x[index], y=self.y[index], ids=ids, target=target, others=others, shared=Shared())
+        return replace(
+            self, x=self.x[index], y=self.y[index], ids=ids, target=target, others=others, shared=Shared()
+        )

@@ -1,4 +1,4 @@
-"""Everything random is drawn from the suite's seed and the sample's id: equal in every library and for any batch size."""
+"""Everything random comes from the suite's seed and sample's id: equal in any library, at any batch size."""
 
 import hashlib
 import random
@@ -24,14 +24,20 @@ def seed_of(question: Question, i: int, purpose: str) -> int:
 
 
 def seed_of_draws(question: Question) -> int:
-    """From what a random model draws while it is attacked: for all samples the same, so that none depends on its company."""
-    return int.from_bytes(hashlib.sha256(f"draws/{question.seed}/{question.restart}".encode()).digest()[:8], "big")
+    """From what a random model draws while it is attacked.
+
+    It is the same for all samples, so that none depends on its company.
+    """
+    return int.from_bytes(
+        hashlib.sha256(f"draws/{question.seed}/{question.restart}".encode()).digest()[:8], "big"
+    )
 
 
 def random_start(question: Question, norm: str) -> Tensor:
     """A point drawn uniformly from the ball of size eps around each image, clipped to [0, 1].
 
-    The directions do not depend on eps, nor on the model: its seed is the suite's, the restart's and the sample's.
+    The directions do not depend on eps, nor on the model: its seed is the suite's, the restart's and the
+    sample's.
     """
     ball = question.shared.start.recall(lambda: _in_unit_balls(question, norm))
     return (question.x + question.eps * ball).clamp(0, 1)
@@ -40,7 +46,9 @@ def random_start(question: Question, norm: str) -> Tensor:
 def _in_unit_balls(question: Question, norm: str) -> Tensor:
     """A point for each sample of ``question``: drawn once for a grid, since a GPU would wait for each."""
     shape, seeds = question.x.shape[1:], [seed_of(question, i, "start") for i in range(len(question))]
-    drawn = [_in_unit_ball(np.random.default_rng(seed), shape.numel(), norm).astype(np.float32) for seed in seeds]
+    drawn = [
+        _in_unit_ball(np.random.default_rng(seed), shape.numel(), norm).astype(np.float32) for seed in seeds
+    ]
     return torch.from_numpy(np.stack(drawn)).reshape(-1, *shape).to(question.x.device)
 
 
@@ -61,7 +69,9 @@ class Streams:
     def __init__(self, seed: int) -> None:
         self._numpy = np.random.RandomState(seed % 2**32)._bit_generator
         self._python = random.Random(seed).getstate()  # noqa: S311
-        self._torch = [torch.Generator(made.device).manual_seed(seed % 2**63).get_state() for made in _generators()]
+        self._torch = [
+            torch.Generator(made.device).manual_seed(seed % 2**63).get_state() for made in _generators()
+        ]
 
     def resume(self) -> None:
         """Let the libraries draw from these."""
@@ -82,7 +92,7 @@ def _generators() -> tuple[torch.Generator, ...]:
 
 @contextmanager
 def global_streams(seed: int) -> Iterator[None]:
-    """Seed the global generators that the libraries draw from; afterwards they, and the warning filters, are as before."""
+    """Seed the global generators that libraries draw from, then restore them and the warning filters."""
     generators = _generators()
     states = [generator.get_state() for generator in generators]
     kept = np.random.get_state(), random.getstate()  # noqa: NPY002 (the libraries draw from the legacy generator)

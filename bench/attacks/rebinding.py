@@ -1,4 +1,4 @@
-"""How a library's defect is worked around where it leaves nothing to override: its own function runs with other globals."""
+"""How a library's defect is mended where nothing can be overridden: its function runs with other globals."""
 
 from collections.abc import Callable
 from types import FunctionType
@@ -10,7 +10,11 @@ def rebound(function: Callable[..., Any], **names: Any) -> Any:
     if not isinstance(function, FunctionType):
         raise TypeError(f"{function!r} is not a plain function")
     return FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
 
 

@@ -1,4 +1,7 @@
-"""What the answers to one question at several eps have in common. It travels with the question, and ends with it."""
+"""What the answers to one question at several eps have in common.
+
+It travels with the question, and ends with it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ class Once:
 
 @dataclass(frozen=True)
 class Shared:
-    """``gradient``: that of the loss at the images themselves, where every descent without a random start begins.
+    """``gradient``: that of the loss at the images, where every descent without a random start begins.
 
     ``start``: a random point of the unit ball for each image; at each eps, as far away as eps is.
     """

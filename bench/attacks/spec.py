@@ -5,7 +5,17 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.attacks.attack import Attack
-from bench.attacks.black_box import Boundary, GeoDa, HopSkipJump, Noise, SaltAndPepper, SimBa, Spatial, Square, Zoo
+from bench.attacks.black_box import (
+    Boundary,
+    GeoDa,
+    HopSkipJump,
+    Noise,
+    SaltAndPepper,
+    SimBa,
+    Spatial,
+    Square,
+    Zoo,
+)
 from bench.attacks.contract import CONTRACTS, Contract
 from bench.attacks.ensemble import Strong
 from bench.attacks.min_norm import BrendelBethge, CarliniWagner, Ddn, DeepFool, Ead, Fmn, NewtonFool
@@ -13,10 +23,11 @@ from bench.attacks.registry import BOTH, Carrier, Library, having, libraries, pr
 from bench.attacks.white_box import Apgd, Arc, Bim, Fgsm, MiFgsm, Pgd
 
 __all__ = [
-    "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn", "DeepFool",
-    "Ead", "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd", "SaltAndPepper", "SimBa",
-    "Spatial", "Square", "Strong", "Zoo", "asks", "carriers_of", "carries", "changes_with_eps", "classes_needed", "contract_of",
-    "key_of", "libraries_of", "library_of", "pairing_of", "parameters", "usable", "used_by",
+    "Apgd", "Arc", "Attack", "AttackSpec", "Bim", "Boundary", "BrendelBethge", "CarliniWagner", "Ddn",
+    "DeepFool", "Ead", "Fgsm", "Fmn", "GeoDa", "HopSkipJump", "MiFgsm", "NewtonFool", "Noise", "Pgd",
+    "SaltAndPepper", "SimBa", "Spatial", "Square", "Strong", "Zoo", "asks", "carriers_of", "carries",
+    "changes_with_eps", "classes_needed", "contract_of", "key_of", "libraries_of", "library_of",
+    "pairing_of", "parameters", "usable", "used_by",
 ]  # fmt: skip
 
 AttackSpec = Annotated[
@@ -48,7 +59,7 @@ def libraries_of(spec: Attack) -> tuple[Library, ...]:
 
 
 def library_of(member: Attack) -> Library:
-    """The library that an ensemble's ``member`` goes through: the first that has it, whatever is installed."""
+    """The library that an ensemble's ``member`` goes through: the first that has it, installed or not."""
     return having(key_of(member))[0]
 
 
@@ -62,7 +73,10 @@ def usable(spec: Attack) -> Library:
 
 
 def carriers_of(spec: Attack) -> tuple[Carrier, ...]:
-    """What units of ``spec`` can run through: each library that has it; of an ensemble, one unit through all of its."""
+    """What units of ``spec`` can run through: each library that has it.
+
+    Of an ensemble, one unit runs through all of its libraries.
+    """
     return (BOTH,) if spec.members else libraries_of(spec)
 
 
@@ -72,12 +86,15 @@ def used_by(spec: Attack, carrier: Carrier) -> tuple[Library, ...]:
 
 
 def pairing_of(spec: Attack, carrier: Carrier) -> str:
-    """How far ``spec`` through ``carrier`` can agree with another library's; "single" of what has no other to agree with."""
+    """How far ``spec`` through ``carrier`` can agree with another library's.
+
+    It is "single" where there is no other to agree with.
+    """
     return "single" if spec.members else libraries()[carrier].attacks[key_of(spec)].fidelity
 
 
 def classes_needed(spec: Attack) -> int:
-    """The fewest classes that the loss of ``spec`` is defined for: DLR ranks three logits, targeted DLR four."""
+    """The fewest classes that the loss of ``spec`` is defined for: DLR ranks 3 logits, targeted DLR 4."""
     if spec.members:
         return max(classes_needed(member) for member in spec.members)
     if isinstance(spec, Apgd) and spec.loss == "dlr":
@@ -96,7 +113,10 @@ def changes_with_eps(spec: Attack) -> bool:
 
 
 def carries(spec: Attack) -> bool:
-    """Whether what ``spec`` breaks at one eps is taken over at every larger one: then no eps can be asked for by itself."""
+    """Whether what ``spec`` breaks at one eps is taken over at every larger one.
+
+    Then no eps can be asked for by itself.
+    """
     return spec.grid == "carry"
 
 

@@ -15,7 +15,7 @@ from bench.attacks.registry import Library, libraries
 
 @dataclass(frozen=True)
 class Opponent:
-    """What is attacked: ``model`` takes images (N x ``input_shape``, in [0, 1]) to logits (N x ``num_classes``)."""
+    """The attacked ``model``: images (N x ``input_shape``, in [0, 1]) to logits (N x ``num_classes``)."""
 
     model: nn.Module
     input_shape: tuple[int, int, int]

@@ -44,7 +44,8 @@ class Pgd(Steps):
 class Apgd(Restarts):
     """Auto-PGD: momentum, and a step size that halves by itself (Croce and Hein 2020).
 
-    Always from a random start. ``loss`` is cross-entropy or the difference of logits ratio (DLR, at least 3 classes).
+    Always from a random start. ``loss`` is cross-entropy or the difference of logits ratio (DLR, at least 3
+    classes).
     """
 
     attack: Literal["apgd"]
@@ -60,8 +61,8 @@ class Apgd(Restarts):
 class Arc(Steps):
     """ARC: the members of a randomised ensemble are fooled one after another (Dbouk and Shanbhag 2022).
 
-    On a model that is none, it steps to the nearest of the boundaries to the ``candidates`` likeliest classes. The steps
-    together reach 2.5 eps by default.
+    On a model that is none, it steps to the nearest of the boundaries to the ``candidates`` likeliest
+    classes. The steps together reach 2.5 eps by default.
     """
 
     usual_reach: ClassVar[float] = 2.5

@@ -7,7 +7,10 @@ from bench.clash import find_clash
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``bench`` and return its exit code; 4 where another package hides one of ours, which nothing works without."""
+    """Run ``bench`` and return its exit code.
+
+    It is 4 where another package hides one of ours, which nothing works without.
+    """
     if (hidden := find_clash()) is not None:
         print(f"bench: {hidden}", file=sys.stderr)  # noqa: T201
         return 4

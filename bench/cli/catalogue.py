@@ -14,14 +14,23 @@ from bench.suite.suite import Suite, load_suite, shipped_suites
 
 
 def attacks() -> Listing:
-    """The attack contract, by what attacks see and whether their budget is fixed; norms that share an entry stand together."""
+    """The attack contract, by what attacks see and whether their budget is fixed.
+
+    Norms that share an entry stand together.
+    """
     found: dict[tuple[str, ...], tuple[dict[str, Value], list[str]]] = {}
     for key, c in CONTRACTS.items():
         name, norm = key.split("/")
         carriers, pairing = _carried(key)
-        row = {"access": c.access, "budget": "fixed budget" if c.budget == "fixed" else c.budget, "attack": name}
+        row = {
+            "access": c.access,
+            "budget": "fixed budget" if c.budget == "fixed" else c.budget,
+            "attack": name,
+        }
         rest: dict[str, Value] = {"libraries": carriers, "pairing": pairing, "cost": c.cost}
-        _, norms = found.setdefault((*row.values(), *carriers, pairing, c.cost), ({**row, "norm": (), **rest}, []))
+        _, norms = found.setdefault(
+            (*row.values(), *carriers, pairing, c.cost), ({**row, "norm": (), **rest}, [])
+        )
         norms.append(norm)
     rows = [{**row, "norm": tuple(norms)} for row, norms in found.values()]
     order = list(dict.fromkeys((row["access"], row["budget"]) for row in rows))
@@ -30,7 +39,10 @@ def attacks() -> Listing:
 
 
 def _carried(key: str) -> tuple[tuple[str, ...], str]:
-    """The libraries that carry out the attack at ``key``, and how far they agree: the two most faithful, then others."""
+    """The libraries that carry out the attack at ``key``, and how far they agree.
+
+    The two most faithful come first, then others.
+    """
     levels = {name: registered()[name].attacks[key].fidelity for name in having(key)}
     if not levels:
         return ("an ensemble",), "single"
@@ -38,15 +50,22 @@ def _carried(key: str) -> tuple[tuple[str, ...], str]:
         return tuple(levels), "single"
     ranked = [FIDELITIES.index(level) for level in levels.values()]
     shared = sorted(ranked)[-2]
-    looser = [f"{name} {level}" for (name, level), rank in zip(levels.items(), ranked, strict=True) if rank < shared]
+    looser = [
+        f"{name} {level}" for (name, level), rank in zip(levels.items(), ranked, strict=True) if rank < shared
+    ]
     return tuple(levels), "; ".join([FIDELITIES[shared], *looser])
 
 
 def _notes() -> list[str]:
-    """What the libraries say of their attacks, and why others are left out, each with the attacks and norms it is about."""
+    """What the libraries say of their attacks, and why others are left out.
+
+    Each note has the attacks and norms that it is about.
+    """
     found: list[str] = []
     for made in registered().values():
-        found += _said({key: carried.note for key, carried in made.attacks.items() if carried.note}, made.title)
+        found += _said(
+            {key: carried.note for key, carried in made.attacks.items() if carried.note}, made.title
+        )
         found += _said(made.left_out, f"not through {made.title}")
     return found
 
@@ -57,7 +76,9 @@ def _said(notes: Mapping[str, str], whose: str) -> list[str]:
     for key, note in notes.items():
         name, norm = key.split("/")
         about.setdefault(note, {}).setdefault(name, []).append(norm)
-    subjects = (", ".join(f"{name} {' '.join(norms)}" for name, norms in each.items()) for each in about.values())
+    subjects = (
+        ", ".join(f"{name} {' '.join(norms)}" for name, norms in each.items()) for each in about.values()
+    )
     return [f"{whose}, {subject}: {note}" for subject, note in zip(subjects, about, strict=True)]
 
 
@@ -124,10 +145,30 @@ def data() -> Listing:
     rows = [
         ("digits", "1,797", "10", "bundled with scikit-learn"),
         ("imagenet-samples", "20, no training images", "1,000", "bundled with Foolbox"),
-        ("tiny-imagenet", "100,000 + 10,000", "200", "tiny-imagenet-200/ in the official layout; downloaded if missing"),
-        ("cifar10", "50,000 + 10,000", "10", "cifar10/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
-        ("cifar100", "50,000 + 10,000", "100", "cifar100/{train,test}/CLASS/, or torchvision's archive; downloaded if missing"),
-        ("imagefolder", "yours", "yours", "PATH/{train,test,val}/CLASS/, or PATH/CLASS/ (halved to train on)"),
+        (
+            "tiny-imagenet",
+            "100,000 + 10,000",
+            "200",
+            "tiny-imagenet-200/ in the official layout; downloaded if missing",
+        ),
+        (
+            "cifar10",
+            "50,000 + 10,000",
+            "10",
+            "cifar10/{train,test}/CLASS/, or torchvision's archive; downloaded if missing",
+        ),
+        (
+            "cifar100",
+            "50,000 + 10,000",
+            "100",
+            "cifar100/{train,test}/CLASS/, or torchvision's archive; downloaded if missing",
+        ),
+        (
+            "imagefolder",
+            "yours",
+            "yours",
+            "PATH/{train,test,val}/CLASS/, or PATH/CLASS/ (halved to train on)",
+        ),
     ]
     named = [dict(zip(columns, row, strict=True)) for row in rows]
     return Listing("data", "data (where: under the data root)", named)
@@ -135,10 +176,14 @@ def data() -> Listing:
 
 def suites() -> Listing:
     """The shipped suites."""
-    rows = [{"suite": suite.name, "what it asks": suite.description.strip()} for suite in map(load_suite, shipped_suites())]
+    rows = [
+        {"suite": suite.name, "what it asks": suite.description.strip()}
+        for suite in map(load_suite, shipped_suites())
+    ]
     return Listing("suites", "suites", rows)
 
 
 CATALOGUE: dict[str, Callable[[], Listing]] = {
-    "attacks": attacks, "data": data, "defences": defences, "libraries": libraries, "models": models, "suites": suites
+    "attacks": attacks, "data": data, "defences": defences, "libraries": libraries, "models": models,
+    "suites": suites,
 }  # fmt: skip

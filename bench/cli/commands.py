@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 DOCUMENTS = ("suite", "leaderboard", "verdict", "runs", "reproduction", "listing", "run", "published")
 EXECUTOR = (
-    "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one started on this "
-    "machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a GPU, or a core"
+    "where to train and attack: on this machine, or in tasks on the Ray cluster at $RAY_ADDRESS (default: one"
+    " started on this machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a"
+    " GPU, or a core"
 )
-WORKERS = "in how many processes of one thread each (default: as many as cores are free); no result depends on it"
+WORKERS = (
+    "in how many processes of one thread each (default: as many as cores are free); no result depends on it"
+)
 GOES_ON = "what is finished is stored, the same command goes on from there"
 FRESH_STARTS_OVER = (
-    "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs have); "
-    "with --fresh every cell is computed anew"
+    "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs"
+    " have); with --fresh every cell is computed anew"
 )
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -70,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options in ``arguments``. Exits as argparse does; a ``bench run`` that it refuses is noted, for the gate to know."""
+    """The options in ``arguments``.
+
+    Exits as argparse does; a ``bench run`` that it refuses is noted, for the gate to know.
+    """
     try:
         parser = _parser()
         if "_ARGCOMPLETE" in os.environ:  # a shell asks
@@ -91,7 +97,13 @@ def _results_in(given: Sequence[str]) -> Path:
     """The folder of --results in options that cannot be read as a whole."""
     found = "results"
     for option, value in zip(given, [*given[1:], found], strict=True):
-        found = value if option == "--results" else option.removeprefix("--results=") if "--results=" in option else found
+        found = (
+            value
+            if option == "--results"
+            else option.removeprefix("--results=")
+            if "--results=" in option
+            else found
+        )
     return Path(found)
 
 
@@ -116,7 +128,10 @@ def _log() -> logging.Handler:
 
 
 class _OnStderr(logging.Handler):
-    """Writes to what stderr is at that moment: while bars are shown, that prints above them instead of through them."""
+    """Writes to what stderr is at that moment.
+
+    While bars are shown, that prints above them instead of through them.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(self.format(record) + "\n")
@@ -142,11 +157,25 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     _add_allow_code(train)
     train.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
-    train.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
-    again = _command(commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it")
+    train.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+    )
+    again = _command(
+        commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it"
+    )
     again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
-    again.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
-    again.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    again.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
+    again.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+    )
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     _add_allow_code(again)
     add_format(again, "reproduction")
@@ -156,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = _command(commands, "list", _list, "what there is: suites, models, attacks, data, libraries")
     listing.add_argument("what", choices=("suites", "models", "attacks", "defences", "data", "libraries"))
     add_format(listing, "listing")
-    schema = _command(commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes")
+    schema = _command(
+        commands, "schema", _schema, "print the JSON schema of suites, or of a document that bench writes"
+    )
     schema.add_argument("--of", choices=DOCUMENTS, default="suite", help="default: suite")
     _command(commands, "doctor", _doctor, "versions, device, cache, and what is missing")
     add_loudness(parser)
@@ -166,24 +197,42 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     run = _command(commands, "run", _run, "run a suite and print its leaderboard")
     run.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
-    run.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
-    run.add_argument("--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library")
-    run.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units")
+    run.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
+    run.add_argument(
+        "--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library"
+    )
+    run.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units"
+    )
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
     run.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
-    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (default: $BENCH_DATA, or the cache)")
+    run.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+    )
     run.add_argument(
         "--weights-of",
         metavar="REFERENCE",
-        help="take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead of training",
+        help=(
+            "take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead"
+            " of training"
+        ),
     )
     _add_allow_code(run)
     run.add_argument("--fresh", action="store_true", help="compute every cell anew")
-    run.add_argument("--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8")
+    run.add_argument(
+        "--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8"
+    )
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     run.add_argument(
-        "--gate", action="store_true", help="then compare with the suite's reference: exit 3 or 4 as bench compare does"
+        "--gate",
+        action="store_true",
+        help="then compare with the suite's reference: exit 3 or 4 as bench compare does",
     )
     cli_export.add_option(run)
     add_format(run, "run")
@@ -191,7 +240,9 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _add_allow_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-code", action="store_true", help="run the code that the suite names as its architectures")
+    parser.add_argument(
+        "--allow-code", action="store_true", help="run the code that the suite names as its architectures"
+    )
 
 
 def _command(
@@ -259,7 +310,13 @@ def _how_to_train(options: argparse.Namespace) -> "Options":
     from bench.suite.permission import permitted
 
     permission = permitted(allow_code=options.allow_code)
-    return Options(Path("results"), options.device, data_root=options.data_root, permission=permission, workers=options.workers)
+    return Options(
+        Path("results"),
+        options.device,
+        data_root=options.data_root,
+        permission=permission,
+        workers=options.workers,
+    )
 
 
 def _how(options: argparse.Namespace) -> "Options":

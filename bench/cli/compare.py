@@ -24,9 +24,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare = commands.add_parser(
         "compare",
         help="rank the runs of a folder, or tell a change between two runs from noise",
-        description="One PATH: all runs in it, those of a suite in one ranking, each against its suite's reference. Two: what "
-        "changed from the first to the second, cell by cell on the samples that they share. A run is its folder, its id, "
-        "'latest', 'reference', a reference file, or a git revision of the reference.",
+        description=(
+            "One PATH: all runs in it, those of a suite in one ranking, each against its suite's reference."
+            " Two: what changed from the first to the second, cell by cell on the samples that they share. A"
+            " run is its folder, its id, 'latest', 'reference', a reference file, or a git revision of the"
+            " reference."
+        ),
     )
     compare.set_defaults(command=_compare)
     compare.add_argument("before", metavar="PATH", help="a results folder, or the run to compare with")
@@ -36,8 +39,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="exit 3 if a change is beyond the suite's gate, 4 if cells are missing or not comparable",
     )
-    compare.add_argument("--all", action="store_true", help="show every row, not only those in which a change is shown")
-    compare.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    compare.add_argument(
+        "--all", action="store_true", help="show every row, not only those in which a change is shown"
+    )
+    compare.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
     compare.add_argument("--format", default="table", metavar="FORMAT", help=FORMATS)
     compare.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
     _add_reference(commands)
@@ -50,11 +57,21 @@ def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     update = actions.add_parser("update", help=text, description=text[0].upper() + text[1:] + ".")
     update.set_defaults(command=_update)
     update.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
-    update.add_argument("--force", action="store_true", help="take a run that was made from uncommitted changes")
-    update.add_argument("--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of")
-    update.add_argument("--limit-mb", type=float, default=LIMIT, metavar="MB", help=f"the most to keep (default: {LIMIT:g})")
-    update.add_argument("--allow-code", action="store_true", help="run the code that the suite names, to find its weights")
-    update.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    update.add_argument(
+        "--force", action="store_true", help="take a run that was made from uncommitted changes"
+    )
+    update.add_argument(
+        "--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of"
+    )
+    update.add_argument(
+        "--limit-mb", type=float, default=LIMIT, metavar="MB", help=f"the most to keep (default: {LIMIT:g})"
+    )
+    update.add_argument(
+        "--allow-code", action="store_true", help="run the code that the suite names, to find its weights"
+    )
+    update.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -64,7 +81,9 @@ def _compare(options: argparse.Namespace) -> int:
     from bench.comparison.runs import find_pair
 
     form = asked_format(options.format, "verdict")
-    first, second = ("reference", options.before) if options.after is None else (options.before, options.after)
+    first, second = (
+        ("reference", options.before) if options.after is None else (options.before, options.after)
+    )
     before, after = find_pair(first, second, options.results, gated=options.gate)
     verdict = compare(before, after, gated=options.gate)
     assert form.verdict is not None  # noqa: S101 (it was asked for one that has it)
@@ -76,7 +95,8 @@ def _compare(options: argparse.Namespace) -> int:
 def gate(run: Path, results: Path, form: str) -> int:
     """Judge ``run`` by its suite's reference; returns the exit code.
 
-    In a format that programs read, standard output holds the run's numbers alone, and the verdict goes to stderr.
+    In a format that programs read, standard output holds the run's numbers alone, and the verdict goes to
+    stderr.
     """
     from bench.comparison.compare import compare
     from bench.comparison.phrases import details, headline

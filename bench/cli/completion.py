@@ -1,4 +1,4 @@
-"""Words that a shell completes on the command line: suites, runs, and a suite's models (argcomplete asks for them)."""
+"""Words that a shell completes: suites, runs, and a suite's models (argcomplete asks for them)."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -62,6 +62,7 @@ def exporters(**_: object) -> list[str]:
 
 
 COMPLETERS: dict[str, Completer] = {
-    "suite": suites, "run": runs, "before": runs, "after": runs, "only": units, "to": exporters, "export": exporters
+    "suite": suites, "run": runs, "before": runs, "after": runs, "only": units, "to": exporters,
+    "export": exporters,
 }  # fmt: skip
 """By the name of the argument."""

@@ -1,4 +1,7 @@
-"""Is this machine ready to run, and what will a run use? Versions, devices, precision, batches, cache, and what is missing."""
+"""Whether this machine is ready to run, and what a run will use.
+
+That is versions, devices, precision, batches, cache, and what is missing.
+"""
 
 import os
 import platform
@@ -28,7 +31,10 @@ OPTIONAL = {
 }
 """Packages that some suites need: the extra that brings each, and what it is for."""
 
-BESIDE = "both have a folder of that name, and of the two the one installed first is broken: keep them in environments apart"
+BESIDE = (
+    "both have a folder of that name, and of the two the one installed first is broken: keep them in"
+    " environments apart"
+)
 
 
 def examine() -> list[Finding]:
@@ -36,13 +42,17 @@ def examine() -> list[Finding]:
     findings = [Finding("bench", __version__), Finding("python", platform.python_version())]
     for package in PACKAGES:
         found = version_of(package)
-        findings.append(Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing"))
+        findings.append(
+            Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing")
+        )
     for package, (extra, purpose) in OPTIONAL.items():
         absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
         findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
     findings += [_library(made) for made in libraries().values()]
     if (other := installed_beside()) is not None:
-        findings.append(Finding("adapters", f"AdapterHub's package {other} is installed too; {BESIDE}", "note"))
+        findings.append(
+            Finding("adapters", f"AdapterHub's package {other} is installed too; {BESIDE}", "note")
+        )
     compute = [] if version_of("torch") is None else [*_devices(), *_precisions(), *_forms()]
     return [*findings, *compute, *_cache(default_cache())]
 
@@ -66,13 +76,20 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     cores, fork = allowed(), can_fork()
-    how = "a run takes those that are free, one thread on each (--workers)" if fork else "a run takes one: this is not Linux"
+    how = (
+        "a run takes those that are free, one thread on each (--workers)"
+        if fork
+        else "a run takes one: this is not Linux"
+    )
     yield Finding("cpu", f"{cores} cores to use; {how}", "ok" if fork else "note")
     if not torch.cuda.is_available():
         yield Finding("gpu", "none that torch can use; attacks run on the cpu", "note")
     for i in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(i)
-        yield Finding(f"gpu {i}", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB, compute {facts.major}.{facts.minor}")
+        yield Finding(
+            f"gpu {i}",
+            f"{facts.name}, {facts.total_memory / 1e9:.0f} GB, compute {facts.major}.{facts.minor}",
+        )
 
 
 def _precisions() -> Iterator[Finding]:
@@ -87,7 +104,9 @@ def _precisions() -> Iterator[Finding]:
     yield Finding("precision tf32", reason or "yes", "note" if reason else "ok")
     native = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
     emulated = f"possible, but this {device} emulates it: slower than fp32"
-    yield Finding("precision bf16", f"yes, native on this {device}" if native else emulated, "ok" if native else "note")
+    yield Finding(
+        "precision bf16", f"yes, native on this {device}" if native else emulated, "ok" if native else "note"
+    )
 
 
 def _cpu_has_bf16() -> bool:
@@ -107,8 +126,9 @@ def _forms() -> Iterator[Finding]:
 
     yield Finding(
         "lossless form",
-        "frozen, adapter merged, BatchNorm folded; on a CPU channels_last but for large convolutions, and the first one's "
-        "gradient by sub-pixels; on a GPU channels_last in tf32 and bf16; the plain form where that changes logits",
+        "frozen, adapter merged, BatchNorm folded; on a CPU channels_last but for large convolutions, and the"
+        " first one's gradient by sub-pixels; on a GPU channels_last in tf32 and bf16; the plain form where"
+        " that changes logits",
     )
     chosen = ", ".join(f"{batch_on_cpu(side * side)} at {side} px" for side in SIDES)
     found = "the most that fit, found once per model by trying" if torch.cuda.is_available() else chosen

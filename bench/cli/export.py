@@ -18,19 +18,26 @@ OURS = "card, wandb, mlflow, or one that a package adds"
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     what = "Bring a stored run to where people look: a model card, or a tracker of experiments."
-    export = commands.add_parser("export", help="a run as a model card, or to W&B or MLflow", description=what)
+    export = commands.add_parser(
+        "export", help="a run as a model card, or to W&B or MLflow", description=what
+    )
     export.set_defaults(command=_export)
     export.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
     export.add_argument("--to", type=_known, required=True, metavar="EXPORTER", help=OURS)
-    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="of a model card (default: model-card.md)")
-    export.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="of a model card (default: model-card.md)"
+    )
+    export.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
 
 
 def add_option(run: argparse.ArgumentParser) -> None:
     """Add --export to ``run``."""
     run.add_argument(
         "--export", type=_known, action="append", default=[], metavar="EXPORTER",
-        help=f"once the run is stored, bring it there: {OURS}; if that fails, it is said, and nothing else changes",
+        help=f"once the run is stored, bring it there: {OURS}; if that fails, it is said, and nothing else"
+        " changes",
     )  # fmt: skip
 
 

@@ -19,7 +19,10 @@ CUT = "\n\n*cut here: the summary is larger than GitHub takes; see `bench compar
 
 
 def write_summary(verdict: Verdict, environment: Mapping[str, str] = os.environ) -> None:
-    """Append the Markdown to $GITHUB_STEP_SUMMARY, if that is set. Where it cannot be written, a warning says so."""
+    """Append the Markdown to $GITHUB_STEP_SUMMARY, if that is set.
+
+    Where it cannot be written, a warning says so.
+    """
     target = environment.get("GITHUB_STEP_SUMMARY")
     if not target:
         return
@@ -29,7 +32,9 @@ def write_summary(verdict: Verdict, environment: Mapping[str, str] = os.environ)
         with file.open("a", encoding="utf-8") as summary:
             summary.write(_fit(verdict_markdown(verdict) + "\n\n", SUMMARY_BYTES - taken))
     except OSError as error:
-        log.warning("GITHUB_STEP_SUMMARY=%s: cannot be written: %s; the verdict stands", target, error.strerror)
+        log.warning(
+            "GITHUB_STEP_SUMMARY=%s: cannot be written: %s; the verdict stands", target, error.strerror
+        )
 
 
 def _fit(text: str, room: int) -> str:

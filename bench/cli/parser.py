@@ -1,4 +1,7 @@
-"""How the command line is read: full options only, anywhere among a command's arguments; -q and -v are every command's."""
+"""How the command line is read: full options only, anywhere among a command's arguments.
+
+-q and -v are every command's.
+"""
 
 import argparse
 import logging
@@ -10,7 +13,7 @@ LOUDER = "say what is decided on the way, too"
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes options in full only: ``--out DIR`` is not ``--output DIR``, nor what a later option would make of it."""
+    """Takes options in full only: ``--out DIR`` is not ``--output DIR``, nor what a later one makes of it."""
 
     _is_mixing = False
 
@@ -18,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings, allow_abbrev=False)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As usual, but that options may stand before an argument that may be left away: ``compare A --results DIR B``."""
+        """As usual, but options may precede an optional argument: ``compare A --results DIR B``."""
         if self._is_mixing or all(action.nargs != "?" for action in self._get_positional_actions()):
             return super().parse_known_args(args, namespace)
         self._is_mixing = True
@@ -37,7 +40,13 @@ def add_loudness(parser: argparse.ArgumentParser) -> None:
             ("-v", "--verbose", logging.INFO, LOUDER),
         ):
             loudness.add_argument(
-                flag, name, dest="level", action="store_const", const=level, default=logging.WARNING, help=text
+                flag,
+                name,
+                dest="level",
+                action="store_const",
+                const=level,
+                default=logging.WARNING,
+                help=text,
             )
 
 

@@ -13,20 +13,32 @@ if TYPE_CHECKING:
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's commands to the parser."""
-    report = commands.add_parser("report", help="a run as one HTML file", description="Write a run as one HTML file.")
+    report = commands.add_parser(
+        "report", help="a run as one HTML file", description="Write a run as one HTML file."
+    )
     report.set_defaults(command=_report)
-    report.add_argument("-o", "--output", type=Path, metavar="FILE", default=Path("report.html"), help="default: report.html")
+    report.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("report.html"), help="default: report.html"
+    )
     what = "Draw a run's figures, each as PDF, SVG and PNG."
     figures = commands.add_parser("figures", help="a run's figures", description=what)
     figures.set_defaults(command=_figures)
-    figures.add_argument("-o", "--output", type=Path, metavar="DIR", default=Path("figures"), help="default: figures")
     figures.add_argument(
-        "--width", type=int, choices=(1, 2), default=2, help="columns of a page: 1 is 3.3 inches, 2 are 6.9 (default: 2)"
+        "-o", "--output", type=Path, metavar="DIR", default=Path("figures"), help="default: figures"
+    )
+    figures.add_argument(
+        "--width",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="columns of a page: 1 is 3.3 inches, 2 are 6.9 (default: 2)",
     )
     figures.add_argument("--list", action="store_true", help="only say which figures the run has")
     for parser in (report, figures):
         parser.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
-        parser.add_argument("--results", type=Path, default=Path("results"), help="where runs are stored (default: results)")
+        parser.add_argument(
+            "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+        )
 
 
 def _report(options: argparse.Namespace) -> int:

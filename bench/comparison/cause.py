@@ -17,7 +17,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENVIRONMENT = ("device", "processor", "threads", "platform", "python")
 ATTACKING = ("seed", "batch_size")
-"""Keys of a suite, beside the attack itself, that can change its adversarials. Batches that are left to the machine cannot."""
+"""Keys of a suite, beside the attack itself, that can change its adversarials.
+
+Batches that are left to the machine cannot.
+"""
 GIVEN = ("none", "peft")
 """Ways to adapt that train nothing."""
 ASIDE = ("card.json", "README.md")
@@ -53,7 +56,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Made:
-    """How a number came about: in the run with this ``header``, by ``origin``, which is None where nobody knows it."""
+    """How a number came about: in the run with this ``header``, by ``origin`` (None where nobody knows)."""
 
     header: RunHeader
     origin: Origin | None
@@ -62,7 +65,12 @@ class Made:
 def drifts(before: Made, after: Made, subject: Subject) -> tuple[Cause, ...]:
     """All that differs between two numbers of ``subject``, but for the code. Empty: they must be equal."""
     runs = before.header, after.header
-    found = (_model(*runs, subject), _data(*runs), _attack(*runs, subject), _surroundings(before, after, subject))
+    found = (
+        _model(*runs, subject),
+        _data(*runs),
+        _attack(*runs, subject),
+        _surroundings(before, after, subject),
+    )
     return tuple(cause for causes in found for cause in causes)
 
 
@@ -75,7 +83,10 @@ def code(before: Origin, after: Origin) -> Cause:
             a, b = before.get(key), after.get(key)
             if a != b:
                 return Cause("code", f"{name} {_short(a and a[:12])} -> {_short(b and b[:12])}")
-    return Cause("unexplained", "weights, data, attack, versions, environment and code are equal: a run is not reproducible")
+    return Cause(
+        "unexplained",
+        "weights, data, attack, versions, environment and code are equal: a run is not reproducible",
+    )
 
 
 def gates(before: Gate, after: Gate) -> Iterator[Cause]:
@@ -98,12 +109,18 @@ def _model(before: RunHeader, after: RunHeader, subject: Subject) -> Iterator[Ca
 
 
 def _remade(before: ModelEntry, after: ModelEntry) -> str:
-    """What became of a model that is declared as before: it was trained again, or the files that it is given as changed."""
+    """What became of a model that is declared as before: trained again, or its given files changed."""
     if before.method not in GIVEN or after.method not in GIVEN:
         return "trained again"
     files = before.files.keys() | after.files.keys()
-    changed = {name for name in files if before.files.get(name) != after.files.get(name) and not name.endswith(ASIDE)}
-    parts = [part for part in ("backbone", "adapter", "code") if any(name.startswith(f"{part}/") for name in changed)]
+    changed = {
+        name for name in files if before.files.get(name) != after.files.get(name) and not name.endswith(ASIDE)
+    }
+    parts = [
+        part
+        for part in ("backbone", "adapter", "code")
+        if any(name.startswith(f"{part}/") for name in changed)
+    ]
     return f"{' and '.join(parts) or 'its files'} changed"
 
 
@@ -141,7 +158,9 @@ def _packages(origin: Origin, subject: Subject) -> dict[str, str | None]:
     """Versions of all that ``subject`` rests on: of the attack libraries only those that attacked it."""
     known = libraries()
     carriers = {subject.library} if subject.library in known else set(known) if subject.attack else set()
-    unused = {name for library, made in known.items() if library not in carriers for name in made.distributions}
+    unused = {
+        name for library, made in known.items() if library not in carriers for name in made.distributions
+    }
     return {name: version for name, version in origin.get("packages", {}).items() if name not in unused}
 
 
@@ -176,7 +195,11 @@ def _changes(before: Any, after: Any, at: str = "") -> list[str]:
     """Every leaf in which two declarations differ, as "key before -> after"."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = dict.fromkeys([*before, *after])
-        return [line for key in keys for line in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))]
+        return [
+            line
+            for key in keys
+            for line in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else str(key))
+        ]
     if before in NOTHING and after in NOTHING:
         return []
     return [] if before == after else [f"{at} {_short(before)} -> {_short(after)}".strip()]

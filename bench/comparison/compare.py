@@ -29,10 +29,11 @@ NOTHING_CORRECT = "no sample was predicted correctly in both runs"
 
 
 def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdict:
-    """Compare ``after`` with ``before``, which brings the gate that judges: a change cannot loosen the gate that it passes.
+    """Compare ``after`` with ``before``, which brings the gate that judges.
 
-    Where ``after`` declares another gate, that is said as a drift, and counts once ``after`` is the reference.
-    Raises UserError if a gate cannot be read or one of its overrides matches no cell.
+    A change cannot loosen the gate that it passes. Where ``after`` declares another gate, that is said as a
+    drift, and counts once ``after`` is the reference. Raises UserError if a gate cannot be read or one of its
+    overrides matches no cell.
     """
     gate, declared = _gate_of(before), _gate_of(after)
     old, new = _by_identity(before), _by_identity(after)
@@ -41,12 +42,18 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
     pairs = {identity: (old[identity], cell) for identity, cell in new.items() if identity in old}
     missing = [Problem(i, "not in the second run") for i in old if i not in new]
     missing += [Problem(i, "has not been run") for i, cell in new.items() if cell.status == "missing"]
-    errors = [Problem(i, cell.error or "no reason given") for i, cell in new.items() if cell.status == "error"]
+    errors = [
+        Problem(i, cell.error or "no reason given") for i, cell in new.items() if cell.status == "error"
+    ]
     usable = {i: cells for i, cells in pairs.items() if cells[1].status == "ok"}
     pair = _Pair(before, after, gated=gated)
     rows, incomparable = _rows(pair, usable, gate)
     compared = {row.cell: usable[row.cell] for row in rows if isinstance(row.cell, CellId)}
-    blind = [Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on") for r in rows if r.blind]
+    blind = [
+        Problem(r.cell, f"only {r.n} shared samples, where a change shows from {r.needed} on")
+        for r in rows
+        if r.blind
+    ]
     return Verdict(
         suite=after.header.suite_name,
         before=before.title,
@@ -64,9 +71,10 @@ def compare(before: Snapshot, after: Snapshot, *, gated: bool = False) -> Verdic
 
 
 class _Pair:
-    """Two snapshots and the samples that they share: ``old`` and ``new`` are the positions of ``ids`` in each.
+    """Two snapshots and the samples that they share.
 
-    ``reason`` is why the samples cannot be paired, or None. ``drifts`` finds what differs for a subject, once.
+    ``old`` and ``new`` are the positions of ``ids`` in each. ``reason`` is why the samples cannot be paired,
+    or None. ``drifts`` finds what differs for a subject, once.
     """
 
     def __init__(self, before: Snapshot, after: Snapshot, *, gated: bool) -> None:
@@ -79,7 +87,10 @@ class _Pair:
         self.drifts = cache(self._drifts)
 
     def _drifts(self, subject: Subject, origins: Origins) -> tuple[Cause, ...]:
-        found = (drifts(Made(self.before.header, a), Made(self.after.header, b), subject) for a, b in self.known(origins))
+        found = (
+            drifts(Made(self.before.header, a), Made(self.after.header, b), subject)
+            for a, b in self.known(origins)
+        )
         return tuple(dict.fromkeys(cause for causes in found for cause in causes))
 
     def known(self, origins: Origins) -> Iterator[tuple[Origin | None, Origin | None]]:
@@ -101,7 +112,10 @@ class _Pair:
         return set(self.before.ids) != set(self.after.ids)
 
     def objection(self, old: CellEntry, new: CellEntry) -> str | None:
-        """Why ``old`` and ``new`` cannot be compared; a gate asks for all samples of the reference, and for no others."""
+        """Why ``old`` and ``new`` cannot be compared.
+
+        A gate asks for all samples of the reference, and for no others.
+        """
         if old.status != "ok":
             return f"the first run has no numbers here: {old.error or old.status}"
         if self.reason is not None or not self.gated:
@@ -109,13 +123,17 @@ class _Pair:
         return self._lacking(old, new) or _stale(new, self.after.header)
 
     def distrusted(self, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]) -> Iterator[Problem]:
-        """Those of ``cells`` that fail their trust checks, and not in the reference: a number that proves nothing cannot pass.
+        """Those of ``cells`` that fail their trust checks, and not in the reference.
 
-        It is not a failure of the gate either, unless it moved: of the cell, nothing is known.
+        A number that proves nothing cannot pass. It is not a failure of the gate either, unless it moved: of
+        the cell, nothing is known.
         """
         for identity, (old, new) in cells.items():
             if self.after.grades.get(new.key) == "fail" and self.before.grades.get(old.key) != "fail":
-                yield Problem(identity, "fails its trust checks, as it did not in the reference; `bench report` says which")
+                yield Problem(
+                    identity,
+                    "fails its trust checks, as it did not in the reference; `bench report` says which",
+                )
 
     def _lacking(self, old: CellEntry, new: CellEntry) -> str | None:
         then, now = self.before.outcomes[old.key].seen, self.after.outcomes[new.key].seen
@@ -123,29 +141,39 @@ class _Pair:
         if shared < of:
             return f"{of - shared} of {of} samples of the reference are missing"
         more = int(now.sum()) - shared
-        return f"{more} samples are not in the reference: the content of the others could not be checked" if more else None
+        return (
+            f"{more} samples are not in the reference: the content of the others could not be checked"
+            if more
+            else None
+        )
 
     def unchecked(self) -> Iterator[Cause]:
-        """What to say where the hashes of the samples, each over all of a run, say nothing of those that are shared."""
+        """What to say where the samples' hashes, each over all of a run, say nothing of the shared ones."""
         if self._is_partial:
             sizes = f"{len(self.ids)} samples are shared, of {len(self.before.ids)} and {len(self.after.ids)}"
             yield Cause("data", f"{sizes}: whether their content is the same could not be checked")
 
 
 def _stale(cell: CellEntry, run: RunHeader) -> str | None:
-    """Why ``cell`` proves nothing about the code and the packages that ``run`` is to prove: others have computed it."""
+    """Why ``cell`` proves nothing about the code and packages of ``run``: others have computed it."""
     origin = run.origin(cell.origin)
     if origin is None or origin.get("code") is None:
         return "by what code it was computed is not recorded: run with --fresh"
     if software(origin) == software(run.provenance):
         return None
     what = "packages" if origin["code"] == run.provenance.get("code") else "code"
-    return f"was computed by other {what} than the run's (commit {str(origin.get('commit'))[:12]}): run with --fresh"
+    return (
+        f"was computed by other {what} than the run's (commit {str(origin.get('commit'))[:12]}): run with"
+        " --fresh"
+    )
 
 
 @dataclass(frozen=True)
 class _Count:
-    """A row before its family is known: of the samples ``chosen`` of those shared, how often it happened before and after."""
+    """A row before its family is known: how often it happened before and after.
+
+    It is counted on the samples ``chosen`` of those shared.
+    """
 
     cell: RowId
     metric: Metric
@@ -159,8 +187,10 @@ class _Count:
     trust: Grade | None = None
 
 
-def _rows(pair: _Pair, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate) -> tuple[list[Row], list[Problem]]:
-    """Rows of the cells that can be compared and of their models' clean accuracy; the others with the reason."""
+def _rows(
+    pair: _Pair, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate
+) -> tuple[list[Row], list[Problem]]:
+    """Rows of the comparable cells and of their models' clean accuracy; the others with the reason."""
     counts: list[_Count] = []
     problems: list[Problem] = []
     comparable: dict[CellId, tuple[CellEntry, CellEntry]] = {}
@@ -171,7 +201,10 @@ def _rows(pair: _Pair, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: G
             continue
         comparable[identity] = both
         counts.append(replace(_count(pair, identity, both, gate), trust=pair.after.grades.get(both[1].key)))
-    counts += [_count_accuracy(pair, model, comparable, gate) for model in dict.fromkeys(cell.model for cell in comparable)]
+    counts += [
+        _count_accuracy(pair, model, comparable, gate)
+        for model in dict.fromkeys(cell.model for cell in comparable)
+    ]
     problems += [Problem(c.cell, NOTHING_CORRECT) for c in counts if not len(c.chosen)]
     return list(_tested([c for c in counts if len(c.chosen)], pair)), problems
 
@@ -183,10 +216,14 @@ def _count(pair: _Pair, identity: CellId, both: tuple[CellEntry, CellEntry], gat
     if gate.metric == "asr":
         chosen &= old.correct & new.correct
         events = 1 - events[0], 1 - events[1]
-    return _make_count(pair, identity, gate.metric, (_origins(both),), chosen, events, gate, expected=_expected(old, new))
+    return _make_count(
+        pair, identity, gate.metric, (_origins(both),), chosen, events, gate, expected=_expected(old, new)
+    )
 
 
-def _count_accuracy(pair: _Pair, model: ModelId, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate) -> _Count:
+def _count_accuracy(
+    pair: _Pair, model: ModelId, cells: dict[CellId, tuple[CellEntry, CellEntry]], gate: Gate
+) -> _Count:
     """The model's clean accuracy over the samples of all its cells."""
     own = [both for cell, both in cells.items() if cell.model == model]
     found = [_shared(pair, *both) for both in own]
@@ -254,7 +291,11 @@ def _tested(counts: list[_Count], pair: _Pair) -> Iterator[Row]:
             copied=all(a == b != "" for a, b in c.origins),
             trust=c.trust,
             causes=(c.drifts or _code(c, pair)) if moved else (),
-            flips=tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost)) if exact else (),
+            flips=(
+                tuple(Flip(pair.ids[c.chosen[j]], bool(gained[j])) for j in np.flatnonzero(gained | lost))
+                if exact
+                else ()
+            ),
         )
 
 
@@ -263,9 +304,10 @@ def _code(count: _Count, pair: _Pair) -> tuple[Cause, ...]:
 
 
 def flips_needed(alpha: float, family: int) -> int:
-    """The fewest flips, all one way, that the exact test shows at ``alpha`` as the smallest p-value of ``family`` rows.
+    """The fewest flips, all one way, that the exact test shows at ``alpha``.
 
-    k flips one way have p = 2 ** (1 - k), which Holm multiplies by ``family``.
+    Their p-value is the smallest of ``family`` rows. k flips one way have p = 2 ** (1 - k), which Holm
+    multiplies by ``family``.
     """
     return math.floor(math.log2(2 * family / alpha)) + 1
 
@@ -291,7 +333,9 @@ def _all_drifts(pair: _Pair, cells: Mapping[CellId, tuple[CellEntry, CellEntry]]
     """Everything that differs and bears on any of ``cells``, even where no number moved."""
     asked = dict.fromkeys((_subject(cell), (_origins(both),)) for cell, both in cells.items())
     found = [cause for subject, origins in asked for cause in pair.drifts(subject, origins)]
-    return tuple(sorted(dict.fromkeys((*found, *pair.unchecked())), key=lambda cause: KINDS.index(cause.kind)))
+    return tuple(
+        sorted(dict.fromkeys((*found, *pair.unchecked())), key=lambda cause: KINDS.index(cause.kind))
+    )
 
 
 def _gate_of(snapshot: Snapshot) -> Gate:
@@ -307,6 +351,6 @@ def _check_overrides(gate: Gate, cells: list[RowId]) -> None:
     for override in gate.overrides:
         if not any(fnmatchcase(str(cell), override.cells) for cell in cells):
             raise UserError(
-                f"gate: the override '{override.cells}' matches no cell; cells are named model/seed/attack/library/eps, "
-                f"like '{cells[0]}'"
+                f"gate: the override '{override.cells}' matches no cell; cells are named"
+                f" model/seed/attack/library/eps, like '{cells[0]}'"
             )

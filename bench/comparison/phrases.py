@@ -22,18 +22,21 @@ def in_short(verdict: Verdict | None) -> str:
     """How a run stands to its reference, for a line of a listing."""
     if verdict is None:
         return "compared with nothing: its suite has no reference"
-    return f"against the reference: {verdict.word}, {len(verdict.changes)} of {len(verdict.rows)} rows changed"
+    return (
+        f"against the reference: {verdict.word}, {len(verdict.changes)} of {len(verdict.rows)} rows changed"
+    )
 
 
 def details(verdict: Verdict) -> Iterator[str]:
-    """What is to be known beside the rows: how they were judged, what is missing or new, and why numbers moved."""
+    """What to know beside the rows: how they were judged, what is missing or new, and why numbers moved."""
     yield _method(verdict)
     for cause, rows in verdict.causes.items():
         yield f"why: {cause} [{rows} {'row' if rows == 1 else 'rows'}]"
     for cause in verdict.drifts:
         if cause not in verdict.causes:
             unshown = verdict.rows and cause.kind != "gate"
-            yield f"differs: {cause}{'; no change by it is shown, which does not prove that there is none' if unshown else ''}"
+            doubt = "; no change by it is shown, which does not prove that there is none" if unshown else ""
+            yield f"differs: {cause}{doubt}"
     distrusted = [str(row.cell) for row in verdict.rows if row.trust == "fail"]
     if distrusted:
         yield f"trust: {_some(distrusted)}: fails its checks in the second run ({MARKS['fail']})"
@@ -41,7 +44,10 @@ def details(verdict: Verdict) -> Iterator[str]:
     yield from _listing("error", verdict.errors)
     yield from _listing("not comparable", verdict.not_comparable)
     if verdict.new:
-        yield f"new: {_some([str(cell) for cell in verdict.new])}{f': {NOT_IN_REFERENCE}' if verdict.gated else ''}"
+        yield (
+            "new:"
+            f" {_some([str(cell) for cell in verdict.new])}{f': {NOT_IN_REFERENCE}' if verdict.gated else ''}"
+        )
 
 
 def explain(row: Row) -> str:
@@ -60,12 +66,18 @@ def _method(verdict: Verdict) -> str:
     copied = sum(row.copied for row in verdict.rows)
     exact = sum(row.exact and not row.copied for row in verdict.rows)
     tested = [row for row in verdict.rows if not row.exact]
-    parts = [f"{copied} rows taken over from the run that they are compared with: nothing was computed anew"] if copied else []
+    parts = (
+        [f"{copied} rows taken over from the run that they are compared with: nothing was computed anew"]
+        if copied
+        else []
+    )
     parts += [f"{exact} rows exact: all but the code is equal, so every flip is a change"] if exact else []
     parts += [_power(tested)] if tested else []
     stuck = sum(row.metric == "asr" and not row.can_fall for row in tested)
     if verdict.gated and stuck:
-        parts.append(f"{stuck} of these could not have failed by falling: before, too few of their samples were broken")
+        parts.append(
+            f"{stuck} of these could not have failed by falling: before, too few of their samples were broken"
+        )
     return "; ".join(parts) or "nothing was compared"
 
 
@@ -75,8 +87,9 @@ def _power(rows: Sequence[Row]) -> str:
     vanishing = " or three quarters of an ASR" if any(row.limits.floor for row in rows) else ""
     worst = max(rows, key=lambda row: row.needed / row.n)
     return (
-        f"{len(rows)} rows paired: exact McNemar with Holm; a change is at least {least} points{vanishing}, and takes "
-        f"{worst.needed} flips one way, {100 * worst.needed / worst.n:.0f} points of {worst.n} samples"
+        f"{len(rows)} rows paired: exact McNemar with Holm; a change is at least {least} points{vanishing},"
+        f" and takes {worst.needed} flips one way, {100 * worst.needed / worst.n:.0f} points of {worst.n}"
+        " samples"
     )
 
 

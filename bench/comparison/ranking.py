@@ -14,7 +14,7 @@ from bench.scoring.record_checks import Scored
 
 @dataclass(frozen=True)
 class Entrant:
-    """A model as it stands among the models of all ``runs`` (their ids, newest first) in which it did exactly this."""
+    """A model as it stands among those of all ``runs`` (ids, newest first) in which it did exactly this."""
 
     place: Place
     runs: tuple[str, ...]
@@ -22,9 +22,10 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The models, best first, of all runs of ``suite`` with the same ``attacks`` at ``headline_eps`` on the same ``samples``.
+    """The models, best first, of all runs of ``suite`` with the same ``attacks`` at ``headline_eps``.
 
-    Ranks rest on paired tests of every two, corrected over them all, as in one run: see bench.scoring.model_ranking.
+    The runs are on the same ``samples``. Ranks rest on paired tests of every two, corrected over them all, as
+    in one run: see bench.scoring.model_ranking.
     """
 
     suite: str
@@ -36,7 +37,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class RankedRuns:
-    """The runs of a folder, newest first, and their rankings: one a suite, or more where it asked different questions."""
+    """The runs of a folder, newest first, and their rankings.
+
+    There is one a suite, or more where it asked different questions.
+    """
 
     runs: tuple[RunSummary | UnusableRun, ...]
     rankings: tuple[Ranking, ...]
@@ -80,7 +84,7 @@ def _attacks(model_ranking: ModelRanking) -> tuple[str, ...]:
 
 
 def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
-    """The models of ``runs``, ranked, best first; one that did the same in several of them stands there once."""
+    """The models of ``runs``, ranked, best first; one that did the same in several stands there once."""
     places: dict[tuple[object, ...], Place] = {}
     named: dict[tuple[object, ...], list[str]] = {}
     outcomes = {}
@@ -97,7 +101,10 @@ def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
     ids = {key: ModelId(str(i), places[key].model.seed) for i, key in enumerate(outcomes)}
     asked = {ids[key]: {where: outcome} for key, outcome in outcomes.items()}
     rank = ranks(list(asked), compare_models(asked, across=True, headline=where.eps))
-    found = [Entrant(replace(p, rank=rank.get(ids[k]) if k in ids else None), tuple(named[k])) for k, p in places.items()]
+    found = [
+        Entrant(replace(p, rank=rank.get(ids[k]) if k in ids else None), tuple(named[k]))
+        for k, p in places.items()
+    ]
     return sorted(found, key=lambda e: (e.place.rank or len(found) + 1, -_value(e.place)))
 
 

@@ -17,7 +17,11 @@ def preview(run: StoredRun, results: Path) -> tuple[Snapshot, Verdict | None]:
     snapshot = snapshot_of(run)
     lacking = [c for c in snapshot.header.cells if c.status != "ok"]
     if lacking or not snapshot.header.cells:
-        what = f"{len(lacking)} cells have no numbers, first {lacking[0].model}/{lacking[0].attack}" if lacking else "no cells"
+        what = (
+            f"{len(lacking)} cells have no numbers, first {lacking[0].model}/{lacking[0].attack}"
+            if lacking
+            else "no cells"
+        )
         raise UserError(f"{run.path.name} cannot be a reference: {what}; run the suite to its end")
     file = reference_file(results, run.header.suite_name)
     return snapshot, compare(from_file(file), snapshot) if file.is_file() else None
@@ -36,10 +40,15 @@ def _objection(snapshot: Snapshot) -> str | None:
 
 
 def check(snapshot: Snapshot, *, force: bool) -> None:
-    """Raise UserError if the cells of ``snapshot`` are of uncommitted, different or unknown code, unless ``force``."""
+    """Raise UserError if cells of ``snapshot`` are of uncommitted, different or unknown code.
+
+    With ``force``, they may be.
+    """
     objection = _objection(snapshot)
     if objection and not force:
-        raise UserError(f"{snapshot.title} {objection}, so nobody can make it again; commit, run with --fresh, or --force")
+        raise UserError(
+            f"{snapshot.title} {objection}, so nobody can make it again; commit, run with --fresh, or --force"
+        )
 
 
 def update(snapshot: Snapshot, results: Path) -> Path:

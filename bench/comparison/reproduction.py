@@ -22,8 +22,9 @@ Verdict = Literal["bitwise equal", "equal within noise", "different", "not compa
 class CellOutcome:
     """One cell then and now.
 
-    ``gained`` and ``lost`` count the samples that only the new or only the old attack broke; ``p_value`` is that of the exact
-    McNemar test on them, corrected over all cells (Holm). ``drift`` is the largest change of a probability or distance.
+    ``gained`` and ``lost`` count the samples that only the new or only the old attack broke; ``p_value`` is
+    that of the exact McNemar test on them, corrected over all cells (Holm). ``drift`` is the largest change
+    of a probability or distance.
     """
 
     cell: str
@@ -37,7 +38,10 @@ class CellOutcome:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out. ``changes`` names what differs in the surroundings: packages, device, weights, data, code."""
+    """What came out.
+
+    ``changes`` names what differs in the surroundings: packages, device, weights, data, code.
+    """
 
     run: Path
     outcomes: tuple[CellOutcome, ...]
@@ -53,7 +57,10 @@ class Reproduction:
 
 
 def compare(old: StoredRun, new: StoredRun) -> Reproduction:
-    """``old`` and ``new`` cell by cell. Cells are matched by what they are, not by their keys: weights may differ."""
+    """``old`` and ``new`` cell by cell.
+
+    Cells are matched by what they are, not by their keys: weights may differ.
+    """
     found = {_identity(cell): cell for cell in new.header.cells}
     outcomes = [_outcome(old, cell, new, found.get(_identity(cell))) for cell in old.header.cells]
     adjusted = holm([outcome.p_value for outcome in outcomes])
@@ -106,10 +113,14 @@ def _changes(old: RunHeader, new: RunHeader) -> list[str]:
 
 def _changed_code(then: ModelEntry, now: ModelEntry | None) -> str:
     """The modules of the user's own code behind a model that are not what they were."""
-    codes = [{k.removeprefix(CODE): v for k, v in m.files.items() if k.startswith(CODE)} for m in (then, now) if m]
+    codes = [
+        {k.removeprefix(CODE): v for k, v in m.files.items() if k.startswith(CODE)} for m in (then, now) if m
+    ]
     return ", ".join(sorted({name for name, _ in set(codes[0].items()) ^ set(codes[-1].items())}))
 
 
 def _surroundings(old: RunHeader, new: RunHeader) -> dict[str, tuple[object, object]]:
     then, now = ({**h.provenance, **h.provenance.get("packages", {})} for h in (old, new))
-    return {name: (then.get(name), now.get(name)) for name in (*COMPARED, *new.provenance.get("packages", {}))}
+    return {
+        name: (then.get(name), now.get(name)) for name in (*COMPARED, *new.provenance.get("packages", {}))
+    }

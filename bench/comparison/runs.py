@@ -30,10 +30,11 @@ FORMS = "a run's folder or id, a reference file, 'latest', 'reference', or a git
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run of a results folder: its place, when it started, what commits computed it, and how it and its models stand.
+    """A run of a results folder: place, start, commits that computed it, how it and its models stand.
 
-    ``verdict`` is against the reference of its suite; None where there is none. ``seen`` says what its models see.
-    ``repository`` is the commit of the user's own repository that it was run in, with a + where that had uncommitted changes.
+    ``verdict`` is against the reference of its suite; None where there is none. ``seen`` says what its models
+    see. ``repository`` is the commit of the user's own repository that it was run in, with a + where that had
+    uncommitted changes.
     """
 
     path: Path
@@ -77,12 +78,17 @@ def _summary_of(run: StoredRun, read_reference: Callable[[Path], Snapshot]) -> R
     model_ranking = rank_models(run)
     verdict, seen = _against_reference(run, model_ranking, read_reference), what_is_seen(run.header)
     own = run.header.provenance.get("repository")
-    return RunSummary(run.path, started, _commits(run.header), model_ranking, verdict, seen, _commit(own) if own else None)
+    return RunSummary(
+        run.path, started, _commits(run.header), model_ranking, verdict, seen, _commit(own) if own else None
+    )
 
 
 def _commits(header: RunHeader) -> str:
     """Those that the cells of a run were computed by, with a + where there were uncommitted changes."""
-    origins = [header.origin(name) for name in dict.fromkeys(cell.origin for cell in header.cells if cell.status == "ok")]
+    origins = [
+        header.origin(name)
+        for name in dict.fromkeys(cell.origin for cell in header.cells if cell.status == "ok")
+    ]
     return ", ".join(dict.fromkeys("unknown" if origin is None else _commit(origin) for origin in origins))
 
 
@@ -91,7 +97,10 @@ def _commit(origin: Origin) -> str:
 
 
 def against_reference(run: StoredRun) -> Verdict | None:
-    """The gate's verdict of ``run`` against its suite's reference in the same results folder; None if there is none."""
+    """The gate's verdict of ``run`` against its suite's reference in the same results folder.
+
+    None if there is none.
+    """
     return _against_reference(run, rank_models(run), from_file)
 
 
@@ -99,14 +108,16 @@ def _against_reference(
     run: StoredRun, model_ranking: ModelRanking, read_reference: Callable[[Path], Snapshot]
 ) -> Verdict | None:
     file = reference_file(run.path.parent.parent, run.header.suite_name)
-    return compare(read_reference(file), snapshot_of(run, model_ranking), gated=True) if file.is_file() else None
+    return (
+        compare(read_reference(file), snapshot_of(run, model_ranking), gated=True) if file.is_file() else None
+    )
 
 
 def find_pair(before: str, after: str, results: Path, *, gated: bool = False) -> tuple[Snapshot, Snapshot]:
     """The runs that two names mean; a reference is that of the other's suite.
 
-    Raises UserError if one means nothing, NotComparableError if it is missing, broken or of a newer version, or, where they are
-    ``gated``, if a name means the newest run and a newer ``bench run`` failed.
+    Raises UserError if one means nothing, NotComparableError if it is missing, broken or of a newer version,
+    or, where they are ``gated``, if a name means the newest run and a newer ``bench run`` failed.
     """
     first, second = (_find_run(name, results, gated=gated) for name in (before, after))
     suite = next((s.header.suite_name for s in (second, first) if s), None) or _only_suite(results)
@@ -114,7 +125,10 @@ def find_pair(before: str, after: str, results: Path, *, gated: bool = False) ->
 
 
 def find_stored(name: str, results: Path) -> StoredRun:
-    """The stored run that ``name`` means: its folder, its id, or "latest". Raises UserError if there is none."""
+    """The stored run that ``name`` means: its folder, its id, or "latest".
+
+    Raises UserError if there is none.
+    """
     path = latest(results) if name == "latest" else _stored(name, results)
     if path is None:
         raise UserError(f"{name}: no such run; give its folder, its id under {results}, or 'latest'")
@@ -170,14 +184,19 @@ def _stored(name: str, results: Path) -> Path | None:
 def _refuse_several_suites(folder: Path) -> None:
     suites = sorted({run.parent.name for run in list_runs(folder)})
     if len(suites) > 1:
-        raise UserError(f"{folder}: holds runs of several suites; give one of {', '.join(str(folder / s) for s in suites)}")
+        raise UserError(
+            f"{folder}: holds runs of several suites; give one of"
+            f" {', '.join(str(folder / s) for s in suites)}"
+        )
 
 
 def _find_reference(name: str, results: Path, suite: str) -> Snapshot:
     file = reference_file(results, suite)
     if name == "reference":
         if not file.is_file():
-            raise NotComparableError(f"{suite} has no reference ({file} is missing); `bench reference update RUN` makes one")
+            raise NotComparableError(
+                f"{suite} has no reference ({file} is missing); `bench reference update RUN` makes one"
+            )
         return from_file(file)
     if re.fullmatch(r"[A-Za-z0-9][\w./@{}^~-]*", name) is None:
         raise UserError(f"{name}: means no run; give {FORMS}")

@@ -1,4 +1,4 @@
-"""A run reduced to what a comparison needs: for each cell and sample, was it predicted correctly, and was it broken."""
+"""A run reduced to what comparisons need: per cell and sample, was it predicted correctly, was it broken."""
 
 import base64
 import json
@@ -27,10 +27,11 @@ IDENTITY = ("model", "seed", "attack", "eps", "norm", "library", "pairing", "key
 
 @dataclass(frozen=True)
 class Outcomes:
-    """One cell, each N over the snapshot's samples: was the sample in it, predicted correctly unattacked, and broken.
+    """One cell, each N over the snapshot's samples.
 
-    Of a random model these are what it does most of the time; ``before`` and ``after`` the attack (float32) is how often it is
-    right. References of before these were kept have only the flags.
+    Each flag says whether the sample was in it, predicted correctly unattacked, or broken. Of a random model
+    these are what it does most of the time; ``before`` and ``after`` the attack (float32) is how often
+    it is right. References of before these were kept have only the flags.
     """
 
     seen: Bools
@@ -41,7 +42,10 @@ class Outcomes:
 
     @property
     def right(self) -> tuple[Row, Row]:
-        """How often each sample is predicted correctly, before the attack and after it: 0 or 1, unless the model is random."""
+        """How often each sample is predicted correctly, before the attack and after it.
+
+        It is 0 or 1, unless the model is random.
+        """
         flags = self.correct, self.correct & ~self.broken
         chances = (self.before, self.after) if self.before is not None and self.after is not None else flags
         return chances[0].astype(np.float64), chances[1].astype(np.float64)
@@ -54,9 +58,10 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``ids`` and ``labels`` are the samples, N. ``outcomes`` are by cell key, for the cells whose status is "ok".
+    """``ids`` and ``labels`` are the samples, N.
 
-    So are the ``grades`` of their trust; older references have none.
+    ``outcomes`` are by cell key, for the cells whose status is "ok". So are the ``grades`` of their trust;
+    older references have none.
     """
 
     title: str
@@ -113,7 +118,7 @@ def _spread(count: int, index: Ints, found: CellOutcomes) -> Outcomes:
 
 
 def to_text(snapshot: Snapshot) -> str:
-    """``snapshot`` as the text of a reference file: run.json's fields, the samples, and three bits a cell and sample.
+    """``snapshot`` as the text of a reference file: run.json's fields, samples, 3 bits a cell and sample.
 
     Of a random model's cells, there are the two float32 of each sample too.
     """
@@ -176,7 +181,10 @@ _REFERENCE = TypeAdapter(_Reference)
 
 
 def from_text(text: str | bytes, title: str) -> Snapshot:
-    """What ``to_text`` wrote. Raises NotComparableError, naming ``title``, if it is broken or of a newer version."""
+    """What ``to_text`` wrote.
+
+    Raises NotComparableError, naming ``title``, if it is broken or of a newer version.
+    """
     try:
         data = parse(text)
         found = typed(_REFERENCE, data)
@@ -189,7 +197,9 @@ def from_text(text: str | bytes, title: str) -> Snapshot:
         raise NotComparableError(f"{title}: is not a reference ({error}); {MAKES_ONE}") from None
     keys = [cell.key for cell in header.cells]
     known = {key: cell.trust for key, cell in zip(keys, found.cells, strict=True) if cell.trust is not None}
-    return Snapshot(title, header, ids, np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known)
+    return Snapshot(
+        title, header, ids, np.array(labels, dtype=np.int64), dict(zip(keys, bits, strict=True)), known
+    )
 
 
 def _as_header(data: dict[str, Any]) -> dict[str, Any]:
@@ -200,9 +210,14 @@ def _as_header(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcomes(cell: _Packed, count: int) -> Outcomes:
-    """What ``cell`` has of each of ``count`` samples. Raises ValueError where there are not as many, or they contradict."""
+    """What ``cell`` has of each of ``count`` samples.
+
+    Raises ValueError where there are not as many, or they contradict.
+    """
     seen, correct, broken = (_unpack(text, count) for text in (cell.seen, cell.correct, cell.broken))
-    before, after = (None if text is None else _unpack_chances(text, count) for text in (cell.before, cell.after))
+    before, after = (
+        None if text is None else _unpack_chances(text, count) for text in (cell.before, cell.after)
+    )
     found = Outcomes(seen, correct, broken, before, after)
     if (found.broken & ~found.correct).any() or (found.correct & ~found.seen).any():
         raise ValueError("a sample is broken that was not predicted correctly, or was not seen at all")
@@ -227,7 +242,9 @@ def _unpack(text: str, count: int) -> Bools:
 def _unpack_chances(text: str, count: int) -> Floats:
     found = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
     if len(found) != count or not ((found >= 0) & (found <= 1)).all():
-        raise ValueError(f"a cell of a random model has {len(found)} chances where {count} from 0 to 1 are due")
+        raise ValueError(
+            f"a cell of a random model has {len(found)} chances where {count} from 0 to 1 are due"
+        )
     return found.astype(np.float32)
 
 

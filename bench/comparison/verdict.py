@@ -1,4 +1,4 @@
-"""What a comparison says: rows, problems, and one Verdict, which is printed and from which the exit code comes."""
+"""What a comparison says: rows, problems, and one Verdict, which is printed and gives the exit code."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,8 @@ Metric = Literal["asr", "robust_accuracy", "accuracy"]
 Outcome = Literal["failed", "changed", "not shown", "same"]
 Word = Literal["pass", "fail", "incomplete", "changed", "no change shown"]
 EXITS: dict[Word, Exit] = {
-    "pass": Exit.OK, "fail": Exit.GATE_FAILED, "incomplete": Exit.INCOMPLETE, "changed": Exit.OK, "no change shown": Exit.OK
+    "pass": Exit.OK, "fail": Exit.GATE_FAILED, "incomplete": Exit.INCOMPLETE, "changed": Exit.OK,
+    "no change shown": Exit.OK,
 }  # fmt: skip
 
 
@@ -29,14 +30,15 @@ class Flip:
 class Row:
     """One cell in both runs.
 
-    ``before`` and ``after`` are the metric over the same ``n`` samples: for "asr" those predicted correctly in both runs, else
-    all shared ones; ``difference`` is (gained - lost) / n. ``p_value`` is exact McNemar's; ``p_adjusted`` is Holm's over all
-    rows, None where nothing but the code differs (``exact``): there noise is no explanation and every flip is a change.
-    ``expected``: one of the models is random, and its samples count as often as it is right on them; then the p-value is the
-    exact sign-flip test's, and ``gained`` and ``lost`` count the samples that do so more, or less.
-    ``copied``: the second run computed nothing here, it took over what the first one has, so that they cannot differ.
-    ``needed`` is how many one-sided flips a change takes to be shown. ``trust`` is the cell's grade in the second run, None for
-    a clean accuracy and where no grade is known. ``causes`` are empty unless samples flipped.
+    ``before`` and ``after`` are the metric over the same ``n`` samples: for "asr" those predicted correctly
+    in both runs, else all shared ones; ``difference`` is (gained - lost) / n. ``p_value`` is exact McNemar's;
+    ``p_adjusted`` is Holm's over all rows, None where nothing but the code differs (``exact``): there noise
+    is no explanation and every flip is a change. ``expected``: one of the models is random, and its samples
+    count as often as it is right on them; then the p-value is the exact sign-flip test's, and ``gained`` and
+    ``lost`` count the samples that do so more, or less. ``copied``: the second run computed nothing here, it
+    took over what the first one has, so that they cannot differ. ``needed`` is how many one-sided flips a
+    change takes to be shown. ``trust`` is the cell's grade in the second run, None for a clean accuracy and
+    where no grade is known. ``causes`` are empty unless samples flipped.
     """
 
     cell: RowId
@@ -114,8 +116,8 @@ class Problem:
 class Verdict:
     """A whole comparison. ``word`` is what is printed; ``exit_code`` follows from it and from nothing else.
 
-    ``new`` are cells that only the second run has: a gate knows nothing of them until its reference has them. ``started`` is
-    when the second run began, in ISO 8601 without a zone.
+    ``new`` are cells that only the second run has: a gate knows nothing of them until its reference has them.
+    ``started`` is when the second run began, in ISO 8601 without a zone.
     """
 
     suite: str
@@ -133,7 +135,10 @@ class Verdict:
 
     @property
     def word(self) -> Word:
-        """The verdict. A failed gate stays failed whatever else is missing; a gate that could not fail does not pass."""
+        """The verdict.
+
+        A failed gate stays failed whatever else is missing; a gate that could not fail does not pass.
+        """
         if self.gated and self.failures:
             return "fail"
         if not self.rows or self.missing or self.errors or self.not_comparable or (self.gated and self.new):
@@ -149,7 +154,7 @@ class Verdict:
 
     @property
     def judged(self) -> tuple[Row, ...]:
-        """The rows that are not listed as not comparable too, as those in which nothing could have been shown are."""
+        """The rows not also listed as not comparable, as those in which nothing could have been shown are."""
         listed = {problem.cell for problem in self.not_comparable}
         return tuple(row for row in self.rows if row.cell not in listed)
 
@@ -165,6 +170,8 @@ class Verdict:
 
     @property
     def causes(self) -> dict[Cause, int]:
-        """Why changed rows moved: each cause with the number of rows that it bears on, the most frequent first."""
+        """Why changed rows moved: each cause with how many rows it bears on, the most frequent first."""
         found = [cause for row in self.changes for cause in row.causes]
-        return dict(sorted(((cause, found.count(cause)) for cause in dict.fromkeys(found)), key=lambda item: -item[1]))
+        return dict(
+            sorted(((cause, found.count(cause)) for cause in dict.fromkeys(found)), key=lambda item: -item[1])
+        )

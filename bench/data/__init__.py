@@ -43,10 +43,11 @@ def load(
 ) -> ImageSet:
     """The images that ``spec`` declares, labelled 0, 1, ... in the order of its classes.
 
-    "all" is every image that may be trained on: a source with a test split of its own never gives it away. ``size`` is the
-    side in pixels where ``spec`` has none. ``fit`` says how images are brought to it, in proportion, where ``spec`` does not:
-    by default bilinear, and cropped no more than to a square. Where nothing is ``trained`` on the set, one without parts of its
-    own is attacked whole. Raises UserError, with the manual step, where the data are missing or broken.
+    "all" is every image that may be trained on: a source with a test split of its own never gives it away.
+    ``size`` is the side in pixels where ``spec`` has none. ``fit`` says how images are brought to it, in
+    proportion, where ``spec`` does not: by default bilinear, and cropped no more than to a square. Where
+    nothing is ``trained`` on the set, one without parts of its own is attacked whole. Raises UserError, with
+    the manual step, where the data are missing or broken.
     """
     raw = SOURCES[spec.source](spec, split, places)
     names = pick_classes(raw.classes, spec.classes, spec.exclude)
@@ -62,7 +63,9 @@ def load(
         notes += about_parts(raw, whole, pool, spec) + about_samples(number[raw.labels[pool]], names, spec)
     way = how(found.pixels.shape[-1])
     facts = ImageFacts(found.native, found.cropped, len(pool), notes, (way.resize, way.interpolation))
-    return ImageSet(found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts)
+    return ImageSet(
+        found.pixels, number[raw.labels[index]], tuple(raw.ids[i] for i in index), tuple(names), facts
+    )
 
 
 def way_to(size: int, spec: DataSpec, fit: Fit | None) -> Fit:
@@ -81,7 +84,10 @@ def _part(raw: RawSet, whole: Index, spec: DataSpec, split: Split, *, trained: b
     for label in np.unique(raw.labels[whole]):
         if np.count_nonzero(raw.labels[whole] == label) == 1:
             name = raw.classes[label]
-            raise UserError(f"data: class '{name}' has one image only, which cannot be both trained and tested on; add others")
+            raise UserError(
+                f"data: class '{name}' has one image only, which cannot be both trained and tested on; add"
+                " others"
+            )
     train, test = halves(raw.labels[whole], seed=spec.seed)
     return whole[train if split == "train" else test]
 

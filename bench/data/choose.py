@@ -29,7 +29,7 @@ def balanced(labels: Index, count: int, *, seed: int) -> Index:
 
 
 def each(labels: Index, count: int, *, seed: int) -> Index:
-    """Positions of ``count`` samples of each class, those of ``balanced``; all of a class where it has no more."""
+    """Positions of ``count`` samples of each class, those of ``balanced``; all where it has no more."""
     return np.flatnonzero(_turns(labels, seed) < count)
 
 
@@ -46,21 +46,34 @@ def _turns(labels: Index, seed: int) -> Index:
 def at_most_per_class(labels: Index, count: int, *, seed: int) -> Index:
     """Positions of at most ``count`` samples of each class, drawn at random by ``seed``."""
     rng = np.random.default_rng(seed)
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]))
+    return np.sort(
+        np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)])
+    )
 
 
 @about("classes")
-def pick_classes(known: Sequence[str], asked: int | Sequence[int | str] | None, exclude: Sequence[int | str]) -> list[str]:
-    """The names in ``known`` that are asked for: a list, the first n, or all (None); never one in ``exclude``.
+def pick_classes(
+    known: Sequence[str], asked: int | Sequence[int | str] | None, exclude: Sequence[int | str]
+) -> list[str]:
+    """The names in ``known`` that are asked for: a list, the first n, or all (None); none in ``exclude``.
 
     Raises UserError for a name that is not known, and where fewer than two classes are left.
     """
-    for key, names in (("exclude", exclude), ("classes", () if asked is None or isinstance(asked, int) else asked)):
+    for key, names in (
+        ("exclude", exclude),
+        ("classes", () if asked is None or isinstance(asked, int) else asked),
+    ):
         with about(key):
             for name in names:
                 if str(name) not in known:
-                    quote = "; a name with leading zeros needs quotes, like '007'" if isinstance(name, int) else ""
-                    raise UserError(f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}{quote}")
+                    quote = (
+                        "; a name with leading zeros needs quotes, like '007'"
+                        if isinstance(name, int)
+                        else ""
+                    )
+                    raise UserError(
+                        f"data: no class '{name}'; {did_you_mean(str(name), list(known)[:20])}{quote}"
+                    )
     allowed = [name for name in known if name not in {str(e) for e in exclude}]
     if isinstance(asked, int):
         if asked > len(allowed):

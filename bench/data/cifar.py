@@ -16,7 +16,10 @@ from bench.errors import UserError
 
 
 def open_cifar(spec: DataSpec, split: Split, places: Places) -> RawSet:
-    """``cifar10/`` (or ``cifar100/``) under the data root as folders of images, else torchvision's archive, downloaded."""
+    """``cifar10/`` (or ``cifar100/``) under the data root as folders of images.
+
+    Else it is torchvision's archive, downloaded.
+    """
     folder = places.root / spec.source
     if folder.is_dir() and find_parts(folder).of:
         return class_folders(folder, split, spec, native_size=32)
@@ -45,6 +48,7 @@ def _torchvision(source: str, split: Split, places: Places) -> Any:
         return read(download=True)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"{places.root / family.base_folder}: missing or broken, and the download failed ({error}); download {family.url} "
-            f"(md5 {family.tgz_md5}) and unpack it in {places.root}; or correct --data-root"
+            f"{places.root / family.base_folder}: missing or broken, and the download failed ({error});"
+            f" download {family.url} (md5 {family.tgz_md5}) and unpack it in {places.root}; or correct"
+            " --data-root"
         ) from None

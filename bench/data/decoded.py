@@ -1,4 +1,4 @@
-"""Decoding at the wanted size, once: the pixels are kept under the cache folder, by the content of their files."""
+"""Decoding at the wanted size, once: pixels are kept under the cache folder, by their files' content."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -29,9 +29,10 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fit:
-    """How an image becomes ``size`` x ``size`` pixels: its shorter side is brought to ``resize``, then the centre is cut out.
+    """How an image becomes ``size`` x ``size`` pixels.
 
-    ``interpolation`` is one of bench.data.spec.Interpolation, as Pillow resamples.
+    Its shorter side is brought to ``resize``, then the centre is cut out. ``interpolation`` is one of
+    bench.data.spec.Interpolation, as Pillow resamples.
     """
 
     size: int
@@ -46,7 +47,7 @@ class Fit:
         return Fit(size, round(size * self.resize / self.size), self.interpolation)
 
     def scaled(self, sides: tuple[int, int]) -> tuple[int, int]:
-        """Width and height of a picture of these ``sides`` before the centre is cut out; torchvision's arithmetic."""
+        """Width and height of a picture of ``sides`` before its centre is cut out, as in torchvision."""
         short = min(sides)
         width, height = (self.resize if side == short else int(self.resize * side / short) for side in sides)
         return width, height
@@ -56,7 +57,8 @@ class Fit:
 class Decoded:
     """Images as uint8 N x 3 x S x S, and what they were before.
 
-    ``native`` is the smallest and the largest shorter side in pixels; ``cropped``: whether parts of a picture were cut off.
+    ``native`` is the smallest and the largest shorter side in pixels; ``cropped``: whether parts of a picture
+    were cut off.
     """
 
     pixels: Pixels
@@ -64,10 +66,13 @@ class Decoded:
     cropped: bool
 
 
-def decode(raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fit], cache: Path | None) -> Decoded:
+def decode(
+    raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fit], cache: Path | None
+) -> Decoded:
     """The images at ``index``, ``size`` x ``size`` pixels: by default their own size where they agree on one.
 
-    ``how`` gives the way to a size. Raises UserError where an image cannot be read, or would not fit into memory.
+    ``how`` gives the way to a size. Raises UserError where an image cannot be read, or would not fit into
+    memory.
     """
     if cache is None or raw.digest is None:
         return _decode(raw, index, size, how)
@@ -79,12 +84,16 @@ def decode(raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fit
                 with new_folder(folder) as temporary:
                     _write(temporary / PIXELS, _decode(raw, index, size, how))
                     if digests != [raw.digest(int(i)) for i in index]:
-                        raise UserError("data: the images changed while they were read; give the same command again")
+                        raise UserError(
+                            "data: the images changed while they were read; give the same command again"
+                        )
     return _read(folder / PIXELS)
 
 
 def _write(file: Path, found: Decoded) -> None:
-    save_file({"x": found.pixels, "native": np.array(found.native), "cropped": np.array([found.cropped])}, file)
+    save_file(
+        {"x": found.pixels, "native": np.array(found.native), "cropped": np.array([found.cropped])}, file
+    )
 
 
 def _read(file: Path) -> Decoded:
@@ -106,7 +115,8 @@ def _decode(raw: RawSet, index: Index, size: int | None, how: Callable[[int], Fi
         width, height = fitting.scaled(image.size)
         if width * height > MAX_PIXELS:
             raise UserError(
-                f"{raw.ids[position]}: its sides differ so much that it would have {width:,} x {height:,} pixels; crop it"
+                f"{raw.ids[position]}: its sides differ so much that it would have {width:,} x {height:,}"
+                " pixels; crop it"
             )
         cropped |= (width, height) != (side, side)
         pixels[row] = np.asarray(fit(image, fitting)).transpose(2, 0, 1)
@@ -120,7 +130,10 @@ def _own_size(image: Image.Image) -> int:
 
 
 def fit(image: Image.Image, how: Fit) -> Image.Image:
-    """``image`` as RGB, scaled and cropped as ``how`` says, by the arithmetic of torchvision's Resize and CenterCrop."""
+    """``image`` as RGB, scaled and cropped as ``how`` says.
+
+    The arithmetic is that of torchvision's Resize and CenterCrop.
+    """
     width, height = how.scaled(image.size)
     left, top = round((width - how.size) / 2), round((height - how.size) / 2)
     scaled = image.convert("RGB").resize((width, height), Image.Resampling[how.interpolation.upper()])

@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's handwritten digits (UCI, Alpaydin & Kaynak 1998), scaled up to RGB."""
+"""The embedded data: scikit-learn's handwritten digits (UCI, Alpaydin & Kaynak 1998), scaled up to RGB."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,7 @@
-"""How a folder of images is laid out: train/, test/ and val/ of class folders in any usual spelling, or class folders alone."""
+"""How a folder of images is laid out: train/, test/ and val/ of class folders, or class folders alone.
+
+The names of the parts are in any usual spelling.
+"""
 
 import os
 import re
@@ -21,12 +24,18 @@ SPELLINGS: dict[str, Part] = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
 }
-"""Those that Hugging Face's imagefolder knows; upper and lower case, and a following "_set" or "_data", are all one."""
+"""Those that Hugging Face's imagefolder knows.
+
+Upper and lower case, and a following "_set" or "_data", are all one.
+"""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a data set that hold class folders, and the folders of such a name that hold none (``unlabelled``)."""
+    """The parts of a data set that hold class folders.
+
+    ``unlabelled`` are the folders of such a name that hold none.
+    """
 
     of: dict[Part, Path]
     unlabelled: tuple[Path, ...]
@@ -35,8 +44,9 @@ class Parts:
 def find_parts(folder: Path) -> Parts:
     """The parts in ``folder``. Raises UserError where one is there twice.
 
-    A part holds at least two class folders, and no images beside them: what data sets call test/images/ has no labels. Without
-    any part, a folder with images right in it is a class, whatever its name: "train" is a vehicle too.
+    A part holds at least two class folders, and no images beside them: what data sets call test/images/ has
+    no labels. Without any part, a folder with images right in it is a class, whatever its name: "train" is a
+    vehicle too.
     """
     of: dict[Part, Path] = {}
     unlabelled, loose = [], []
@@ -50,7 +60,9 @@ def find_parts(folder: Path) -> Parts:
         elif len(classes) < 2:
             unlabelled.append(entry)
         elif part in of:
-            raise UserError(f"{shown(folder)}: holds both {of[part].name}/ and {entry.name}/; leave one of them there")
+            raise UserError(
+                f"{shown(folder)}: holds both {of[part].name}/ and {entry.name}/; leave one of them there"
+            )
         else:
             of[part] = entry
     return Parts(of, (*unlabelled, *(loose if of else ())))
@@ -62,9 +74,10 @@ def part_named(name: str) -> Part | None:
 
 
 def listing(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the images right in ``folder``, but hidden ones, which tools leave behind; in the order of their numbers.
+    """The folders and images right in ``folder``, but hidden ones, in the order of their numbers.
 
-    What is an image goes by its suffix. Raises UserError if ``folder`` cannot be read, or for a name that is not text.
+    Tools leave hidden ones behind. What is an image goes by its suffix. Raises UserError if ``folder`` cannot
+    be read, or for a name that is not text.
     """
     folders: list[Path] = []
     images: list[Path] = []
@@ -77,7 +90,9 @@ def listing(folder: Path) -> tuple[list[Path], list[Path]]:
                 _check_text(folder / entry.name)
                 (folders if within else images).append(folder / entry.name)
     except OSError as error:
-        raise UserError(f"{shown(folder)}: cannot be read: {error.strerror}; fix it, or correct --data-root") from None
+        raise UserError(
+            f"{shown(folder)}: cannot be read: {error.strerror}; fix it, or correct --data-root"
+        ) from None
     return sorted(folders, key=_by_number), sorted(images, key=_by_number)
 
 
@@ -96,13 +111,16 @@ def _check_text(entry: Path) -> None:
     try:
         entry.name.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{shown(entry)}: its name is not UTF-8, as the names of samples must be; rename it") from None
+        raise UserError(
+            f"{shown(entry)}: its name is not UTF-8, as the names of samples must be; rename it"
+        ) from None
 
 
 def images_in(folder: Path) -> list[Path]:
     """The images in ``folder`` and all folders below, as ImageFolder finds them.
 
-    Raises UserError if there are none, and where a link leads to a folder that is read already: there might be no end.
+    Raises UserError if there are none, and where a link leads to a folder that is read already: there might
+    be no end.
     """
     found: list[Path] = []
     read: dict[tuple[int, int], Path] = {}
@@ -112,14 +130,16 @@ def images_in(folder: Path) -> list[Path]:
         folders, images = listing(here)
         facts = here.stat()
         if first := read.get((facts.st_dev, facts.st_ino)):
-            raise UserError(f"{shown(here)}: leads to {shown(first)}, which is read already; remove this link")
+            raise UserError(
+                f"{shown(here)}: leads to {shown(first)}, which is read already; remove this link"
+            )
         read[facts.st_dev, facts.st_ino] = here
         found += images
         left += reversed(folders)
     if not found:
         raise UserError(
-            f"{shown(folder)}: no images here or in folders below (looked for {', '.join(sorted(SUFFIXES))}); "
-            "add some, or leave the class out (exclude)"
+            f"{shown(folder)}: no images here or in folders below (looked for {', '.join(sorted(SUFFIXES))});"
+            " add some, or leave the class out (exclude)"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Images that are attacked and trained on too, or attacked twice: found by their pixels, whatever they are called."""
+"""Images that are attacked and trained on, or attacked twice: found by pixels, whatever they are called."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,12 +10,19 @@ from adapters.images import ImageSet
 from bench.errors import UserError
 
 MOST = 0.1
-"""The share of the attacked images that may be trained on too. Real data sets have some duplicates between their parts: even
-near ones are 3 % of CIFAR-10's test images and 10 % of CIFAR-100's (Barz & Denzler 2020, "Do we train on test data?")."""
+"""The share of the attacked images that may be trained on too.
+
+Real data sets have some duplicates between their parts: even
+near ones are 3 % of CIFAR-10's test images and 10 % of CIFAR-100's (Barz & Denzler 2020, "Do we train on test
+data?").
+"""
 GRID, NEAR, CONTRAST = 8, 3.0, 20.0
-"""Two images are nearly the same if the means of ``GRID`` x ``GRID`` parts differ by at most ``NEAR`` of 255 (root mean
-square). Copies at another size or as a JPEG differ by 0.2 to 2.6, the nearest two of scikit-learn's digits by 10. An image
-whose own parts vary by less than ``CONTRAST`` is like many others."""
+"""Two images are nearly the same if the means of ``GRID`` x ``GRID`` parts differ by at most ``NEAR``.
+
+``NEAR`` is of 255 (root mean square). Copies at another size or as a JPEG differ by 0.2 to 2.6, the nearest
+two of scikit-learn's digits by 10. An image whose own parts vary by less than ``CONTRAST`` is like many
+others.
+"""
 CHUNK = 4096
 Coarse = npt.NDArray[np.float32]
 
@@ -23,7 +30,8 @@ Coarse = npt.NDArray[np.float32]
 def about_training(attacked: ImageSet, trained: ImageSet, *, before: bool = False) -> tuple[str, ...]:
     """What to say of attacked images that are trained on too; ``before``: the backbone was.
 
-    Both must have the same size in pixels. Raises UserError for more than ``MOST`` of them, or if they are the very same files.
+    Both must have the same size in pixels. Raises UserError for more than ``MOST`` of them, or if they are
+    the very same files.
     """
     there = {digest: i for i, digest in reversed(list(enumerate(_digests(trained))))}
     pairs = [(i, there[digest]) for i, digest in enumerate(_digests(attacked)) if digest in there]
@@ -40,15 +48,19 @@ def about_training(attacked: ImageSet, trained: ImageSet, *, before: bool = Fals
             else ("put other images into the part that is attacked")
         )
         raise UserError(
-            f"data: {len(pairs)} of the {len(attacked)} attacked images would be {how} too (same pixels), {example}; {fix}"
+            f"data: {len(pairs)} of the {len(attacked)} attacked images would be {how} too (same pixels),"
+            f" {example}; {fix}"
         )
     other = sum(attacked.classes[attacked.labels[i]] != trained.classes[trained.labels[j]] for i, j in pairs)
     labels = f"; {other} of them under another label" if other else ""
-    return (f"{len(pairs)} of {len(attacked)} attacked images are also {how} (same pixels), {example}{labels}", *near)
+    return (
+        f"{len(pairs)} of {len(attacked)} attacked images are also {how} (same pixels), {example}{labels}",
+        *near,
+    )
 
 
 def _about_near_ones(attacked: ImageSet, trained: ImageSet, same: set[int], how: str) -> tuple[str, ...]:
-    """What to say of attacked images, but those that are the ``same``, of which a copy with other pixels is trained on.
+    """What to say of attacked images (but the ``same``) of which a copy with other pixels is trained on.
 
     It is said and not refused, however many they are: pictures taken alike, as X-rays are, may be that near.
     """
@@ -57,8 +69,10 @@ def _about_near_ones(attacked: ImageSet, trained: ImageSet, same: set[int], how:
         return ()
     example = _pair(attacked, trained, *pairs[0])
     return (
-        f"{len(pairs)} of {len(attacked)} attacked images are nearly the same as images that are {how}, as copies at another "
-        f"size or compression are, for example {example}",
+        (
+            f"{len(pairs)} of {len(attacked)} attacked images are nearly the same as images that are {how},"
+            f" as copies at another size or compression are, for example {example}"
+        ),
     )
 
 
@@ -70,7 +84,9 @@ def _coarse(images: ImageSet) -> Coarse:
     for start in range(0, len(images), CHUNK):
         part = images.images[start : start + CHUNK]
         rows = np.add.reduceat(part, edges[:-1], axis=2, dtype=np.uint32)
-        found[start : start + CHUNK] = (np.add.reduceat(rows, edges[:-1], axis=3) / area - 128).reshape(len(part), -1)
+        found[start : start + CHUNK] = (np.add.reduceat(rows, edges[:-1], axis=3) / area - 128).reshape(
+            len(part), -1
+        )
     return found
 
 
@@ -100,11 +116,18 @@ def about_duplicates(attacked: ImageSet) -> tuple[str, ...]:
     odd = [pair for pair in pairs if attacked.labels[pair[0]] != attacked.labels[pair[1]]]
     labels = f"; {len(odd)} of them under another label, of which one must be wrong" if odd else ""
     example = _pair(attacked, attacked, *(odd or pairs)[0])
-    return (f"{len(pairs)} of {len(attacked)} attacked images repeat another one (same pixels), for example {example}{labels}",)
+    return (
+        (
+            f"{len(pairs)} of {len(attacked)} attacked images repeat another one (same pixels), for example"
+            f" {example}{labels}"
+        ),
+    )
 
 
 def _pair(one: ImageSet, other: ImageSet, i: int, j: int) -> str:
-    return f"{one.ids[i]} ({one.classes[one.labels[i]]}) and {other.ids[j]} ({other.classes[other.labels[j]]})"
+    return (
+        f"{one.ids[i]} ({one.classes[one.labels[i]]}) and {other.ids[j]} ({other.classes[other.labels[j]]})"
+    )
 
 
 def _digests(images: ImageSet) -> list[bytes]:

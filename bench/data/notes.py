@@ -1,4 +1,4 @@
-"""Sentences about a set for its reader: what was found, taken and made of it where that may be another thing than expected."""
+"""Sentences about a set for its reader: what was found, taken and made of it, where that may surprise."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,25 @@ def about_parts(raw: RawSet, whole: Index, pool: Index, spec: DataSpec) -> tuple
         return ()
     name = Path(spec.path or spec.source).absolute().name
     if len(pool) == len(whole):
-        return (f"{name} has no parts: all of its images may be attacked, also those that given weights were trained on",)
-    return (f"{name} has no parts: {len(pool)} of its {len(whole)} images may be attacked, the others are trained on",)
+        return (
+            (
+                f"{name} has no parts: all of its images may be attacked, also those that given weights were"
+                " trained on"
+            ),
+        )
+    return (
+        (
+            f"{name} has no parts: {len(pool)} of its {len(whole)} images may be attacked, the others are"
+            " trained on"
+        ),
+    )
 
 
 def about_samples(labels: Index, names: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
-    """What to say where fewer samples are there than asked for, of all classes or of some; ``labels`` are all there are."""
+    """What to say where there are fewer samples than asked for, of all classes or of some.
+
+    ``labels`` are all there are.
+    """
     counts = np.bincount(labels, minlength=len(names))
     if spec.samples and spec.samples > len(labels):
         return (f"samples: {spec.samples} asked for, {len(labels)} are there: {_per_class(counts, names)}",)

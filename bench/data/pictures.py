@@ -1,8 +1,10 @@
-"""One image file -> RGB. Whatever is wrong with a file from strangers, the error is a UserError that names it.
+"""One image file -> RGB.
 
-A file is read as torchvision's ImageFolder reads it, so that a model is judged on what it was trained on: the first frame of an
-animation, colours by Pillow's ``convert("RGB")`` (transparency dropped, CMYK without a profile), and no turn by the EXIF
-orientation, which ImageFolder ignores too. Only 16 bits a pixel differ: they are scaled, where Pillow cuts them off at 255.
+Whatever is wrong with a file from strangers, the error is a UserError that names it. A file is read as
+torchvision's ImageFolder reads it, so that a model is judged on what it was trained on: the first frame of an
+animation, colours by Pillow's ``convert("RGB")`` (transparency dropped, CMYK without a profile), and no turn
+by the EXIF orientation, which ImageFolder ignores too. Only 16 bits a pixel differ: they are scaled, where
+Pillow cuts them off at 255.
 """
 
 import hashlib
@@ -22,11 +24,16 @@ from bench.errors import UserError
 
 T = TypeVar("T")
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What a file may hold, whatever its suffix: Pillow would also start Ghostscript for PostScript under the name of a PNG."""
+"""What a file may hold, whatever its suffix.
+
+Pillow would also start Ghostscript for PostScript under the name of a PNG.
+"""
 MAX_BYTES = 2**29
 MAX_PIXELS = 89_478_485
 """Pillow's own bound for a picture that is not a decompression bomb: 256 MiB as RGB."""
-PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # a comment of 3 MB does not justify refusing sound pixels; all of them: 64 MiB
+PngImagePlugin.MAX_TEXT_CHUNK = (
+    2**24
+)  # a comment of 3 MB does not justify refusing sound pixels; all of them: 64 MiB
 
 
 def read_image(file: Path) -> Image.Image:
@@ -53,7 +60,9 @@ def _open(file: Path) -> BufferedReader:
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown(file)}: not a regular file; remove it")
         if facts.st_size > MAX_BYTES:
-            raise UserError(f"{shown(file)}: larger than {MAX_BYTES >> 20} MiB; save it smaller, or remove it")
+            raise UserError(
+                f"{shown(file)}: larger than {MAX_BYTES >> 20} MiB; save it smaller, or remove it"
+            )
         return file.open("rb")
     except FileNotFoundError:
         problem = f"a link to {shown(file.readlink())}, which is missing" if file.is_symlink() else "missing"
@@ -82,14 +91,18 @@ def _decode(opened: BufferedReader) -> Image.Image:
         if min(width, height) < 1:
             raise UserError(f"{width} x {height} pixels; restore or remove it")
         if width * height > MAX_PIXELS:
-            raise UserError(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; save it smaller, or remove it")
+            raise UserError(
+                f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; save it smaller, or remove it"
+            )
         if image.mode in {"I", "F"}:
-            raise UserError(f"its pixels (mode {image.mode}) have no fixed range; save it with 8 bits a channel")
+            raise UserError(
+                f"its pixels (mode {image.mode}) have no fixed range; save it with 8 bits a channel"
+            )
         return _eight_bits(image).convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """``image``, its 16 bits a pixel scaled to 8 where it has as many: Pillow itself would cut them off at 255."""
+    """``image``, its 16 bits a pixel, if any, scaled to 8: Pillow itself would cut them off at 255."""
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))

@@ -10,16 +10,21 @@ import numpy.typing as npt
 from PIL import Image
 
 Division = Literal["own", "halves", "none"]
-"""How a set is divided: by its source; in halves, whatever is done with it; or not at all, but in halves to train on one."""
+"""How a set is divided.
+
+"own": by its source. "halves": in halves, whatever is done with it. "none": not at all, but in halves to
+train on one.
+"""
 
 
 @dataclass(frozen=True)
 class RawSet:
     """One split of a source, in a stable order.
 
-    ``labels`` (int64, N) index ``classes``; ``image`` gives the picture at a position, and ``digest`` a digest of its content:
-    None where decoding is cheaper than a cache. ``native_size`` is the side in pixels that fits the source, None where that is
-    the images' own. ``notes`` are sentences on what was found and taken.
+    ``labels`` (int64, N) index ``classes``; ``image`` gives the picture at a position, and ``digest`` a
+    digest of its content: None where decoding is cheaper than a cache. ``native_size`` is the side in pixels
+    that fits the source, None where that is the images' own. ``notes`` are sentences on what was found and
+    taken.
     """
 
     classes: tuple[str, ...]
@@ -36,7 +41,8 @@ class RawSet:
 class Places:
     """Where data sets lie (``root``) and where decoded images are kept (``cache``; None keeps none).
 
-    ``near`` are the suite's folder and the current one: a path in a suite counts from the first of these that has it.
+    ``near`` are the suite's folder and the current one: a path in a suite counts from the first of these that
+    has it.
     """
 
     root: Path

@@ -1,6 +1,7 @@
-"""Tiny-ImageNet (Le & Yang 2015) in its official layout: 200 classes of 500 training and 50 validation images, 64 x 64.
+"""Tiny-ImageNet (Le & Yang 2015) in its official layout.
 
-Its test labels were never published: the validation split is the test set here, as everywhere.
+It has 200 classes of 500 training and 50 validation images, 64 x 64. Its test labels were never published:
+the validation split is the test set here, as everywhere.
 """
 
 import shutil
@@ -41,7 +42,7 @@ def _by_class(part: Path, classes: list[str]) -> list[Labelled]:
 
 
 def _is_sorted(val: Path) -> bool:
-    """Whether the validation images were moved to folders of their classes, as many scripts do, whatever else remains."""
+    """Whether the validation images were moved to class folders, as many scripts do, whatever remains."""
     folders = {entry.name for entry in listing(val)[0]} if val.is_dir() else set()
     return bool(folders - {"images"}) and ("images" not in folders or not listing(val / "images")[1])
 
@@ -52,7 +53,9 @@ def _validation(folder: Path, classes: list[str]) -> list[Labelled]:
     rows = [line.split("\t") for line in _read(listed).splitlines() if line.strip()]
     for row in rows:
         if len(row) < 2 or row[1] not in classes:
-            raise UserError(f"{listed}: the line of {row[0]} names no class of wnids.txt; {_by_hand(folder.parent)}")
+            raise UserError(
+                f"{listed}: the line of {row[0]} names no class of wnids.txt; {_by_hand(folder.parent)}"
+            )
     named, there = {row[0] for row in rows}, {file.name for file in images_in(images)}
     for wrong, problem in (
         (named - there, "in val_annotations.txt but missing"),
@@ -70,11 +73,16 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError:
-        raise UserError(f"{file}: missing, so the data set is incomplete; {_by_hand(file.parents[1])}") from None
+        raise UserError(
+            f"{file}: missing, so the data set is incomplete; {_by_hand(file.parents[1])}"
+        ) from None
 
 
 def _by_hand(root: Path) -> str:
-    return f"download {URL} (md5 {MD5}) and unpack it, so that {root / FOLDER / 'wnids.txt'} exists; or correct --data-root"
+    return (
+        f"download {URL} (md5 {MD5}) and unpack it, so that {root / FOLDER / 'wnids.txt'} exists; or correct"
+        " --data-root"
+    )
 
 
 def _download(root: Path) -> None:
@@ -87,6 +95,8 @@ def _download(root: Path) -> None:
         download_and_extract_archive(URL, str(root), str(unpacked), md5=MD5)
         (unpacked / FOLDER).rename(root / FOLDER)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{root / FOLDER}: missing, and the download failed ({error}); {_by_hand(root)}") from None
+        raise UserError(
+            f"{root / FOLDER}: missing, and the download failed ({error}); {_by_hand(root)}"
+        ) from None
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)

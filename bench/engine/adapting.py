@@ -1,4 +1,7 @@
-"""Which units a model with defences has besides those of the suite's attacks: what an attacker tries who knows the defences."""
+"""Which units a model with defences has besides those of the suite's attacks.
+
+They are what an attacker tries who knows the defences.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +18,9 @@ from bench.ids import ModelId
 from bench.suite.suite import Suite
 
 Role = Literal["", "naive", "adaptive", "both"]
-"""What an attack knows of a model's defences. Empty: there are none. naive: nothing. both: there is nothing to know, since its
+"""What an attack knows of a model's defences.
+
+Empty: there are none. naive: nothing. both: there is nothing to know, since its
 answers or its gradient say all. adaptive: all of it."""
 CROSS_ENTROPY = ("fgsm", "bim", "mi-fgsm", "pgd")
 """Attacks that raise the cross-entropy, whose mean over branches they can therefore follow."""
@@ -23,9 +28,9 @@ CROSS_ENTROPY = ("fgsm", "bim", "mi-fgsm", "pgd")
 
 @dataclass(frozen=True)
 class Adapted:
-    """How an attack is carried out on a model: in a ``way`` of its own, or on the member ``source``, and what that knows.
+    """How an attack is carried out on a model: in a ``way`` of its own, or on the member ``source``.
 
-    With ``instead``, another attack with the same parameters takes its place.
+    ``role`` says what that knows. With ``instead``, another attack with the same parameters takes its place.
     """
 
     role: Role
@@ -38,7 +43,10 @@ UNDEFENDED = Adapted("")
 
 
 def adaptations(suite: Suite, stack: Stack | None, attack: Attack) -> list[Adapted]:
-    """Every way in which ``attack`` is tried on a model with the defences ``stack``: first as if they were not there."""
+    """Every way in which ``attack`` is tried on a model with the defences ``stack``.
+
+    The first is as if they were not there.
+    """
     if stack is None:
         return [UNDEFENDED]
     ways = ways_for(stack, attack)
@@ -59,19 +67,23 @@ def _as_arc(attack: Attack) -> Arc | None:
     given = {"steps": attack.steps, "step_size": attack.step_size, "rel_step_size": attack.rel_step_size}
     if attack.step_size is None and attack.rel_step_size is None:
         given["rel_step_size"] = attack.usual_reach / attack.steps
-    return Arc.model_validate({"attack": "arc", "name": attack.label, "norm": attack.norm, "eps": attack.eps, **given})
+    return Arc.model_validate(
+        {"attack": "arc", "name": attack.label, "norm": attack.norm, "eps": attack.eps, **given}
+    )
 
 
 def ways_for(stack: Stack, attack: Attack) -> list[Way]:
     """How ``attack`` adapts to ``stack``; not at all where it need not."""
     if contract_of(attack).access != "white-box":
         return [REPEAT] if stack.random else []
-    raises_it = attack.attack in CROSS_ENTROPY or (attack.attack == "apgd" and getattr(attack, "loss", "") == "ce")
+    raises_it = attack.attack in CROSS_ENTROPY or (
+        attack.attack == "apgd" and getattr(attack, "loss", "") == "ce"
+    )
     return list(ways_of(stack, cross_entropy=raises_it))
 
 
 def about_draws(suite: Suite, stack: Stack | None, way: Way | None) -> dict[str, object]:
-    """What a cell's key has to say of the ``way`` of an attack, and of draws; nothing of a model without either."""
+    """What a cell's key says of an attack's ``way`` and of draws; nothing of a model without either."""
     facts: dict[str, object] = {}
     if way is not None:
         facts["way"] = vars(way)
@@ -83,7 +95,7 @@ def about_draws(suite: Suite, stack: Stack | None, way: Way | None) -> dict[str,
 
 
 def with_defended(suite: Suite, cards: Mapping[ModelId, Card]) -> dict[ModelId, Card]:
-    """``cards``, of the models that have weights of their own, and those of the models around them, in the suite's order."""
+    """``cards``, of models with weights of their own, and those of the models around them, in suite order."""
     found: dict[ModelId, Card] = {}
     for model in suite.models:
         for seed in suite.seeds:

@@ -19,8 +19,8 @@ Images = npt.NDArray[np.float32]
 class Recheck:
     """What the model says of a cell's stored images.
 
-    Of ``success`` successful adversarials, ``success_float32`` still succeed as they are stored and ``success_uint8`` after
-    rounding to 8 bits, as an image file would hold them.
+    Of ``success`` successful adversarials, ``success_float32`` still succeed as they are stored and
+    ``success_uint8`` after rounding to 8 bits, as an image file would hold them.
     """
 
     success: int
@@ -29,7 +29,7 @@ class Recheck:
 
 
 def encode(images: Images, records: Records) -> bytes:
-    """``images`` of the samples of ``records`` as a safetensors file: tensor "x", the samples' ids in its metadata."""
+    """``images`` of the samples of ``records`` as safetensors: tensor "x", the samples' ids as metadata."""
     data: bytes = save({"x": np.ascontiguousarray(images)}, metadata={"ids": json.dumps(records.id.tolist())})
     return data
 
@@ -53,7 +53,12 @@ def recheck(classifier: Classifier, images: Images, records: Records, batch_size
     return Recheck(
         len(hit),
         int((_predictions(classifier, plain, label, batch_size) != label).sum()),
-        int((_predictions(classifier, np.divide(rounded, 255, dtype=np.float32), label, batch_size) != label).sum()),
+        int(
+            (
+                _predictions(classifier, np.divide(rounded, 255, dtype=np.float32), label, batch_size)
+                != label
+            ).sum()
+        ),
     )
 
 

@@ -14,11 +14,12 @@ Kind = TypeVar("Kind", np.int64, np.float32)
 
 @dataclass(frozen=True)
 class Crafted:
-    """N samples after an attack: what the model says of them, how far they moved, and on request the images themselves.
+    """N samples after an attack: what the model says, how far they moved, and on request the images.
 
-    Predictions are ours, in float32; ``distances`` are by norm, on the [0, 1] scale. ``queries``, ``distance`` and ``images``
-    (N x C x H x W) are None where nothing counts, measures or keeps them; ``right`` and ``choice`` are a random model's, as in
-    ``Predictions``. No array is written to: what changes is a new one.
+    Predictions are ours, in float32; ``distances`` are by norm, on the [0, 1] scale. ``queries``,
+    ``distance`` and ``images`` (N x C x H x W) are None where nothing counts, measures or keeps them;
+    ``right`` and ``choice`` are a random model's, as in ``Predictions``. No array is written to: what changes
+    is a new one.
     """
 
     pred: Ints
@@ -63,7 +64,10 @@ class Crafted:
         return replace(found, queries=_put(self.queries, index, self.queries[index] + others.queries))
 
     def unless_harmless(self, others: "Crafted", index: Ints) -> "Crafted":
-        """These, with ``others`` as the rows at ``index``; a random model's images stay as they are where that harms more."""
+        """These, with ``others`` as the rows at ``index``.
+
+        A random model's images stay as they are where that harms more.
+        """
         if self.choice is None or others.choice is None:
             return self.with_rows(index, others)
         harmful = others.choice <= self.choice[index]
@@ -85,7 +89,10 @@ class Crafted:
         )
 
     def records(self, ids: tuple[str, ...], labels: Ints, clean: Predictions) -> Records:
-        """The records of the samples with these ``ids`` and ``labels``, of which the model said ``clean`` before the attack."""
+        """The records of the samples with these ``ids`` and ``labels``.
+
+        The model said ``clean`` of them before the attack.
+        """
         success = (clean.pred == labels) & (self.pred != labels)
         unattacked = np.array(ids), labels, clean.pred, clean.prob, clean.prob_true
         after = self.pred, self.prob, self.prob_true, success
@@ -116,5 +123,7 @@ def _put(column: npt.NDArray[Kind], index: Ints, values: npt.NDArray[Kind]) -> n
     return changed
 
 
-def _put_if_there(column: npt.NDArray[Kind] | None, index: Ints, values: npt.NDArray[Kind] | None) -> npt.NDArray[Kind] | None:
+def _put_if_there(
+    column: npt.NDArray[Kind] | None, index: Ints, values: npt.NDArray[Kind] | None
+) -> npt.NDArray[Kind] | None:
     return column if column is None or values is None else _put(column, index, values)

@@ -9,13 +9,18 @@ from adapters.declaration import Strict
 from bench.scoring.statistics import at_most
 
 CHANCE = 1e-3
-"""Probability up to which a count of right samples is no chance any more: one sound model in a thousand is stopped."""
+"""Probability up to which a count of right samples is no chance any more.
+
+One sound model in a thousand is stopped.
+"""
 
 
 def _is_share(value: float) -> float:
     if not 0 <= value <= 1:
         fix = f"write {value / 100:g} for {value:g} %" if 1 < value <= 100 else "write 0.654 for 65.4 %"
-        raise PydanticCustomError("share", "{value} is not a share from 0 to 1; {fix}", {"value": f"{value:g}", "fix": fix})
+        raise PydanticCustomError(
+            "share", "{value} is not a share from 0 to 1; {fix}", {"value": f"{value:g}", "fix": fix}
+        )
     return value
 
 
@@ -23,11 +28,12 @@ Share = Annotated[float, Field(strict=True), AfterValidator(_is_share)]
 
 
 class Expectation(Strict):
-    """The share of the samples that a model is expected to predict correctly, unattacked, and how far it may be ``within``.
+    """The share of the samples that a model is expected to predict correctly, unattacked.
 
-    Without ``within``, as far as the choice of samples explains: the exact binomial test of as many right ones at ``value``
-    (two-sided, 0.1 %). A published accuracy is of many images, the attacked ones are some of them: 65.4 % may be 50 to 80 % of
-    100 samples, and 64.2 to 66.6 % of 20,000. Where it was measured on the very samples, ``within: 0.001`` says more.
+    It may be off by ``within``. Without ``within``, as far as the choice of samples explains: the exact
+    binomial test of as many right ones at ``value`` (two-sided, 0.1 %). A published accuracy is of many
+    images, the attacked ones are some of them: 65.4 % may be 50 to 80 % of 100 samples, and 64.2 to 66.6 % of
+    20,000. Where it was measured on the very samples, ``within: 0.001`` says more.
     """
 
     value: Share
@@ -59,7 +65,10 @@ Expected = Annotated[
     BeforeValidator(_spelt_out),
     WithJsonSchema(
         {
-            "description": "Clean accuracy, from 0 to 1, without which the run stops before any attack; or {value, within}.",
+            "description": (
+                "Clean accuracy, from 0 to 1, without which the run stops before any attack; or {value,"
+                " within}."
+            ),
             "anyOf": [
                 _SHARE,
                 {

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a run to stop at the next point where all is stored; a second one stops it at once."""
+"""SIGINT and SIGTERM ask a run to stop at the next point where all is stored; a second stops it at once."""
 
 import signal
 from collections.abc import Iterator
@@ -39,7 +39,10 @@ def deferred() -> Iterator[None]:
 
 
 def heed() -> None:
-    """From here on signals only ask, however many come: for a forked process, which its parent ends if it is to end at once."""
+    """From here on signals only ask, however many come.
+
+    It is for a forked process, which its parent ends if it is to end at once.
+    """
     _asked.clear()
     for number in SIGNALS:
         signal.signal(number, lambda asked, _: _asked.append(asked))
@@ -52,7 +55,7 @@ def check() -> None:
 
 
 def stoppable(show: Progress) -> Progress:
-    """``show``, the progress callback of a training, as the place where it can be interrupted: after an epoch."""
+    """``show``, a training's progress callback, as the place where it can be interrupted: after an epoch."""
 
     def epoch(done: int, total: int, last: Epoch) -> None:
         show(done, total, last)

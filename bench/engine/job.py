@@ -33,7 +33,9 @@ def default_cache() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("lora-robustness-bench"))
 
 
-def default_places(data_root: Path | None = None, cache: Path | None = None, near: tuple[Path, ...] = ()) -> data.Places:
+def default_places(
+    data_root: Path | None = None, cache: Path | None = None, near: tuple[Path, ...] = ()
+) -> data.Places:
     """Data sets lie in ``data_root``, or $BENCH_DATA, or the cache folder, where they are downloaded to."""
     cache = cache or default_cache()
     root = data_root or Path(os.environ.get("BENCH_DATA") or cache / "data")
@@ -42,7 +44,7 @@ def default_places(data_root: Path | None = None, cache: Path | None = None, nea
 
 @dataclass(frozen=True)
 class Job:
-    """A suite made concrete: its samples and the recipe of each model that has weights of its own, at each training seed."""
+    """A suite made concrete: its samples, and a recipe per model with own weights and training seed."""
 
     suite: Suite
     samples: ImageSet
@@ -54,8 +56,10 @@ class Job:
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The distributions without which its networks cannot be made, beside those that bench always needs."""
-        return tuple(sorted({name for r in self.recipes.values() for name in source_of(r.backbone.spec).packages}))
+        """The distributions that its networks cannot be made without, beside those bench always needs."""
+        return tuple(
+            sorted({name for r in self.recipes.values() for name in source_of(r.backbone.spec).packages})
+        )
 
     def stack(self, model: ModelId) -> Stack | None:
         """The defences of ``model``; None where it has none."""
@@ -80,7 +84,10 @@ class Job:
 
 
 def make_job(suite: Suite, places: data.Places | None = None, permission: Permission = NO_CODE) -> Job:
-    """Load the data of ``suite`` and write out its recipes; nothing is trained. Code runs as far as ``permission`` goes."""
+    """Load the data of ``suite`` and write out its recipes; nothing is trained.
+
+    Code runs as far as ``permission`` goes.
+    """
     places = places or default_places()
     declared, (suite, lost) = suite, located(suite, places, permission)
     _refuse(error for error in lost if "data" in error.where or "architecture" in error.where)
@@ -121,8 +128,13 @@ def _refuse(lost: Iterable[SuiteError]) -> None:
 
 
 def _check_classes(suite: Suite, classes: int) -> None:
-    """Raise SuiteError if an attack's loss needs more classes than the data have: found out before training, not after."""
+    """Raise SuiteError if an attack's loss needs more classes than the data have.
+
+    This is found out before training, not after.
+    """
     for i, attack in enumerate(suite.attacks):
         if classes < (needed := classes_needed(attack)):
             with asked_at("attacks", i):
-                raise UserError(f"'{attack.attack}' ranks {needed} logits (DLR loss); these data have {classes} classes")
+                raise UserError(
+                    f"'{attack.attack}' ranks {needed} logits (DLR loss); these data have {classes} classes"
+                )

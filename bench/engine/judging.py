@@ -1,4 +1,7 @@
-"""What a model says of images when it is judged: its one answer, or how often it is right where it may answer otherwise."""
+"""What a model says of images when it is judged.
+
+It is its one answer, or how often it is right where it may answer otherwise.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from bench.suite.suite import Suite
 
 @dataclass(frozen=True)
 class Judging:
-    """By how many draws random models are judged, by how many others the worst attack is chosen, and the seed of both."""
+    """How many draws judge random models, how many others choose the worst attack, and the seed of both."""
 
     judge: int
     choose: int
@@ -30,7 +33,7 @@ def judging_of(suite: Suite) -> Judging:
 
 
 def judge(model: Classifier, x: Tensor, y: Tensor, ids: Sequence[str], how: Judging) -> Predictions:
-    """What ``model`` says of ``x`` (N x 3 x H x W) with labels ``y`` (N) and the samples' ``ids``, in float32."""
+    """What ``model`` says of ``x`` (N x 3 x H x W) with labels ``y`` (N) and sample ``ids``, in float32."""
     if not (isinstance(model, Defended) and model.stack.random):
         return predict(model, x, y)
     found = _expected(model, x, y, ids, "judge", how.judge, how.seed)
@@ -39,7 +42,9 @@ def judge(model: Classifier, x: Tensor, y: Tensor, ids: Sequence[str], how: Judg
     return replace(found, choice=_expected(model, x, y, ids, "choose", how.choose, how.seed).right)
 
 
-def _expected(model: Defended, x: Tensor, y: Tensor, ids: Sequence[str], purpose: str, draws: int, seed: int) -> Predictions:
+def _expected(
+    model: Defended, x: Tensor, y: Tensor, ids: Sequence[str], purpose: str, draws: int, seed: int
+) -> Predictions:
     return expected(model, x, y, [[_seed(purpose, seed, i, draw) for i in ids] for draw in range(draws)])
 
 

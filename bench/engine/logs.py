@@ -11,7 +11,10 @@ OURS = tuple(logging.getLogger(package) for package in ("bench", "adapters"))
 
 
 def set_level(level: int) -> None:
-    """Log our own from ``level`` on. Progress and notes are said where warnings are; where they are not, no library warns."""
+    """Log our own from ``level`` on.
+
+    Progress and notes are said where warnings are; where they are not, no library warns.
+    """
     for logger in OURS:
         logger.setLevel(level)
     if level > logging.WARNING:
@@ -21,7 +24,12 @@ def set_level(level: int) -> None:
 def quiet(handler: logging.Handler) -> None:
     """Our own log goes to ``handler``, the libraries' chatter does not."""
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    chatty = [*(module for made in libraries().values() for module in made.modules), "peft", "transformers", "torch"]
+    chatty = [
+        *(module for made in libraries().values() for module in made.modules),
+        "peft",
+        "transformers",
+        "torch",
+    ]
     for module in chatty:
         logging.getLogger(module).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=rf"({'|'.join(map(re.escape, chatty))})(\.|$)")

@@ -29,7 +29,7 @@ class Loaded:
 
 
 class Models:
-    """The models of a job, loaded when they are asked for; those that the last question did not name are let go.
+    """The models of a job, loaded when asked for; those that the last question did not name are let go.
 
     ``planned`` has the sha256 of each: a model of another content raises ModelError.
     """
@@ -42,7 +42,9 @@ class Models:
 
     def load(self, *models: ModelId) -> list[Loaded]:
         """``models``, in that order."""
-        self._loaded = {model: one for model, one in self._loaded.items() if model in models}  # free the others' memory first
+        self._loaded = {
+            model: one for model, one in self._loaded.items() if model in models
+        }  # free the others' memory first
         for model in models:
             if model not in self._loaded:
                 self._loaded[model] = loaded = _prepare(self._job, self._as_trained(model))
@@ -55,7 +57,9 @@ class Models:
 
         Where there is none, the backbone that ``model`` was trained on, if there is one.
         """
-        different = [o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]]
+        different = [
+            o for o in self._planned if o.seed == model.seed and self._planned[o] != self._planned[model]
+        ]
         others = [other for other in different if self._job.stack(other) is None]
         if not others:
             return [(BACKBONE, partial(self._zoo.unadapted, self._job.recipes[model], self._planned[model]))]
@@ -92,5 +96,8 @@ def _prepare(job: "Job", classifier: "Classifier") -> Loaded:
     target = prepare(classifier, job.samples, suite.batch_size, suite.precision, judging_of(suite))
     broken = int((~np.isfinite(target.clean.prob)).sum())
     if broken:
-        raise AttackError(f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked samples")
+        raise AttackError(
+            f"the model's predictions are not finite (NaN) on {broken} of {len(job.samples)} unattacked"
+            " samples"
+        )
     return Loaded(classifier, target)

@@ -62,13 +62,16 @@ def networks_of(suite: Suite) -> list[Network]:
 
 
 def images_for(suite: Suite, networks: Sequence[Network]) -> tuple[int | None, data.Fit | None]:
-    """The side in pixels of the images of ``suite``, and the way to it, as far as its models' weights ask for any.
+    """The side in pixels of ``suite``'s images, and the way to it, as far as its models' weights ask for any.
 
-    Weights that are published with a way are followed at their own size: it cuts off a margin that smaller images do not have.
-    Raises SuiteError where two models ask for different ones, and the suite does not say which: all see the same images.
+    Weights that are published with a way are followed at their own size: it cuts off a margin that smaller
+    images do not have. Raises SuiteError where two models ask for different ones, and the suite does not say
+    which: all see the same images.
     """
     asked = {suite.models[network.i].name: network.expects for network in networks}
-    free = {suite.models[network.i].name for network in networks if network.spec.input_size}  # it scales them itself
+    free = {
+        suite.models[network.i].name for network in networks if network.spec.input_size
+    }  # it scales them itself
     asked = {name: e for name, e in asked.items() if name not in free}
     sizes = {name: e.size for name, e in asked.items() if e and e.size}
     size = suite.data.size or _agreed(sizes, "images of different sizes", "size")
@@ -90,24 +93,32 @@ def _agreed(asked: Mapping[str, T], what: str, keys: str) -> T | None:
     if len(set(asked.values())) > 1:
         said = "; ".join(f"{name}: {value}" for name, value in asked.items())
         with asked_at("data"):
-            inside = "; a network that takes one size alone, or has an input_size, then scales inside" if keys == "size" else ""
-            raise UserError(f"the models' weights are made for {what} ({said}); give {keys} here, for all of them{inside}")
+            inside = (
+                "; a network that takes one size alone, or has an input_size, then scales inside"
+                if keys == "size"
+                else ""
+            )
+            raise UserError(
+                f"the models' weights are made for {what} ({said}); give {keys} here, for all of them{inside}"
+            )
     return next(iter(asked.values()), None)
 
 
 class Sources:
-    """What backbones are trained on here first, each loaded once; ``notes`` say what of ``samples`` is among it.
+    """What backbones are trained on here first, each loaded once; ``notes`` say what of ``samples`` is in it.
 
     ``samples`` are attacked. Raises SuiteError if more of them would be trained on than can be by chance.
     """
 
-    def __init__(self, places: data.Places, size: int | None, fit: data.Fit | None, samples: ImageSet) -> None:
+    def __init__(
+        self, places: data.Places, size: int | None, fit: data.Fit | None, samples: ImageSet
+    ) -> None:
         self.notes: tuple[str, ...] = ()
         self._places, self._size, self._fit, self._samples = places, size, fit, samples
         self._loaded: dict[PretrainSpec, Pretraining] = {}
 
     def backbones(self, network: Network) -> dict[int, Backbone]:
-        """The backbone at each training seed: one public model for all, or a random start that follows the seed."""
+        """The backbone at each training seed: one public model, or a random start that follows the seed."""
         spec, seeds = network.spec, network.suite.seeds
         if spec.pretrain is None:
             with network.asked_at():
@@ -121,7 +132,13 @@ class Sources:
         declared, side = pretrain.data, self._samples.input_shape[1]
         source = seen = data.load(declared, "all", self._places, size=self._size, fit=self._fit)
         way = {"size": side, "crop_pct": attacked.crop_pct, "interpolation": attacked.interpolation}
-        if way != {"size": source.input_shape[1], "crop_pct": declared.crop_pct, "interpolation": declared.interpolation}:
-            seen = data.load(declared.model_copy(update=way), "all", self._places, fit=self._fit)  # as it would be attacked
+        if way != {
+            "size": source.input_shape[1],
+            "crop_pct": declared.crop_pct,
+            "interpolation": declared.interpolation,
+        }:
+            seen = data.load(
+                declared.model_copy(update=way), "all", self._places, fit=self._fit
+            )  # as it would be attacked
         self.notes += about_training(self._samples, seen, before=True)
         return Pretraining(pretrain.training, source)

@@ -16,11 +16,13 @@ from bench.suite.permission import Permission, permitted
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, none of which changes an answer. ``shard`` (i, n) is the i-th of n parts of the units, from 1.
+    """How to run, none of which changes an answer.
 
-    ``near`` are the folders, before the data root, from which relative paths in the suite count: see bench.data.Places.
-    ``weights_of`` is a reference's file, whose weights, copied to ``kept``, stand for training. ``workers``: in how many
-    processes; None leaves it to what cores are free.
+    ``shard`` (i, n) is the i-th of n parts of the units, from 1.
+
+    ``near`` are the folders, before the data root, from which relative paths in the suite count: see
+    bench.data.Places. ``weights_of`` is a reference's file, whose weights, copied to ``kept``, stand for
+    training. ``workers``: in how many processes; None leaves it to what cores are free.
     """
 
     results: Path

@@ -21,7 +21,10 @@ KEY_VERSION = 5
 """Raised when our own code changes what a cell's records hold."""
 
 ASKING = 2
-"""Raised when models answer black-box attacks otherwise, or these draw otherwise: it stands in their cells' keys alone."""
+"""Raised when models answer black-box attacks otherwise, or these draw otherwise.
+
+It stands in their cells' keys alone.
+"""
 
 
 UNTRAINED = Card("untrained", "", 0, 0, ())
@@ -40,9 +43,10 @@ class Cell:
 class Unit:
     """One model, one attack, one library (an ensemble: several): all its eps at once.
 
-    ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that model and its
-    adversarials are transferred to this one. With ``way``, it is adapted to the model's defences in that way; ``role`` says
-    what it knows of them, and ``draws`` how many draws estimate what the model does, where they do.
+    ``stream`` seeds what the attack draws at random. With ``source``, the attack is carried out against that
+    model and its adversarials are transferred to this one. With ``way``, it is adapted to the model's
+    defences in that way; ``role`` says what it knows of them, and ``draws`` how many draws estimate what the
+    model does, where they do.
     """
 
     model: ModelId
@@ -79,8 +83,10 @@ class Unit:
 
 
 def make_units(suite: Suite, cards: dict[ModelId, Card], data_hash: str) -> list[Unit]:
-    """All units of ``suite`` whose models' cards are known, in the order of the suite; then what is transferred."""
-    return [_unit(suite, cards, data_hash, unit) for model in cards for unit in _asked(suite, model, list(cards))]
+    """All units of ``suite`` whose models' cards are known, in its order; then what is transferred."""
+    return [
+        _unit(suite, cards, data_hash, unit) for model in cards for unit in _asked(suite, model, list(cards))
+    ]
 
 
 def _asked(suite: Suite, model: ModelId, models: Sequence[ModelId]) -> Iterator[Unit]:
@@ -102,7 +108,9 @@ def _asked(suite: Suite, model: ModelId, models: Sequence[ModelId]) -> Iterator[
     for source in (ModelId(m.name, model.seed) for m in suite.models if suite.transfer):
         for attack, carrier in plain:
             if source != model and source in models and (attack.label, source.name) not in known:
-                yield Unit(model, attack, carrier, (), suite.seed, source, role="naive" if stack else "", draws=draws)
+                yield Unit(
+                    model, attack, carrier, (), suite.seed, source, role="naive" if stack else "", draws=draws
+                )
 
 
 def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) -> Unit:
@@ -122,15 +130,18 @@ def _unit(suite: Suite, cards: dict[ModelId, Card], data_hash: str, unit: Unit) 
     if unit.source is not None:
         facts["source"] = cards[unit.source].sha256
     grid = suite.grid(unit.attack)
-    below = [{"carried": [str(eps) for eps in grid[:i]]} if carries(unit.attack) else {} for i in range(len(grid))]
+    below = [
+        {"carried": [str(eps) for eps in grid[:i]]} if carries(unit.attack) else {} for i in range(len(grid))
+    ]
     cells = tuple(
-        Cell(eps, content_key({**facts, **carried, "eps": str(eps)})) for eps, carried in zip(grid, below, strict=True)
+        Cell(eps, content_key({**facts, **carried, "eps": str(eps)}))
+        for eps, carried in zip(grid, below, strict=True)
     )
     return replace(unit, cells=cells)
 
 
 def library_version(attack: Attack, carrier: Carrier) -> str:
-    """The version of what carries ``attack`` out; the versions of all libraries that an ensemble goes through."""
+    """The version of what carries ``attack`` out; those of all libraries that an ensemble goes through."""
     return " ".join(version_of(library) for library in used_by(attack, carrier))
 
 

@@ -1,4 +1,4 @@
-"""A model made ready to be attacked: its lossless form, its clean predictions, and the batch that suits it and the machine."""
+"""A model made ready to be attacked: lossless form, clean predictions, a batch for it and the machine."""
 
 import gc
 import logging
@@ -22,8 +22,12 @@ from bench.engine.runner import Target, make_target
 
 T = TypeVar("T")
 PIXELS = 2**18
-"""Pixels of a batch on the CPU. Attacks on a ResNet18 gain nothing from more: on one core a gradient takes 7.6 ms an image at
-64 px in batches of 32 as of 64, 88 ms at 224 px in batches of 8 (91 in 4, 100 in 16), 1.8 ms at 32 px in 128 (2.0 in 64)."""
+"""Pixels of a batch on the CPU.
+
+Attacks on a ResNet18 gain nothing from more: on one core a gradient takes 7.6 ms an image at
+64 px in batches of 32 as of 64, 88 ms at 224 px in batches of 8 (91 in 4, 100 in 16), 1.8 ms at 32 px in 128
+(2.0 in 64).
+"""
 SMALLEST, LARGEST_ON_CPU, LARGEST = 8, 128, 4096
 PROBED = 64
 """Samples on which the lossless form is checked."""
@@ -32,9 +36,16 @@ log = logging.getLogger(__name__)
 
 
 def prepare(
-    classifier: Classifier, samples: ImageSet, batch_size: int | None, precision: Precision, judging: Judging = ONE_ANSWER
+    classifier: Classifier,
+    samples: ImageSet,
+    batch_size: int | None,
+    precision: Precision,
+    judging: Judging = ONE_ANSWER,
 ) -> Target:
-    """``classifier`` ready to be attacked in ``precision`` on ``samples``; None for the batch size leaves it to the machine."""
+    """``classifier`` ready to be attacked in ``precision`` on ``samples``.
+
+    None for the batch size leaves it to the machine.
+    """
     probe, _ = tensors(samples.take(np.arange(min(PROBED, len(samples)))), classifier.device)
     fast = _fast(classifier, probe, precision)
     size = batch_size or best_batch(fast, samples, precision)
@@ -95,7 +106,10 @@ def _fits(attempt: Callable[[int], object], size: int) -> bool:
 
 
 def halving(size: int, attempt: Callable[[int], T]) -> T:
-    """``attempt(size)``, again with half the size as long as it runs out of memory. Raises what a size of 1 raises."""
+    """``attempt(size)``, again with half the size as long as it runs out of memory.
+
+    Raises what a size of 1 raises.
+    """
     while True:
         try:
             return attempt(size)
@@ -107,11 +121,19 @@ def halving(size: int, attempt: Callable[[int], T]) -> T:
         _free_memory()
 
 
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether numpy, torch or the device could not allocate. On the CPU, and in CUDA's libraries, it is said in words only."""
+    """Whether numpy, torch or the device could not allocate.
+
+    On the CPU, and in CUDA's libraries, it is said in words only.
+    """
     said = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in said for words in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""How long a gradient takes here: a few random images through an untrained network, so that a dry run can estimate."""
+"""How long a gradient takes here, for dry runs: a few random images through an untrained network."""
 
 import time
 from math import prod

@@ -37,7 +37,7 @@ class Progress:
         )  # prints above itself what is written to stdout and stderr meanwhile
 
     def training(self, title: str) -> Told:
-        """The callback of one training, which gets (epochs done, epochs, how the last one went) after each epoch."""
+        """A training's callback, which gets (epochs done, epochs, how the last one went) after each epoch."""
         started = said = time.monotonic()
         what, estimate = f"training {title}", Estimate({title: (0, 1.0)})
         self._epochs[what] = estimate
@@ -120,7 +120,7 @@ class Progress:
 
 
 def _weight(unit: Unit) -> float:
-    """About how much ``unit`` costs beside others: the passes that its attack makes for an image, at all its eps."""
+    """About how much ``unit`` costs beside others: its attack's passes for an image, at all its eps."""
     from bench.attacks.spec import changes_with_eps
     from bench.engine.probe import passes
 

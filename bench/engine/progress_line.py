@@ -53,9 +53,10 @@ class Estimate:
 
 
 def progress_line(at: Sequence[str], estimate: Estimate | None, width: int) -> str:
-    """One line of ``width`` columns: the first of what is being done, and how many others there are; then cells, and time left.
+    """One line of ``width`` columns: the first of what is being done, and how many others there are.
 
-    Where something stands depends on the width alone, so that nothing moves about.
+    Then come the cells, and the time left. Where something stands depends on the width alone, so that nothing
+    moves about.
     """
     right = _right(estimate)
     bar = _bar(estimate, (width - NARROW) // 2 + 10) if width >= NARROW else ""
@@ -64,13 +65,17 @@ def progress_line(at: Sequence[str], estimate: Estimate | None, width: int) -> s
 
 
 def _fitted(at: Sequence[str], room: int) -> str:
-    """The first of ``at`` and the number of others in ``room`` columns; a long name is cut, what is counted is not."""
+    """The first of ``at`` and the count of others in ``room`` columns; long names are cut, counts are not."""
     if not at:
         return " " * room
     what, gap, counts = at[0].partition("  ")
     others = f" (+{len(at) - 1} more)" if len(at) > 1 else ""
     tail = f"{gap}{counts}{others}"
-    short = what if cell_len(what) + cell_len(tail) < room else set_cell_size(what, max(0, room - cell_len(tail) - 2)) + "…"
+    short = (
+        what
+        if cell_len(what) + cell_len(tail) < room
+        else set_cell_size(what, max(0, room - cell_len(tail) - 2)) + "…"
+    )
     return set_cell_size(short + tail, room)
 
 
@@ -79,7 +84,9 @@ def _right(estimate: Estimate | None) -> str:
         return ""
     done, cells = estimate.cells
     count = f"{done:>{len(str(cells))}}/{cells} cells" if cells else f"{100 * estimate.share:3.0f} %"
-    left = f"{_clock(estimate.left()):>7} left" if estimate.share < 1 else ""  # what is checked then takes time too
+    left = (
+        f"{_clock(estimate.left()):>7} left" if estimate.share < 1 else ""
+    )  # what is checked then takes time too
     return f" {count} {left:12}"
 
 

@@ -17,7 +17,8 @@ from bench.version import __version__
 
 PROJECT = ("bench", "adapters")
 PACKAGES = (
-    "torch", "torchvision", "peft", "timm", "numpy", "scikit-learn", "pillow", "safetensors", "scipy", "pyarrow", "pydantic",
+    "torch", "torchvision", "peft", "timm", "numpy", "scikit-learn", "pillow", "safetensors", "scipy",
+    "pyarrow", "pydantic",
 )  # fmt: skip
 
 
@@ -40,7 +41,9 @@ def collect(device: str, more: Iterable[str] = ()) -> dict[str, Any]:
         "device_name": _device_name(device),
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
-        "packages": {name: version_of(name) for name in PACKAGES} | _installed(more) | _installed(all_distributions()),
+        "packages": (
+            {name: version_of(name) for name in PACKAGES} | _installed(more) | _installed(all_distributions())
+        ),
         "command": shlex.join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -63,11 +66,14 @@ def code() -> str:
 
 
 def _is_dirty() -> bool:
-    """Whether what was committed differs from what runs: a change of any file but results, or a module that git does not know.
+    """Whether what was committed differs from what runs.
 
-    Other files that git does not know, like a suite being written, stand in run.json or change nothing.
+    That is a change of any file but results, or a module that git does not know. Other files that git does
+    not know, like a suite being written, stand in run.json or change nothing.
     """
-    status = _own_git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    status = (
+        _own_git("status", "--porcelain", "--untracked-files=all", "--", ":/", ":(top,exclude)results") or ""
+    )
     return any(not line.startswith("??") or _is_module(line[3:].strip('"')) for line in status.splitlines())
 
 
@@ -81,7 +87,9 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())
+    }
     known = [facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts]
     return " / ".join(known) or platform.processor()
 
@@ -89,7 +97,11 @@ def _processor() -> str:
 def _device_name(device: str) -> str:
     import torch
 
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+    return (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else platform.processor() or platform.machine()
+    )
 
 
 def version_of(distribution: str) -> str | None:
@@ -101,14 +113,17 @@ def version_of(distribution: str) -> str | None:
 
 
 def repository(folder: Path, results: Path) -> dict[str, Any] | None:
-    """The commit of the repository that ``folder`` lies in, and whether a file that it knows was changed but for ``results``.
+    """The commit of the repository that ``folder`` lies in, and whether a file that it knows was changed.
 
-    None where there is none, or if it is the project's own, of which ``collect`` speaks.
+    None where there is none, or if it is the project's own, of which ``collect`` speaks. Changes in
+    ``results`` do not count.
     """
     root = _git("rev-parse", "--show-toplevel", at=folder)
     if root is None or Path(root) == _checkout():
         return None
-    inside = results.resolve().is_relative_to(Path(root).resolve()) and results.resolve() != Path(root).resolve()
+    inside = (
+        results.resolve().is_relative_to(Path(root).resolve()) and results.resolve() != Path(root).resolve()
+    )
     but = [f":(top,exclude){results.resolve().relative_to(Path(root).resolve())}"] if inside else []
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *but, at=folder)
     return {"commit": _git("rev-parse", "HEAD", at=folder), "dirty": bool(changed)}
@@ -119,15 +134,22 @@ def _checkout() -> Path:
 
 
 def _own_git(*arguments: str) -> str | None:
-    """What git says in the project's checkout; None where this is none: an environment may lie in somebody's repository."""
+    """What git says in the project's checkout; None where this is none.
+
+    An environment may lie in somebody's repository.
+    """
     root = _git("rev-parse", "--show-toplevel", at=_checkout())
-    return _git(*arguments, at=_checkout()) if root is not None and Path(root) == _checkout().resolve() else None
+    return (
+        _git(*arguments, at=_checkout()) if root is not None and Path(root) == _checkout().resolve() else None
+    )
 
 
 def _git(*arguments: str, at: Path) -> str | None:
     """What git says in the folder ``at``; None where it says nothing."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", *arguments], cwd=at, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -25,7 +25,7 @@ from bench.engine.survivors import Survivors
 from bench.store.records import NORMS, Floats, Ints, Records
 
 SLACK = 1e-6
-"""How far an adversarial may leave its budget or the box through float32 rounding; relative where eps is above 1."""
+"""How far an adversarial may leave its budget or the box by float32 rounding; relative for eps above 1."""
 
 
 class AttackError(Exception):
@@ -34,7 +34,7 @@ class AttackError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A classifier ready to be attacked in ``precision``, its samples, and what it says of them (in float32) unattacked."""
+    """A classifier ready to be attacked in ``precision``, its samples, and its clean answers (float32)."""
 
     classifier: Classifier
     samples: ImageSet
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def attacked(self) -> "Target":
-        """What the attack is carried out against, whole: what is drawn from its samples must not depend on the slice."""
+        """What is attacked, whole: what is drawn from its samples must not depend on the slice."""
         return self.source or self.whole or self
 
     @property
@@ -64,7 +64,10 @@ class Target:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """A unit's records, one per eps, and what they cost; on request its images (float32, N x C x H x W), one per eps."""
+    """A unit's records, one per eps, and what they cost.
+
+    On request it has its images (float32, N x C x H x W), one per eps.
+    """
 
     records: list[Records]
     seconds: float
@@ -89,15 +92,20 @@ def make_target(
 def run_unit(unit: Unit, target: Target, *, keep_images: bool = False) -> UnitResult:
     """Attack the correctly predicted samples of ``target`` at every eps of ``unit``.
 
-    A ``target`` with a source is attacked through it: the attack is carried out against the source, judged by the target.
-    Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever the library raises.
+    A ``target`` with a source is attacked through it: the attack is carried out against the source, judged by
+    the target. Raises AttackError if an adversarial is not finite, leaves [0, 1] or its budget; and whatever
+    the library raises.
     """
     started = time.perf_counter()
-    stages = make_stages(unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision)
+    stages = make_stages(
+        unit.attack, unit.library, target.attacked.classifier, target.samples.input_shape, target.precision
+    )
     crafted = [_untouched(target, stages, keep_images=keep_images)] * len(unit.cells)
     before = _passes(target, stages)
     for index in _batches(target.correct, target.batch_size):
-        question = _question(target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages))
+        question = _question(
+            target, index, unit.stream, others=any(stage.starts_elsewhere for stage in stages)
+        )
         grid, carry = [float(cell.eps) for cell in unit.cells], carries(unit.attack)
         found = _cascade(stages, question, grid, target, carry=carry, keep_images=keep_images)
         crafted = [before.unless_harmless(after, index) for before, after in zip(crafted, found, strict=True)]
@@ -123,28 +131,44 @@ def _others(question: Question, attacked: Target) -> Tensor | None:
     others = [np.flatnonzero(attacked.clean.pred != label) for label in question.y.tolist()]
     if not all(len(candidates) for candidates in others):
         return None
-    chosen = [int(candidates[seed_of(question, i, "other") % len(candidates)]) for i, candidates in enumerate(others)]
+    chosen = [
+        int(candidates[seed_of(question, i, "other") % len(candidates)])
+        for i, candidates in enumerate(others)
+    ]
     images, _ = tensors(attacked.samples.take(np.array(chosen)), question.x.device)
     return images
 
 
 def _cascade(
-    stages: Sequence[Stage], question: Question, grid: Sequence[float], target: Target, *, carry: bool, keep_images: bool
+    stages: Sequence[Stage],
+    question: Question,
+    grid: Sequence[float],
+    target: Target,
+    *,
+    carry: bool,
+    keep_images: bool,
 ) -> list[Crafted]:
-    """At each eps the best of all stages per sample: the first that breaks it, else what lowers the true class most."""
+    """At each eps the best stage per sample: the first to break it, else what lowers the true class most."""
     found = Survivors(grid, question.y.cpu().numpy(), carry=carry)
     rounds = [(stage, restart) for stage in stages for restart in range(stage.restarts)]
     for number, (stage, restart) in enumerate(rounds):
         pulse.at(round=number, rounds=len(rounds), answered=0)
         for index, same in found.to_attack(at_once=stage.once_for_all_eps):
             asked = replace(question.take(index.tolist()), restart=restart)
-            for eps, crafted in zip(same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True):
+            for eps, crafted in zip(
+                same, _judged(stage, asked, same, target, keep_images=keep_images), strict=True
+            ):
                 found.add(eps, crafted, index)
     return [found.best[eps] for eps in grid]
 
 
-def _judged(stage: Stage, question: Question, grid: Sequence[float], target: Target, *, keep_images: bool) -> list[Crafted]:
-    """Check the adversarials at each eps, then predict them again: predictions and distances are ours, never the library's."""
+def _judged(
+    stage: Stage, question: Question, grid: Sequence[float], target: Target, *, keep_images: bool
+) -> list[Crafted]:
+    """Check the adversarials at each eps, then predict them again.
+
+    Predictions and distances are ours, never the library's.
+    """
     budgets = 1 if stage.once_for_all_eps else len(grid)
     pulse.at(answered=0, asked=budgets * len(question), grid=len(grid))
     answers = stage(question, grid)
@@ -157,12 +181,15 @@ def _judged(stage: Stage, question: Question, grid: Sequence[float], target: Tar
         ]
     repeats = getattr(target.attacked.classifier, "repeats", 1)
     queries = [
-        np.array(a.queries(eps), dtype=np.int64) * repeats if a.traces else None for eps, a in zip(grid, answers, strict=True)
+        np.array(a.queries(eps), dtype=np.int64) * repeats if a.traces else None
+        for eps, a in zip(grid, answers, strict=True)
     ]
     return [replace(one, queries=spent) for one, spent in zip(found, queries, strict=True)]
 
 
-def _at(stage: Stage, question: Question, eps: float, adversarial: Tensor, target: Target, *, keep_images: bool) -> Crafted:
+def _at(
+    stage: Stage, question: Question, eps: float, adversarial: Tensor, target: Target, *, keep_images: bool
+) -> Crafted:
     """What a fixed budget of ``eps`` gave."""
     check_box(adversarial)
     distances = measure(question.x, adversarial)
@@ -171,9 +198,15 @@ def _at(stage: Stage, question: Question, eps: float, adversarial: Tensor, targe
 
 
 def _within(
-    stage: Stage, question: Question, grid: Sequence[float], adversarial: Tensor, target: Target, *, keep_images: bool
+    stage: Stage,
+    question: Question,
+    grid: Sequence[float],
+    adversarial: Tensor,
+    target: Target,
+    *,
+    keep_images: bool,
 ) -> list[Crafted]:
-    """The nearest adversarials, predicted once: at each eps those within it, and where they are farther, the images."""
+    """The nearest adversarials, predicted once: at each eps those within it, for those farther the images."""
     check_box(adversarial)
     moved = _crafted(target, question, adversarial, measure(question.x, adversarial), keep_images=keep_images)
     still = _crafted(target, question, question.x, measure(question.x, question.x), keep_images=keep_images)
@@ -181,22 +214,34 @@ def _within(
     broken = torch.from_numpy(moved.pred).to(question.y) != question.y
     nearest = torch.where(broken, found, torch.inf).cpu().numpy()
     inside = [(broken & (found <= eps)).cpu().numpy() for eps in grid]
-    return [replace(still.with_rows(np.flatnonzero(near), moved.take(near)), distance=nearest) for near in inside]
+    return [
+        replace(still.with_rows(np.flatnonzero(near), moved.take(near)), distance=nearest) for near in inside
+    ]
 
 
-def _crafted(target: Target, question: Question, images: Tensor, distances: dict[str, Floats], *, keep_images: bool) -> Crafted:
+def _crafted(
+    target: Target, question: Question, images: Tensor, distances: dict[str, Floats], *, keep_images: bool
+) -> Crafted:
     """``images`` of the samples of ``question`` as ``target`` sees them."""
     said = _said_of(target, images, question)
     kept = images.cpu().numpy() if keep_images else None  # only then: a GPU waits while they are copied
-    return Crafted(said.pred, said.prob, said.prob_true, distances, images=kept, right=said.right, choice=said.choice)
+    return Crafted(
+        said.pred, said.prob, said.prob_true, distances, images=kept, right=said.right, choice=said.choice
+    )
 
 
 def _said_of(target: Target, adversarial: Tensor, question: Question) -> Predictions:
-    """What ``target`` says of ``adversarial``. Raises AttackError unless it is finite: what wins among NaN is not a class."""
+    """What ``target`` says of ``adversarial``.
+
+    Raises AttackError unless it is finite: what wins among NaN is not a class.
+    """
     said = judge(target.classifier, adversarial, question.y, question.ids, target.judging)
     broken = int((~(np.isfinite(said.prob) & np.isfinite(said.prob_true))).sum())
     if broken:
-        raise AttackError(f"the model's logits are not finite (NaN or infinite) on {broken} of {len(question)} attacked images")
+        raise AttackError(
+            f"the model's logits are not finite (NaN or infinite) on {broken} of {len(question)} attacked"
+            " images"
+        )
     return said
 
 
@@ -231,7 +276,10 @@ def _untouched(target: Target, stages: Sequence[Stage], *, keep_images: bool) ->
 
 
 def _passes(target: Target, stages: Sequence[Stage]) -> tuple[int, int]:
-    """Images passed forward and backward so far: through the members of a defended model, each of which takes its time."""
+    """Images passed forward and backward so far.
+
+    They go through the members of a defended model, each of which takes its time.
+    """
     counted = getattr(target.attacked.classifier, "passes", None)
     if counted is not None:
         return counted.forwards, counted.backwards

@@ -21,7 +21,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class UnitPreview:
-    """A unit: how many cells it has, how many are finished, whether its model is trained, and seconds still needed.
+    """A unit: how many cells, how many finished, whether its model is trained, and seconds still needed.
 
     ``probed``: no earlier run tells the seconds, they are estimated.
     """
@@ -38,8 +38,8 @@ class UnitPreview:
 class Preview:
     """What would be run: ``units``, and ``training``, the estimated seconds of what is to be trained before.
 
-    All seconds are of one core; ``workers`` units would be run at a time. ``layers`` are those that a model's adapter is put
-    on, where its targets are not simply their names.
+    All seconds are of one core; ``workers`` units would be run at a time. ``layers`` are those that a model's
+    adapter is put on, where its targets are not simply their names.
     """
 
     units: tuple[UnitPreview, ...]

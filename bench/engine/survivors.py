@@ -1,4 +1,4 @@
-"""Which samples still stand at each eps while a cascade goes on, and the best that has been found against each."""
+"""Which samples still stand at each eps while a cascade goes on, and the best found against each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,8 +12,8 @@ from bench.store.records import Ints
 class Survivors:
     """N samples of the classes ``labels`` at each eps of ``grid``.
 
-    With ``carry``, what is found at one eps is found at every larger one, whose budget it keeps: what it breaks is not attacked
-    there again, and what is reported at an eps is the worst case of all up to it.
+    With ``carry``, what is found at one eps is found at every larger one, whose budget it keeps: what it
+    breaks is not attacked there again, and what is reported at an eps is the worst case of all up to it.
     """
 
     def __init__(self, grid: Sequence[float], labels: Ints, *, carry: bool) -> None:
@@ -22,10 +22,10 @@ class Survivors:
         self._alive = {eps: np.arange(len(labels)) for eps in sorted(grid)}
 
     def to_attack(self, *, at_once: bool) -> Iterator[tuple[Ints, list[float]]]:
-        """Samples to attack, and at which eps: all at which it is just these, for there they are one question.
+        """Samples to attack, and their eps: all at which it is just these, for there they are one question.
 
-        Where eps carry over they come one after another, rising, for each may break what is left at the next. An attack that
-        answers ``at_once`` for all eps is asked about all that stand at the smallest.
+        Where eps carry over they come one after another, rising, for each may break what is left at the next.
+        An attack that answers ``at_once`` for all eps is asked about all that stand at the smallest.
         """
         if self._carry and not at_once:
             yield from ((index, [eps]) for eps, index in self._alive.items() if len(index))
@@ -50,11 +50,16 @@ class Survivors:
             self._take_over(eps, larger)
 
     def _take_over(self, eps: float, larger: float) -> None:
-        """What is broken at ``eps`` is so at ``larger``, after as many queries; the rest begins there with what it has."""
+        """What is broken at ``eps`` is so at ``larger``, after as many queries.
+
+        The rest begins there with what it has.
+        """
         found = self.best[eps]
         broken = np.setdiff1d(self._alive[larger], self._alive[eps])
         if larger not in self.best:
-            self.best[larger] = replace(found, queries=None if found.queries is None else np.zeros_like(found.queries))
+            self.best[larger] = replace(
+                found, queries=None if found.queries is None else np.zeros_like(found.queries)
+            )
         rows = np.isin(np.arange(len(self._labels)), broken)
         self.best[larger] = self.best[larger].with_rows(broken, found.take(rows))
         self._alive[larger] = np.setdiff1d(self._alive[larger], broken)

@@ -7,7 +7,7 @@ from bench.engine.summaries import Layers
 
 
 def layers_meant(job: Job) -> Layers:
-    """The layers that the models of ``job`` put adapters on, where their targets are not simply the names of these.
+    """The layers that the models of ``job`` put adapters on, where their targets do not simply name them.
 
     Raises SuiteError for a target that is not a layer.
     """

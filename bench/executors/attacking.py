@@ -1,4 +1,4 @@
-"""A run's units and trust checks as tasks: each model is loaded by one process, from which its tasks are forked."""
+"""A run's units and trust checks as tasks: one process loads each model, and forks its tasks."""
 
 import logging
 from collections import Counter
@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """To "attack": run ``unit``, unless another run is at it; "wait": run it once no other is; "examine" its model."""
+    """What to do: "attack" ``unit``, "wait" to do so, or "examine" its model.
+
+    To "attack" is to run it, unless another run is at it; to "wait", to run it once no other is.
+    """
 
     do: Literal["attack", "wait", "examine"]
     unit: Unit
@@ -44,7 +47,7 @@ class Request:
 
 
 class Attacking:
-    """Runs units of ``run``, and examines each model of ``units`` once none of its cells is still to be computed."""
+    """Runs units of ``run``, and examines each model of ``units`` once it has no cell left to compute."""
 
     def __init__(self, job: "Job", zoo: ModelSource, run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
         self._job, self._zoo, self._run, self._units, self._fresh = job, zoo, run, units, fresh
@@ -61,7 +64,10 @@ class Attacking:
         return self._checks.due()
 
     def serving(self, where: Where) -> Serve:
-        """Load the models ``where`` tasks are forked, in the process that they are forked from; what carries them out."""
+        """Load the models ``where`` tasks are forked; what carries the tasks out.
+
+        That is done in the process that they are forked from.
+        """
         models = self._models()
         with suppress(Exception):  # each unit meets the error again, and stores it
             models.load(*(model for model in where if model is not None))
@@ -88,8 +94,10 @@ class Attacking:
 
         return serve
 
-    def carry_out(self, pool: Pool, pending: list[Unit], due: list[Unit], finished: Callable[[str], None]) -> None:
-        """Run what is ``pending`` in ``pool``, and examine the models of what is ``due``; ``finished`` gets each label."""
+    def carry_out(
+        self, pool: Pool, pending: list[Unit], due: list[Unit], finished: Callable[[str], None]
+    ) -> None:
+        """Run what is ``pending`` in ``pool``, examine models of ``due``; ``finished`` gets each label."""
         left = Counter(unit.model for unit in pending)
         for unit in last_models_together(pending, pool.workers):
             pool.add(Request("attack", unit).task)
@@ -119,12 +127,15 @@ class Attacking:
 def last_models_together(units: list[Unit], workers: int) -> list[Unit]:
     """``units``, those of the last models, as many as there are ``workers``, by turns.
 
-    A model is examined after its last unit: so the last ones are examined side by side, and no worker is idle meanwhile.
+    A model is examined after its last unit: so the last ones are examined side by side, and no worker is idle
+    meanwhile.
     """
     models = list(dict.fromkeys(unit.model for unit in units))
     last = models[-workers:]
     by_turns = zip_longest(*([unit for unit in units if unit.model == model] for model in last))
-    return [unit for unit in units if unit.model not in last] + [unit for turn in by_turns for unit in turn if unit is not None]
+    return [unit for unit in units if unit.model not in last] + [
+        unit for turn in by_turns for unit in turn if unit is not None
+    ]
 
 
 def _failure(ended: Ended) -> str | None:

@@ -1,7 +1,8 @@
-"""Tasks on a Ray cluster: one for each model to train, then one for each unit. They meet in the folders that they share.
+"""Tasks on a Ray cluster: one for each model to train, then one for each unit.
 
-A task of its own for each unit keeps every worker busy to the end, and a worker that dies takes no other unit along. Ray starts
-tasks in the order in which they are given, which is the models', so that a worker seldom loads a model twice.
+They meet in the folders that they share. A task of its own for each unit keeps every worker busy to the end,
+and a worker that dies takes no other unit along. Ray starts tasks in the order in which they are given, which
+is the models', so that a worker seldom loads a model twice.
 """
 
 import io
@@ -45,11 +46,11 @@ T = TypeVar("T")
 Call = tuple[Any, ...]
 """A function that a task calls, and what it is given."""
 TRIES = 3
-"""How often a task is started whose worker is lost each time: what kills its worker by itself ends as errors."""
+"""How often a task is started whose worker is lost each time: what kills it by itself ends as errors."""
 MAIL = 0.5
 """Seconds between two looks into the mail, which is another process's."""
 STORE = 80 * 2**20
-"""Bytes of Ray's shared memory on this machine, near the least that it takes: nothing large goes through it."""
+"""Bytes of Ray's shared memory on this machine, near the least it takes: nothing large goes through it."""
 POLL = 0.1
 """Seconds between two looks at what the workers say."""
 PATIENCE = 10.0
@@ -75,12 +76,16 @@ class OnRay:
 
     def __init__(self, suite: Suite, options: Options, progress: Progress) -> None:
         device = _device(options.device)
-        self._order = node.Order(suite.model_dump_json(), _everywhere(options, device), log.getEffectiveLevel())
+        self._order = node.Order(
+            suite.model_dump_json(), _everywhere(options, device), log.getEffectiveLevel()
+        )
         self._needs = {"num_cpus": 1, "num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
         self._progress = progress
         self._reader = Reader(progress)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mail = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})  # another node may be lost
+        self._mail = Queue(
+            actor_options={"num_cpus": 0, "scheduling_strategy": here}
+        )  # another node may be lost
         self._next_mail = 0.0
         self.zoo = Zoo(self._order.options.models, progress.training, device)
 
@@ -116,7 +121,9 @@ class OnRay:
                 for unit, task in self._finished({unit: (node.attack, path, unit) for unit in pending}):
                     settle(run, unit, _failure(task))
                     finished(unit.label)
-        due = Checks(job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh).due()
+        due = Checks(
+            job, Models(job, self.zoo, run.planned), run, units, fresh=self._order.options.fresh
+        ).due()
         for unit, task in self._finished({unit: (node.examine, path, unit) for unit in due}):
             try:
                 _result(task, f"the checks of {unit.model}")
@@ -134,9 +141,10 @@ class OnRay:
         return given
 
     def _finished(self, calls: dict[T, Call]) -> Iterator[tuple[T, Any]]:
-        """What ``calls`` are about, and its task, as each ends. Stops all that run if the run is asked to stop.
+        """What ``calls`` are about, and its task, as each ends.
 
-        A task whose worker or node is lost is tried again, wherever there is room, up to TRIES times in all.
+        Stops all that run if the run is asked to stop. A task whose worker or node is lost is tried again,
+        wherever there is room, up to TRIES times in all.
         """
         running = {self._task(*call): (subject, 1) for subject, call in calls.items()}
         moved = time.monotonic()
@@ -149,7 +157,9 @@ class OnRay:
                 if tries == TRIES or not _is_lost(task):
                     yield subject, task
                     continue
-                log.warning("a Ray worker is lost; what it was at is tried again (%d of %d)", tries + 1, TRIES)
+                log.warning(
+                    "a Ray worker is lost; what it was at is tried again (%d of %d)", tries + 1, TRIES
+                )
                 running[self._task(*calls[subject])] = subject, tries + 1
             if done:
                 moved = time.monotonic()
@@ -166,7 +176,9 @@ class OnRay:
         """Raise LostWorkerError if no node is left that could take a task: Ray would wait for one forever."""
         if not any(_has_room(found, self._needs) for found in ray.nodes()):
             needs = " and ".join(f"{count} of {name}" for name, count in self._needs.items())
-            raise LostWorkerError(f"no node of the Ray cluster is left that has {needs}; fix it and run again")
+            raise LostWorkerError(
+                f"no node of the Ray cluster is left that has {needs}; fix it and run again"
+            )
 
     def _read_mail(self) -> None:
         self._next_mail = time.monotonic() + MAIL
@@ -185,7 +197,8 @@ def _connect(address: str | None) -> None:
         ray.init(**quiet)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)}); unset it to use this machine"
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)}); unset it to use"
+            " this machine"
         ) from None
 
 
@@ -227,7 +240,10 @@ _remote = cache(ray.remote)
 
 
 def _result(task: Any, what: str | None = None) -> Any:
-    """What ``task`` gave; raises what it raised, and LostWorkerError, which says ``what`` it did, if its worker died."""
+    """What ``task`` gave; raises what it raised.
+
+    If its worker died, that is LostWorkerError, which says ``what`` the task did.
+    """
     try:
         return ray.get(task)
     except RayTaskError as error:
@@ -287,7 +303,9 @@ def _is_lost(task: Any) -> bool:
 def _has_room(found: dict[str, Any], needs: dict[str, int]) -> bool:
     """Whether a node, as ray.nodes() describes it, lives and has what a task ``needs``."""
     names = {"num_cpus": "CPU", "num_gpus": "GPU"}
-    return bool(found["Alive"]) and all(found["Resources"].get(names[name], 0) >= count for name, count in needs.items())
+    return bool(found["Alive"]) and all(
+        found["Resources"].get(names[name], 0) >= count for name, count in needs.items()
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ STAT = Path("/proc/stat")
 
 @contextmanager
 def one_thread(device: str) -> Iterator[None]:
-    """Within, torch computes on the ``device`` "cpu" with one thread: what a sum comes to depends on how it is cut up."""
+    """Within, torch uses one thread on ``device`` "cpu": what a sum comes to depends on how it is cut up."""
     if device != "cpu":
         yield
         return
@@ -71,14 +71,16 @@ def _quota() -> float:
         if two.is_file():
             quota, period = two.read_text(encoding="ascii").split()
         else:
-            quota, period = ((one / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
+            quota, period = (
+                (one / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")
+            )
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     except (OSError, ValueError):  # "max" is not a number either
         return math.inf
 
 
 def _busy(cores: set[int]) -> float:
-    """Seconds that ``cores`` have computed, for anybody, since the machine started; 0 where it does not say."""
+    """Seconds that ``cores`` have computed, for anybody, since the machine started; 0 if it does not say."""
     try:
         lines = [line.split() for line in STAT.read_text(encoding="ascii").splitlines()]
     except OSError:

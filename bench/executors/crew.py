@@ -1,7 +1,8 @@
-"""Trainings, units and trust checks on every core: in worker processes of one thread each, which share what is loaded.
+"""Trainings, units and trust checks on every core: one-thread worker processes, which share what is loaded.
 
-No result depends on how many there are: each task is computed by one thread, as it would be in this process. A task whose
-process is lost is tried again, after all others. What is one task alone stays in this process, where it starts at once.
+No result depends on how many there are: each task is computed by one thread, as it would be in this process.
+A task whose process is lost is tried again, after all others. What is one task alone stays in this process,
+where it starts at once.
 """
 
 import logging
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 class Crew:
-    """Trains and attacks in ``workers`` processes; None: as many as cores are free when there is something to do.
+    """Trains and attacks in ``workers`` processes; None: as many as cores are free once there is work.
 
     What another run has measured of a model counts unless ``fresh``.
     """
@@ -68,11 +69,16 @@ class Crew:
         """In how many processes to carry out so many ``tasks``."""
         workers = 1 if tasks < FEW else min(tasks, self._asked or self._load.free())
         if tasks:
-            log.info("tasks: %d, worker processes: %s", tasks, workers if workers > 1 else "none but this one")
+            log.info(
+                "tasks: %d, worker processes: %s", tasks, workers if workers > 1 else "none but this one"
+            )
         return workers
 
     def surroundings(self, job: "Job") -> dict[str, Any]:
-        """What this process runs with, and so the forked ones. Raises UserError if the suite's precision is not available."""
+        """What this process runs with, and so the forked ones.
+
+        Raises UserError if the suite's precision is not available.
+        """
         return self._here.surroundings(job)
 
     def train(self, job: "Job") -> dict[ModelId, Card]:
@@ -134,13 +140,20 @@ class Crew:
             self._here.attack(job, run, units, chosen)
             return
         load_libraries(self.zoo)
-        with Pool(workers, attacking.serving, Reader(self._progress)) as pool, self._progress.units(pending) as finished:
+        with (
+            Pool(workers, attacking.serving, Reader(self._progress)) as pool,
+            self._progress.units(pending) as finished,
+        ):
             attacking.carry_out(pool, pending, due, finished)
 
 
 @contextmanager
-def on_this_machine(zoo: ModelSource, progress: Progress, workers: int | None, *, fresh: bool) -> Iterator[Executor]:
-    """What trains and attacks on this machine; see Crew. One process uses a GPU, or a system whose processes cannot be forked.
+def on_this_machine(
+    zoo: ModelSource, progress: Progress, workers: int | None, *, fresh: bool
+) -> Iterator[Executor]:
+    """What trains and attacks on this machine; see Crew.
+
+    One process uses a GPU, or a system whose processes cannot be forked.
 
     Raises UserError if more ``workers`` are asked for there.
     """
@@ -149,14 +162,18 @@ def on_this_machine(zoo: ModelSource, progress: Progress, workers: int | None, *
             yield Crew(zoo, progress, workers, fresh=fresh)
         return
     if workers is not None and workers > 1:
-        where = f"on {zoo.device}, one process does all" if zoo.device != "cpu" else "this system cannot fork worker processes"
+        where = (
+            f"on {zoo.device}, one process does all"
+            if zoo.device != "cpu"
+            else "this system cannot fork worker processes"
+        )
         raise UserError(f"--workers {workers}: {where}; leave it away, or give --workers 1")
     with one_thread(zoo.device):
         yield Local(zoo, progress, fresh=fresh)
 
 
 def _missing(job: "Job", zoo: Zoo, stage: Stage, models: list[ModelId]) -> list[ModelId]:
-    """One of ``models`` for each thing that has not come through ``stage``; the same thing may be what several need."""
+    """One of ``models`` for each thing that has not come through ``stage``; several may need the same."""
     found: dict[str, ModelId] = {}
     for model in models:
         recipe = job.recipes[model]
@@ -180,7 +197,10 @@ def _bring_through(zoo: Zoo, job: "Job", stage: Stage, model: ModelId) -> None:
 
 
 def _value(ended: Ended, what: str) -> Any:
-    """What a task gave. Raises what it raised, and LostWorkerError, which says ``what`` it did, if its process is gone."""
+    """What a task gave.
+
+    Raises what it raised, and LostWorkerError, which says ``what`` it did, if its process is gone.
+    """
     if ended.error is not None:
         raise ended.error
     if ended.is_lost:

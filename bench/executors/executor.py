@@ -33,5 +33,5 @@ class Executor(Protocol):
         ...
 
     def attack(self, job: "Job", run: "OpenRun", units: "list[Unit]", chosen: "list[Unit]") -> None:
-        """Run those of ``chosen`` that have cells missing, and examine each model of ``units`` that has been attacked."""
+        """Run those of ``chosen`` with missing cells, and examine each attacked model of ``units``."""
         ...

@@ -30,7 +30,10 @@ def check_expected(job: "Job", models: Mapping[ModelId, Card], executor: Executo
         place, expectation = expected[model.name]
         right, n = int(np.count_nonzero(clean.pred == job.samples.labels)), len(job.samples)
         if not expectation.allows(right, n):
-            message = f"{job.title(model)}: {_missed(right, n, expectation)}; {_cause(job, clean)}; nothing was attacked"
+            message = (
+                f"{job.title(model)}: {_missed(right, n, expectation)}; {_cause(job, clean)}; nothing was"
+                " attacked"
+            )
             raise MissedError(message, ("models", place, "expect_accuracy"))
 
 

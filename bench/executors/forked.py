@@ -1,4 +1,4 @@
-"""Processes forked from this one, which have all that it has loaded, and share its memory until they write to it."""
+"""Processes forked from this one have all it has loaded, and share its memory until they write to it."""
 
 import ctypes
 import gc
@@ -18,7 +18,10 @@ PR_SET_PDEATHSIG = 1
 """Of prctl(2): a signal for when the parent dies."""
 
 _ours: set[Connection] = set()
-"""The ends of connections that are this process's alone: a forked one closes its copies, or nobody would see an end of file."""
+"""The ends of connections that are this process's alone.
+
+A forked one closes its copies, or nobody would see an end of file.
+"""
 
 
 def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
@@ -30,7 +33,9 @@ def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
     sys.stderr.flush()
     _ours.add(ours)
     parent = os.getpid()
-    with warnings.catch_warnings():  # of threads, which a notebook has: the child uses nothing that they may hold
+    with (
+        warnings.catch_warnings()
+    ):  # of threads, which a notebook has: the child uses nothing that they may hold
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if not pid:
@@ -40,9 +45,10 @@ def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
 
 
 def end(pid: int, ours: Connection, *, kill: bool = True) -> int:
-    """Close ``ours``, end the process ``pid`` and wait for it; its exit code, minus the signal's number if it was killed.
+    """Close ``ours``, end the process ``pid`` and wait for it; its exit code.
 
-    Without ``kill``, it is left to end by itself, which the end of file tells it to.
+    That is minus the signal's number if it was killed. Without ``kill``, it is left to end by itself, which
+    the end of file tells it to.
     """
     _ours.discard(ours)
     ours.close()
@@ -53,7 +59,10 @@ def end(pid: int, ours: Connection, *, kill: bool = True) -> int:
 
 
 def settle_memory() -> None:
-    """Make ready to be forked: give back what is free, and let no collection touch, and so copy, what will be shared."""
+    """Make ready to be forked: give back what is free, and let no collection touch what will be shared.
+
+    What one touches is copied.
+    """
     gc.freeze()
     ctypes.CDLL(None).malloc_trim(0)
 
@@ -66,7 +75,10 @@ def _live(be: Callable[[], None], parent: int) -> NoReturn:
             for connection in _ours:
                 connection.close()
             _ours.clear()
-            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # bars on a terminal are the parent's, with their lock
+            sys.stdout, sys.stderr = (
+                sys.__stdout__,
+                sys.__stderr__,
+            )  # bars on a terminal are the parent's, with their lock
             be()
             code = Exit.OK
     except BaseException:  # noqa: BLE001 (nothing may go on in what was the parent's code)

@@ -1,7 +1,7 @@
-"""A host: a process that has loaded what its tasks share, and lets each be carried out by a child forked from it.
+"""A host: a process that has loaded what its tasks share, and lets a child forked from it carry out each.
 
-A child carries out one task after another, and is forked when none is idle: one that is killed costs one task. A host computes
-nothing once it is up, so that no lock is forked while a thread holds it.
+A child carries out one task after another, and is forked when none is idle: one that is killed costs one
+task. A host computes nothing once it is up, so that no lock is forked while a thread holds it.
 """
 
 import os
@@ -28,9 +28,10 @@ Serve = Callable[[Any, Mail], Any]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended: with a ``value``, an ``error`` that it raised, or because it was asked to (``stopped``).
+    """How a task ended: with a ``value``, an ``error`` that it raised, or as it was asked to (``stopped``).
 
-    Or its process ended without a word, with the exit code ``lost``: minus the signal's number if it was killed.
+    Or its process ended without a word, with the exit code ``lost``: minus the signal's number if it was
+    killed.
     """
 
     value: Any = None
@@ -160,7 +161,9 @@ class _Hosting:
             for child in self._children.values():
                 os.kill(child.pid, signal.SIGTERM)
             return True
-        connection = next((c for c, child in self._children.items() if child.busy is None), None) or self._new_child(serve)
+        connection = next(
+            (c for c, child in self._children.items() if child.busy is None), None
+        ) or self._new_child(serve)
         self._children[connection].busy = message[0]
         with suppress(OSError):  # it is dead, which is seen when it is read from
             connection.send(message)

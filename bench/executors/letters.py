@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """A training begins: ``name`` is its own, where two that go on side by side may have the same ``title``."""
+    """A training begins: ``name`` is its own, where two that run side by side may share a ``title``."""
 
     name: str
     title: str
@@ -88,7 +88,10 @@ def announcing(mail: Mail) -> "Callable[[str], curves.Progress]":
 
 
 def reporting(mail: Mail) -> pulse.Watch:
-    """How a process tells ``mail`` how far it is: as often as somebody may look, and whenever it begins or ends something."""
+    """How a process tells ``mail`` how far it is.
+
+    It does so as often as somebody may look, and whenever it begins or ends something.
+    """
     what, last = "", 0.0
 
     def report(step: pulse.Step) -> None:

@@ -20,8 +20,9 @@ class TimeLimitError(BaseException):
 def time_limit(seconds: float | None, give_up: Callable[[], None]) -> Iterator[None]:
     """Raise TimeLimitError in the main thread once ``seconds`` have passed; None sets no limit.
 
-    Python raises it between two bytecodes, so code that hangs inside native code never sees it: after GRACE more seconds
-    ``give_up`` stores what there is to store, and the process ends with the exit code of an incomplete run.
+    Python raises it between two bytecodes, so code that hangs inside native code never sees it: after GRACE
+    more seconds ``give_up`` stores what there is to store, and the process ends with the exit code of an
+    incomplete run.
     """
     if seconds is None:
         yield

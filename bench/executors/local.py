@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class Local:
-    """Trains and attacks in this process. What another run has measured of a model counts unless ``fresh``."""
+    """Trains and attacks in this process.
+
+    What another run has measured of a model counts unless ``fresh``.
+    """
 
     def __init__(self, zoo: ModelSource, progress: Progress, *, fresh: bool) -> None:
         self.zoo = zoo
@@ -42,7 +45,9 @@ class Local:
 
         suite = job.suite
         if reason := unavailable(suite.precision, self.zoo.device):
-            raise UserError(f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16")
+            raise UserError(
+                f"{suite.name}: precision {suite.precision}: {reason}; set precision to fp32 or bf16"
+            )
         return provenance.collect(self.zoo.device, job.packages)
 
     def train(self, job: "Job") -> dict[ModelId, Card]:
@@ -67,11 +72,19 @@ class Local:
 
 
 def run_units(
-    job: "Job", models: Models, run: OpenRun, units: list[Unit], progress: Progress, then: Callable[[Unit], None]
+    job: "Job",
+    models: Models,
+    run: OpenRun,
+    units: list[Unit],
+    progress: Progress,
+    then: Callable[[Unit], None],
 ) -> None:
-    """Run the ``units`` that have cells missing, storing each as it finishes. A failing unit becomes error cells.
+    """Run the ``units`` that have cells missing, storing each as it finishes.
 
-    ``then`` is called after each, while its model is loaded. Raises Interrupted if the run was asked to stop, and StorageError.
+    A failing unit becomes error cells.
+
+    ``then`` is called after each, while its model is loaded. Raises Interrupted if the run was asked to stop,
+    and StorageError.
     """
     pending = unfinished(units, run)
     if not pending:
@@ -103,7 +116,8 @@ def unfinished(units: list[Unit], run: OpenRun) -> list[Unit]:
 def settle(run: OpenRun, unit: Unit, failure: str | None) -> None:
     """Take note of how ``unit``, which another process was at, has ended.
 
-    ``failure`` is why, if not by itself: of the cells that run.json says nothing new of, that process could say nothing more.
+    ``failure`` is why, if not by itself: of the cells that run.json says nothing new of, that process could
+    say nothing more.
     """
     before = {key: run.entries[key] for key in unit.keys}
     run.refresh()
@@ -142,7 +156,10 @@ class Worker:
                 self._fail(unit, _reason(error, self.job.suite.time_limit))
 
     def _attack(self, unit: Unit, target: "Target") -> None:
-        """Attack and store. What fails at several eps goes on at each by itself: only those that fail then are lost."""
+        """Attack and store.
+
+        What fails at several eps goes on at each by itself: only those that fail then are lost.
+        """
         from bench.executors.parts import one_by_one
 
         try:
@@ -162,7 +179,9 @@ class Worker:
         from bench.executors.parts import run_in_parts
 
         limit = self.job.suite.time_limit
-        with time_limit(limit, lambda: self._fail(unit, f"it hung in native code beyond the time limit of {limit:g} s")):
+        with time_limit(
+            limit, lambda: self._fail(unit, f"it hung in native code beyond the time limit of {limit:g} s")
+        ):
             return run_in_parts(unit, target, self.store)
 
     def _target_of(self, unit: Unit) -> "Target":
@@ -178,14 +197,20 @@ class Worker:
         with pulse.unwatched():  # the attack on a few samples again is no progress
             self._keep_strips(unit, result)  # before its cell, which nobody computes again for their sake
         share = len(unit.cells)
-        seconds, forwards, backwards = round(result.seconds / share, 4), result.forwards // share, result.backwards // share
+        seconds, forwards, backwards = (
+            round(result.seconds / share, 4),
+            result.forwards // share,
+            result.backwards // share,
+        )
         for key, records in zip(unit.keys, result.records, strict=True):
             self.store.write_cell(key, records, seconds=seconds, forwards=forwards, backwards=backwards)
         for key, records, images in zip(unit.keys, result.records, result.images or (), strict=False):
             self._store_images(unit, key, records, images)
         self.store.save("running")
         self.store.drop_parts(unit.key)
-        spent = f"{result.forwards:,} forward and {result.backwards:,} backward passes in {result.seconds:.1f} s"
+        spent = (
+            f"{result.forwards:,} forward and {result.backwards:,} backward passes in {result.seconds:.1f} s"
+        )
         log.info("%s: %d cells, %s", unit.label, share, spent)
 
     def _keep_strips(self, unit: Unit, result: "UnitResult") -> None:
@@ -209,7 +234,10 @@ class Worker:
         file = self.store.write_images(key, encode(images, records), asdict(checked))
         if checked.success_float32 != checked.success:
             log.warning(
-                "%s: %d of %d successes fail when read again", file, checked.success - checked.success_float32, checked.success
+                "%s: %d of %d successes fail when read again",
+                file,
+                checked.success - checked.success_float32,
+                checked.success,
             )
 
     def _fail(self, unit: Unit, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What the tasks of a run on Ray do: the same as in its own process, with what a worker keeps between two tasks."""
+"""What the tasks of a run on Ray do: as in its own process, with what a worker keeps between two tasks."""
 
 import socket
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ SILENT = Progress(Console(quiet=True))
 
 @dataclass(frozen=True)
 class Order:
-    """What every task has to know: the suite (JSON), the options with absolute folders and a device, and how much to log."""
+    """What every task must know: suite (JSON), options with absolute folders and device, how much to log."""
 
     suite: str
     options: Options
@@ -89,7 +89,10 @@ def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
 
 @contextmanager
 def _at_work(order: Order, mail: Mail) -> Iterator[None]:
-    """One thread, the log and the signals of a run; Ray cancels a task by SIGINT, which waits for a batch or epoch to end."""
+    """One thread, the log and the signals of a run.
+
+    Ray cancels a task by SIGINT, which waits for a batch or epoch to end.
+    """
     mail_log(mail)
     set_level(order.level)
     try:
@@ -111,20 +114,29 @@ class _Desk:
         self.units = make_units(self.job.suite, cards, self.job.samples.content_hash)
         if not path.is_dir():
             raise UserError(f"{socket.gethostname()}: {path} is not there; {SHARE}")
-        self.run = join_run(path, provenance.collect(zoo.device, self.job.packages), images=order.options.save_adversarials)
+        self.run = join_run(
+            path, provenance.collect(zoo.device, self.job.packages), images=order.options.save_adversarials
+        )
         self.models = Models(self.job, zoo, self.run.planned)
         self.checks = Checks(self.job, self.models, self.run, self.units, fresh=order.options.fresh)
 
     def check(self, unit: Unit) -> None:
-        """Raise UserError unless ``unit`` would be planned here too: then its key names what this worker computes."""
+        """Raise UserError unless ``unit`` would be planned here too.
+
+        If it would, its key names what this worker computes.
+        """
         if unit not in self.units:
             raise UserError(
-                f"{socket.gethostname()}: plans other cells than the driver; install the same bench and attack libraries there"
+                f"{socket.gethostname()}: plans other cells than the driver; install the same bench and"
+                " attack libraries there"
             )
 
 
 def shared_card(zoo: Zoo, recipe: Recipe) -> Card:
-    """The card of the model of ``recipe``, which has been trained. Raises UserError if that cannot be seen from here."""
+    """The card of the model of ``recipe``, which has been trained.
+
+    Raises UserError if that cannot be seen from here.
+    """
     card = zoo.card(recipe)
     if card is None:
         raise UserError(f"{socket.gethostname()}: {zoo.cache} does not hold {recipe.name}; {SHARE}")

@@ -28,7 +28,7 @@ class Slice:
 
 
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
-    """``unit`` on all samples of ``target``; parts that ``run`` holds from an earlier attempt are not computed again.
+    """``unit`` on all samples of ``target``; parts that ``run`` has of an earlier attempt are not recomputed.
 
     Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
     """
@@ -70,9 +70,14 @@ def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
         return UnitResult(split(records, len(unit.cells)), **cost, images=images)
     interrupt.check()
     smaller = target.only(part.samples)
-    result = halving(target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images))
+    result = halving(
+        target.batch_size,
+        lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images),
+    )
     packed = pack(result.images) if result.images else None
-    run.write_part(key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed)
+    run.write_part(
+        key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed
+    )
     return result
 
 

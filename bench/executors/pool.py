@@ -16,7 +16,7 @@ from bench.executors.letters import Reader
 POLL = 0.2
 """Seconds after which a signal is seen in which nothing else happens."""
 TRIES = 3
-"""How often a task is started whose process is lost each time: what kills its process by itself ends as an error."""
+"""How often a task is started whose process is lost each time: what kills it by itself ends as an error."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,10 @@ class Task:
 
 @dataclass
 class Pool:
-    """At most ``workers`` tasks at a time. ``make`` gives, in the host itself, what carries out the requests to it."""
+    """At most ``workers`` tasks at a time.
+
+    ``make`` gives, in the host itself, what carries out the requests to it.
+    """
 
     workers: int
     make: Callable[[Any], Serve]
@@ -45,7 +48,9 @@ class Pool:
     def __enter__(self) -> "Pool":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End all processes, whatever they are at."""
         for host in self._hosts.values():
             host.end()
@@ -56,7 +61,9 @@ class Pool:
         self._waiting.insert(0 if first else len(self._waiting), task)
 
     def ended(self) -> Iterator[tuple[Task, Ended]]:
-        """Each task as it ends; more may be added meanwhile. One whose process is lost is tried again, TRIES times in all.
+        """Each task as it ends; more may be added meanwhile.
+
+        One whose process is lost is tried again, TRIES times in all.
 
         Raises Interrupted if the run is asked to stop, once all that run have stored what they have.
         """
@@ -77,15 +84,19 @@ class Pool:
         """Whether ``task`` waits again, after all others: memory that ran out may then be there."""
         if not ended.is_lost or task.tries == TRIES:
             return False
-        log.warning("a worker is lost (%s); what it was at is tried again (%d of %d)", ended.fate, task.tries + 1, TRIES)
+        log.warning(
+            "a worker is lost (%s); what it was at is tried again (%d of %d)",
+            ended.fate,
+            task.tries + 1,
+            TRIES,
+        )
         self.add(task)
         return True
 
     def _start(self) -> None:
-        """Start what waits, as far as there are workers: first what a host is up for, then what needs another one."""
+        """Start what waits, in order, as far as there are workers; not what a host is still starting for."""
         while len(self._running) < self.workers:
-            task = next((t for t in self._waiting if t.where in self._hosts and self._hosts[t.where].up), None)
-            task = task or next((t for t in self._waiting if t.where not in self._hosts), None)
+            task = next((t for t in self._waiting if self._can_start(t)), None)
             if task is None:
                 return
             self._waiting.remove(task)
@@ -94,6 +105,10 @@ class Pool:
             self._started += 1
             self._running[self._started] = replace(task, tries=task.tries + 1)
             self._hosts[task.where].ask(self._started, task.request)
+
+    def _can_start(self, task: Task) -> bool:
+        """Whether no worker would wait: its host is up, or has yet to be started, which is done for it."""
+        return task.where not in self._hosts or self._hosts[task.where].up
 
     def _speaking(self) -> list[Host]:
         ready = wait([host.connection for host in self._hosts.values()], POLL)

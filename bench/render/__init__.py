@@ -15,4 +15,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bench.render' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module("bench.render.table" if name == "leaderboard" else "bench.render.text"), name)
+    return getattr(
+        import_module("bench.render.table" if name == "leaderboard" else "bench.render.text"), name
+    )

@@ -7,11 +7,14 @@ from rich.text import Text
 
 from bench.scoring.scorecard import Scorecard
 
-TESTED = "worst cases at the headline eps and clean accuracies, paired by sample; p by Holm over the answers; in brackets 95 %"
+TESTED = (
+    "worst cases at the headline eps and clean accuracies, paired by sample; p by Holm over the answers; in"
+    " brackets 95 %"
+)
 
 
 def answer_lines(card: Scorecard) -> Iterator[Table | Text]:
-    """Each question with its answers, one line a model; nothing where the suite trains nothing adversarially."""
+    """Each question with its answers, a line a model; nothing if the suite trains nothing adversarially."""
     for question in dict.fromkeys(answer.question for answer in card.answers):
         yield Text(question, style="italic")
         table = Table.grid(padding=(0, 1))

@@ -1,4 +1,4 @@
-"""Confidence, distance and security curves as rows of tables; libraries that have the same numbers share a row."""
+"""Confidence, distance and security curves as rows of tables; libraries with the same numbers share a row."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,8 @@ from bench.scoring.scorecard import CurveScore, Scorecard
 from bench.text import NONE, number
 
 CONFIDENCE = (
-    "certainty, broken samples", "certainty, held samples", "true class", "calibration error", "confident errors", "distance"
+    "certainty, broken samples", "certainty, held samples", "true class", "calibration error",
+    "confident errors", "distance",
 )  # fmt: skip
 CURVES = ("norm", "area", "median distance")
 Row = tuple[list[str], list[str]]
@@ -17,7 +18,7 @@ Row = tuple[list[str], list[str]]
 
 
 def confidence_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:
-    """The cells at the headline eps: their numbers before → under attack, and how far the broken samples lie."""
+    """The cells at the headline eps: numbers before → under attack, and how far the broken samples lie."""
     cells = [c for c in card.cells if c.metrics and c.entry.eps == card.headline_eps]
     for same in alike(cells, lambda c: (c.entry.id.model, c.entry.attack, c.metrics)):
         e, numbers = same[0].entry, same[0].metrics
@@ -28,11 +29,14 @@ def confidence_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:
 
 def _confidence(m: Metrics, norm: str) -> list[str]:
     pairs = (
-        (m.certainty_broken, m.certainty_broken_adv), (m.certainty_held, m.certainty_held_adv), (m.prob_true, m.prob_true_adv),
-        (m.ece, m.ece_adv), (m.confident_errors, m.confident_errors_adv),
+        (m.certainty_broken, m.certainty_broken_adv), (m.certainty_held, m.certainty_held_adv),
+        (m.prob_true, m.prob_true_adv), (m.ece, m.ece_adv), (m.confident_errors, m.confident_errors_adv),
     )  # fmt: skip
     moved = NONE if norm not in m.distances else number(m.distances[norm].median)
-    return [*(NONE if before is None else f"{number(before)} → {number(after)}" for before, after in pairs), moved]
+    return [
+        *(NONE if before is None else f"{number(before)} → {number(after)}" for before, after in pairs),
+        moved,
+    ]
 
 
 def curve_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:

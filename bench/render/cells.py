@@ -18,7 +18,7 @@ T = TypeVar("T")
 SIGNIFICANT = 10
 """Digits of a number in JSON and CSV: beyond them two machines' libraries may differ."""
 LEADERBOARD_VERSION = 2
-"""Of what ``bench run`` prints as JSON. 2: a cross-check names its two libraries, since there may be more of them."""
+"""Of what ``bench run`` prints as JSON. 2: a cross-check names its two libraries, as there may be more."""
 VERDICT_VERSION = 1
 """Of what ``bench compare A B`` prints as JSON."""
 GLYPHS: dict[Outcome, tuple[str, str]] = {
@@ -40,18 +40,26 @@ def spread(s: AcrossSeeds) -> str:
 
 
 def across(s: AcrossSeeds | None, trust: Grade = "pass") -> tuple[str, str]:
-    """("92.5 ± 1.2", "[88, 95]"): over training seeds, and the interval with training variation, marked unless trusted."""
+    """("92.5 ± 1.2", "[88, 95]"): over training seeds, and the interval with training variation.
+
+    The interval is marked unless trusted.
+    """
     return (NONE, "") if s is None else (spread(s), f"[{100 * s.low:.0f}, {100 * s.high:.0f}]{MARKS[trust]}")
 
 
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
-    """``row`` with every text that a spreadsheet would take for a formula marked as text (OWASP, CSV injection)."""
+    """``row`` with what a spreadsheet would take for a formula marked as text (OWASP, CSV injection)."""
     return {name: f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for name, v in row.items()}
 
 
 def markdown(text: str) -> str:
     """``text`` as it is read, whatever a page would make of it: markup, a column, a link, a picture."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("](", "]\\(").replace("`", "\\`")
+    return (
+        html.escape(" ".join(text.split()), quote=False)
+        .replace("|", "\\|")
+        .replace("](", "]\\(")
+        .replace("`", "\\`")
+    )
 
 
 def plain(value: float | None) -> float | None:
@@ -60,7 +68,7 @@ def plain(value: float | None) -> float | None:
 
 
 def flat(data: Any) -> dict[str, Any]:
-    """The fields of the dataclass ``data`` for a machine: a model as its name and seed, an eps as people write it."""
+    """The fields of the dataclass ``data`` for a machine: a model as name and seed, an eps as written."""
     found: dict[str, Any] = {}
     for name, value in ((f.name, getattr(data, f.name)) for f in fields(data)):
         if isinstance(value, ModelId):

@@ -32,4 +32,6 @@ def class_rows(card: Scorecard) -> Iterator[ClassRow]:
         if first.model != last:
             yield ClassRow(model, "clean", "", [c.accuracy for c in first.classes])
         last = first.model
-        yield ClassRow(model, first.attack, joined(s.library for s in same), [c.robust_accuracy for c in first.classes])
+        yield ClassRow(
+            model, first.attack, joined(s.library for s in same), [c.robust_accuracy for c in first.classes]
+        )

@@ -27,7 +27,9 @@ def confusion(card: Scorecard, width: Width) -> Figure:
     figure, axes = panels(len(found), width, min(INCHES[width] / across, LARGEST), sharey=False)
     for axis, scores in zip(axes, found, strict=True):
         _draw(axis, scores)
-        axis.set_title(fitted(f"{lines.label(card, scores.model)}: {scores.attack} {eps_text(scores.eps)}", 1))
+        axis.set_title(
+            fitted(f"{lines.label(card, scores.model)}: {scores.attack} {eps_text(scores.eps)}", 1)
+        )
     figure.supylabel("class", size="medium")
     figure.supxlabel("taken for", size="medium")
     return figure

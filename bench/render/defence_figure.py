@@ -1,4 +1,4 @@
-"""What defences gain: robust accuracy without them, against attacks that do not know them, and against all."""
+"""What defences gain: robust accuracy without them, against attacks unaware of them, and against all."""
 
 from matplotlib.figure import Figure
 
@@ -20,12 +20,18 @@ def defence_figure(card: Scorecard, width: Width) -> Figure:
     figure = figure_of(width, 0.9 + 0.42 * len(card.defences))
     axis = figure.subplots()
     for i, (field, name, colour, marker) in enumerate(SHARES):
-        found = [(at, getattr(d, field)) for at, d in enumerate(card.defences) if getattr(d, field) is not None]
+        found = [
+            (at, getattr(d, field)) for at, d in enumerate(card.defences) if getattr(d, field) is not None
+        ]
         values = [100 * p.value for _, p in found]
         error = [[100 * (p.value - p.low) for _, p in found], [100 * (p.high - p.value) for _, p in found]]
         at = [y + 0.22 * (i - 1) for y, _ in found]
-        axis.errorbar(values, at, xerr=error, fmt=marker, color=colour, markersize=4, lw=1.2, capsize=2, label=name)
-    axis.set_yticks(range(len(card.defences)), [fitted(lines.label(card, d.model), width) for d in card.defences])
+        axis.errorbar(
+            values, at, xerr=error, fmt=marker, color=colour, markersize=4, lw=1.2, capsize=2, label=name
+        )
+    axis.set_yticks(
+        range(len(card.defences)), [fitted(lines.label(card, d.model), width) for d in card.defences]
+    )
     axis.set_ylim(len(card.defences) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.set_xlabel(f"robust accuracy at eps {eps_text(card.headline_eps)}, %")

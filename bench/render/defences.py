@@ -19,7 +19,10 @@ from bench.text import NONE, points
 
 
 def defences(card: Scorecard) -> Iterator[Table | Text]:
-    """Each defended model without its defences, against attacks that do not know them, and against all; then in words."""
+    """Each defended model without its defences, against attacks that do not know them, and against all.
+
+    Then the same in words.
+    """
     if not card.defences:
         return
     caption = f"defences: robust accuracy at eps {eps_text(card.headline_eps)}, % [95 %]"
@@ -59,7 +62,10 @@ def defence_rows(card: Scorecard) -> list[list[str]]:
 
 def defence_json(d: DefenceScore) -> dict[str, Any]:
     """One defended model for other programs; shares from 0 to 1."""
-    shares = {name: flat(getattr(d, name)) if getattr(d, name) else None for name in ("without", "naive", "adaptive")}
+    shares = {
+        name: flat(getattr(d, name)) if getattr(d, name) else None
+        for name in ("without", "naive", "adaptive")
+    }
     gains = {name: _difference(getattr(d, name)) for name in ("clean", "naive_gain", "gain")}
     return {
         "model": d.model.name,

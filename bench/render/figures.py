@@ -23,8 +23,10 @@ from bench.scoring.scorecard import Scorecard
 UPRIGHT = 0.8
 """Inches that names of attacks take where they stand upright."""
 STYLES = (("-", "o", 4.5), ("--", "x", 5.5), ("-.", "+", 6.5), (":", "s", 4.0))
-"""Line, marker and its size (points) of each registered library in turn, and of all others: where two agree, the cross lies on
-the dot."""
+"""Line, marker and its size (points) of each registered library in turn, and of all others.
+
+Where two agree, the cross lies on the dot.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,12 @@ def _certainty(card: Scorecard, width: Width) -> Figure:
 
 
 def _grid(
-    card: Scorecard, width: Width, source: Callable[[Scorecard, str], Iterable[Line]], ylabel: str, *, top: float
+    card: Scorecard,
+    width: Width,
+    source: Callable[[Scorecard, str], Iterable[Line]],
+    ylabel: str,
+    *,
+    top: float,
 ) -> Figure:
     """One panel per attack."""
     attacks = lines.attacks(card)
@@ -81,14 +88,18 @@ def _style(library: str) -> tuple[str, str, float]:
 def _draw(axis: Axes, line: Line) -> None:
     style, marker, size = _style(line.library)
     colour = lines.COLOURS[line.model % len(lines.COLOURS)]
-    face = colour if line.model < len(lines.COLOURS) else "none"  # of more models than colours, the marker tells them apart
-    axis.plot(line.eps, line.values, style, marker=marker, ms=size, lw=1.2, color=colour, mfc=face, label=line.name)
+    face = (
+        colour if line.model < len(lines.COLOURS) else "none"
+    )  # of more models than colours, the marker tells them apart
+    axis.plot(
+        line.eps, line.values, style, marker=marker, ms=size, lw=1.2, color=colour, mfc=face, label=line.name
+    )
     low, high = zip(*line.band, strict=True)
     axis.fill_between(line.eps, low, high, color=colour, alpha=0.12, lw=0)
 
 
 def _attack_success(card: Scorecard, width: Width) -> Figure:
-    """Attack success rate at the headline eps through any library, by attack and model, with 95 % intervals."""
+    """Attack success rate at the headline eps through any library, by attack and model; 95 % intervals."""
     models = list(lines.attack_success(card))
     attacks = list(dict.fromkeys(attack for bars in models for attack in bars.rates))
     thick = 0.8 / max(1, len(models))
@@ -97,14 +108,19 @@ def _attack_success(card: Scorecard, width: Width) -> Figure:
     for bars in models:
         at = [attacks.index(attack) + (bars.model - (len(models) - 1) / 2) * thick for attack in bars.rates]
         heights = [value for value, _ in bars.rates.values()]
-        errors = [[v - low for v, (low, _) in bars.rates.values()], [high - v for v, (_, high) in bars.rates.values()]]
+        errors = [
+            [v - low for v, (low, _) in bars.rates.values()],
+            [high - v for v, (_, high) in bars.rates.values()],
+        ]
         colour = lines.COLOURS[bars.model % len(lines.COLOURS)]
         hatch = None if bars.model < len(lines.COLOURS) else "////"
         axis.bar(
-            at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8}, color=colour, label=bars.label, alpha=0.85,
-            hatch=hatch,
+            at, heights, thick * 0.92, yerr=errors, capsize=2, error_kw={"lw": 0.8},
+            color=colour, label=bars.label, alpha=0.85, hatch=hatch,
         )  # fmt: skip
-    axis.set_xticks(range(len(attacks)), [fitted(attack, 1) for attack in attacks], rotation=90 if crowded else 0)
+    axis.set_xticks(
+        range(len(attacks)), [fitted(attack, 1) for attack in attacks], rotation=90 if crowded else 0
+    )
     axis.set_ylim(0, 102)
     axis.set_axisbelow(True)
     finished(figure, [axis], f"attack success at eps {eps_text(card.headline_eps)}, %")
@@ -123,7 +139,9 @@ def _queries(card: Scorecard, width: Width) -> Figure:
             _steps(axis, card, same[0], [q.entry.library for q in same])
         titled(axis, f"{attack}, eps {eps_text(scores[0].entry.eps)}", width)
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # its own writes formulas, which are off
+        axis.xaxis.set_major_formatter(
+            StrMethodFormatter("{x:,.0f}")
+        )  # its own writes formulas, which are off
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(-2, 102)
         axis.set_xlabel("queries")
@@ -137,40 +155,47 @@ def _steps(axis: Axes, card: Scorecard, q: QueryScore, names: Sequence[str]) -> 
     colour = lines.COLOURS[lines.models(card).index(e.id.model) % len(lines.COLOURS)]
     axis.step(
         at, [*reached, reached[-1]], where="post",
-        linestyle=_style(e.library)[0], color=colour, lw=1.2, label=f"{lines.label(card, e.id.model)}, {joined(names)}",
+        linestyle=_style(e.library)[0], color=colour, lw=1.2,
+        label=f"{lines.label(card, e.id.model)}, {joined(names)}",
     )  # fmt: skip
 
 
 KINDS = {
     "security_curves": Kind(
-        "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.", _robust_accuracy
+        "Robust accuracy over eps. At eps 0 it is the clean accuracy; bands are 95 % intervals.",
+        _robust_accuracy,
     ),
     "differences": Kind(
-        "Differences in robust accuracy at the headline eps, paired by sample, with 95 % intervals of each alone; filled where "
-        "a difference is shown after correction.",
+        "Differences in robust accuracy at the headline eps, paired by sample, with 95 % intervals of each "
+        "alone; filled where a difference is shown after correction.",
         forest, rows,
     ),
-    "attack_success": Kind("Attack success at the headline eps, through any library; with 95 % intervals.", _attack_success),
+    "attack_success": Kind(
+        "Attack success at the headline eps, through any library; with 95 % intervals.", _attack_success
+    ),
     "certainty": Kind(
-        "Mean probability of the predicted class under attack. At eps 0 it is the clean certainty; bands are 95 % intervals.",
+        "Mean probability of the predicted class under attack. At eps 0 it is the clean certainty; "
+        "bands are 95 % intervals.",
         _certainty,
     ),
     "confusion": Kind(
-        "What the samples of each class are taken for under the attack that leaves the model the fewest right: counts, shaded "
-        "by the share of the class.",
+        "What the samples of each class are taken for under the attack that leaves the model the fewest "
+        "right: counts, shaded by the share of the class.",
         confusion, lambda card: card.classes,
     ),
     "queries": Kind(
-        "Attack success over the queries that a black-box attack makes about a sample, through each library by itself.",
+        "Attack success over the queries that a black-box attack makes about a sample, "
+        "through each library by itself.",
         _queries, lambda card: card.queries,
     ),
     "defences": Kind(
-        "Defended models: robust accuracy without the defence, against attacks that do not know it, and against all; bars are "
-        "95 % intervals.",
+        "Defended models: robust accuracy without the defence, against attacks that do not know it, "
+        "and against all; bars are 95 % intervals.",
         defence_figure, lambda card: card.defences,
     ),
     "training": Kind(
-        "Adversarial training: accuracy on held-out training images, clean, under one step and under PGD, by epoch.",
+        "Adversarial training: accuracy on held-out training images, clean, under one step and under PGD, "
+        "by epoch.",
         training_curves, lambda card: any(m.robust for m in card.models),
     ),
     "losses": Kind("Training loss by epoch.", losses, lambda card: any(m.losses for m in card.models)),

@@ -12,7 +12,10 @@ DPI = 300
 
 
 def save_figures(card: Scorecard, folder: Path, width: Width) -> list[Path]:
-    """Draw the figures of ``card`` into ``folder``, each in every kind of file; returns their paths. Raises OSError."""
+    """Draw the figures of ``card`` into ``folder``, each in every kind of file; returns their paths.
+
+    Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, figure in make_figures(card, width).items():

@@ -1,4 +1,7 @@
-"""Plain tables that fit a terminal: where it is narrow, texts go over several lines, between words as far as there is room."""
+"""Plain tables that fit a terminal: where it is narrow, texts go over several lines.
+
+They break between words as far as there is room.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +16,11 @@ EDGES = 3
 
 
 def fitted(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int, right: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    width: int,
+    right: Sequence[str] = (),
 ) -> RenderableType:
     """``rows`` (texts, no markup) under ``columns`` within ``width``; those called ``right`` are aligned so.
 
@@ -26,17 +33,23 @@ def fitted(
     for row in rows:
         if heading := len(row) < len(columns):
             table.add_section()
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row), style="bold" if heading else "")
+        table.add_row(
+            *(Text(cell) if isinstance(cell, str) else cell for cell in row), style="bold" if heading else ""
+        )
     return Group(Text(title, style="italic"), table)  # a table would break its title at its own width
 
 
 def _widths(texts: Sequence[Sequence[str]], room: int) -> list[int]:
     """A width for each column of ``texts`` (its header first): what it needs, or in all ``room``.
 
-    The widest give way first: down to their longest word, and if that is not enough, to the longest word of their header.
+    The widest give way first: down to their longest word, and if that is not enough, to the longest word of
+    their header.
     """
     widths = [max(_longest(text, "\n") for text in column) for column in texts]
-    for least in ([max(map(_longest, column)) for column in texts], [_longest(column[0]) for column in texts]):
+    for least in (
+        [max(map(_longest, column)) for column in texts],
+        [_longest(column[0]) for column in texts],
+    ):
         while sum(widths) > room:
             wide = [i for i, width in enumerate(widths) if width > least[i]]
             if not wide:

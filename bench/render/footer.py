@@ -24,7 +24,7 @@ STYLE: dict[Grade, str] = {"pass": "green", "unchecked": "yellow", "warn": "yell
 
 
 def differences(card: Scorecard) -> Iterator[Table | Text]:
-    """The sentences with a line on how they were tested; of many, only those that tell a model from the baseline."""
+    """The sentences, and how they were tested; of many, only those that tell a model from the baseline."""
     said = card.sentences
     if not said:
         return
@@ -44,7 +44,9 @@ def _unlisted(said: Sequence[Sentence], listed: int) -> str:
     """67 comparisons that show no difference, 24 between other models."""
     unshown = sum(not s.shown for s in said)
     others = len(said) - unshown - listed
-    return f"{unshown} comparisons that show no difference{f', {others} between other models' if others else ''}"
+    return (
+        f"{unshown} comparisons that show no difference{f', {others} between other models' if others else ''}"
+    )
 
 
 def failures(card: Scorecard) -> Iterator[str]:
@@ -86,17 +88,29 @@ def unchecked_line(card: Scorecard) -> str | None:
 
 
 def trust_summary(card: Scorecard) -> tuple[str, Grade]:
-    """How many cells have which grade and what could not be checked, and the worst grade; no text where no cell has one."""
-    missing = [f"{check} ({count} {'cell' if count == 1 else 'cells'})" for check, count in card.unchecked.items()]
+    """How many cells have which grade and what could not be checked, and the worst grade.
+
+    No text where no cell has one.
+    """
+    missing = [
+        f"{check} ({count} {'cell' if count == 1 else 'cells'})" for check, count in card.unchecked.items()
+    ]
     lacking = f"; not checked for lack of samples: {', '.join(missing)}" if missing else ""
     lacking += " (trust: full takes more)" if missing and card.trust_level == "fast" else ""
-    return trust_in_short([c.trust.grade for c in card.cells if c.trust is not None], card.trust_cost, lacking)
+    return trust_in_short(
+        [c.trust.grade for c in card.cells if c.trust is not None], card.trust_cost, lacking
+    )
 
 
 def trust_in_short(graded: Sequence[Grade], trust_cost: float | None, lacking: str = "") -> tuple[str, Grade]:
-    """How many of ``graded`` are of which grade, what is ``lacking``, and the worst grade; no text where there is none."""
+    """How many of ``graded`` have which grade, what is ``lacking``, and the worst grade.
+
+    No text where there is none.
+    """
     counts = {grade: graded.count(grade) for grade in ORDER if grade in graded}
-    said = [f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()]
+    said = [
+        f"{count} {grade}{f' ({MARKS[grade]})' if MARKS[grade] else ''}" for grade, count in counts.items()
+    ]
     cost = "" if trust_cost is None else f"; the checks took {100 * trust_cost:.0f} % of the attacks' time"
     return f"trust of {len(graded)} cells: {', '.join(said)}{lacking}{cost}" if said else "", worst(graded)
 
@@ -140,7 +154,11 @@ def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
 def _flagged(flagged: Sequence[Flag]) -> Table:
     table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("check", "grade", "where", "cells", "first finding"):
-        table.add_column(name, justify="right" if name == "cells" else "left", overflow="fold", no_wrap=name == "check")
+        table.add_column(
+            name, justify="right" if name == "cells" else "left", overflow="fold", no_wrap=name == "check"
+        )
     for f in flagged:
-        table.add_row(f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail))
+        table.add_row(
+            f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail)
+        )
     return table

@@ -1,4 +1,4 @@
-"""Differences in robust accuracy between two models, paired by sample, as a forest plot: a line each, grouped by pair."""
+"""Differences in robust accuracy of two models, paired by sample, as a forest plot: a line each, by pair."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -40,13 +40,20 @@ class Row:
 
 
 def rows(card: Scorecard) -> dict[str, list[Row]]:
-    """By pair, the differences at the headline eps: in the worst case, and under each attack; over seeds, the former."""
+    """By pair, the differences at the headline eps: in the worst case, and under each attack.
+
+    Over seeds, the former alone.
+    """
     found: dict[str, list[Row]] = defaultdict(list)
     of_baseline: set[str] = set()
     for row, baseline in _over_seeds(card) if card.seeds else _alone(card):
         found[row.pair].append(row)
         of_baseline |= {row.pair} if baseline == card.baseline else set()
-    return dict(found) if len(found) <= LISTED else {pair: own for pair, own in found.items() if pair in of_baseline}
+    return (
+        dict(found)
+        if len(found) <= LISTED
+        else {pair: own for pair, own in found.items() if pair in of_baseline}
+    )
 
 
 def _alone(card: Scorecard) -> Iterator[tuple[Row, str]]:
@@ -101,8 +108,8 @@ def _draw(axis: Axes, row: Row, at: float, *, numbers: bool) -> None:
     label = ("more robust" if row.difference > 0 else "less robust") if row.shown else "no difference shown"
     error = [[row.difference - row.low], [row.high - row.difference]]
     axis.errorbar(
-        [row.difference], [at], xerr=error, fmt="o", color=colour, mfc=colour if row.shown else "none", ms=4, lw=1.2, capsize=2,
-        label=label,
+        [row.difference], [at], xerr=error, fmt="o", color=colour, mfc=colour if row.shown else "none",
+        ms=4, lw=1.2, capsize=2, label=label,
     )  # fmt: skip
     if numbers:
         axis.text(1.01, at, row.text, transform=axis.get_yaxis_transform(), va="center", fontsize=7)

@@ -16,7 +16,10 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def verdict_junit(verdict: Verdict, timestamp: str) -> str:
-    """One test case per row and per cell without a comparison. ``timestamp`` is the run's start, ISO 8601 without a zone."""
+    """One test case per row and per cell without a comparison.
+
+    ``timestamp`` is the run's start, ISO 8601 without a zone.
+    """
     problems = [("missing", p) for p in verdict.missing] + [("error", p) for p in verdict.errors]
     problems += [("not comparable", p) for p in verdict.not_comparable]
     problems += [("new", Problem(cell, NOT_IN_REFERENCE)) for cell in verdict.new if verdict.gated]
@@ -64,7 +67,9 @@ def _case(row: Row, verdict: Verdict) -> ET.Element:
 
 def _problem(kind: str, problem: Problem) -> ET.Element:
     case = _element(problem.cell)
-    ET.SubElement(case, "error", message=_clean(f"{kind}: {problem.reason}"), type=kind).text = _clean(problem.reason)
+    ET.SubElement(case, "error", message=_clean(f"{kind}: {problem.reason}"), type=kind).text = _clean(
+        problem.reason
+    )
     return case
 
 

@@ -1,4 +1,4 @@
-"""What the figures draw: a scorecard as lines over eps and as bars, of single models or of their means over training seeds."""
+"""What figures draw: a scorecard as lines over eps and bars, of models or their means over training seeds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +23,9 @@ EITHER = "either"
 class Line:
     """One line of a panel: values over eps (from 0; in 1/255 for linf), and their 95 % band.
 
-    ``model`` counts the models in the order in which they were run, so that a model keeps its colour from run to run.
-    ``same`` are the other libraries that agree exactly with ``library``: on every sample at every eps.
+    ``model`` counts the models in the order in which they were run, so that a model keeps its colour from run
+    to run. ``same`` are the other libraries that agree exactly with ``library``: on every sample at every
+    eps.
     """
 
     label: str
@@ -54,7 +55,10 @@ def robust_accuracy(card: Scorecard, attack: str) -> list[Line]:
     """Robust accuracy in percent; at eps 0 it is the clean accuracy."""
     found = []
     for i, name, rates in _over_seeds(card, attack):
-        shares = [next(s.accuracy for s in card.seeds if s.model == name), *(rate.robust_accuracy for rate in rates)]
+        shares = [
+            next(s.accuracy for s in card.seeds if s.model == name),
+            *(rate.robust_accuracy for rate in rates),
+        ]
         band = [(100 * s.low, 100 * s.high) for s in shares]
         found.append(Line(name, i, EITHER, _grid(card, attack, rates), [100 * s.mean for s in shares], band))
     for i, name, library, cells in _alone(card, attack):
@@ -69,12 +73,18 @@ def certainty(card: Scorecard, attack: str) -> list[Line]:
     found = []
     for i, name, rates in _over_seeds(card, attack):
         clean = next(s for s in card.seeds if s.model == name)
-        band = [(clean.certainty_low, clean.certainty_high), *((r.certainty_adv_low, r.certainty_adv_high) for r in rates)]
+        band = [
+            (clean.certainty_low, clean.certainty_high),
+            *((r.certainty_adv_low, r.certainty_adv_high) for r in rates),
+        ]
         values = [clean.certainty, *(rate.certainty_adv for rate in rates)]
         found.append(Line(name, i, EITHER, _grid(card, attack, rates), values, band))
     for i, name, library, cells in _alone(card, attack):
         own = [_metrics(cell) for cell in cells]
-        band = [(own[0].certainty_low, own[0].certainty_high), *((m.certainty_adv_low, m.certainty_adv_high) for m in own)]
+        band = [
+            (own[0].certainty_low, own[0].certainty_high),
+            *((m.certainty_adv_low, m.certainty_adv_high) for m in own),
+        ]
         values = [own[0].certainty, *(m.certainty_adv for m in own)]
         found.append(Line(name, i, library, _grid(card, attack, cells), values, band))
     return _once(card, attack, found, 1)
@@ -84,7 +94,11 @@ def _once(card: Scorecard, attack: str, found: Sequence[Line], top: float) -> li
     """``found`` with lines on one another, of libraries that agree exactly, as one."""
     drawn: list[Line] = []
     for line in found:
-        over = (i for i, other in enumerate(drawn) if _same(other, line, top) and _agree(card, attack, other, line))
+        over = (
+            i
+            for i, other in enumerate(drawn)
+            if _same(other, line, top) and _agree(card, attack, other, line)
+        )
         at = next(over, None)
         if at is None:
             drawn.append(line)
@@ -96,13 +110,17 @@ def _once(card: Scorecard, attack: str, found: Sequence[Line], top: float) -> li
 def _same(one: Line, other: Line, top: float) -> bool:
     """Whether the two are of one model, and lie on one another."""
     pairs = list(zip(one.values, other.values, strict=False))
-    return (one.model, one.eps) == (other.model, other.eps) and all(abs(a - b) <= SAME * top for a, b in pairs)
+    return (one.model, one.eps) == (other.model, other.eps) and all(
+        abs(a - b) <= SAME * top for a, b in pairs
+    )
 
 
 def _agree(card: Scorecard, attack: str, one: Line, other: Line) -> bool:
     """Whether the cross-checks of the libraries find the same outcome on every sample, at every eps."""
     model, both = models(card)[one.model], {one.library, other.library}
-    checks = [c for c in card.crosschecks if (c.model, c.attack) == (model, attack) and {c.first, c.second} == both]
+    checks = [
+        c for c in card.crosschecks if (c.model, c.attack) == (model, attack) and {c.first, c.second} == both
+    ]
     return bool(checks) and all(c.agreement == 1 for c in checks)
 
 
@@ -110,8 +128,16 @@ def attack_success(card: Scorecard) -> Iterator[Bars]:
     """In percent, through any library."""
     if card.seeds:
         for i, name in enumerate(_names(card)):
-            own = [r for r in card.seed_rates if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None]
-            yield Bars(name, i, {r.attack: (100 * r.asr.mean, (100 * r.asr.low, 100 * r.asr.high)) for r in own if r.asr})
+            own = [
+                r
+                for r in card.seed_rates
+                if (r.model, r.eps) == (name, card.headline_eps) and r.asr is not None
+            ]
+            yield Bars(
+                name,
+                i,
+                {r.attack: (100 * r.asr.mean, (100 * r.asr.low, 100 * r.asr.high)) for r in own if r.asr},
+            )
         return
     for i, model in enumerate(models(card)):
         found = [a for a in card.attacks if (a.model, a.eps) == (model, card.headline_eps)]

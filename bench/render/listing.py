@@ -38,7 +38,12 @@ def _text(value: Value) -> str:
 def listing_json(listing: Listing) -> str:
     """``listing`` as one JSON object."""
     rows = [{column.replace(" ", "_"): value for column, value in row.items()} for row in listing.rows]
-    found = {"schema_version": LISTING_VERSION, "kind": listing.kind, "rows": rows, "notes": list(listing.notes)}
+    found = {
+        "schema_version": LISTING_VERSION,
+        "kind": listing.kind,
+        "rows": rows,
+        "notes": list(listing.notes),
+    }
     return json.dumps(found, indent=2)
 
 
@@ -51,8 +56,13 @@ def doctor_table(findings: Sequence[Finding], width: int) -> RenderableType:
 def preview_table(found: Preview, width: int) -> RenderableType:
     """What would be run."""
     columns = ("model/seed/attack/library", "cells", "cached", "model", "time left")
-    rows = [(u.label, str(u.cells), str(u.cached), "trained" if u.trained else "to train", _time(u)) for u in found.units]
-    table = fitted("dry run: nothing is trained, attacked or written", columns, rows, width, right=columns[1:])
+    rows = [
+        (u.label, str(u.cells), str(u.cached), "trained" if u.trained else "to train", _time(u))
+        for u in found.units
+    ]
+    table = fitted(
+        "dry run: nothing is trained, attacked or written", columns, rows, width, right=columns[1:]
+    )
     layers = (Text(f"{model}: targets mean {_layers(names)}") for model, names in found.layers.items())
     return Group(table, *layers, Text(_total(found)))
 
@@ -71,7 +81,11 @@ def trained_table(models: Sequence[Trained], width: int) -> RenderableType:
 def _went(trained: Trained) -> tuple[str, str, str]:
     """Its trained parameters, epochs and last loss."""
     losses = trained.card.losses
-    return f"{trained.card.trainable_parameters:,}", str(len(losses)), f"{losses[-1]:.3f}" if losses else "none"
+    return (
+        f"{trained.card.trainable_parameters:,}",
+        str(len(losses)),
+        f"{losses[-1]:.3f}" if losses else "none",
+    )
 
 
 def _time(unit: UnitPreview) -> str:
@@ -82,7 +96,11 @@ def _total(found: Preview) -> str:
     cells, cached = sum(u.cells for u in found.units), sum(u.cached for u in found.units)
     attacks = _seconds(found.seconds)
     training = f", and {_seconds(found.training)} of training" if found.training else ""
-    how = " (estimated by one gradient on random images)" if training or any(u.probed for u in found.units) else ""
+    how = (
+        " (estimated by one gradient on random images)"
+        if training or any(u.probed for u in found.units)
+        else ""
+    )
     return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {attacks}{training}{how}"
 
 

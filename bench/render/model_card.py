@@ -1,4 +1,4 @@
-"""Scorecard -> a model card of the Hugging Face Hub: metadata that the Hub reads, and the same numbers for people.
+"""Scorecard -> a model card of the Hugging Face Hub: metadata for the Hub, and the same numbers for people.
 
 The metadata is YAML between two lines of dashes: a ``model-index`` with an entry for each model
 (https://github.com/huggingface/hub-docs/blob/main/modelcard.md).
@@ -27,7 +27,10 @@ TAGS = ("adversarial-robustness", "image-classification")
 
 
 def model_card(card: Scorecard, header: RunHeader) -> str:
-    """The card of all models of the run ``card``; a number that its trust checks fail is in its table alone, marked."""
+    """The card of all models of ``card``.
+
+    A number that its trust checks fail is in its table alone, marked.
+    """
     index = [_entry(card, header, m) for m in card.models]
     front = yaml.safe_dump({"tags": list(TAGS), "model-index": index}, sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n{_body(card, header)}"
@@ -44,15 +47,19 @@ def _entry(card: Scorecard, header: RunHeader, m: ModelScore) -> dict[str, Any]:
 def _metrics(card: Scorecard, m: ModelScore) -> Iterator[dict[str, Any]]:
     at = eps_text(card.headline_eps)
     yield from _metric("accuracy", "Clean accuracy", m.accuracy, "pass")
-    yield from _metric("robust_accuracy", f"Robust accuracy, worst of all attacks, eps {at}", m.worst_case, m.trust, eps=at)
+    yield from _metric(
+        "robust_accuracy", f"Robust accuracy, worst of all attacks, eps {at}", m.worst_case, m.trust, eps=at
+    )
     for a in card.attacks:
         if (a.model, a.eps) == (m.model, card.headline_eps):
             named = f"Attack success rate, {a.attack}, eps {at}"
             yield from _metric("attack_success_rate", named, a.asr, a.trust, eps=at, attack=a.attack)
 
 
-def _metric(kind: str, name: str, p: Proportion | None, trust: Grade, **asked: str) -> Iterator[dict[str, Any]]:
-    """The share ``p``, from 0 to 1, with its interval; nothing where there is none, or it cannot be trusted."""
+def _metric(
+    kind: str, name: str, p: Proportion | None, trust: Grade, **asked: str
+) -> Iterator[dict[str, Any]]:
+    """The share ``p``, from 0 to 1, with its interval; nothing if there is none, or it cannot be trusted."""
     if p is None or not math.isfinite(p.value) or trust == "fail":
         return
     how = {**asked, "n": p.n, "low": rounded(p.low), "high": rounded(p.high), "trust": trust}
@@ -62,8 +69,10 @@ def _metric(kind: str, name: str, p: Proportion | None, trust: Grade, **asked: s
 def _body(card: Scorecard, header: RunHeader) -> str:
     parts = [
         f"# Adversarial robustness: {markdown(card.suite)}",
-        f"Robust accuracy is that at eps {eps_text(card.headline_eps)} against the worst attack on each sample; "
-        "in brackets 95 % intervals.",
+        (
+            f"Robust accuracy is that at eps {eps_text(card.headline_eps)} against the worst attack on each"
+            " sample; in brackets 95 % intervals."
+        ),
         _models(card),
         _rates(card),
         items([trust_summary(card)[0], *unranked(card), *failures(card), not_run(card)]),
@@ -74,10 +83,18 @@ def _body(card: Scorecard, header: RunHeader) -> str:
 
 
 def _models(card: Scorecard) -> str:
-    head = ["model", "rank", "clean accuracy, %", "robust accuracy, %", "certainty, clean → under attack", "trust"]
+    head = [
+        "model",
+        "rank",
+        "clean accuracy, %",
+        "robust accuracy, %",
+        "certainty, clean → under attack",
+        "trust",
+    ]
     rows = [
         [
-            title(m.model, _seeds(card)), str(m.rank or NONE), percent(m.accuracy), percent(m.worst_case, m.trust),
+            title(m.model, _seeds(card)), str(m.rank or NONE),
+            percent(m.accuracy), percent(m.worst_case, m.trust),
             f"{number(m.certainty)} → {number(m.certainty_adv)}", m.trust,
         ]
         for m in card.models
@@ -89,7 +106,10 @@ def _rates(card: Scorecard) -> str:
     """Attack success at the headline eps."""
     rates = success_rates(card)
     attacks = dict.fromkeys(c.attack for c in card.crosschecks if c.eps == card.headline_eps)
-    rows = [[attack, *(own.get(AttackEps(attack, card.headline_eps), NONE) for own in rates.values())] for attack in attacks]
+    rows = [
+        [attack, *(own.get(AttackEps(attack, card.headline_eps), NONE) for own in rates.values())]
+        for attack in attacks
+    ]
     return markdown_table(["attack success, %", *rates], rows) if rows else ""
 
 

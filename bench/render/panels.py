@@ -1,4 +1,4 @@
-"""Figures as journals set them, one or two columns wide, of several panels that share an axis and a legend."""
+"""Figures as journals set them, one or two columns wide, of several panels with a shared axis and legend."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +16,10 @@ INCHES: dict[Width, float] = {1: 3.3, 2: 6.9}
 ABREAST: dict[Width, int] = {1: 1, 2: 3}
 """Panels in a row at most."""
 STACKED = 3
-"""Panels that one column has below one another; of more that share their y axis, two abreast, or no page is high enough."""
+"""Panels that one column has below one another.
+
+Of more that share their y axis, two are abreast, or no page is high enough.
+"""
 HEIGHT, LINE = 2.1, 0.16
 """Inches of a panel, and of a line of the legend."""
 ROOM: dict[Width, int] = {1: 26, 2: 44}
@@ -51,7 +54,9 @@ def figure_of(width: Width, height: float) -> Figure:
     return Figure(figsize=(INCHES[width], height), layout="constrained")
 
 
-def panels(count: int, width: Width, height: float = HEIGHT, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, width: Width, height: float = HEIGHT, *, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels, each ``height`` inches high."""
     columns = min(2 if width == 1 and sharey and count > STACKED else ABREAST[width], count)
     rows = ceil(count / columns)
@@ -72,7 +77,11 @@ def finished(figure: Figure, axes: Sequence[Axes], ylabel: str) -> Figure:
 
 def with_legend(figure: Figure, axes: Sequence[Axes]) -> Figure:
     """``figure`` with one legend below, for which it becomes higher."""
-    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    named = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     width, height = figure.get_size_inches()
     letters = int(width * LETTERS)
     labels = ["\n".join(wrap(label, letters - HANDLE)) for label in named]

@@ -12,7 +12,10 @@ Value = str | int | bool | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is of one ``kind``: rows by column. Rows that agree in the columns ``above`` stand under one heading."""
+    """What there is of one ``kind``: rows by column.
+
+    Rows that agree in the columns ``above`` stand under one heading.
+    """
 
     kind: str
     title: str

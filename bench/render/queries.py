@@ -24,7 +24,9 @@ def queries(card: Scorecard, width: int) -> Iterator[Table]:
 
 def _table(card: Scorecard, models: Sequence[ModelScore], seeds: bool) -> Table:
     """ASR over queries, through each library by itself: a row for each number of queries."""
-    table = Table(title="attack success rate over queries, % [95 %]", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title="attack success rate over queries, % [95 %]", box=box.SIMPLE_HEAD, title_justify="left"
+    )
     table.add_column("attack")
     table.add_column("queries", justify="right")
     for model in models:

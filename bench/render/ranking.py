@@ -32,7 +32,9 @@ def runs_table(found: RankedRuns, width: int) -> RenderableType:
     number = _numbers(found)
     parts: list[RenderableType] = []
     for ranking in found.rankings:
-        parts.append(fitted(_title(ranking), MODELS, _models(ranking, number), width, right=("#", *MODELS[3:])))
+        parts.append(
+            fitted(_title(ranking), MODELS, _models(ranking, number), width, right=("#", *MODELS[3:]))
+        )
         parts += [Text(line) for line in _unranked(ranking)]
     rows = [(number[r.path.name], r.path.name, _status(r), *_result(r)) for r in found.runs]
     parts.append(fitted("runs", RUNS, rows, width, right=RUNS[:1]))
@@ -67,7 +69,11 @@ def runs_json(found: RankedRuns) -> str:
     """Everything, as one JSON object."""
     runs = [_unusable_row(run) if isinstance(run, UnusableRun) else _run_row(run) for run in found.runs]
     rankings = [_ranking_row(ranking) for ranking in found.rankings]
-    return json.dumps(rounded({"schema_version": RUNS_VERSION, "runs": runs, "rankings": rankings}), indent=2, allow_nan=False)
+    return json.dumps(
+        rounded({"schema_version": RUNS_VERSION, "runs": runs, "rankings": rankings}),
+        indent=2,
+        allow_nan=False,
+    )
 
 
 def _numbers(found: RankedRuns) -> dict[str, str]:
@@ -77,7 +83,10 @@ def _numbers(found: RankedRuns) -> dict[str, str]:
 
 def _title(ranking: Ranking) -> str:
     at, attacks = eps_text(ranking.headline_eps), ", ".join(ranking.attacks)
-    return f"{ranking.suite}: robust accuracy of {ranking.samples} samples at eps {at}, worst of {attacks or 'no attack yet'}"
+    return (
+        f"{ranking.suite}: robust accuracy of {ranking.samples} samples at eps {at}, worst of"
+        f" {attacks or 'no attack yet'}"
+    )
 
 
 def _models(ranking: Ranking, number: dict[str, str]) -> list[list[str]]:
@@ -96,7 +105,11 @@ def _models(ranking: Ranking, number: dict[str, str]) -> list[list[str]]:
 
 def _unranked(ranking: Ranking) -> Iterator[str]:
     seeds = len({e.place.model.seed for e in ranking.entrants}) > 1
-    lines = (f"{title(e.place.model, seeds)} has no rank: {e.place.unranked}" for e in ranking.entrants if e.place.unranked)
+    lines = (
+        f"{title(e.place.model, seeds)} has no rank: {e.place.unranked}"
+        for e in ranking.entrants
+        if e.place.unranked
+    )
     yield from dict.fromkeys(lines)
 
 
@@ -106,16 +119,29 @@ def _status(run: RunSummary | UnusableRun) -> Text:
 
 
 def _result(run: RunSummary | UnusableRun) -> tuple[str, str]:
-    """The commit of the user's repository, or of the code, and how a run stands to its reference; or why it is unusable."""
-    return ("", run.reason) if isinstance(run, UnusableRun) else (run.repository or run.commit or NONE, in_short(run.verdict))
+    """The commit of the user's repository, or of the code, and how a run stands to its reference.
+
+    For an unusable run, why it is so.
+    """
+    return (
+        ("", run.reason)
+        if isinstance(run, UnusableRun)
+        else (run.repository or run.commit or NONE, in_short(run.verdict))
+    )
 
 
 def _said(found: RankedRuns) -> dict[str, bool]:
-    """What is to be known of the numbers, each line once, and whether it is only assumed: what is seen, and the trust."""
+    """What is to be known of the numbers, each line once, and whether it is only assumed.
+
+    That is what is seen, and the trust.
+    """
     usable = [run for run in found.runs if isinstance(run, RunSummary)]
     seen = [line for run in usable for i, line in enumerate(run.seen) if i == 0 or line.assumed]
     trust = (trust_in_short(run.model_ranking.graded, None)[0] for run in usable)
-    return {**{line.text: line.assumed for line in seen}, **dict.fromkeys((line for line in trust if line), False)}
+    return {
+        **{line.text: line.assumed for line in seen},
+        **dict.fromkeys((line for line in trust if line), False),
+    }
 
 
 def _csv_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
@@ -132,8 +158,8 @@ def _csv_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
 
 
 CSV_FIELDS = (
-    "suite", "eps", "samples", "rank", "model", "seed", "accuracy", "accuracy_low", "accuracy_high", "worst_case",
-    "worst_case_low", "worst_case_high", "trust", "unranked", "runs",
+    "suite", "eps", "samples", "rank", "model", "seed", "accuracy", "accuracy_low", "accuracy_high",
+    "worst_case", "worst_case_low", "worst_case_high", "trust", "unranked", "runs",
 )  # fmt: skip
 
 
@@ -159,9 +185,16 @@ def _run_row(run: RunSummary) -> dict[str, Any]:
         "headline_eps": eps_text(model_ranking.headline_eps),
         "seen": [vars(line) for line in run.seen],
         "models": [flat(place) for place in model_ranking.places],
-        "reference": verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)},
+        "reference": (
+            verdict and {"verdict": verdict.word, "rows": len(verdict.rows), "changed": len(verdict.changes)}
+        ),
     }
 
 
 def _unusable_row(run: UnusableRun) -> dict[str, Any]:
-    return {"suite": run.path.parent.name, "run_id": run.path.name, "status": "unusable", "reason": run.reason}
+    return {
+        "suite": run.path.parent.name,
+        "run_id": run.path.name,
+        "status": "unusable",
+        "reason": run.reason,
+    }

@@ -54,7 +54,10 @@ def status(cell: CellEntry) -> str:
 
 
 def asr_gap(c: CrossCheck) -> str:
-    """+1.2 [-0.4, +2.9]: the first library's success rate minus the second's in points, with its interval; else a dash."""
+    """+1.2 [-0.4, +2.9]: the first library's success rate minus the second's in points, with its interval.
+
+    A dash where any of them is unknown.
+    """
     if c.asr_first is None or c.asr_second is None or c.gap_low is None or c.gap_high is None:
         return NONE
     return f"{points(c.asr_first - c.asr_second)} {interval(c.gap_low, c.gap_high)}"
@@ -81,7 +84,9 @@ def crosscheck_title(card: Scorecard) -> str:
     return f"{pairs[0] if len(pairs) == 1 else 'each two libraries'} on the same question"
 
 
-UNDECIDED = "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"
+UNDECIDED = (
+    "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"
+)
 
 
 def title(model: ModelId, seeds: bool) -> str:

@@ -34,7 +34,9 @@ from bench.store import RunHeader
 from bench.text import NONE, number
 
 
-def to_html(card: Scorecard, header: RunHeader, verdict: Verdict | None, samples: Iterable[Shown] = ()) -> str:
+def to_html(
+    card: Scorecard, header: RunHeader, verdict: Verdict | None, samples: Iterable[Shown] = ()
+) -> str:
     """The report of a run: ``verdict`` is that against its suite's reference, None if there is no reference.
 
     ``samples`` are attacked ones that are shown.
@@ -76,8 +78,21 @@ def _environment(*, seeds: bool) -> Environment:
     environment.filters["labelled"] = labelled
     words = {"ERROR": ERROR, "UNDECIDED": UNDECIDED, "dash": NONE}
     headings = {"CONFIDENCE": list(CONFIDENCE), "CURVES": list(CURVES), "defence_head": list(HEAD)}
-    texts = {"title": partial(title, seeds=seeds), "spread": spread, "across": across, "asr_gap": asr_gap, "long": _long}
-    environment.globals |= {**words, **headings, **texts, "percent": percent, "number": number, "eps_text": eps_text}
+    texts = {
+        "title": partial(title, seeds=seeds),
+        "spread": spread,
+        "across": across,
+        "asr_gap": asr_gap,
+        "long": _long,
+    }
+    environment.globals |= {
+        **words,
+        **headings,
+        **texts,
+        "percent": percent,
+        "number": number,
+        "eps_text": eps_text,
+    }
     return environment
 
 
@@ -95,7 +110,9 @@ def labelled(rows: Markup, head: Sequence[str]) -> Markup:
 
     def row(found: re.Match[str]) -> str:
         names = iter(head)
-        return re.sub(r"<td([^>]*)>", lambda cell: f'<td{cell[1]} data-label="{escape(next(names))}">', found[0])
+        return re.sub(
+            r"<td([^>]*)>", lambda cell: f'<td{cell[1]} data-label="{escape(next(names))}">', found[0]
+        )
 
     return Markup(re.sub(r"<tr.*?</tr>", row, rows, flags=re.DOTALL))  # noqa: S704 (all of it is escaped already)
 
@@ -112,18 +129,22 @@ class _Figure:
 def _figures(card: Scorecard) -> dict[str, _Figure]:
     wide, narrow = make_figures(card, 2), make_figures(card, 1)
     return {
-        name: _Figure(caption, _svg(f"{name}-2", caption, wide[name]), _svg(f"{name}-1", caption, narrow[name]))
+        name: _Figure(
+            caption, _svg(f"{name}-2", caption, wide[name]), _svg(f"{name}-1", caption, narrow[name])
+        )
         for name, caption in captions(card).items()
     }
 
 
 def _svg(name: str, caption: str, figure: Figure) -> Markup:
-    """``figure`` as an SVG element in the page's own colours; ``name`` keeps its ids apart from those of other figures."""
+    """``figure`` as an SVG element in the page's colours; ``name`` keeps its ids apart from other figures."""
     out = io.StringIO()
     with styled(), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue()
-    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index(">", text.index("<svg")) + 1 :], flags=re.DOTALL)
+    body = re.sub(
+        r"<metadata>.*?</metadata>", "", text[text.index(">", text.index("<svg")) + 1 :], flags=re.DOTALL
+    )
     inked = re.sub(r"\b(fill|stroke): #000000", r"\1: currentColor", body)
     named = re.sub(r'((?:id="|href="#|url\(#))', rf"\g<1>{name}-", inked)
     width, height = (72 * inches for inches in figure.get_size_inches())

@@ -14,7 +14,12 @@ from bench.text import first_line
 REPRODUCTION_VERSION = 1
 """Of what ``bench reproduce --format json`` prints."""
 COLUMNS = ("cell", "verdict", "newly broken", "no longer", "p (Holm)", "largest drift")
-STYLE = {"bitwise equal": "green", "equal within noise": "yellow", "different": "bold red", "not comparable": "red"}
+STYLE = {
+    "bitwise equal": "green",
+    "equal within noise": "yellow",
+    "different": "bold red",
+    "not comparable": "red",
+}
 
 
 def reproduction_table(found: Reproduction, width: int) -> RenderableType:
@@ -38,6 +43,11 @@ def _summary(found: Reproduction) -> str:
 def reproduction_json(found: Reproduction) -> str:
     """Everything, for a machine."""
     return json.dumps(
-        {"schema_version": REPRODUCTION_VERSION, **asdict(found), "run": str(found.run), "exit_code": int(found.exit_code)},
+        {
+            "schema_version": REPRODUCTION_VERSION,
+            **asdict(found),
+            "run": str(found.run),
+            "exit_code": int(found.exit_code),
+        },
         indent=2,
     )

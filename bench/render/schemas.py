@@ -1,7 +1,7 @@
 """The JSON schemas of what ``--format json`` prints and of run.json, made of the types that are printed.
 
-They are published in docs/schemas/, and printed by ``bench schema --of``. A field that is added is no new version of a
-document; one that goes, or means something else, is.
+They are published in docs/schemas/, and printed by ``bench schema --of``. A field that is added is no new
+version of a document; one that goes, or means something else, is.
 """
 
 import json
@@ -53,7 +53,12 @@ def schema_of(what: str) -> str:
 
 def _published(title: str, members: Types, about: str, optional: Container[str] = ()) -> str:
     model = _model(title, members)
-    schema = {"$schema": DRAFT, **model.model_json_schema(mode="serialization"), "title": title, "description": about}
+    schema = {
+        "$schema": DRAFT,
+        **model.model_json_schema(mode="serialization"),
+        "title": title,
+        "description": about,
+    }
     schema["required"] = [name for name in schema["required"] if name not in optional]
     return json.dumps(schema, indent=1) + "\n"
 
@@ -69,7 +74,11 @@ def _row(kind: type, **besides: Any) -> type[BaseModel]:
     members: dict[str, Any] = {}
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
-        members |= {"model": str, "seed": int} if hints[field.name] is ModelId else {field.name: _written(hints[field.name])}
+        members |= (
+            {"model": str, "seed": int}
+            if hints[field.name] is ModelId
+            else {field.name: _written(hints[field.name])}
+        )
     return _model(kind.__name__, {**members, **besides})
 
 
@@ -88,7 +97,14 @@ def _several(kind: Any) -> Any:
     return GenericAlias(list, (kind,))
 
 
-IDENTITY = {"model": str, "seed": int, "attack": str | None, "library": str | None, "norm": str | None, "eps": str | None}
+IDENTITY = {
+    "model": str,
+    "seed": int,
+    "attack": str | None,
+    "library": str | None,
+    "norm": str | None,
+    "eps": str | None,
+}
 
 
 def _leaderboard() -> str:
@@ -117,7 +133,9 @@ def _leaderboard() -> str:
         "classes": _several(_row(ClassScores, classes=_several(_row(ClassScore)))),
         "defences": _several(_defence(difference)),
     }
-    return _published("leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.", {"defences"})
+    return _published(
+        "leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.", {"defences"}
+    )
 
 
 def _defence(difference: type[BaseModel]) -> type[BaseModel]:
@@ -145,7 +163,12 @@ def _cell_members() -> Types:
     """A cell's fields: numbers that it may lack, but for those that say what it is."""
     said = dict.fromkeys(("model", "attack", "eps", "norm", "library"), str)
     counts = dict.fromkeys(("n", "n_correct", "forwards", "backwards"), int | None)
-    other = {"seed": int, "status": Literal["ok", "error", "not run"], "error": str | None, "trust": Grade | None}
+    other = {
+        "seed": int,
+        "status": Literal["ok", "error", "not run"],
+        "error": str | None,
+        "trust": Grade | None,
+    }
     known: dict[str, Any] = {**said, **counts, **other}
     return {name: known.get(name, float | None) for name in CELL_FIELDS}
 
@@ -153,14 +176,25 @@ def _cell_members() -> Types:
 def _queries() -> type[BaseModel]:
     after = _model("AfterQueries", {"queries": int, "asr": float | None, "asr_low": float, "asr_high": float})
     said = {"model": str, "seed": int, "attack": str, "library": str, "norm": str, "eps": str}
-    numbers = {"spent": int, "median": float | None, "after": _several(after), "curve": list[tuple[int, float]]}
+    numbers = {
+        "spent": int,
+        "median": float | None,
+        "after": _several(after),
+        "curve": list[tuple[int, float]],
+    }
     return _model("Queries", {**said, **numbers})
 
 
 def _verdict() -> str:
     problem = _model("Problem", {**IDENTITY, "reason": str})
     cause = _row(Cause)
-    hints: dict[str, Any] = {**get_type_hints(Row), **IDENTITY, "outcome": str, "difference": float, "trust": Grade | None}
+    hints: dict[str, Any] = {
+        **get_type_hints(Row),
+        **IDENTITY,
+        "outcome": str,
+        "difference": float,
+        "trust": Grade | None,
+    }
     numbers = {"min_effect": float, "alpha": float}
     row = {name: {**hints, **numbers}[name] for name in FIELDS}
     members = {
@@ -179,7 +213,9 @@ def _verdict() -> str:
         "causes": _several(_row(Cause, rows=int)),
         "drifts": _several(cause),
     }
-    return _published("verdict", members, "What `bench compare A B --format json` prints. Shares are from 0 to 1.")
+    return _published(
+        "verdict", members, "What `bench compare A B --format json` prints. Shares are from 0 to 1."
+    )
 
 
 def _runs() -> str:
@@ -188,17 +224,30 @@ def _runs() -> str:
     usable = _model(
         "Run",
         {
-            **said, "status": Literal["complete", "incomplete"], "started": str, "commit": str, "repository": str | None,
-            "headline_eps": str,
+            **said, "status": Literal["complete", "incomplete"],
+            "started": str, "commit": str, "repository": str | None, "headline_eps": str,
             "seen": _several(_row(Seen)), "models": _several(_row(Place)), "reference": reference | None,
         },
     )  # fmt: skip
     unusable = _model("UnusableRun", {**said, "status": Literal["unusable"], "reason": str})
     place = _row(Place, runs=list[str])
-    ranking = {"suite": str, "headline_eps": str, "samples": int, "attacks": list[str], "models": _several(place)}
+    ranking = {
+        "suite": str,
+        "headline_eps": str,
+        "samples": int,
+        "attacks": list[str],
+        "models": _several(place),
+    }
     rankings = _several(_model("Ranking", ranking))
-    members = {"schema_version": Literal[RUNS_VERSION], "runs": _several(usable | unusable), "rankings": rankings}
-    about = "What `bench compare FOLDER --format json` prints: the runs in it, newest first, and all of a suite in one ranking."
+    members = {
+        "schema_version": Literal[RUNS_VERSION],
+        "runs": _several(usable | unusable),
+        "rankings": rankings,
+    }
+    about = (
+        "What `bench compare FOLDER --format json` prints: the runs in it, newest first, and all of a suite"
+        " in one ranking."
+    )
     return _published("runs", members, about)
 
 
@@ -221,7 +270,9 @@ def _listing() -> str:
         "rows": _several(dict[str, value]),
         "notes": list[str],
     }
-    return _published("listing", members, "What `bench list WHAT --format json` prints: a row for each thing that there is.")
+    return _published(
+        "listing", members, "What `bench list WHAT --format json` prints: a row for each thing that there is."
+    )
 
 
 def _run() -> str:
@@ -234,8 +285,16 @@ def _run() -> str:
 
 
 def _published_run() -> str:
-    about = "A run under results/published/: what became of every sample under each attack, packed. bench.scoring.published."
-    return json.dumps({"$schema": DRAFT, **published_schema(), "title": "published", "description": about}, indent=1) + "\n"
+    about = (
+        "A run under results/published/: what became of every sample under each attack, packed."
+        " bench.scoring.published."
+    )
+    return (
+        json.dumps(
+            {"$schema": DRAFT, **published_schema(), "title": "published", "description": about}, indent=1
+        )
+        + "\n"
+    )
 
 
 SCHEMAS: dict[str, Callable[[], str]] = {

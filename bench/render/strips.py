@@ -43,7 +43,9 @@ def panels(one: Shown) -> list[Panel]:
 def _answer(label: str, said: Said) -> tuple[str, ...]:
     """The predicted class and its probability; where that is not the true class, the true one's too."""
     predicted = f"predicted: {said.predicted} ({number(said.prob)})"
-    return (predicted,) if said.predicted == label else (predicted, f"true: {label} ({number(said.prob_true)})")
+    return (
+        (predicted,) if said.predicted == label else (predicted, f"true: {label} ({number(said.prob_true)})")
+    )
 
 
 def _address(pixels: npt.NDArray[np.uint8]) -> str:

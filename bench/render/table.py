@@ -14,7 +14,16 @@ from bench.ids import AttackEps
 from bench.render.answers import answer_lines
 from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
-from bench.render.footer import STYLE, carried_line, differences, failures, not_run, precision_line, trust_lines, unchecked_line
+from bench.render.footer import (
+    STYLE,
+    carried_line,
+    differences,
+    failures,
+    not_run,
+    precision_line,
+    trust_lines,
+    unchecked_line,
+)
 from bench.render.queries import queries
 from bench.render.rates import (
     ERROR,
@@ -36,12 +45,19 @@ VERDICT_STYLE = {"agree": "green", "differ": "bold red", "undecided": "yellow", 
 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
-    """The whole leaderboard of ``card`` for a terminal of ``width`` columns; of several training seeds, over all of them."""
+    """The whole leaderboard of ``card`` for a terminal of ``width`` columns, over all its training seeds."""
     models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
     attacks = _attacks(card, rates, width)
     above = [*(seen_lines(card.seen) if card.seen else ()), *_unchecked(card)]
     above = [*above, Text()] if above else []
-    tables: list[RenderableType] = [*above, models, *defences(card), *attacks, *queries(card, width), *_distances(card)]
+    tables: list[RenderableType] = [
+        *above,
+        models,
+        *defences(card),
+        *attacks,
+        *queries(card, width),
+        *_distances(card),
+    ]
     tables += [_crosschecks(card), *_disagreements(card)]
     said = [*trust_lines(card), *answer_lines(card), *differences(card), *_errors(card)]
     parts: list[RenderableType] = [*tables, *_precision(card), *said]
@@ -71,7 +87,8 @@ def _precision(card: Scorecard) -> Iterator[Text]:
 def _models(card: Scorecard) -> Table:
     seeds = len({m.model.seed for m in card.models}) > 1
     caption = (
-        f"{escape(card.suite)}: robust accuracy at eps {eps_text(card.headline_eps)} against the worst attack on each sample"
+        f"{escape(card.suite)}: robust accuracy at eps {eps_text(card.headline_eps)} against the worst attack"
+        " on each sample"
     )
     table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
@@ -101,16 +118,23 @@ def _over_seeds(card: Scorecard) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold")
-    for name in ("clean acc. %\nmean ± sd", "certainty\nclean", "robust acc. %\nmean ± sd", "[95 %, training\nand samples]"):
+    for name in (
+        "clean acc. %\nmean ± sd",
+        "certainty\nclean",
+        "robust acc. %\nmean ± sd",
+        "[95 %, training\nand samples]",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for s in card.seeds:
         rank = NONE if s.rank is None else str(s.rank)
-        table.add_row(rank, escape(s.model), spread(s.accuracy), number(s.certainty), *across(s.worst_case, s.trust))
+        table.add_row(
+            rank, escape(s.model), spread(s.accuracy), number(s.certainty), *across(s.worst_case, s.trust)
+        )
     return table
 
 
 def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
-    """Success rates: a column for each model where that fits, else a table for each attack with a line for each model."""
+    """Success rates: a column a model where that fits, else a table for each attack with a line a model."""
     over = ", mean ± sd over seeds [95 %]" if card.seeds else f", % [95 %]: broken through {through(card)}"
     asked = list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks))
     least = 22 if card.seeds else 14
@@ -162,12 +186,19 @@ def _distances(card: Scorecard) -> Iterator[Table]:
     seeds = len({c.model.seed for c in curves}) > 1
     if not curves:
         return
-    table = Table(title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left"
+    )
     for name in ("attack", "library", "model", "norm", "median\ndistance", "area under\nthe curve"):
         table.add_column(name, justify="right" if "\n" in name else "left", overflow="fold")
     for c in curves:
         table.add_row(
-            escape(c.attack), c.library, escape(title(c.model, seeds)), c.norm, number(c.curve.median), number(c.curve.area)
+            escape(c.attack),
+            c.library,
+            escape(title(c.model, seeds)),
+            c.norm,
+            number(c.curve.median),
+            number(c.curve.area),
         )
     yield table
 
@@ -182,7 +213,9 @@ def _crosschecks(card: Scorecard) -> Table:
     for e in card.extremes:
         said = Text(e.verdict, style=VERDICT_STYLE.get(e.verdict, ""))
         pair = [escape(e.pair)] if several else []
-        table.add_row(escape(e.attack), *pair, said, str(e.cells), number(e.lowest_agreement), asr_gap(e.widest))
+        table.add_row(
+            escape(e.attack), *pair, said, str(e.cells), number(e.lowest_agreement), asr_gap(e.widest)
+        )
     return table
 
 

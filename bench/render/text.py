@@ -9,7 +9,17 @@ from typing import Any
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answers_in_words
-from bench.render.cells import LEADERBOARD_VERSION, across, csv_row, flat, markdown, percent, plain, rounded, spread
+from bench.render.cells import (
+    LEADERBOARD_VERSION,
+    across,
+    csv_row,
+    flat,
+    markdown,
+    percent,
+    plain,
+    rounded,
+    spread,
+)
 from bench.render.defences import HEAD, defence_json, defence_rows
 from bench.render.footer import (
     carried_line,
@@ -30,15 +40,17 @@ from bench.scoring.statistics import Proportion
 from bench.text import NONE
 
 CELL_FIELDS = (
-    "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
-    "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "error", "trust", "certainty_broken",
-    "certainty_broken_adv", "certainty_held", "certainty_held_adv", "prob_true", "prob_true_adv", "ece", "ece_adv",
-    "confident_errors", "confident_errors_adv", "linf_mean", "linf_median", "l2_mean", "l2_median", "l1_mean", "l1_median",
+    "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty",
+    "robust_accuracy", "asr", "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards",
+    "status", "error", "trust", "certainty_broken", "certainty_broken_adv", "certainty_held",
+    "certainty_held_adv", "prob_true", "prob_true_adv", "ece", "ece_adv", "confident_errors",
+    "confident_errors_adv", "linf_mean", "linf_median", "l2_mean", "l2_median", "l1_mean", "l1_median",
     "l0_mean", "l0_median", "certainty_low", "certainty_high", "certainty_adv_low", "certainty_adv_high",
 )  # fmt: skip
 
 SAME_NAME = (
-    "certainty", "certainty_adv", "certainty_broken", "certainty_broken_adv", "certainty_held", "certainty_held_adv",
+    "certainty", "certainty_adv", "certainty_broken", "certainty_broken_adv",
+    "certainty_held", "certainty_held_adv",
     "prob_true", "prob_true_adv", "ece", "ece_adv", "confident_errors", "confident_errors_adv",
     "certainty_low", "certainty_high", "certainty_adv_low", "certainty_adv_high",
 )  # fmt: skip
@@ -68,7 +80,10 @@ def as_json(card: Scorecard) -> dict[str, Any]:
         "claims": [{**flat(c), "shown": c.shown} for c in card.claims],
         "answers": [_answer(a) for a in card.answers],
         "curves": [flat(c) for c in card.curves],
-        "precision": card.precision and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)},
+        "precision": (
+            card.precision
+            and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)}
+        ),
         "queries": [_queries(q) for q in card.queries],
         "seeds": [flat(s) for s in card.seeds],
         "seed_rates": [flat(r) for r in card.seed_rates],
@@ -82,7 +97,13 @@ def as_json(card: Scorecard) -> dict[str, Any]:
 
 def _answer(a: Answer) -> dict[str, Any]:
     differences = [{**flat(d), "shown": d.shown} for d in a.differences]
-    return {"question": a.question, "model": a.model, "text": a.text, "parameters": a.parameters, "differences": differences}
+    return {
+        "question": a.question,
+        "model": a.model,
+        "text": a.text,
+        "parameters": a.parameters,
+        "differences": differences,
+    }
 
 
 def _queries(q: QueryScore) -> dict[str, Any]:
@@ -105,7 +126,7 @@ def _findings(cell: CellScore) -> list[dict[str, str]]:
 
 
 def _comparison(c: Comparison) -> dict[str, Any]:
-    """A difference in robust accuracy (all samples) and in success rate (samples that both models get right)."""
+    """A difference in robust accuracy (all samples) and success rate (samples that both models get right)."""
     identity = {
         "model": c.first.name,
         "seed": c.first.seed,
@@ -131,7 +152,7 @@ def to_csv(card: Scorecard) -> str:
 
 
 def to_markdown(card: Scorecard) -> str:
-    """What is seen, the models and the attack success rates as two tables, then in words differences, trust and what failed."""
+    """What is seen; models and attack success rates as two tables; differences, trust, failures in words."""
     models = _over_seeds(card) if card.seeds else _models(card)
     flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in card.flags]
     differences = [*answers_in_words(card), *(sentence.text for sentence in card.sentences)]
@@ -158,9 +179,21 @@ def items(lines: Iterable[str | None]) -> str:
 
 
 def _models(card: Scorecard) -> str:
-    head = ["#", "model", "trained params", "clean accuracy % [95 %]", f"worst case % at {eps_text(card.headline_eps)} [95 %]"]
+    head = [
+        "#",
+        "model",
+        "trained params",
+        "clean accuracy % [95 %]",
+        f"worst case % at {eps_text(card.headline_eps)} [95 %]",
+    ]
     rows = [
-        [str(m.rank or NONE), m.model.name, f"{m.trainable_parameters:,}", percent(m.accuracy), percent(m.worst_case, m.trust)]
+        [
+            str(m.rank or NONE),
+            m.model.name,
+            f"{m.trainable_parameters:,}",
+            percent(m.accuracy),
+            percent(m.worst_case, m.trust),
+        ]
         for m in card.models
     ]
     return markdown_table(head, rows)
@@ -168,9 +201,15 @@ def _models(card: Scorecard) -> str:
 
 def _over_seeds(card: Scorecard) -> str:
     over = f"mean ± sd over {card.seeds[0].accuracy.seeds} training seeds"
-    head = ["#", "model", f"clean accuracy %, {over}", f"worst case % at {eps_text(card.headline_eps)}, {over} [95 %]"]
+    head = [
+        "#",
+        "model",
+        f"clean accuracy %, {over}",
+        f"worst case % at {eps_text(card.headline_eps)}, {over} [95 %]",
+    ]
     rows = [
-        [str(s.rank or NONE), s.model, spread(s.accuracy), " ".join(across(s.worst_case, s.trust)).rstrip()] for s in card.seeds
+        [str(s.rank or NONE), s.model, spread(s.accuracy), " ".join(across(s.worst_case, s.trust)).rstrip()]
+        for s in card.seeds
     ]
     return markdown_table(head, rows)
 
@@ -219,7 +258,8 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
     e, m = cell.entry, cell.metrics
     trust = None if cell.trust is None else cell.trust.grade
     identity = {
-        k: getattr(e, k) for k in ("model", "seed", "attack", "norm", "library", "seconds", "forwards", "backwards", "error")
+        k: getattr(e, k)
+        for k in ("model", "seed", "attack", "norm", "library", "seconds", "forwards", "backwards", "error")
     }
     numbers = {} if m is None else {
         "n": m.accuracy.n,
@@ -230,7 +270,11 @@ def cell_row(cell: CellScore) -> dict[str, Any]:
         "asr_low": m.asr.low,
         "asr_high": m.asr.high,
         **{name: getattr(m, name) for name in SAME_NAME},
-        **{f"{norm}_{what}": getattr(d, what) for norm, d in m.distances.items() for what in ("mean", "median")},
+        **{
+            f"{norm}_{what}": getattr(d, what)
+            for norm, d in m.distances.items()
+            for what in ("mean", "median")
+        },
     }  # fmt: skip
     row = {**identity, **numbers, "eps": eps_text(e.eps), "status": status(e), "trust": trust}
     return {name: row.get(name) for name in CELL_FIELDS}

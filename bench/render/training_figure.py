@@ -1,4 +1,4 @@
-"""How adversarial trainings went: accuracies on held-out training images over epochs, a panel for each model."""
+"""How adversarial trainings went: accuracies on held-out training images over epochs, a panel a model."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,7 +32,9 @@ def losses(card: Scorecard, width: Width) -> Figure:
         if model.losses:
             colour = COLOURS[order.index(model.model) % len(COLOURS)] if model.model in order else "black"
             epochs = range(1, len(model.losses) + 1)
-            axis.plot(epochs, model.losses, color=colour, lw=1.2, marker=".", label=lines.label(card, model.model))
+            axis.plot(
+                epochs, model.losses, color=colour, lw=1.2, marker=".", label=lines.label(card, model.model)
+            )
     axis.set_ylim(bottom=0)
     axis.set_xlabel("epoch")
     return finished(figure, [axis], "training loss")
@@ -46,7 +48,14 @@ def _draw(axis: Axes, robust: Robust) -> None:
     epochs = range(1, len(robust.pgd) + 1)
     for field, name, colour in CURVES:
         axis.plot(epochs, [100 * share for share in getattr(robust, field)], color=colour, lw=1.4, label=name)
-    axis.plot([robust.kept], [100 * robust.pgd[robust.kept - 1]], "o", color="black", ms=5, label="weights that stay")
+    axis.plot(
+        [robust.kept],
+        [100 * robust.pgd[robust.kept - 1]],
+        "o",
+        color="black",
+        ms=5,
+        label="weights that stay",
+    )
     if robust.collapsed is not None:
         axis.axvline(robust.collapsed, color=COLLAPSED, linestyle="--", lw=1, label="collapse")
     axis.set_ylim(-2, 102)

@@ -22,11 +22,13 @@ SHOWN_FLIPS = 20
 
 
 def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
-    """The whole comparison: rows in which a change is shown, or with ``every_row`` all, then what is to be known of it."""
+    """The whole comparison: rows that show a change (``every_row``: all), then what is to be known of it."""
     rows = verdict.rows if every_row else verdict.changes
     models = dict.fromkeys(row.cell.model for row in rows)
     order = {model: i for i, model in enumerate(models)}
-    parts: list[RenderableType] = [Text(f"{verdict.suite}: {verdict.before} -> {verdict.after}", style="bold")]
+    parts: list[RenderableType] = [
+        Text(f"{verdict.suite}: {verdict.before} -> {verdict.after}", style="bold")
+    ]
     if rows:
         parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model]), verdict))
     parts += [Text(line) for line in details(verdict)]
@@ -55,7 +57,11 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
     cell = row.cell
     return (
         Text(glyph, style=style),
-        escape(f"{cell.attack} {cell.library} {eps_text(cell.eps)}" if isinstance(cell, CellId) else "clean accuracy"),
+        escape(
+            f"{cell.attack} {cell.library} {eps_text(cell.eps)}"
+            if isinstance(cell, CellId)
+            else "clean accuracy"
+        ),
         str(row.n),
         share(row.before),
         share(row.after) + MARKS[row.trust or "pass"],
@@ -71,4 +77,6 @@ def _flips(rows: tuple[Row, ...], limit: int | None) -> Iterator[Text]:
         if row.flips:
             shown = ", ".join(f"{'+' if f.gained else '-'}{f.sample}" for f in row.flips[:limit])
             more = len(row.flips[limit:]) if limit else 0
-            yield Text(f"flips of {row.cell}: {shown}{f', and {more} more (--all lists them)' if more else ''}")
+            yield Text(
+                f"flips of {row.cell}: {shown}{f', and {more} more (--all lists them)' if more else ''}"
+            )

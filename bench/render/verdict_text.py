@@ -57,7 +57,10 @@ def verdict_csv(verdict: Verdict) -> str:
 def verdict_markdown(verdict: Verdict, *, every_row: bool = False) -> str:
     """``verdict`` for a pull request or a job's summary."""
     rows = verdict.rows if every_row else verdict.changes
-    parts = [f"### {_escape(verdict.suite)}: {headline(verdict)}", f"{_code(verdict.before)} → {_code(verdict.after)}"]
+    parts = [
+        f"### {_escape(verdict.suite)}: {headline(verdict)}",
+        f"{_code(verdict.before)} → {_code(verdict.after)}",
+    ]
     if rows:
         parts.append("\n".join(_markdown_table(rows, verdict)))
     parts.append("\n".join(f"- {_escape(line)}" for line in details(verdict)))
@@ -97,7 +100,10 @@ def _row(row: Row, verdict: Verdict) -> dict[str, Any]:
 
 
 def _row_with_reasons(row: Row, verdict: Verdict) -> dict[str, Any]:
-    reasons = {"causes": [asdict(cause) for cause in row.causes], "flips": [asdict(flip) for flip in row.flips]}
+    reasons = {
+        "causes": [asdict(cause) for cause in row.causes],
+        "flips": [asdict(flip) for flip in row.flips],
+    }
     return _row(row, verdict) | reasons
 
 

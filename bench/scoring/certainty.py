@@ -1,4 +1,7 @@
-"""How certain each model is of each sample, kept while a run is scored: what certainty over training seeds is made of."""
+"""How certain each model is of each sample, kept while a run is scored.
+
+Certainty over training seeds is made of it.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,9 +17,10 @@ Row = npt.NDArray[np.float64]
 
 
 class Certainties:
-    """The probability of the predicted class of each sample (N), by model: clean, and under attack, the mean over libraries.
+    """The probability of the predicted class of each sample (N), by model: clean, and under attack.
 
-    Only of models of several training seeds: of a single one the cell's own numbers say it.
+    Under attack it is the mean over libraries. Only of models of several training seeds: of a single one the
+    cell's own numbers say it.
     """
 
     def __init__(self, models: Iterable[ModelId]) -> None:
@@ -35,7 +39,10 @@ class Certainties:
         self._rows[model].setdefault(at, row)
 
     def across(self, models: Iterable[ModelId], at: AttackEps | None) -> AcrossSeeds:
-        """Over ``models``, the seeds of one, at one attack and eps, or clean: the interval has training variation in it."""
+        """Over ``models``, the seeds of one, at one attack and eps, or clean.
+
+        The interval has training variation in it.
+        """
         return across_seeds(np.stack([self._rows[model][at] for model in models]))
 
 

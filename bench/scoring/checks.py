@@ -1,4 +1,7 @@
-"""A trust check as one object, and the checks of other packages. No torch here: what measures is imported when it measures."""
+"""A trust check as one object, and the checks of other packages.
+
+No torch here: what measures is imported when it measures.
+"""
 
 import inspect
 import logging
@@ -20,10 +23,11 @@ class Check:
 
     Attributes:
         name: In evidence and findings.
-        grade: From what was measured, and on how many samples, to the grade. Its docstring says what is asked, by which
-            thresholds, and after an empty line where that is from.
-        measure: "module:function", given a ``bench.trust.probe.Probe`` of a model and giving evidence; imported only when a
-            model is examined. Empty where the evidence comes out of a control that several checks share.
+        grade: From what was measured, and on how many samples, to the grade. Its docstring says what is
+            asked, by which thresholds, and after an empty line where that is from.
+        measure: "module:function", given a ``bench.trust.probe.Probe`` of a model and giving evidence;
+            imported only when a model is examined. Empty where the evidence comes out of a control that
+            several checks share.
         applies: "module:function" of the same, whether it can be asked of this model; empty: of every model.
         cost: Passes through the model that one sample takes.
         poor: A very poor outcome: with fewer samples than it takes to fail it, a pass proves nothing.

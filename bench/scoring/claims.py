@@ -1,4 +1,4 @@
-"""Whole methods against each other: what holds for a model over its training seeds, and besides robustness."""
+"""Whole methods compared: what holds for a model over its training seeds, and besides robustness."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,12 +28,13 @@ Asked = tuple[Question, str, Row]
 
 @dataclass(frozen=True)
 class Claim:
-    """The mean of ``quantity`` in ``model`` minus that in ``baseline`` on the same ``n`` samples, with its 95 % interval.
+    """The mean of ``quantity`` in ``model`` minus that in ``baseline``, with its 95 % interval.
 
-    ``attack`` is None before the attack. Of one training seed, accuracy is compared by McNemar's mid-p test and certainty by
-    the paired t test; of several, everything by a t test in which samples and trainings both vary. ``p_adjusted`` is Holm's
-    over the claims of the worst case, or over the others. ``detectable`` would have been found with probability 0.8; NaN: none
-    would. ``equal``: no sample tells the two apart.
+    Both are on the same ``n`` samples. ``attack`` is None before the attack. Of one training seed, accuracy
+    is compared by McNemar's mid-p test and certainty by the paired t test; of several, everything by a t test
+    in which samples and trainings both vary. ``p_adjusted`` is Holm's over the claims of the worst case, or
+    over the others. ``detectable`` would have been found with probability 0.8; NaN: none would. ``equal``: no
+    sample tells the two apart.
     """
 
     model: str
@@ -65,18 +66,25 @@ class Claim:
 
 
 def claims(run: StoredRun, worst_cases: WorstCases, outcomes: Outcomes) -> tuple[Claim, ...]:
-    """Clean accuracy, certainty, and certainty under each attack at the headline eps, of every model against the first.
+    """Clean accuracy and certainty of every model against the first.
 
-    Over several seeds also the ASR of each attack, and first of all the worst case, of every pair of models.
+    Certainty is also compared under each attack at the headline eps. Over several seeds also the ASR of each
+    attack, and first of all the worst case, of every pair of models.
     """
     eps = run.header.headline_eps
-    return claims_among([m.id for m in run.header.models], worst_cases, outcomes, _per_record(run, outcomes, eps), eps)
+    return claims_among(
+        [m.id for m in run.header.models], worst_cases, outcomes, _per_record(run, outcomes, eps), eps
+    )
 
 
 def claims_among(
-    models: Sequence[ModelId], worst_cases: WorstCases, outcomes: Outcomes, besides: Iterable[Asked], eps: Fraction
+    models: Sequence[ModelId],
+    worst_cases: WorstCases,
+    outcomes: Outcomes,
+    besides: Iterable[Asked],
+    eps: Fraction,
 ) -> tuple[Claim, ...]:
-    """As ``claims``, of ``models`` of which ``besides`` says what outcomes do not: accuracy and certainty, sample by sample."""
+    """As ``claims``, of ``models``; ``besides`` has what outcomes lack: accuracy and certainty by sample."""
     tables = _tables(models, worst_cases, outcomes, besides, eps)
     names = list(dict.fromkeys(model.name for model in models))
     asked = [
@@ -93,15 +101,22 @@ def claims_among(
 def _family(
     asked: Sequence[tuple[str, str, Question]], tables: Mapping[Question, Mapping[str, Table]], eps: Fraction
 ) -> Iterator[Claim]:
-    """Claims with Holm's correction; the smallest detectable difference is at the level of Holm's first step."""
+    """Holm-corrected claims; the smallest detectable difference is at the level of Holm's first step."""
     level = ALPHA / max(len(asked), 1)
-    found = [_claim(a, b, question, eps, tables[question][a], tables[question][b], level) for a, b, question in asked]
+    found = [
+        _claim(a, b, question, eps, tables[question][a], tables[question][b], level)
+        for a, b, question in asked
+    ]
     adjusted = holm([claim.p_value for claim in found])
     return (replace(claim, p_adjusted=p) for claim, p in zip(found, adjusted, strict=True))
 
 
 def _tables(
-    models: Sequence[ModelId], worst_cases: WorstCases, outcomes: Outcomes, besides: Iterable[Asked], eps: Fraction
+    models: Sequence[ModelId],
+    worst_cases: WorstCases,
+    outcomes: Outcomes,
+    besides: Iterable[Asked],
+    eps: Fraction,
 ) -> dict[Question, dict[str, Table]]:
     """What is compared, by model: only where every seed has finished."""
     seeds = len({model.seed for model in models})
@@ -109,7 +124,9 @@ def _tables(
     asked = chain(_over_seeds(worst_cases, outcomes, eps) if seeds > 1 else (), besides)
     for question, model, row in asked:
         rows[question][model].append(row)
-    return {q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()}
+    return {
+        q: {m: np.stack(own) for m, own in table.items() if len(own) == seeds} for q, table in rows.items()
+    }
 
 
 def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> Iterator[Asked]:
@@ -123,7 +140,7 @@ def _over_seeds(worst_cases: WorstCases, outcomes: Outcomes, eps: Fraction) -> I
 
 
 def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[Asked]:
-    """Of each model what it says of the samples themselves, then how certain each attack in ``outcomes`` leaves it."""
+    """What each model says of clean samples, then how certain each attack in ``outcomes`` leaves it."""
     seen: set[ModelId] = set()
     for cells in _at_headline(run):
         records = [run.records(cell.key) for cell in cells]
@@ -133,7 +150,11 @@ def _per_record(run: StoredRun, outcomes: Outcomes, eps: Fraction) -> Iterator[A
             yield ("accuracy", None), model.name, first.before.astype(np.float64)
             yield ("certainty", None), model.name, first.clean_prob.astype(np.float64)
         if AttackEps(cells[0].attack, eps) in outcomes[model]:
-            yield ("certainty", cells[0].attack), model.name, np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64)
+            yield (
+                ("certainty", cells[0].attack),
+                model.name,
+                np.mean([r.adv_prob for r in records], axis=0, dtype=np.float64),
+            )
 
 
 def _at_headline(run: StoredRun) -> Iterator[Sequence[CellEntry]]:
@@ -151,13 +172,17 @@ def _answerable(difference: Table) -> bool:
     return bool(asked.any(axis=1).all() and asked.any(axis=0).sum() > 1)
 
 
-def _claim(model: str, baseline: str, question: Question, eps: Fraction, first: Table, second: Table, level: float) -> Claim:
+def _claim(
+    model: str, baseline: str, question: Question, eps: Fraction, first: Table, second: Table, level: float
+) -> Claim:
     quantity, attack = question
     seeds, n = len(first), int((~np.isnan(first - second)).any(axis=0).sum())
     exact = quantity == "accuracy" and seeds == 1
     equal = bool((np.nan_to_num(first - second) == 0).all())
     found = _paired(first[0], second[0], level) if exact else mean_difference(first, second, level)
-    return Claim(model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value, equal=equal)
+    return Claim(
+        model, baseline, quantity, attack, eps, n, seeds, **vars(found), p_adjusted=found.p_value, equal=equal
+    )
 
 
 def _paired(first: Row, second: Row, level: float) -> MeanDifference:

@@ -13,16 +13,16 @@ from bench.store import CellEntry
 from bench.store.records import Bools, Ints, Records
 
 MOST = 20
-"""Classes up to which the score is made: of more, a sample of the data has too few of each to say anything."""
+"""Classes up to which the score is made: of more, a sample of the data has too few of each to tell."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """The samples of one class: ``accuracy`` before the attack and ``robust_accuracy`` under it, over all of them.
+    """The samples of one class: ``accuracy`` before the attack and ``robust_accuracy`` under it, over all.
 
-    ``clean`` and ``attacked`` are the class's rows of the confusion matrices: how many samples are taken for each class, in
-    label order. What a network with other outputs takes for none of the classes is in no column. Of a random model the shares
-    are expectations, and the rows what it predicts most of the time.
+    ``clean`` and ``attacked`` are the class's rows of the confusion matrices: how many samples are taken for
+    each class, in label order. What a network with other outputs takes for none of the classes is in no
+    column. Of a random model the shares are expectations, and the rows what it predicts most of the time.
     """
 
     label: int
@@ -37,7 +37,8 @@ class ClassScore:
 class ClassScores:
     """One cell at the headline eps, class by class.
 
-    ``strongest``: of its model's cells at that eps, this one leaves the fewest samples right, or is the first of several.
+    ``strongest``: of its model's cells at that eps, this one leaves the fewest samples right, or is the first
+    of several.
     """
 
     model: ModelId
@@ -50,7 +51,7 @@ class ClassScores:
 
 
 def class_scores(cell: CellEntry, records: Records, names: Sequence[str] = ()) -> Iterator[ClassScores]:
-    """The score of ``cell``, whose classes have ``names`` in label order where they are known; none of more than MOST."""
+    """The score of ``cell``, if of at most MOST classes; their ``names`` are in label order, where known."""
     seen = (records.label, records.clean_pred, records.adv_pred)
     count = len(names) or 1 + max(int(column.max(initial=0)) for column in seen)
     if count > MOST:

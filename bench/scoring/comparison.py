@@ -25,19 +25,20 @@ Row = npt.NDArray[np.float64]
 ALPHA = 0.05
 """Level of the paired tests, over their whole family."""
 HEADLINE_SHARE = 4
-"""How many times the level of all other cells of a family those at the headline eps have: 80 and 20 % of it."""
+"""How many times the level of all others those at the headline eps have in a family: 80 and 20 % of it."""
 WORST_CASE = "worst case"
 """Stands for an attack's name: the worst attack on each sample."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A share of the same ``n`` samples in two models; ``difference`` is first - second with its 95 % interval.
+    """A share of the same ``n`` samples in two models; ``difference`` is first - second with a 95 % interval.
 
-    ``p_value`` is McNemar's mid-p, from the samples that only one of the models has, or where one is random that of the
-    sign-flip test, of which it is a case; there, ``only_first`` counts the samples that the first more often has.
-    ``p_adjusted`` is Holm's over the family. ``detectable`` is the difference that would have been found with probability 0.8
-    at the level of Holm's first step (NaN: none would), and ``needed`` the fewest discordant samples that could have shown any.
+    ``p_value`` is McNemar's mid-p, from the samples that only one of the models has, or where one is random
+    that of the sign-flip test, of which it is a case; there, ``only_first`` counts the samples that the first
+    more often has. ``p_adjusted`` is Holm's over the family. ``detectable`` is the difference that would have
+    been found with probability 0.8 at the level of Holm's first step (NaN: none would), and ``needed`` the
+    fewest discordant samples that could have shown any.
     """
 
     n: int
@@ -68,8 +69,8 @@ class PairedDifference:
 class Comparison:
     """Two models under one attack at one eps; a sample counts as broken if any library breaks it.
 
-    ``robust`` compares robust accuracy over all samples; ``asr`` compares success rates over the samples that both models
-    predict correctly before the attack, so that their denominators are the same.
+    ``robust`` compares robust accuracy over all samples; ``asr`` compares success rates over the samples that
+    both models predict correctly before the attack, so that their denominators are the same.
     """
 
     first: ModelId
@@ -89,7 +90,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to one model: per sample, predicted correctly before, and predicted wrongly after; both length N.
+    """What one attack did to one model: per sample (N), predicted correctly before, and wrongly after.
 
     Of a random model that is what it does most of the time, and ``chances`` say how often.
     """
@@ -100,7 +101,7 @@ class Outcome:
 
     @property
     def before(self) -> Row:
-        """Of each sample, how often it is predicted correctly before the attack: 0 or 1, unless the model is random."""
+        """How often each sample is correct before the attack: 0 or 1, unless the model is random."""
         return np.asarray(self.correct if self.chances is None else self.chances.before, dtype=np.float64)
 
     @property
@@ -110,7 +111,7 @@ class Outcome:
 
     @property
     def lost(self) -> Row:
-        """Of each sample that is predicted correctly before the attack, how often it is not after; NaN of the others."""
+        """Of each sample that is correct before the attack, how often it is not after; NaN of the others."""
         return np.where(self.correct, 1 - self.robust, np.nan)
 
 
@@ -119,8 +120,9 @@ def compare_models(
 ) -> tuple[Comparison, ...]:
     """Every pair of models on every attack and eps that both have, corrected over all of them together.
 
-    Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same training seed meet. The
-    cells at the ``headline`` eps, which answer what the suite asks, have four fifths of the family's level to begin with.
+    Models come as (later, earlier) of ``outcomes``' order. Unless ``across``, only models of the same
+    training seed meet. The cells at the ``headline`` eps, which answer what the suite asks, have four fifths
+    of the family's level to begin with.
     """
     asked = [
         (second, first, cell)
@@ -132,31 +134,43 @@ def compare_models(
     weights = _weights([cell.eps == headline for _, _, cell in asked])
     levels = [ALPHA * weight / sum(weights) for weight in weights]
     found = [
-        _compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], x) for (a, b, cell), x in zip(asked, levels, strict=True)
+        _compare(a, b, cell, outcomes[a][cell], outcomes[b][cell], x)
+        for (a, b, cell), x in zip(asked, levels, strict=True)
     ]
-    robust, asr = over_family([c.robust for c in found], weights), over_family([c.asr for c in found], weights)
+    robust, asr = (
+        over_family([c.robust for c in found], weights),
+        over_family([c.asr for c in found], weights),
+    )
     return tuple(replace(c, robust=r, asr=a) for c, r, a in zip(found, robust, asr, strict=True))
 
 
 def _weights(headline: Sequence[bool]) -> list[int]:
-    """A family's weights: those at the headline have HEADLINE_SHARE times that of all others; equal without either."""
+    """A family's weights: the headline's have HEADLINE_SHARE times that of others; equal without either."""
     first, others = sum(headline), len(headline) - sum(headline)
     if not first or not others:
         return [1] * len(headline)
     return [HEADLINE_SHARE * others if at else first for at in headline]
 
 
-def _compare(first: ModelId, second: ModelId, cell: AttackEps, a: Outcome, b: Outcome, level: float) -> Comparison:
+def _compare(
+    first: ModelId, second: ModelId, cell: AttackEps, a: Outcome, b: Outcome, level: float
+) -> Comparison:
     both = a.correct & b.correct
     if a.chances is None and b.chances is None:
         robust, asr = paired(~a.wrong, ~b.wrong, level), paired(a.wrong[both], b.wrong[both], level)
     else:
-        robust, asr = paired_chances(a.robust, b.robust, level), paired_chances(a.lost[both], b.lost[both], level)
+        robust, asr = (
+            paired_chances(a.robust, b.robust, level),
+            paired_chances(a.lost[both], b.lost[both], level),
+        )
     return Comparison(first, second, cell.attack, cell.eps, robust=robust, asr=asr)
 
 
 def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifference:
-    """Compare two shares of the same samples; in a family, ``level`` is that of Holm's first step, its correction is due."""
+    """Compare two shares of the same samples.
+
+    In a family, ``level`` is that of Holm's first step, and its correction is still due.
+    """
     n = len(first)
     both = int((first & second).sum())
     only_first, only_second = int(first.sum()) - both, int(second.sum()) - both
@@ -164,11 +178,13 @@ def paired(first: Bools, second: Bools, level: float = ALPHA) -> PairedDifferenc
     a, b = proportion(both + only_first, n).value, proportion(both + only_second, n).value
     p = mid_p(only_first, only_second)
     detectable = minimum_detectable(n, only_first + only_second, level)
-    return PairedDifference(n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(level))
+    return PairedDifference(
+        n, a, b, a - b, low, high, only_first, only_second, p, p, detectable, needed_discordant(level)
+    )
 
 
 def paired_chances(first: Row, second: Row, level: float = ALPHA) -> PairedDifference:
-    """As ``paired``, of two means of the same samples where each counts from 0 to 1: by the exact sign-flip test.
+    """As ``paired``, of two means of the same samples, each counting 0 to 1: by the exact sign-flip test.
 
     The interval is Student's, whose spread over samples holds that of the draws by which each was judged.
     """
@@ -181,7 +197,16 @@ def paired_chances(first: Row, second: Row, level: float = ALPHA) -> PairedDiffe
     means = float(first.mean()), float(second.mean())
     counts = only_first, only_second
     return PairedDifference(
-        len(first), *means, found.difference, found.low, found.high, *counts, p, p, found.detectable, needed_discordant(level)
+        len(first),
+        *means,
+        found.difference,
+        found.low,
+        found.high,
+        *counts,
+        p,
+        p,
+        found.detectable,
+        needed_discordant(level),
     )
 
 

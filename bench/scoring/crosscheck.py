@@ -1,4 +1,7 @@
-"""Do two libraries say the same? One verdict per model, attack, eps and pair, by how faithfully each carries the attack out."""
+"""Whether two libraries say the same.
+
+One verdict per model, attack, eps and pair, by how faithfully each carries the attack out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,14 +35,15 @@ Verdict = Literal["agree", "differ", "undecided", "not comparable", "one library
 class CrossCheck:
     """Two libraries, ``first`` and ``second``, on one question, over the samples that were attacked.
 
-    ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes, or of a random
-    model, which is right only sometimes, the exact sign-flip test's on how often;
-    [``gap_low``, ``gap_high``] is the 95 % interval of the first's success rate minus the second's, and ``equivalent`` says
-    whether it lies within 2 points. On "differ": ``samples`` that only one library broke, the ``stronger`` library, and the
-    likely ``cause`` if something points to one. "undecided": the interval reaches beyond 2 points, and no difference that large
-    is shown: the samples are too few to tell. "not comparable": the two are not the same algorithm, or nothing was attacked.
-    "one library": no other is asked for, can be used here, or has been run. "incomplete": a cell of either failed. "not run":
-    neither was. Where there is no other library, ``second`` is empty.
+    ``agreement`` is the share of them with the same outcome; ``p_value`` is exact McNemar's on the outcomes,
+    or of a random model, which is right only sometimes, the exact sign-flip test's on how often;
+    [``gap_low``, ``gap_high``] is the 95 % interval of the first's success rate minus the second's, and
+    ``equivalent`` says whether it lies within 2 points. On "differ": ``samples`` that only one library broke,
+    the ``stronger`` library, and the likely ``cause`` if something points to one. "undecided": the interval
+    reaches beyond 2 points, and no difference that large is shown: the samples are too few to tell. "not
+    comparable": the two are not the same algorithm, or nothing was attacked. "one library": no other is asked
+    for, can be used here, or has been run. "incomplete": a cell of either failed. "not run": neither was.
+    Where there is no other library, ``second`` is empty.
     """
 
     model: ModelId
@@ -76,8 +80,8 @@ class CrossCheck:
 class Extremes:
     """The cross-checks of one attack with one verdict: how many ``cells``, and the worst of them.
 
-    ``pair`` names the two libraries where several pairs were asked, else it is empty. ``lowest_agreement`` is None where
-    nothing was compared; ``widest`` is the check whose gap may be the largest, by its interval.
+    ``pair`` names the two libraries where several pairs were asked, else it is empty. ``lowest_agreement`` is
+    None where nothing was compared; ``widest`` is the check whose gap may be the largest, by its interval.
     """
 
     attack: str
@@ -137,14 +141,14 @@ def judge(asked: CrossCheck, pairing: str, norm: str, first: Records, second: Re
 
 
 def _outcomes(first: Records, second: Records, attacked: Bools) -> tuple[PairedDifference, Row]:
-    """The paired success rates on the samples ``attacked``, and of each sample (N) whether the outcomes are apart."""
+    """The paired success rates on ``attacked``, and of each sample (N) whether the outcomes are apart."""
     found = paired(first.success[attacked], second.success[attacked])
     exact = mcnemar(found.only_first, found.only_second)  # a library is blamed by no mid-p
     return replace(found, p_value=exact), (first.success != second.success).astype(np.float64)
 
 
 def _chances(first: Records, second: Records, attacked: Bools) -> tuple[PairedDifference, Row]:
-    """The same of a random model: how often the right answers to each sample become wrong, and how far these are apart."""
+    """The same of a random model: how often right answers to each sample become wrong, and how far apart."""
     a, b = (r.before.astype(np.float64) * (1 - r.after.astype(np.float64)) for r in (first, second))
     often = float(np.mean([r.before[attacked].mean(dtype=np.float64) for r in (first, second)]))
     found = paired_chances(a[attacked], b[attacked])
@@ -158,7 +162,7 @@ def _exact(agreement: float) -> Verdict:
 
 
 def _statistical(difference: PairedDifference, equivalent: bool) -> Verdict:
-    """Equivalence has to be shown, as a difference has to be: by the interval within the margin (Schuirmann 1987)."""
+    """Equivalence must be shown, as difference must: by the interval within the margin (Schuirmann 1987)."""
     if equivalent:
         return "agree"
     return "differ" if difference.p_value < ALPHA and abs(difference.difference) > MARGIN else "undecided"

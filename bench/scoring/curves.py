@@ -15,8 +15,9 @@ Distance = npt.NDArray[np.float64]
 class SecurityCurve:
     """``robust`` is the robust accuracy at each of ``eps``, starting with the clean accuracy at 0.
 
-    ``area`` is the area under it up to the largest eps, over that eps: 1 for a model that nothing breaks. ``median`` is the
-    median distance to the adversarial of the samples predicted correctly; None while no half of them is broken.
+    ``area`` is the area under it up to the largest eps, over that eps: 1 for a model that nothing breaks.
+    ``median`` is the median distance to the adversarial of the samples predicted correctly; None while no
+    half of them is broken.
     """
 
     eps: tuple[float, ...]
@@ -45,8 +46,8 @@ def _crossing(eps: Distance, height: Distance, i: int, level: float) -> float:
 def minimum_norm_curve(correct: Bools, distance: Floats, grid: Sequence[float]) -> SecurityCurve:
     """The exact curve of a minimum-norm attack, from how far it had to go to break each sample.
 
-    ``correct`` and ``distance`` (on the scale of ``grid``; inf where nothing was found) have length N. The area is that of the
-    steps; the median may lie beyond the grid.
+    ``correct`` and ``distance`` (on the scale of ``grid``; inf where nothing was found) have length N. The
+    area is that of the steps; the median may lie beyond the grid.
     """
     reach = np.where(correct, distance, 0.0).astype(np.float64)
     eps = (0.0, *map(float, grid))

@@ -1,4 +1,7 @@
-"""What defences gain: a defended model beside the same weights without defences, against attacks that know them or do not."""
+"""What defences gain: a defended model beside the same weights without defences.
+
+The attacks know the defences, or do not.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +21,13 @@ UNKNOWING = (NAIVE, "both")
 
 @dataclass(frozen=True)
 class DefenceScore:
-    """One defended model at the headline eps: ``undefended`` is the most robust of the models whose weights it has.
+    """One defended model at the headline eps: ``undefended`` is the most robust of those with its weights.
 
-    ``without``, ``naive`` and ``adaptive`` are robust accuracies in the worst case: of ``undefended``, of the defended model
-    against attacks that do not know its defences, and against all. The gains are over ``without``, on the same samples; Holm
-    corrects ``gain``, against an adaptive attack, over all defended models. ``clean`` is the difference in clean accuracy. What
-    was not measured is None. ``sentence`` says it in words.
+    ``without``, ``naive`` and ``adaptive`` are robust accuracies in the worst case: of ``undefended``, of the
+    defended model against attacks that do not know its defences, and against all. The gains are over
+    ``without``, on the same samples; Holm corrects ``gain``, against an adaptive attack, over all defended
+    models. ``clean`` is the difference in clean accuracy. What was not measured is None. ``sentence`` says it
+    in words.
     """
 
     model: ModelId
@@ -53,7 +57,9 @@ class Defended(Protocol):
 
 def defence_scores(models: Iterable[ModelEntry], model_ranking: ModelRanking) -> tuple[DefenceScore, ...]:
     """The score of each defended model whose weights have a worst case without defences."""
-    return with_correction([one for model in models if model.of and (one := _score(model, model_ranking)) is not None])
+    return with_correction(
+        [one for model in models if model.of and (one := _score(model, model_ranking)) is not None]
+    )
 
 
 def with_correction(found: Sequence[DefenceScore]) -> tuple[DefenceScore, ...]:
@@ -66,8 +72,12 @@ def with_correction(found: Sequence[DefenceScore]) -> tuple[DefenceScore, ...]:
 
 def _score(entry: ModelEntry, model_ranking: ModelRanking) -> DefenceScore | None:
     members = [ModelId(name, entry.seed) for name in entry.of]
-    known = {member: model_ranking.worst_cases[member] for member in members if member in model_ranking.worst_cases}
-    own = [c for c in model_ranking.cells if c.entry.id.model == entry.id and c.eps == model_ranking.headline_eps]
+    known = {
+        member: model_ranking.worst_cases[member] for member in members if member in model_ranking.worst_cases
+    }
+    own = [
+        c for c in model_ranking.cells if c.entry.id.model == entry.id and c.eps == model_ranking.headline_eps
+    ]
     if len(known) < len(members) or not own:
         return None
     everything = None if _worst(own, KNOWS) is None else outcome_of(own)
@@ -75,12 +85,16 @@ def _score(entry: ModelEntry, model_ranking: ModelRanking) -> DefenceScore | Non
 
 
 def score_defence(
-    entry: Defended, known: Mapping[ModelId, Outcome], clean: Outcome, naive: Outcome | None, everything: Outcome | None
+    entry: Defended,
+    known: Mapping[ModelId, Outcome],
+    clean: Outcome,
+    naive: Outcome | None,
+    everything: Outcome | None,
 ) -> DefenceScore:
     """The score of the defended model ``entry``, not yet corrected, over its members' worst cases, ``known``.
 
-    ``clean`` is what it is right in unattacked, ``naive`` and ``everything`` its worst cases against attacks that do not know
-    its defences, and against all: None where these were not run.
+    ``clean`` is what it is right in unattacked, ``naive`` and ``everything`` its worst cases against attacks
+    that do not know its defences, and against all: None where these were not run.
     """
     undefended = max(known, key=lambda member: known[member].robust.mean())
     base = known[undefended]
@@ -107,14 +121,24 @@ def _worst(cells: Sequence[Scored], roles: Sequence[str]) -> Outcome | None:
 def _difference(first: Outcome, second: Outcome, *, clean: bool = False) -> PairedDifference:
     if first.chances is None and second.chances is None:
         return paired(first.correct, second.correct) if clean else paired(~first.wrong, ~second.wrong)
-    return paired_chances(first.before, second.before) if clean else paired_chances(first.robust, second.robust)
+    return (
+        paired_chances(first.before, second.before) if clean else paired_chances(first.robust, second.robust)
+    )
 
 
 def _sentence(score: DefenceScore) -> str:
-    """Squeezed (bit-depth): +31.0 points against a naive attack, +0.4 [-1.1, +1.9] against an adaptive one: no gain shown."""
+    """The score in words.
+
+    Squeezed (bit-depth): +31.0 points against a naive attack, +0.4 [-1.1, +1.9] against an adaptive one: no
+    gain shown.
+    """
     against = f" against the best single member, {score.undefended.name}," if score.members > 1 else ""
     start = f"{score.model.name} ({score.defences}):{against}"
-    naive = "" if score.naive_gain is None else f" {_points(score.naive_gain.difference)} points for a naive attack,"
+    naive = (
+        ""
+        if score.naive_gain is None
+        else f" {_points(score.naive_gain.difference)} points for a naive attack,"
+    )
     cost = f"; {_cost(score)}"
     if score.gain is None:
         return f"{start}{naive} and no attack knew the defence: what it gains is not known{cost}"
@@ -131,7 +155,10 @@ def _verdict(gain: PairedDifference) -> str:
 
 def _cost(score: DefenceScore) -> str:
     """What the defence takes, attacked or not."""
-    lost = f"clean accuracy {_points(score.clean.difference)} [{_points(score.clean.low)}, {_points(score.clean.high)}]"
+    lost = (
+        f"clean accuracy {_points(score.clean.difference)} [{_points(score.clean.low)},"
+        f" {_points(score.clean.high)}]"
+    )
     return f"{lost}, {score.passes} passes an answer" if score.passes > 1 else lost
 
 

@@ -29,7 +29,10 @@ class Flag:
 
 
 def flags(cells: Iterable[Graded]) -> tuple[Flag, ...]:
-    """Every warning and failure of the trust checks: the cells of one attack together, and attacks with the same finding."""
+    """Every warning and failure of the trust checks.
+
+    The cells of one attack stand together, and so do attacks with the same finding.
+    """
     by_attack: dict[tuple[str, Grade, str, str], list[str]] = defaultdict(list)
     for entry, trust in cells:
         for f in trust.findings if trust else ():
@@ -38,10 +41,16 @@ def flags(cells: Iterable[Graded]) -> tuple[Flag, ...]:
     found: dict[tuple[str, Grade, str, str], Flag] = {}
     for (check, grade, model, attack), details in by_attack.items():
         same = found.get((check, grade, model, details[0]), Flag(check, grade, model, (), 0, details[0]))
-        found[check, grade, model, details[0]] = replace(same, attacks=(*same.attacks, attack), cells=same.cells + len(details))
+        found[check, grade, model, details[0]] = replace(
+            same, attacks=(*same.attacks, attack), cells=same.cells + len(details)
+        )
     return tuple(found.values())
 
 
 def unchecked(cells: Iterable[Graded]) -> dict[str, int]:
     """The checks that had too few samples to fail, each with how many cells it would have been of."""
-    return dict(Counter(f.check for _, trust in cells for f in (trust.findings if trust else ()) if f.grade == "unchecked"))
+    return dict(
+        Counter(
+            f.check for _, trust in cells for f in (trust.findings if trust else ()) if f.grade == "unchecked"
+        )
+    )

@@ -1,4 +1,7 @@
-"""The trust of one model's finished cells: what the stored numbers say, what was measured of the model, and of each attack."""
+"""The trust of one model's finished cells.
+
+It is made of what the stored numbers say, and what was measured of the model and of each attack.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +15,7 @@ from bench.store import CellEntry
 from bench.store.evidence import Evidence
 
 REQUIRED = ("binarisation", "noise", "second-loss")
-"""Checks of which each that was asked must have been able to fail: without them, gradients may be masked unseen."""
+"""Checks of which each that was asked must have been able to fail: else gradients may be masked unseen."""
 
 
 def grade_model(
@@ -26,7 +29,9 @@ def grade_model(
     return {cell.entry.key: _grade(cell, around, _about(cell.entry, evidence), besides) for cell in cells}
 
 
-def _grade(cell: Scored, around: Neighbours, about: Sequence[Evidence], besides: Sequence[Finding]) -> CellTrust:
+def _grade(
+    cell: Scored, around: Neighbours, about: Sequence[Evidence], besides: Sequence[Finding]
+) -> CellTrust:
     stored, of_model = check_records(cell, around), judge_evidence([e for e in about if e.attack is None])
     of_attack = [*judge_evidence([e for e in about if e.attack is not None]), *check_stronger(cell, around)]
     asked = [*of_attack, *(f for f in stored if f.check == "noise")]
@@ -36,7 +41,7 @@ def _grade(cell: Scored, around: Neighbours, about: Sequence[Evidence], besides:
 
 
 def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:
-    """The evidence on ``cell``: of its model, and of its attack through its library, or through another if that is all."""
+    """The evidence on ``cell``: of its model, and of its attack through its library, failing that another."""
     model = [e for e in evidence if e.attack is None]
     attack = [e for e in evidence if e.attack == cell.attack]
     return [*model, *([e for e in attack if e.library == cell.library] or attack)]

@@ -1,4 +1,4 @@
-"""Whether the labels, and the order of the classes, are those of the network: judged by its clean predictions alone."""
+"""Whether labels and class order are those of the network, judged by its clean predictions alone."""
 
 import math
 import re
@@ -14,10 +14,16 @@ from bench.store.records import Ints
 LEVEL = 1e-5
 """Chance of a false alarm that is accepted in one model that is right too seldom for its certainty."""
 ORDERS = 1e-3
-"""The same over all orders that could have been found: two classes of ten samples each that are swapped among twelve must be.
-An honest model has no cycle of classes, whatever their number, so that its false alarms are far fewer."""
+"""The same over all orders that could have been found.
+
+Two classes of ten samples each that are swapped among twelve must be found. An honest model has no cycle of
+classes, whatever their number, so that its false alarms are far fewer.
+"""
 FEWEST = 17
-"""Samples under which nothing can be shown at LEVEL: that none of 16 is right where half should be has the chance 2 ** -16."""
+"""Samples under which nothing can be shown at LEVEL.
+
+That none of 16 is right where half should be has the chance 2 ** -16.
+"""
 GUESSING = 1e-3
 """A model is no better than guessing unless an exact binomial test says so at this level."""
 TIMES = 3
@@ -27,7 +33,7 @@ OVERCONFIDENT = 0.25
 COLLAPSED = 0.9
 """Share of the samples that are taken for one class, above which no order of the labels can be the reason."""
 NAME = 0.05
-"""Share of the samples by which the best of all orders, which fits noise too, must exceed one that has a name."""
+"""Share of samples by which the best of all orders, which fits noise too, must exceed one that has a name."""
 NAMED, LISTED = 3, 40
 """Moved classes that are named, and classes of which the whole order is printed."""
 TRIED = math.log(4)
@@ -38,35 +44,45 @@ PLAIN = re.compile(r"0|[1-9]\d*|(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_]
 
 
 def check_labels(label: Ints, pred: Ints, certainty: float, names: Sequence[str] = ()) -> Finding:
-    """labels: the labels and their order are the network's. Fails where another order, or nothing, explains the predictions.
+    """labels: the labels and their order are the network's.
 
-    ``label`` and ``pred`` are N classes, ``certainty`` the mean probability of ``pred``, ``names`` the classes in label order
-    where they are known.
+    Fails where another order, or nothing, explains the predictions.
 
-    Another order counts if, on the classes that it moves, it is right at least three times as often as the given one, and the
-    sign test says so at 1e-3, corrected for every order that could have been found. Tried are the orders by text and by number,
-    all classes one further or back, and the best of all (the optimal assignment of the confusion matrix), cycle by cycle: in a
-    cycle no class is predicted as itself most often, and three in four are predicted as the next one more often. An honest
-    model, however weak or biased, has no such cycle: where a class is taken for the next since that one has the larger bias,
-    biases would have to rise all the way round.
+    ``label`` and ``pred`` are N classes, ``certainty`` the mean probability of ``pred``, ``names`` the
+    classes in label order where they are known.
 
-    Near chance with high certainty: an exact binomial test does not show accuracy above 1 / classes (0.1 %), and the model is
-    right less than half as often as it says (at 1e-5). Two classes are guessed right half of the time: to be certain there, or
-    only 25 points too certain, is a warning, since a hopeless model can be so honestly. So is to take 90 % of the samples for
-    one class: no order of the labels explains it. Samples that are taken for none of the ``names`` tell nothing of their order.
+    Another order counts if, on the classes that it moves, it is right at least three times as often as the
+    given one, and the sign test says so at 1e-3, corrected for every order that could have been found. Tried
+    are the orders by text and by number, all classes one further or back, and the best of all (the optimal
+    assignment of the confusion matrix), cycle by cycle: in a cycle no class is predicted as itself most
+    often, and three in four are predicted as the next one more often. An honest model, however weak or
+    biased, has no such cycle: where a class is taken for the next since that one has the larger bias, biases
+    would have to rise all the way round.
+
+    Near chance with high certainty: an exact binomial test does not show accuracy above 1 / classes (0.1 %),
+    and the model is right less than half as often as it says (at 1e-5). Two classes are guessed right half of
+    the time: to be certain there, or only 25 points too certain, is a warning, since a hopeless model can be
+    so honestly. So is to take 90 % of the samples for one class: no order of the labels explains it. Samples
+    that are taken for none of the ``names`` tell nothing of their order.
     """
     count = len(names) or 1 + int(max(label.max(initial=-1), pred.max(initial=-1)))
     if len(label) < FEWEST or count < 2:
-        return Finding("labels", "unchecked", f"{len(label)} samples cannot show whether the labels are the network's")
+        return Finding(
+            "labels", "unchecked", f"{len(label)} samples cannot show whether the labels are the network's"
+        )
     confusion, within = np.zeros((count, count), dtype=np.int64), pred < count
     if within.sum() < FEWEST:
         return Finding(
-            "labels", "unchecked", f"{len(label) - within.sum()} of {len(label)} samples are taken for other classes"
+            "labels",
+            "unchecked",
+            f"{len(label) - within.sum()} of {len(label)} samples are taken for other classes",
         )
     np.add.at(confusion, (label[within], pred[within]), 1)
     named, best = [*_known_orders(confusion, names), *_shifts(confusion)], [*_best_order(confusion, names)]
     if named or best:
-        right, said = max(*named, *best, (0, ""), key=lambda found: found[0] + NAME * len(label) * (found in named))
+        right, said = max(
+            *named, *best, (0, ""), key=lambda found: found[0] + NAME * len(label) * (found in named)
+        )
         but = f"{np.trace(confusion)} of {len(label)} samples are right, but {right} {said}"
         return Finding("labels", "fail", f"the class order does not match the network's: {but}")
     return _beside_chance(confusion, certainty, names)
@@ -76,19 +92,29 @@ def _beside_chance(confusion: Ints, certainty: float, names: Sequence[str]) -> F
     """How a model that no order of the classes explains compares with one that guesses."""
     n, right, taken = int(confusion.sum()), int(np.trace(confusion)), confusion.sum(0)
     guesses = 1 - at_most(right - 1, n, 1 / len(confusion)) > GUESSING
-    said = f"{right} of {n} samples are right, no more than by chance, at a mean certainty of {certainty:.2f}: "
+    said = (
+        f"{right} of {n} samples are right, no more than by chance, at a mean certainty of {certainty:.2f}: "
+    )
     if not guesses or at_most(right, n, max(certainty - OVERCONFIDENT, 0)) > LEVEL:
-        return Finding("labels", "pass", f"{right} of {n} samples are right, and no other order of the classes explains more")
+        return Finding(
+            "labels",
+            "pass",
+            f"{right} of {n} samples are right, and no other order of the classes explains more",
+        )
     if taken.max() >= COLLAPSED * n:
         most = _called(int(taken.argmax()), names)
-        return Finding("labels", "warn", f"{said}{taken.max()} are taken for {most}; see to normalisation, size and training")
+        return Finding(
+            "labels",
+            "warn",
+            f"{said}{taken.max()} are taken for {most}; see to normalisation, size and training",
+        )
     cause = "labels, class order or head are not those of the network, or it was made for images unlike these"
     return Finding("labels", "fail" if at_most(right, n, certainty / 2) <= LEVEL else "warn", said + cause)
 
 
 @dataclass(frozen=True)
 class _Order:
-    """Another order: ``rows`` are the network's outputs that stand for the classes (C); ``moved`` are the classes it moves."""
+    """Another order: ``rows`` are network outputs for the classes (C), ``moved`` the classes it moves."""
 
     rows: Ints
     moved: Ints
@@ -99,7 +125,7 @@ class _Order:
         return found
 
     def explains(self, confusion: Ints, log_tried: float) -> bool:
-        """Whether it is far better than the given order; ``log_tried`` orders like it could have been found."""
+        """Whether it far exceeds the given order; ``log_tried`` orders like it could have been found."""
         right, given = int(self.right(confusion).sum()), int(confusion[self.moved, self.moved].sum())
         chance = beats(right, given)
         return right >= TIMES * given and (chance == 0 or math.log(chance) + log_tried <= math.log(ORDERS))
@@ -120,19 +146,30 @@ def _known_orders(confusion: Ints, names: Sequence[str]) -> Better:
         rows = np.argsort(order)
         other = _Order(rows, np.flatnonzero(rows != np.arange(len(rows))))
         if len(other.moved) and other.explains(confusion, TRIED):
-            yield other.total(confusion), f"in {said}: the network was trained in that order; {_advice(names, order)}"
+            yield (
+                other.total(confusion),
+                f"in {said}: the network was trained in that order; {_advice(names, order)}",
+            )
 
 
 def _by_number(name: str) -> tuple[object, ...]:
     """Sorts a2 before a10."""
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.findall(r"\d+|\D+", name))
+    return tuple(
+        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.findall(r"\d+|\D+", name)
+    )
 
 
 def _shifts(confusion: Ints) -> Better:
     """The network counts its classes from one more, or one less, as with a class of the background."""
     count, displaced = len(confusion), _displaced(confusion)
     for by, said in (
-        (1, "every class is the next one: the network has a class before these (background, or counted from 1)"),
+        (
+            1,
+            (
+                "every class is the next one: the network has a class before these (background, or counted"
+                " from 1)"
+            ),
+        ),
         (-1, "every class is the one before: the network lacks the first of these"),
     ):
         rows = np.clip(np.arange(count) + by, 0, count - 1)
@@ -208,10 +245,19 @@ def _called(i: int, names: Sequence[str]) -> str:
 
 
 def _advice(names: Sequence[str], order: Ints) -> str:
-    """Like ``give classes: [0, 1, 2]``: the order that the suite should give, as YAML; only how it begins where it is long."""
+    """Like ``give classes: [0, 1, 2]``: the order the suite should give, as YAML; cut short where long."""
     if not names:
         return "give the data's classes in the network's order"
-    said = [names[i] if PLAIN.fullmatch(names[i]) else "'" + names[i].replace("'", "''") + "'" for i in order.tolist()]
-    listed = ", ".join(said) if len(said) <= LISTED else f"{', '.join(said[:NAMED])}, ... all {len(said)} in this order"
-    wordnet = " (wnids.txt and sorted folders differ)" if all(WORDNET.fullmatch(name) for name in names) else ""
+    said = [
+        names[i] if PLAIN.fullmatch(names[i]) else "'" + names[i].replace("'", "''") + "'"
+        for i in order.tolist()
+    ]
+    listed = (
+        ", ".join(said)
+        if len(said) <= LISTED
+        else f"{', '.join(said[:NAMED])}, ... all {len(said)} in this order"
+    )
+    wordnet = (
+        " (wnids.txt and sorted folders differ)" if all(WORDNET.fullmatch(name) for name in names) else ""
+    )
     return f"give classes: [{listed}]{wordnet}"

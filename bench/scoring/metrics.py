@@ -14,7 +14,10 @@ CONFIDENT = 0.9
 
 @dataclass(frozen=True)
 class Distances:
-    """How far the adversarials of the broken samples lie: mean and median in one norm, and the largest of all attacked."""
+    """How far the adversarials of the broken samples lie: mean and median in one norm.
+
+    ``largest`` is of all attacked samples.
+    """
 
     mean: float | None
     median: float | None
@@ -25,12 +28,13 @@ class Distances:
 class Metrics:
     """The numbers of one cell.
 
-    ``accuracy``, ``robust_accuracy`` and the shares of high-confidence errors are over all samples; ``asr`` is over the
-    samples predicted correctly before the attack. ``certainty`` is the mean probability of the predicted class and
-    ``prob_true`` that of the true class, over all samples, clean and under attack. The certainties of broken and held
-    samples are over those attacked; None where there are none. [``certainty_low``, ``certainty_high``], and the same under
-    attack, are 95 % intervals over the samples. ``ece`` is the expected calibration error. Of a random model
-    the shares are expectations; the rest is of its mean probabilities.
+    ``accuracy``, ``robust_accuracy`` and the shares of high-confidence errors are over all samples; ``asr``
+    is over the samples predicted correctly before the attack. ``certainty`` is the mean probability of the
+    predicted class and ``prob_true`` that of the true class, over all samples, clean and under attack. The
+    certainties of broken and held samples are over those attacked; None where there are none.
+    [``certainty_low``, ``certainty_high``], and the same under attack, are 95 % intervals over the samples.
+    ``ece`` is the expected calibration error. Of a random model the shares are expectations; the rest is of
+    its mean probabilities.
     """
 
     accuracy: Proportion

@@ -27,10 +27,13 @@ from bench.store.records import Bools, Chances
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model stands. ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
+    """Where a model stands.
 
-    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it. Where it is None,
-    ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests, see bench.scoring.soundness.
+    ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
+
+    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it.
+    Where it is None, ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests,
+    see bench.scoring.soundness.
     """
 
     model: ModelId
@@ -45,10 +48,11 @@ class Place:
 class ModelRanking:
     """The models of a run, ranked, best first, and what their ranks rest on.
 
-    ``cells`` are the finished ones; ``done`` has what came out of them and ``grades`` their trust, by key, which the cells of
-    equal models share; ``graded`` has a grade for each cell. ``worst_cases``
-    are the outcomes at the headline eps, of which ``sound`` are those that can rank and ``headline`` compares every pair.
-    ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not known.
+    ``cells`` are the finished ones; ``done`` has what came out of them and ``grades`` their trust, by key,
+    which the cells of equal models share; ``graded`` has a grade for each cell. ``worst_cases`` are the
+    outcomes at the headline eps, of which ``sound`` are those that can rank and ``headline`` compares every
+    pair. ``trust_cost`` is the time of the trust checks over that of the attacks; None where either is not
+    known.
     """
 
     suite: str
@@ -66,7 +70,10 @@ class ModelRanking:
 
 
 def rank_models(run: StoredRun) -> ModelRanking:
-    """The models of the stored ``run``, ranked. Raises NotComparableError if it has cells of a model that it does not name."""
+    """The models of the stored ``run``, ranked.
+
+    Raises NotComparableError if it has cells of a model that it does not name.
+    """
     header = run.header
     _check_models(run)
     cells = tuple(Scored(c, run.outcomes(c.key)) for c in header.cells if c.status == "ok")
@@ -76,7 +83,9 @@ def rank_models(run: StoredRun) -> ModelRanking:
     worst_cases = {model: outcome_of(cells) for model, cells in attacked.items()}
     sound = {model: outcome for model, outcome in worst_cases.items() if is_sound(attacked[model], grades)}
     where = AttackEps(WORST_CASE, header.headline_eps)
-    headline = compare_models({model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where.eps)
+    headline = compare_models(
+        {model: {where: outcome} for model, outcome in sound.items()}, across=True, headline=where.eps
+    )
     places = [_place(m, finished_of(m, run), done, grades, attacked.get(m.id, ())) for m in header.models]
     return ModelRanking(
         suite=header.suite_name,
@@ -100,7 +109,9 @@ def _check_models(run: StoredRun) -> None:
     lost = [f"cells of {model}, which is not among the models" for model in strangers]
     lost += [f"{model} twice" for model, count in models.items() if count > 1]
     if lost:
-        raise NotComparableError(f"{run.path / RUN_FILE}: has {lost[0]}: it was changed by hand; run the suite again")
+        raise NotComparableError(
+            f"{run.path / RUN_FILE}: has {lost[0]}: it was changed by hand; run the suite again"
+        )
 
 
 def finished_of(model: ModelEntry, run: StoredRun) -> list[CellEntry]:
@@ -130,15 +141,20 @@ def _trust(run: StoredRun, done: Sequence[Scored]) -> dict[str, CellTrust]:
     return found
 
 
-def _evidence_on(model: ModelId, evidence: Sequence[Evidence], sha256: Mapping[ModelId, str]) -> list[Evidence]:
-    """The evidence on ``model``, or on the first that is equal to it: of equal models only one is examined."""
+def _evidence_on(
+    model: ModelId, evidence: Sequence[Evidence], sha256: Mapping[ModelId, str]
+) -> list[Evidence]:
+    """The evidence on ``model``, or on the first that is equal to it: of equals only one is examined."""
     equal = [other for other in sha256 if sha256[other] == sha256[model]]
     named = [[e for e in evidence if e.subject == other] for other in (model, *equal)]
     return next((found for found in named if found), [])
 
 
 def _labels(run: StoredRun, cell: CellEntry) -> Finding:
-    """Whether the labels are those of the network of ``cell``: its clean predictions are those of all the model's cells."""
+    """Whether the labels are those of the network of ``cell``.
+
+    Its clean predictions are those of all the model's cells.
+    """
     records, data = run.records(cell.key), run.header.data
     certainty = float(records.clean_prob.mean()) if len(records) else 0.0
     return check_labels(records.label, records.clean_pred, certainty, data.classes if data else ())
@@ -157,7 +173,7 @@ def _attacked(
 
 
 def outcome_of(cells: Sequence[Scored]) -> Outcome:
-    """``cells`` of one model as one attacker: a sample is wrong if any of them breaks it, or the worst of them does.
+    """``cells`` of one model as one attacker: a sample is wrong if any breaks it, or the worst of them does.
 
     On each sample of a random model, the worst attack is chosen by other draws than it is judged by.
     """
@@ -184,7 +200,10 @@ def _place(
     grades: Mapping[str, CellTrust],
     attacked: Sequence[Scored],
 ) -> Place:
-    """``entry`` before it is ranked. ``own``: its finished cells; ``attacked``: those at the headline eps, if all have."""
+    """``entry`` before it is ranked.
+
+    ``own``: its finished cells; ``attacked``: those at the headline eps, if all have.
+    """
     return Place(
         entry.id,
         accuracy=mean_chance(outcome_of([done[own[0].key]]).before) if own else None,
@@ -210,4 +229,8 @@ def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -
 def _ranked(models: Sequence[Place], rank: Mapping[ModelId, int]) -> tuple[Place, ...]:
     """Ranked, best first; models that cannot rank come last."""
     placed = [replace(m, rank=rank.get(m.model)) for m in models]
-    return tuple(sorted(placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)))
+    return tuple(
+        sorted(
+            placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)
+        )
+    )

@@ -1,4 +1,4 @@
-"""Models over their training seeds: what can be said of a way to adapt, rather than of one model that it gave."""
+"""Models over their training seeds: what can be said of a way to adapt, rather than of one model it gave."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -21,10 +21,11 @@ from bench.scoring.trust import Grade, worst
 
 @dataclass(frozen=True)
 class SeedScore:
-    """One model over its training seeds; ``certainty`` is a mean over them, with a 95 % interval that has training in it.
+    """One model over its training seeds; ``certainty`` is a mean over them.
 
-    ``worst_case`` is robust accuracy at the headline eps against the worst attack on each sample. ``rank`` is 1 + the number of
-    models shown to be more robust with the training varying too; None where a seed's model cannot rank.
+    Its 95 % interval has training in it. ``worst_case`` is robust accuracy at the headline eps against the
+    worst attack on each sample. ``rank`` is 1 + the number of models shown to be more robust with the
+    training varying too; None where a seed's model cannot rank.
     """
 
     model: str
@@ -39,10 +40,10 @@ class SeedScore:
 
 @dataclass(frozen=True)
 class SeedRate:
-    """One attack at one eps on one model over its seeds, with all libraries as one attacker; ``certainty_adv`` is a mean.
+    """One attack at one eps on one model over its seeds, with all libraries as one attacker.
 
-    [``certainty_adv_low``, ``certainty_adv_high``] is its 95 % interval, with training variation. ``asr`` is None where a
-    seed's model gets no sample right.
+    ``certainty_adv`` is a mean. [``certainty_adv_low``, ``certainty_adv_high``] is its 95 % interval, with
+    training variation. ``asr`` is None where a seed's model gets no sample right.
     """
 
     model: str
@@ -70,8 +71,15 @@ def seed_scores(
     found = []
     for name, own in _by_name(worst_cases).items():
         if len(own) > 1:
-            rank = 1 + sum(_loses(name, claim) for claim in claims) if all(model in sound for model in own) else None
-            right, robust = _table(worst_cases[m].before for m in own), _table(worst_cases[m].robust for m in own)
+            rank = (
+                1 + sum(_loses(name, claim) for claim in claims)
+                if all(model in sound for model in own)
+                else None
+            )
+            right, robust = (
+                _table(worst_cases[m].before for m in own),
+                _table(worst_cases[m].robust for m in own),
+            )
             certainty, grades = zip(*(known[model] for model in own), strict=True)
             sure = certainties.across(own, None)
             shares = across_seeds(right), float(np.mean(certainty)), sure.low, sure.high, across_seeds(robust)
@@ -81,7 +89,11 @@ def seed_scores(
 
 def _loses(name: str, claim: Claim) -> bool:
     """Whether ``claim`` says that another model is more robust in the worst case."""
-    return claim.quantity == "robust accuracy" and name in (claim.model, claim.baseline) and claim.better not in (name, None)
+    return (
+        claim.quantity == "robust accuracy"
+        and name in (claim.model, claim.baseline)
+        and claim.better not in (name, None)
+    )
 
 
 def seed_rates(
@@ -103,7 +115,9 @@ def seed_rates(
                     name,
                     at.attack,
                     at.eps,
-                    across_seeds(_table(o.lost for o in found)) if all(o.correct.any() for o in found) else None,
+                    across_seeds(_table(o.lost for o in found))
+                    if all(o.correct.any() for o in found)
+                    else None,
                     across_seeds(_table(o.robust for o in found)),
                     float(np.mean([numbers[key].certainty_adv for key in keys])),
                     sure.low,

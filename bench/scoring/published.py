@@ -1,7 +1,8 @@
-"""What is published of a run: of each model under each attack what became of every sample, in a file small enough to commit.
+"""What is published of a run: of each model under each attack, what became of every sample.
 
-All libraries count as one attacker. A share of 0 or 1 takes a bit, any other, and every certainty, 16 of them: a 65,535th is
-as near as it is known. No images, no weights, nothing of the machine. ``rescore`` makes of it what ``score`` makes of the run.
+It is in a file small enough to commit. All libraries count as one attacker. A share of 0 or 1 takes a bit,
+any other, and every certainty, 16 of them: a 65,535th is as near as it is known. No images, no weights,
+nothing of the machine. ``rescore`` makes of it what ``score`` makes of the run.
 """
 
 import base64
@@ -28,14 +29,25 @@ from bench.scoring.soundness import is_sound
 from bench.scoring.trust import Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
 from bench.store.records import Bools, Chances
-from bench.store.shapes import Count, Declared, FileName, Flag, Number, Positive, Several, StoredEps, Text, Words
+from bench.store.shapes import (
+    Count,
+    Declared,
+    FileName,
+    Flag,
+    Number,
+    Positive,
+    Several,
+    StoredEps,
+    Text,
+    Words,
+)
 from bench.store.strangers import parse, read_bytes, typed
 
 PUBLISHED_VERSION = 1
 LEVELS = 65_535
 """Steps of a share, or of a certainty, between 0 and 1."""
 NAIVE_CASE = "worst naive case"
-"""Stands for an attack's name: the worst, on each sample, of the attacks that do not know the model's defences."""
+"""Stands for an attack's name: the worst, on each sample, of attacks not knowing the model's defences."""
 SOFTWARE = ("bench_version", "code", "python", "packages")
 """What is told of where a cell is from."""
 
@@ -44,7 +56,9 @@ Row = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model before the attack. ``correct``, and ``right`` of a random model, and ``certainty`` are of each sample, packed.
+    """A model before the attack.
+
+    ``correct``, and ``right`` of a random model, and ``certainty`` are of each sample, packed.
 
     ``of`` names the models whose weights it has, with the defences ``method`` around them.
     """
@@ -72,7 +86,9 @@ class PublishedModel:
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A model under ``attack`` at one eps. ``wrong``, and ``right`` of a random model, and ``certainty`` are packed.
+    """A model under ``attack`` at one eps.
+
+    ``wrong``, and ``right`` of a random model, and ``certainty`` are packed.
 
     ``sound``: whether what it leaves unbroken can be believed to be robust. The worst case has no certainty.
     """
@@ -101,8 +117,8 @@ class PublishedCell:
 class Published:
     """A run as it is published: its ``suite`` as declared, its models and cells over the same ``samples``.
 
-    ``origins`` are the programs and packages by which it was computed, ``seconds`` what the attacks took, and ``crosschecks``
-    the number of cells by what the libraries say of each other.
+    ``origins`` are the programs and packages by which it was computed, ``seconds`` what the attacks took, and
+    ``crosschecks`` the number of cells by what the libraries say of each other.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -128,14 +144,20 @@ class Published:
         if model.right is None:
             return Outcome(correct, wrong)
         before = levels(model.right, self.samples).astype(np.float32)
-        after = before if cell is None or cell.right is None else levels(cell.right, self.samples).astype(np.float32)
+        after = (
+            before
+            if cell is None or cell.right is None
+            else levels(cell.right, self.samples).astype(np.float32)
+        )
         return Outcome(correct, wrong, Chances(before, after, after))
 
 
 def publish(run: StoredRun) -> Published:
     """What is published of the stored ``run``."""
     header, model_ranking, card = run.header, rank_models(run), score(run)
-    origins = {json.dumps({name: o.get(name) for name in SOFTWARE}, sort_keys=True) for o in header.origins.values()}
+    origins = {
+        json.dumps({name: o.get(name) for name in SOFTWARE}, sort_keys=True) for o in header.origins.values()
+    }
     return Published(
         PUBLISHED_VERSION,
         header.suite_name,
@@ -158,49 +180,67 @@ def _models(run: StoredRun, model_ranking: ModelRanking, card: Scorecard) -> Ite
     for entry in run.header.models:
         own = [c for c in model_ranking.cells if c.entry.id.model == entry.id]
         if own:
-            yield _model(entry, outcome_of(own[:1]), run.records(own[0].entry.key).clean_prob, grades[entry.id])
+            yield _model(
+                entry, outcome_of(own[:1]), run.records(own[0].entry.key).clean_prob, grades[entry.id]
+            )
 
 
-def _model(entry: ModelEntry, outcome: Outcome, certainty: npt.NDArray[np.float32], grade: Grade) -> PublishedModel:
+def _model(
+    entry: ModelEntry, outcome: Outcome, certainty: npt.NDArray[np.float32], grade: Grade
+) -> PublishedModel:
     return PublishedModel(
-        entry.model, entry.seed, entry.method, entry.trainable_parameters, entry.parameters, entry.sha256, entry.of,
-        entry.passes, grade, pack_bits(outcome.correct), pack_levels(certainty),
+        entry.model, entry.seed, entry.method, entry.trainable_parameters, entry.parameters, entry.sha256,
+        entry.of, entry.passes, grade, pack_bits(outcome.correct), pack_levels(certainty),
         None if outcome.chances is None else pack_levels(outcome.chances.before),
     )  # fmt: skip
 
 
 def _cells(run: StoredRun, model_ranking: ModelRanking) -> Iterator[PublishedCell]:
-    """Every attack at every eps that has finished through all its libraries, then each model's worst cases."""
+    """Every attack at every eps that finished through all its libraries, then each model's worst cases."""
     for group in by_attack(run.header.cells):
         if all(c.key in model_ranking.done for c in group):
             certainty = np.stack([run.records(c.key).adv_prob for c in group]).mean(axis=0, dtype=np.float64)
-            yield _cell(group[0].attack, [model_ranking.done[c.key] for c in group], model_ranking, pack_levels(certainty))
+            yield _cell(
+                group[0].attack,
+                [model_ranking.done[c.key] for c in group],
+                model_ranking,
+                pack_levels(certainty),
+            )
     for model in run.header.models:
-        own = [c for c in model_ranking.cells if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps]
+        own = [
+            c
+            for c in model_ranking.cells
+            if c.entry.id.model == model.id and c.entry.eps == run.header.headline_eps
+        ]
         naive = [c for c in own if c.entry.role in UNKNOWING]
         if model.id in model_ranking.worst_cases:
             yield _cell(WORST_CASE, own, model_ranking)
             yield from [_cell(NAIVE_CASE, naive, model_ranking)] if model.of and naive else []
 
 
-def _cell(attack: str, cells: Sequence[Scored], model_ranking: ModelRanking, certainty: str | None = None) -> PublishedCell:
+def _cell(
+    attack: str, cells: Sequence[Scored], model_ranking: ModelRanking, certainty: str | None = None
+) -> PublishedCell:
     first: CellEntry = cells[0].entry
     outcome, grade = outcome_of(cells), worst([model_ranking.grades[c.entry.key].grade for c in cells])
     return PublishedCell(
-        first.model, first.seed, attack, first.eps, first.norm, first.role, grade, is_sound(cells, model_ranking.grades),
-        pack_bits(outcome.wrong), certainty, None if outcome.chances is None else pack_levels(outcome.chances.after),
+        first.model, first.seed, attack, first.eps, first.norm, first.role, grade,
+        is_sound(cells, model_ranking.grades), pack_bits(outcome.wrong), certainty,
+        None if outcome.chances is None else pack_levels(outcome.chances.after),
     )  # fmt: skip
 
 
 def to_text(published: Published) -> str:
-    """``published`` as the text of its file, a line for each model and cell, so that a change is seen in version control."""
+    """``published`` as its file's text, a line per model and cell, so that version control shows a change."""
     rows = {f.name: _written(getattr(published, f.name)) for f in fields(published)}
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in rows.items()) + "\n}\n"
 
 
 def _written(value: Any) -> str:
     if isinstance(value, tuple) and value and not isinstance(value[0], dict):
-        return "[\n" + ",\n".join(json.dumps(_known(asdict(row)), default=eps_to_json) for row in value) + "\n]"
+        return (
+            "[\n" + ",\n".join(json.dumps(_known(asdict(row)), default=eps_to_json) for row in value) + "\n]"
+        )
     return json.dumps(asdict(value) if isinstance(value, DataEntry) else value, default=eps_to_json)
 
 
@@ -217,12 +257,17 @@ def from_file(file: Path) -> Published:
 
 
 def from_text(text: str | bytes, title: str) -> Published:
-    """What ``to_text`` wrote. Raises NotComparableError, naming ``title``, if it is broken or of a newer version."""
+    """What ``to_text`` wrote.
+
+    Raises NotComparableError, naming ``title``, if it is broken or of a newer version.
+    """
     try:
         data = parse(text)
         version = data.get("schema_version") if isinstance(data, dict) else None
         if isinstance(version, int) and version > PUBLISHED_VERSION:
-            raise ValueError(f"written by a newer version: schema {version}, this one reads up to {PUBLISHED_VERSION}")
+            raise ValueError(
+                f"written by a newer version: schema {version}, this one reads up to {PUBLISHED_VERSION}"
+            )
         found = typed(_PUBLISHED, data)
         _check(found)
     except ValueError as error:
@@ -247,7 +292,9 @@ def _check(found: Published) -> None:
             raise ValueError(f"has a cell of {cell.id}, which is not among its models")
         outcome = found.outcome(models[cell.id], cell)
         if (~outcome.correct & ~outcome.wrong).any():
-            raise ValueError(f"{cell.id}, {cell.attack}: a sample is right under attack that was wrong before it")
+            raise ValueError(
+                f"{cell.id}, {cell.attack}: a sample is right under attack that was wrong before it"
+            )
         if cell.certainty is not None:
             levels(cell.certainty, found.samples)
 

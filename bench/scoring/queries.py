@@ -18,11 +18,11 @@ Row = npt.NDArray[np.float64]
 class QueryScore:
     """One model under one black-box attack through one library, in the cell ``entry``.
 
-    ``steps`` is the whole curve: (queries about a sample, share of the attacked samples broken by then), a step each;
-    ``spent`` is the most queries that were made about a sample. ``asr`` says it with its interval after the queries of
-    ``budgets``: powers of ten, up to the first that no model under this attack exceeded. ``median`` is over the broken
-    samples, None if there are none. A random model, which is right only sometimes, is wrong without any query too: its curve
-    begins there, at 0 queries.
+    ``steps`` is the whole curve: (queries about a sample, share of the attacked samples broken by then), a
+    step each; ``spent`` is the most queries that were made about a sample. ``asr`` says it with its interval
+    after the queries of ``budgets``: powers of ten, up to the first that no model under this attack exceeded.
+    ``median`` is over the broken samples, None if there are none. A random model, which is right only
+    sometimes, is wrong without any query too: its curve begins there, at 0 queries.
     """
 
     entry: CellEntry
@@ -34,16 +34,18 @@ class QueryScore:
 
 
 def query_scores(cells: Iterable[tuple[CellEntry, Records]]) -> Iterator[QueryScore]:
-    """The scores of those ``cells`` whose queries were counted; of their records, only what is needed is kept."""
+    """The scores of ``cells`` whose queries were counted; of their records, only what is needed is kept."""
     counted = [(entry, _spending(r)) for entry, r in cells if r.queries is not None]
     for entry, spending in counted:
-        most = max(other.most for e, other in counted if (e.attack, e.library) == (entry.attack, entry.library))
+        most = max(
+            other.most for e, other in counted if (e.attack, e.library) == (entry.attack, entry.library)
+        )
         yield _score(entry, spending, _budgets(most))
 
 
 @dataclass(frozen=True)
 class _Spending:
-    """Of each attacked sample (N): the queries made about it, how often it is right ``before`` and ``after``, if it broke."""
+    """Of each attacked sample (N): queries, how often it is right ``before`` and ``after``, if it broke."""
 
     queries: Row
     before: Row

@@ -1,4 +1,4 @@
-"""Trust checks in the stored numbers alone: each compares a cell with its neighbours, or with what noise broke."""
+"""Trust checks of stored numbers: each compares a cell with its neighbours, or with what noise broke."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bench.store.evidence import Evidence
 from bench.store.records import Bools, CellOutcomes
 
 ENOUGH, TOO_FEW = 100, 10
-"""Attacked samples under which every interval is wider than 20 points, and under which nothing can be said."""
+"""Attacked samples under which any interval is wider than 20 points, and under which nothing can be said."""
 SLACK = 1e-6
 """How far float32 rounding may carry a distance beyond eps; relative where eps is above 1."""
 POINT = 0.01
@@ -58,7 +58,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The finished cells of the same model and seed, and what random noise broke: ids of all samples, and the evidence."""
+    """The finished cells of the same model and seed, and what random noise broke.
+
+    ``ids`` are of all samples, ``noise`` is the evidence.
+    """
 
     cells: Sequence[Scored]
     ids: npt.NDArray[np.str_]
@@ -66,23 +69,26 @@ class Neighbours:
 
 
 def check_records(cell: Scored, around: Neighbours) -> list[Finding]:
-    """Every finding of the stored numbers on ``cell``; where nothing was attacked, that is all there is to say.
+    """Every finding of the stored numbers on ``cell``; where nothing was attacked, there is no more to say.
 
-    An attack that does not know the defences is expected to be weak: ``adaptive`` says so, and no other check does.
+    An attack that does not know the defences is expected to be weak: ``adaptive`` says so, and no other check
+    does.
     """
     asked = CHECKS if cell.asr.n else {"samples": samples}
     if cell.entry.role == NAIVE:
         asked = {name: check for name, check in asked.items() if name not in OF_STRENGTH}
-    return [Finding(name, grade, detail) for name, check in asked.items() for grade, detail in check(cell, around)]
+    return [
+        Finding(name, grade, detail) for name, check in asked.items() for grade, detail in check(cell, around)
+    ]
 
 
 Found = Iterator[tuple[Grade, str]]
 
 
 def samples(cell: Scored, _: Neighbours) -> Found:
-    """samples: enough samples were attacked. Warns under 100 (an interval up to 20 points wide), fails under 10.
+    """samples: enough samples were attacked.
 
-    Wilson 1927 gives the width.
+    Warns under 100 (an interval up to 20 points wide), fails under 10. Wilson 1927 gives the width.
     """
     n = cell.asr.n
     yield "fail" if n < TOO_FEW else "warn" if n < ENOUGH else "pass", f"{n} samples were attacked"
@@ -91,9 +97,9 @@ def samples(cell: Scored, _: Neighbours) -> Found:
 def budget(cell: Scored, _: Neighbours) -> Found:
     """budget: adversarials stay within eps (1e-6 slack), and something was changed at all. Fails otherwise.
 
-    Carlini et al. 2019, section 5: check that the perturbation bound holds. An attack that sees labels only gives back the
-    image itself where nothing it tried changed the label, and so does one that does not know that a defence hides its
-    gradient: of that, nothing is said.
+    Carlini et al. 2019, section 5: check that the perturbation bound holds. An attack that sees labels only
+    gives back the image itself where nothing it tried changed the label, and so does one that does not know
+    that a defence hides its gradient: of that, nothing is said.
     """
     largest, eps = cell.outcomes.largest, float(cell.eps)
     if cell.entry.budget != "fixed" or largest is None:
@@ -101,28 +107,33 @@ def budget(cell: Scored, _: Neighbours) -> Found:
     if not largest and (cell.entry.access == "decision" or cell.entry.role == NAIVE):
         return
     within = 0 < largest <= eps + SLACK * max(1.0, eps)
-    detail = f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}" if largest else "no sample was changed at all"
+    detail = (
+        f"largest {cell.entry.norm} distance {largest:.6g} of {eps:.6g}"
+        if largest
+        else "no sample was changed at all"
+    )
     yield "pass" if within else "fail", detail
 
 
 def more_budget(cell: Scored, around: Neighbours) -> Found:
-    """more-budget: success does not fall as eps grows. Warns above 1 point, fails if the sign test says so at 1 %.
+    """more-budget: success does not fall as eps grows.
 
-    Carlini et al. 2019, section 4: a larger budget contains the smaller one.
+    Warns above 1 point, fails if the sign test says so at 1 %. Carlini et al. 2019, section 4: a larger
+    budget contains the smaller one.
     """
     e = cell.entry
-    smaller = [
-        c for c in around.cells if (c.entry.attack, c.entry.library) == (e.attack, e.library) and c.eps < cell.eps
-    ]  # fmt: skip
+    same = (e.attack, e.library)
+    smaller = [c for c in around.cells if (c.entry.attack, c.entry.library) == same and c.eps < cell.eps]
     if smaller:
         other = max(smaller, key=lambda c: c.eps)
         yield _weaker(cell, other, f"eps {float(other.eps):.4g}")
 
 
 def iterations(cell: Scored, around: Neighbours) -> Found:
-    """iterations: an iterative attack is no weaker than FGSM at the same eps. Warns above 1 point, fails at 1 %.
+    """iterations: an iterative attack is no weaker than FGSM at the same eps.
 
-    Athalye et al. 2018, section 3.1: one-step attacks that do better are a sign of masked gradients.
+    Warns above 1 point, fails at 1 %. Athalye et al. 2018, section 3.1: one-step attacks that do better are a
+    sign of masked gradients.
     """
     if not _white_box(cell) or cell.entry.kind == "fgsm":
         return
@@ -132,9 +143,10 @@ def iterations(cell: Scored, around: Neighbours) -> Found:
 
 
 def white_box(cell: Scored, around: Neighbours) -> Found:
-    """white-box: gradients help: no weaker than a black-box attack at the same eps. Warns above 1 point, fails at 1 %.
+    """white-box: gradients help: no weaker than a black-box attack at the same eps.
 
-    Athalye et al. 2018, section 3.1; only the strongest white-box cell is asked.
+    Warns above 1 point, fails at 1 %. Athalye et al. 2018, section 3.1; only the strongest white-box cell is
+    asked.
     """
     peers = [c for c in _same_budget(cell, around) if c.entry.library == cell.entry.library]
     if not _white_box(cell) or any(_white_box(c) and c.success.sum() > cell.success.sum() for c in peers):
@@ -145,9 +157,10 @@ def white_box(cell: Scored, around: Neighbours) -> Found:
 
 
 def beats_noise(cell: Scored, around: Neighbours) -> Found:
-    """noise: what random perturbations break, the attack breaks. Warns at the first it misses, fails above a third.
+    """noise: what random perturbations break, the attack breaks.
 
-    Carlini et al. 2019, section 4: compare with brute force. The samples are the model's least certain ones; two say nothing.
+    Warns at the first it misses, fails above a third. Carlini et al. 2019, section 4: compare with brute
+    force. The samples are the model's least certain ones; two say nothing.
     """
     for e in around.noise:
         if e.check != f"noise-{cell.entry.norm}" or e.eps is None or cell.eps < e.eps:
@@ -159,9 +172,10 @@ def beats_noise(cell: Scored, around: Neighbours) -> Found:
 
 
 def adaptive(cell: Scored, around: Neighbours) -> Found:
-    """adaptive: the attack knows the defences of the model. Warns where another one does, fails where none does.
+    """adaptive: the attack knows the defences of the model.
 
-    Athalye et al. 2018; Tramèr et al. 2020. Withstanding an attack that does not know them proves nothing about one that does.
+    Warns where another one does, fails where none does. Athalye et al. 2018; Tramèr et al. 2020. Withstanding
+    an attack that does not know them proves nothing about one that does.
     """
     if cell.entry.role in KNOWS:
         yield "pass", "the attack knows the defences"
@@ -186,7 +200,11 @@ def _white_box(cell: Scored) -> bool:
 
 
 def _same_budget(cell: Scored, around: Neighbours) -> list[Scored]:
-    return [c for c in around.cells if c is not cell and (c.entry.eps, c.entry.norm) == (cell.entry.eps, cell.entry.norm)]
+    return [
+        c
+        for c in around.cells
+        if c is not cell and (c.entry.eps, c.entry.norm) == (cell.entry.eps, cell.entry.norm)
+    ]
 
 
 OF_STRENGTH = ("more-budget", "iterations", "white-box", "noise")

@@ -1,4 +1,4 @@
-"""What was published of a run -> the same intervals, tests and sentences as of the run itself, from its bits alone."""
+"""What was published of a run -> the same intervals, tests and sentences as the run, from its bits alone."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Summary:
-    """One model over its ``seeds``; ``worst_case`` is robust accuracy at the headline eps, None where it has none."""
+    """One model over its ``seeds``; ``worst_case`` is robust accuracy at the headline eps, or None."""
 
     model: str
     seeds: int
@@ -66,7 +66,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A published run, scored: as a Scorecard has them, but for single cells and libraries, of which nothing is published."""
+    """A published run, scored: a Scorecard without single cells and libraries, which are not published."""
 
     baseline: str
     headline_eps: Fraction
@@ -91,7 +91,10 @@ class Rescored:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a published run holds, by model: outcomes by attack and eps, of which ``sound`` are those that can be compared."""
+    """What a published run holds, by model: outcomes by attack and eps.
+
+    Of these, ``sound`` are those that can be compared.
+    """
 
     clean: dict[ModelId, Outcome]
     outcomes: dict[ModelId, dict[AttackEps, Outcome]]
@@ -147,7 +150,7 @@ def _places(cell: PublishedCell, found: _Found) -> Sequence[dict[ModelId, Outcom
 
 
 def _besides(published: Published, found: _Found) -> Iterator[Asked]:
-    """What each model says of the samples themselves, and how certain each sound attack at the headline eps leaves it."""
+    """What each model says of clean samples, and how certain sound attacks at the headline eps leave it."""
     for m in published.models:
         yield ("accuracy", None), m.model, found.clean[m.id].before
         yield ("certainty", None), m.model, levels(m.certainty, published.samples)
@@ -183,8 +186,8 @@ def _rates(name: str, published: Published, found: _Found) -> Iterator[Rate]:
             outcomes = [found.outcomes[m][at] for m in own]
             certainties = [levels(c.certainty or "", published.samples) for c in group]
             yield Rate(
-                name, at.attack, at.eps, _asr(outcomes), share([o.robust for o in outcomes]), share(certainties),
-                worst([c.trust for c in group]),
+                name, at.attack, at.eps, _asr(outcomes), share([o.robust for o in outcomes]),
+                share(certainties), worst([c.trust for c in group]),
             )  # fmt: skip
 
 
@@ -197,7 +200,7 @@ def _asr(outcomes: Sequence[Outcome]) -> Share | None:
 
 
 def share(rows: Sequence[Row]) -> Share:
-    """The mean of ``rows``, one for each training seed, with the interval that counts what varies: trainings, and samples."""
+    """The mean of ``rows``, one per training seed; its interval counts what varies: trainings and samples."""
     if len(rows) == 1:
         return _of(mean_chance(rows[0]))
     found = across_seeds(np.stack(rows))
@@ -210,7 +213,11 @@ def _of(found: Proportion) -> Share:
 
 def _defences(published: Published, found: _Found) -> tuple[DefenceScore, ...]:
     """The score of each defended model, where all that it stands around has a worst case of its own."""
-    knows = {c.id for c in published.cells if c.eps == published.headline_eps and c.role in KNOWS and c.attack not in BESIDES}
+    knows = {
+        c.id
+        for c in published.cells
+        if c.eps == published.headline_eps and c.role in KNOWS and c.attack not in BESIDES
+    }
     scores = []
     for m in published.models:
         members = [ModelId(name, m.seed) for name in m.of]

@@ -1,7 +1,8 @@
-"""What a suite with adversarial training answers of adapters, in words: is robustness kept or given, and at what price.
+"""What a suite with adversarial training answers of adapters, in words.
 
-Asked of every model that adapts only part of its backbone, in robust accuracy (worst case at the headline eps) and in clean
-accuracy, on the same samples. All p-values of one quantity are corrected together (Holm).
+Is robustness kept or given, and at what price? Asked of every model that adapts only part of its backbone, in
+robust accuracy (worst case at the headline eps) and in clean accuracy, on the same samples. All p-values of
+one quantity are corrected together (Holm).
 """
 
 import json
@@ -23,7 +24,10 @@ NEAR = "How near is it to adversarial training of all parameters, with what shar
 
 @dataclass(frozen=True)
 class Difference:
-    """The share of ``model`` minus that of ``against``, with its 95 % interval; ``p_adjusted`` is Holm's over all answers."""
+    """The share of ``model`` minus that of ``against``, with its 95 % interval.
+
+    ``p_adjusted`` is Holm's over all answers.
+    """
 
     quantity: Quantity
     model: str
@@ -46,7 +50,8 @@ class Difference:
 class Answer:
     """What is said of ``model`` on one ``question``, and the numbers that it rests on.
 
-    ``parameters`` is its share of the parameters that the model trains that it is compared with; None where none is asked for.
+    ``parameters`` is its share of the parameters that the model trains that it is compared with; None where
+    none is asked for.
     """
 
     question: str
@@ -103,7 +108,9 @@ def answers(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> tuple[Answe
         *_given([m for m in models if m.name in tables["robust accuracy"]], tables, count),
     ]
     corrected = _corrected([difference for answer in found for difference in answer.differences])
-    return tuple(sorted((_worded(a, corrected) for a in found), key=lambda a: (KEEPS, GIVES, NEAR).index(a.question)))
+    return tuple(
+        sorted((_worded(a, corrected) for a in found), key=lambda a: (KEEPS, GIVES, NEAR).index(a.question))
+    )
 
 
 def _declared(suite: Mapping[str, Any], model: Mapping[str, Any]) -> _Declared:
@@ -125,7 +132,7 @@ def _declared(suite: Mapping[str, Any], model: Mapping[str, Any]) -> _Declared:
 
 
 def _tables(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> dict[Quantity, dict[str, Table]]:
-    """By quantity and model a row for each training seed; only of models of which every seed can be compared."""
+    """By quantity and model a row per training seed; only of models of which every seed can be compared."""
     seeds: dict[str, list[Outcome]] = {}
     for model, outcome in worst_cases.items():
         seeds.setdefault(model.name, []).append(outcome)
@@ -138,11 +145,13 @@ def _tables(header: _Run, worst_cases: Mapping[ModelId, Outcome]) -> dict[Quanti
 
 
 def _kept(models: Sequence[_Declared], tables: Tables) -> Iterator[Answer]:
-    """Standard adapters on robust backbones: against the same on another backbone, and against what was possible there."""
+    """Standard adapters on robust backbones: against the same on another, and what was possible there."""
     for m in models:
         if not (m.partial and m.robust and not m.adversarial):
             continue
-        twin = _first(o for o in models if o.adaptation == m.adaptation and not o.adversarial and not o.robust)
+        twin = _first(
+            o for o in models if o.adaptation == m.adaptation and not o.adversarial and not o.robust
+        )
         best = _first(o for o in models if o.full and o.adversarial and o.backbone == m.backbone)
         compared = tuple(_difference("robust accuracy", m, o, tables) for o in (twin, best) if o)
         if compared:
@@ -150,7 +159,10 @@ def _kept(models: Sequence[_Declared], tables: Tables) -> Iterator[Answer]:
 
 
 def _given(models: Sequence[_Declared], tables: Tables, count: Mapping[str, int]) -> Iterator[Answer]:
-    """Adversarially trained adapters: against the same in standard training, and against all parameters trained so."""
+    """Adversarially trained adapters against the same in standard training.
+
+    Also against all parameters in adversarial training.
+    """
     for m in models:
         if not (m.partial and m.adversarial):
             continue
@@ -178,7 +190,16 @@ def _difference(quantity: Quantity, model: _Declared, against: _Declared, tables
         found = mean_difference(first, second)
     p = found.p_value
     return Difference(
-        quantity, model.name, against.name, float(first.mean()), found.difference, found.low, found.high, p, p, found.detectable
+        quantity,
+        model.name,
+        against.name,
+        float(first.mean()),
+        found.difference,
+        found.low,
+        found.high,
+        p,
+        p,
+        found.detectable,
     )
 
 
@@ -202,7 +223,9 @@ def _corrected(differences: Sequence[Difference]) -> dict[Difference, Difference
 def _worded(answer: Answer, corrected: Mapping[Difference, Difference]) -> Answer:
     differences = tuple(corrected[d] for d in answer.differences)
     verdict = {KEEPS: _keeps, GIVES: _gives, NEAR: _near}[answer.question](differences)
-    share = "" if answer.parameters is None else f", with {_percent(answer.parameters)} of the trained parameters"
+    share = (
+        "" if answer.parameters is None else f", with {_percent(answer.parameters)} of the trained parameters"
+    )
     said = "; ".join(_said(d) for d in differences)
     value = f"{answer.model} ({100 * differences[0].value:.1f} %)"
     return replace(answer, differences=differences, text=f"{value}: {said}{share}: {verdict}")
@@ -225,7 +248,13 @@ def _keeps(differences: Sequence[Difference]) -> str:
 
 def _gives(differences: Sequence[Difference]) -> str:
     robust, clean = differences
-    given = "yes" if robust.shown and robust.difference > 0 else "it takes some" if robust.shown else _nothing([robust])
+    given = (
+        "yes"
+        if robust.shown and robust.difference > 0
+        else "it takes some"
+        if robust.shown
+        else _nothing([robust])
+    )
     price = "no price in clean accuracy shown"
     if clean.shown:
         price = "paid in clean accuracy" if clean.difference < 0 else "clean accuracy rises too"

@@ -39,7 +39,10 @@ from bench.store.shapes import Robust
 
 @dataclass(frozen=True)
 class CellScore:
-    """One cell: what was run, what came out. ``metrics`` and ``trust`` are None unless ``entry.status`` is "ok"."""
+    """One cell: what was run, what came out.
+
+    ``metrics`` and ``trust`` are None unless ``entry.status`` is "ok".
+    """
 
     entry: CellEntry
     metrics: Metrics | None
@@ -62,7 +65,7 @@ class AttackScore:
 
 @dataclass(frozen=True)
 class ModelScore(Place):
-    """One model: where it stands, what it is, and how certain it is, clean and under attack at the headline eps.
+    """One model: where it stands, what it is, and how certain, clean and under attack at the headline eps.
 
     ``losses`` are of each epoch of its training, ``robust`` is how it went where it was adversarial.
     """
@@ -92,7 +95,7 @@ class CurveScore:
 
 @dataclass(frozen=True)
 class PrecisionScore:
-    """Of the outcomes that were crafted again in float32, the share that differs there from those in ``crafted``.
+    """Of the outcomes crafted again in float32, the share that differs there from those in ``crafted``.
 
     ``differs`` is None where none was crafted again.
     """
@@ -103,16 +106,18 @@ class PrecisionScore:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """A scored run. ``models`` are ranked by worst case, best first; ``status`` is "complete" or "incomplete".
+    """A scored run. ``models`` rank by worst case, best first; ``status`` is "complete" or "incomplete".
 
-    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps, and ``headline`` of every pair
-    in the worst case at the headline eps, where both are sound. ``claims`` compare what holds besides, and over training seeds,
-    where ``seeds`` and ``seed_rates`` sum up each model. ``baseline`` is the model that the suite declares first.
-    ``trust_level`` is the suite's. ``trust_cost`` is the time of its checks over that of the attacks, where both are known.
-    ``queries`` are of every black-box attack at the headline eps, or at its largest where the suite does not run it at that.
-    ``precision`` is None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
-    empty and None in runs from before it was kept. ``defences`` has what each defended model gains, and ``answers`` say what
-    adversarial training does for adapters. ``classes`` are the cells at the headline eps class by class, where these are few.
+    ``comparisons`` are of every pair of models (of equal seed) under every attack at every eps, and
+    ``headline`` of every pair in the worst case at the headline eps, where both are sound. ``claims`` compare
+    what holds besides, and over training seeds, where ``seeds`` and ``seed_rates`` sum up each model.
+    ``baseline`` is the model that the suite declares first. ``trust_level`` is the suite's. ``trust_cost`` is
+    the time of its checks over that of the attacks, where both are known. ``queries`` are of every black-box
+    attack at the headline eps, or at its largest where the suite does not run it at that. ``precision`` is
+    None where all is float32. ``seen`` says what the models see, ``data`` the same of the samples as data;
+    empty and None in runs from before it was kept. ``defences`` has what each defended model gains, and
+    ``answers`` say what adversarial training does for adapters. ``classes`` are the cells at the headline eps
+    class by class, where these are few.
     """
 
     suite: str
@@ -144,7 +149,7 @@ class Scorecard:
 
     @cached_property
     def sentences(self) -> "tuple[Sentence, ...]":
-        """The differences at the headline eps in words, each with its interval, its test and what it could have shown."""
+        """The differences at the headline eps in words, each with interval, test and what it could show."""
         return tuple(sentences(self))
 
     @cached_property
@@ -169,13 +174,20 @@ class Scorecard:
 
 
 def score(run: StoredRun) -> Scorecard:
-    """Score the stored ``run``. Records are read one group of cells at a time; of each only the numbers are kept."""
+    """Score the stored ``run``.
+
+    Records are read one group of cells at a time; of each only the numbers are kept.
+    """
     header, model_ranking = run.header, rank_models(run)
     done, grades = model_ranking.done, model_ranking.grades
     groups = by_attack(header.cells)
     read = _read(run, groups)
     numbers = read.numbers
-    attacks = tuple(_attack_score([c for c in group if c.key in done], done, grades) for group in groups if _has_rate(group))
+    attacks = tuple(
+        _attack_score([c for c in group if c.key in done], done, grades)
+        for group in groups
+        if _has_rate(group)
+    )
     outcomes = _outcomes(header.models, groups, done)
     trusted = _trusted(outcomes, groups, done, grades)
     said = claims(run, model_ranking.sound, trusted)
@@ -199,7 +211,11 @@ def score(run: StoredRun) -> Scorecard:
         baseline=header.models[0].model if header.models else "",
         trust_level=str(header.suite.get("trust", "")),
         trust_cost=model_ranking.trust_cost,
-        queries=tuple(query_scores((c, run.records(c.key)) for c in _black_box(model_ranking.cells, header.headline_eps))),
+        queries=tuple(
+            query_scores(
+                (c, run.records(c.key)) for c in _black_box(model_ranking.cells, header.headline_eps)
+            )
+        ),
         precision=_precision(run),
         data=header.data,
         seen=what_is_seen(header),
@@ -212,7 +228,7 @@ def score(run: StoredRun) -> Scorecard:
 
 @dataclass
 class _Read:
-    """What the records tell: numbers of the finished cells by key, cross-checks, and cells at the headline eps by class."""
+    """What records tell: finished cells' numbers by key, cross-checks, cells at the headline eps by class."""
 
     certainties: Certainties
     numbers: dict[str, Metrics] = field(default_factory=dict)
@@ -249,7 +265,9 @@ def _has_rate(group: list[CellEntry]) -> bool:
     return {c.status for c in group} - {"missing"} == {"ok"}
 
 
-def _attack_score(group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]) -> AttackScore:
+def _attack_score(
+    group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]
+) -> AttackScore:
     first, outcome = group[0], outcome_of([done[cell.key] for cell in group])
     asr = success_rate(outcome.before, outcome.robust)
     trust = worst([grades[cell.key].grade for cell in group])
@@ -292,7 +310,9 @@ def _outcomes(
     return found
 
 
-def _model_scores(run: StoredRun, model_ranking: ModelRanking, numbers: Mapping[str, Metrics]) -> Iterable[ModelScore]:
+def _model_scores(
+    run: StoredRun, model_ranking: ModelRanking, numbers: Mapping[str, Metrics]
+) -> Iterable[ModelScore]:
     """The models as ranked, with what only their records tell."""
     entries = {m.id: m for m in run.header.models}
     for place in model_ranking.places:
@@ -314,9 +334,12 @@ def _model_scores(run: StoredRun, model_ranking: ModelRanking, numbers: Mapping[
 
 
 def _trusted(
-    outcomes: Outcomes, groups: Iterable[list[CellEntry]], done: Mapping[str, Scored], grades: Mapping[str, CellTrust]
+    outcomes: Outcomes,
+    groups: Iterable[list[CellEntry]],
+    done: Mapping[str, Scored],
+    grades: Mapping[str, CellTrust],
 ) -> dict[ModelId, dict[AttackEps, Outcome]]:
-    """Those of ``outcomes`` that can be compared: a failed attack does not tell which model is more robust."""
+    """The ``outcomes`` that can be compared: a failed attack does not tell which model is more robust."""
     cells = {(g[0].id.model, g[0].id.attack_eps): [done[c.key] for c in g if c.key in done] for g in groups}
     return {m: {w: o for w, o in own.items() if is_sound(cells[m, w], grades)} for m, own in outcomes.items()}
 
@@ -331,7 +354,9 @@ def _curves(
     for unit, found in units.items():
         grid = sorted(found, key=lambda c: c.eps)
         entry = grid[0].entry
-        yield CurveScore(unit.model, unit.attack, unit.library, entry.norm, entry.budget, _curve(run, grid, numbers))
+        yield CurveScore(
+            unit.model, unit.attack, unit.library, entry.norm, entry.budget, _curve(run, grid, numbers)
+        )
 
 
 def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics]) -> SecurityCurve:

@@ -1,4 +1,7 @@
-"""What the models of a run see: which samples and classes, at what size, normalised how, and who said so. In words."""
+"""What the models of a run see: which samples and classes, at what size, normalised how, and who said so.
+
+In words.
+"""
 
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -22,14 +25,17 @@ SAID_BY = {
 
 @dataclass(frozen=True)
 class Seen:
-    """One fact, as a line of text. ``assumed``: nobody has said so, and the numbers are wrong where it is not true."""
+    """One fact, as a line of text.
+
+    ``assumed``: nobody has said so, and the numbers are wrong where it is not true.
+    """
 
     text: str
     assumed: bool = False
 
 
 def what_is_seen(header: RunHeader) -> tuple[Seen, ...]:
-    """What the models of the run with this ``header`` see, one line each; empty in runs from before it was kept."""
+    """What models of the run with ``header`` see, one line each; empty in runs from before it was kept."""
     about_data = [*_data(header.data)] if header.data else []
     return (*about_data, *_normalisation(header.models), *_sizes(header), *_notes(header.models))
 
@@ -40,9 +46,17 @@ def classes_hash(classes: Sequence[str]) -> str:
 
 
 def _data(data: DataEntry) -> Iterator[Seen]:
-    n = f"all {data.n}" if data.n == data.available else f"{data.n} of {data.available}" if data.available else str(data.n)
+    n = (
+        f"all {data.n}"
+        if data.n == data.available
+        else f"{data.n} of {data.available}"
+        if data.available
+        else str(data.n)
+    )
     yield Seen(f"attacked: {n} samples at {_size(data)}")
-    yield Seen(f"classes: {len(data.classes)} (order {classes_hash(data.classes)[:8]}): {_first(data.classes)}")
+    yield Seen(
+        f"classes: {len(data.classes)} (order {classes_hash(data.classes)[:8]}): {_first(data.classes)}"
+    )
     yield from map(Seen, data.notes)
 
 
@@ -99,8 +113,13 @@ def _sizes(header: RunHeader) -> Iterator[Seen]:
     seen, models = header.data.size, {m.model for m in header.models}
     for side, names in _grouped((m.model, m.preprocessing.get(SCALED)) for m in header.models).items():
         if side is not None:
-            yield Seen(f"scaled inside {', '.join(names)}: {seen} px images to {side} px, bilinear; eps is of the {seen} px")
-    made_for = ((m.model, m.preprocessing.get("size")) for m in header.models if SCALED not in m.preprocessing)
+            yield Seen(
+                f"scaled inside {', '.join(names)}: {seen} px images to {side} px, bilinear; eps is of the"
+                f" {seen} px"
+            )
+    made_for = (
+        (m.model, m.preprocessing.get("size")) for m in header.models if SCALED not in m.preprocessing
+    )
     for size, names in _grouped(made_for).items():
         if size not in (None, seen):
             of = "" if len(names) == len(models) else f" of {', '.join(names)}"

@@ -38,9 +38,10 @@ class Sentence(NamedTuple):
 
 
 def sentences(card: Differences) -> Iterator[Sentence]:
-    """The differences at the headline eps: every pair in the worst case, and every model against the baseline in the rest.
+    """The differences at the headline eps.
 
-    Over several training seeds the methods are compared, not the single models that they gave.
+    In the worst case they are of every pair, in the rest of every model against the baseline. Over several
+    training seeds the methods are compared, not the single models that they gave.
     """
     for c in () if card.seeds else card.headline:
         text = f"{_pair(c)}: robust accuracy {_difference(c.robust, 'more robust', 'less robust')}"
@@ -79,13 +80,18 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     verdict = _not_shown(d, _detectable(d.detectable, points))
     if d.shown:
         verdict = positive if d.difference > 0 else negative
-    return f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}: {verdict}"
+    return (
+        f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}:"
+        f" {verdict}"
+    )
 
 
 def _not_shown(d: PairedDifference | Claim, detectable: str) -> str:
-    """An interval is of one difference alone: where it leaves out zero, it is the correction that takes the difference back."""
+    """Intervals are of one difference alone: where one leaves out zero, the correction takes that back."""
     if d.equal:
-        return "equal on every sample" + ("" if math.isnan(d.detectable) else f" (could have shown {detectable})")
+        return "equal on every sample" + (
+            "" if math.isnan(d.detectable) else f" (could have shown {detectable})"
+        )
     alone = d.low > 0 or d.high < 0
     return f"no difference shown{' after correction' if alone else ''} (could have shown {detectable})"
 
@@ -98,17 +104,17 @@ def method(card: Differences) -> str:
     """How the differences were tested."""
     if card.seeds:
         how = (
-            f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which trainings and samples vary; p by Holm, "
-            "over the worst cases and over the rest"
+            f"Means of {card.seeds[0].accuracy.seeds} training seeds, t tests in which trainings and samples"
+            " vary; p by Holm, over the worst cases and over the rest"
         )
     else:
         how = (
-            f"McNemar's mid-p, and paired t tests for certainty; p by Holm over {len(card.headline)} worst cases, "
-            f"{len(card.comparisons)} cells{_weighted(card)} and {len(card.claims)} claims"
+            f"McNemar's mid-p, and paired t tests for certainty; p by Holm over {len(card.headline)} worst"
+            f" cases, {len(card.comparisons)} cells{_weighted(card)} and {len(card.claims)} claims"
         )
     return (
-        f"{how}; ASR over samples that both models get right; in brackets 95 % of one difference; could have shown: found "
-        "with 80 % power."
+        f"{how}; ASR over samples that both models get right; in brackets 95 % of one difference; could have"
+        " shown: found with 80 % power."
     )
 
 

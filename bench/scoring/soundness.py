@@ -12,13 +12,16 @@ Grades = Mapping[str, CellTrust]
 def support(cells: Sequence[Scored], grades: Grades) -> Scored:
     """The cell on which the worst case over ``cells`` rests: it is sound unless this one fails.
 
-    Every success is verified, so a failed attack can never make a model look less robust than it is; it can only hide that a
-    sound one would have broken more. So a worst case is as sound as its strongest attack. White-box attacks that iterate come
-    first, then FGSM, then the rest, whatever they found: passing a one-step or a black-box attack proves nothing while a better
-    one has failed (Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4). Of these it is the one that breaks most,
-    since where that one fails, a sound one that broke less has been shown to be too weak; of equals, the most trusted.
+    Every success is verified, so a failed attack can never make a model look less robust than it is; it can
+    only hide that a sound one would have broken more. So a worst case is as sound as its strongest attack.
+    White-box attacks that iterate come first, then FGSM, then the rest, whatever they found: passing a
+    one-step or a black-box attack proves nothing while a better one has failed (Athalye et al. 2018, section
+    3.1; Carlini et al. 2019, section 4). Of these it is the one that breaks most, since where that one fails,
+    a sound one that broke less has been shown to be too weak; of equals, the most trusted.
     """
-    return max(_strongest(cells), key=lambda c: (int(c.success.sum()), -ORDER.index(grades[c.entry.key].grade)))
+    return max(
+        _strongest(cells), key=lambda c: (int(c.success.sum()), -ORDER.index(grades[c.entry.key].grade))
+    )
 
 
 def _strongest(cells: Sequence[Scored]) -> Sequence[Scored]:
@@ -43,7 +46,10 @@ def why_unsound(cells: Sequence[Scored], grades: Grades) -> str:
 
 
 def _against(cells: Sequence[Scored], grades: Grades) -> tuple[Scored, list[str]]:
-    """The checks that the support of ``cells`` fails; else those that only a one-step attack had a chance to fail, and did."""
+    """The checks that the support of ``cells`` fails.
+
+    If there are none, those that only a one-step attack had a chance to fail, and did.
+    """
     strongest = support(cells, grades)
     if failed := _failed(strongest, grades):
         return strongest, failed

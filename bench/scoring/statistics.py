@@ -35,7 +35,10 @@ class Proportion:
 
 
 def proportion(count: int, n: int, confidence: float = 0.95) -> Proportion:
-    """``count / n`` with the Wilson score interval (Wilson 1927). Of no samples, nothing is known: NaN in [0, 1]."""
+    """``count / n`` with the Wilson score interval (Wilson 1927).
+
+    Of no samples, nothing is known: NaN in [0, 1].
+    """
     if n == 0:
         return Proportion(0, 0, math.nan, 0.0, 1.0)
     low, high = wilson(count / n, n, float(ndtri((1 + confidence) / 2)))
@@ -53,21 +56,25 @@ def wilson(p: float, n: float, z: float) -> tuple[float, float]:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided p-value of the exact McNemar test, from the two discordant counts (McNemar 1947).
 
-    For gates and reproductions: the chance that nothing but noise is called a change stays below the level, whatever is asked.
+    For gates and reproductions: the chance that nothing but noise is called a change stays below the level,
+    whatever is asked.
     """
     discordant = only_first + only_second
     if discordant == 0:
         return 1.0
     fewer = min(only_first, only_second)
-    return min(1.0, 2 * float(betainc(discordant - fewer, fewer + 1, 0.5)))  # the binomial's distribution function
+    return min(
+        1.0, 2 * float(betainc(discordant - fewer, fewer + 1, 0.5))
+    )  # the binomial's distribution function
 
 
 def mid_p(only_first: int, only_second: int) -> float:
     """Two-sided mid-p value of the McNemar test: the outcome that was seen counts half (Lancaster 1961).
 
-    For the differences between models. The exact test's false alarms are .017 to .045 at a level of .05; those of mid-p stay
-    below .051, and below 1.02 times any level that a family leaves, from 30 samples on, wherever two models are not opposites
-    of each other (see tests/benchmarks/paired.py, which computes them; Fagerland et al. 2013, BMC Med Res Methodol 13:91).
+    For the differences between models. The exact test's false alarms are .017 to .045 at a level of .05;
+    those of mid-p stay below .051, and below 1.02 times any level that a family leaves, from 30 samples on,
+    wherever two models are not opposites of each other (see tests/benchmarks/paired.py, which computes them;
+    Fagerland et al. 2013, BMC Med Res Methodol 13:91).
     """
     discordant = only_first + only_second
     if only_first == only_second:
@@ -79,8 +86,8 @@ def mid_p(only_first: int, only_second: int) -> float:
 def holm(p_values: Sequence[float], weights: Sequence[int] = ()) -> list[float]:
     """``p_values`` adjusted over their family, in the given order (Holm 1979).
 
-    With ``weights``, each is first tested at its share of the level; what is shown leaves its share to the others. That keeps
-    the family's level however the tests are correlated, as a closed procedure does.
+    With ``weights``, each is first tested at its share of the level; what is shown leaves its share to the
+    others. That keeps the family's level however the tests are correlated, as a closed procedure does.
     """
     shares = weights or [1] * len(p_values)
     adjusted, running, left = [1.0] * len(p_values), 0.0, sum(shares)
@@ -94,11 +101,12 @@ def holm(p_values: Sequence[float], weights: Sequence[int] = ()) -> list[float]:
 def paired_interval(
     both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of (share of the first) - (share of the second) on the same samples, from their four joint counts.
+    """Interval of (share of first) - (share of second) on the same samples, from their four joint counts.
 
-    Newcombe 1998, Statistics in Medicine 17:2635, method 10: two Wilson intervals squared and added, with the correlation of
-    the pair. Where many samples tell the two apart, the paired bootstrap's interval is the same; where few do, that one is too
-    narrow (at 125 samples and a true 2 points it covers 90 % of the time, at 50 samples 63 %) and shrinks to nothing at none.
+    Newcombe 1998, Statistics in Medicine 17:2635, method 10: two Wilson intervals squared and added, with the
+    correlation of the pair. Where many samples tell the two apart, the paired bootstrap's interval is the
+    same; where few do, that one is too narrow (at 125 samples and a true 2 points it covers 90 % of the time,
+    at 50 samples 63 %) and shrinks to nothing at none.
     """
     n = both + only_first + only_second + neither
     if n == 0:
@@ -128,23 +136,25 @@ def _added(a: float, b: float, phi: float) -> float:
 
 
 def needed_discordant(alpha: float = 0.05) -> int:
-    """The fewest discordant samples whose mid-p value can reach ``alpha``: the least n with 1 / 2^n <= alpha."""
+    """The fewest discordant samples whose mid-p can reach ``alpha``: the least n with 1 / 2^n <= alpha."""
     return math.ceil(-math.log2(alpha))
 
 
 def minimum_detectable(n: int, discordant: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The difference of two shares of ``n`` samples that ``mid_p`` at ``alpha`` finds with probability ``power``.
+    """The difference of shares of ``n`` samples that ``mid_p`` at ``alpha`` finds with probability ``power``.
 
-    That is before the samples are drawn: how many are discordant varies too, D ~ Binomial(n, share) (Connor 1987, Biometrics
-    43:207); given the D that was seen, the power is overstated wherever a lucky D is needed (Lachenbruch 1992, Statistics in
-    Medicine 11:1521). The share of discordant samples, of which the difference tells nothing, is taken to be the observed
-    ``discordant`` / n; or the difference itself, where that is larger: then all of them lie on one side. NaN if ``n`` is too
-    small for any difference.
+    That is before the samples are drawn: how many are discordant varies too, D ~ Binomial(n, share) (Connor
+    1987, Biometrics 43:207); given the D that was seen, the power is overstated wherever a lucky D is needed
+    (Lachenbruch 1992, Statistics in Medicine 11:1521). The share of discordant samples, of which the
+    difference tells nothing, is taken to be the observed ``discordant`` / n; or the difference itself, where
+    that is larger: then all of them lie on one side. NaN if ``n`` is too small for any difference.
     """
     needed = needed_discordant(alpha)
     if n < needed:
         return math.nan
-    one_sided = float(betaincinv(needed, n - needed + 1, power))  # with all on one side, D must only reach what the test needs
+    one_sided = float(
+        betaincinv(needed, n - needed + 1, power)
+    )  # with all on one side, D must only reach what the test needs
     share = discordant / n
     if one_sided >= share:
         return one_sided
@@ -172,20 +182,23 @@ def _discordant(n: int, share: float) -> tuple[Counts, Row]:
 
 
 def _critical(discordant: Counts, alpha: float) -> Counts:
-    """How many of ``discordant`` must be on one side for ``mid_p`` to reach ``alpha``; one more than all where it cannot."""
-    found: Counts = discordant - np.maximum(bdtrik(alpha / 2, discordant.clip(1), 0.5), 0).astype(np.int64) + 1
-    for _ in range(2):  # the exact test's count may be one above by rounding, and mid-p's is at most one below it
+    """How many of ``discordant`` on one side let ``mid_p`` reach ``alpha``; all plus one where none do."""
+    found: Counts = (
+        discordant - np.maximum(bdtrik(alpha / 2, discordant.clip(1), 0.5), 0).astype(np.int64) + 1
+    )
+    # The exact test's count may be one above by rounding, and mid-p's is at most one below it.
+    for _ in range(2):
         found -= bdtrc(found - 2, discordant, 0.5) + bdtrc(found - 1, discordant, 0.5) <= alpha
     return found
 
 
 def beats(wins: int, losses: int) -> float:
-    """One-sided exact sign test: the chance of at least ``wins`` of ``wins + losses`` if neither side were better."""
+    """One-sided exact sign test: the chance of ``wins`` or more of ``wins + losses`` between equal sides."""
     return float(bdtrc(wins - 1, wins + losses, 0.5))
 
 
 def at_most(count: int, n: int, rate: float) -> float:
-    """One-sided exact binomial test: the chance of ``count`` or fewer of ``n`` if each came with probability ``rate``."""
+    """One-sided exact binomial test: chance of at most ``count`` of ``n``, each at probability ``rate``."""
     return float(bdtr(count, n, rate)) if count >= 0 else 0.0
 
 
@@ -198,7 +211,10 @@ def lower_bound(values: Sequence[float], confidence: float = 0.95) -> float:
 
 
 def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> float:
-    """Expected calibration error over ``bins`` equal bins (Guo et al. 2017); ``confidence`` and ``correct`` have length N."""
+    """Expected calibration error over ``bins`` equal bins (Guo et al. 2017).
+
+    ``confidence`` and ``correct`` have length N.
+    """
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(index, weights=confidence.astype(np.float64) - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -206,7 +222,7 @@ def calibration_error(confidence: Floats, correct: Bools, bins: int = 15) -> flo
 
 @dataclass(frozen=True)
 class AcrossSeeds:
-    """A share over training seeds: its mean, standard deviation, and an interval that includes training variation."""
+    """A share over seeds: its mean, standard deviation, and an interval that includes training variation."""
 
     seeds: int
     mean: float
@@ -218,8 +234,8 @@ class AcrossSeeds:
 def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
     """The mean share of a ``table`` of 0 and 1 with at least 2 seeds, each of which weighs the same.
 
-    The interval is Wilson's with Student's t and the number of independent samples that would vary as much (Korn and Graubard
-    1998), so that it stays within [0, 1] and open where every answer is the same.
+    The interval is Wilson's with Student's t and the number of independent samples that would vary as much
+    (Korn and Graubard 1998), so that it stays within [0, 1] and open where every answer is the same.
     """
     balanced = _balanced(table)
     mean, spread = float(balanced.mean()), float(balanced.mean(axis=1).std(ddof=1))
@@ -230,9 +246,10 @@ def across_seeds(table: Table, confidence: float = 0.95) -> AcrossSeeds:
 
 
 def _balanced(table: Table) -> Table:
-    """``table`` without gaps: what a seed was not asked tells nothing about it, and what it was asked weighs the more.
+    """``table`` without gaps: what a seed was not asked says nothing of it; what it was weighs the more.
 
-    Each seed's mean stays, and varies by sample as a ratio of two sums does (its Taylor linearisation, Woodruff 1971).
+    Each seed's mean stays, and varies by sample as a ratio of two sums does (its Taylor linearisation,
+    Woodruff 1971).
     """
     table = table[:, ~np.isnan(table).all(axis=0)]
     asked = ~np.isnan(table)
@@ -250,14 +267,15 @@ def _one_more_each_way(shape: tuple[int, ...]) -> tuple[Table, Table]:
 
 
 def _error(*methods: Table) -> tuple[float, float]:
-    """The standard error of the mean of one method's table, or of the first's minus the second's, and its degrees of freedom.
+    """The standard error of the mean of one method's table, and its degrees of freedom.
 
-    Two-way random effects, samples crossed with seeds (Searle et al. 1992): mean squares by seed, by sample and of the rest,
-    of which the first two hold the rest once each. It is taken off once, unless that would leave less than any of them. Two
-    methods are trained apart, so the seeds' mean squares add, and so do their degrees of freedom; one whose trainings all
-    answer alike, as where nothing is trained, has none. Satterthwaite's (1946) would be those over the square of the seeds'
-    share of the variance; over the share itself they raise no more than 6 % false alarms even at 2 seeds, where his raise 8
-    (tests/benchmarks/seeds.py).
+    Of two, it is that of the first's mean minus the second's. Two-way random effects, samples crossed with
+    seeds (Searle et al. 1992): mean squares by seed, by sample and of the rest, of which the first two hold
+    the rest once each. It is taken off once, unless that would leave less than any of them. Two methods are
+    trained apart, so the seeds' mean squares add, and so do their degrees of freedom; one whose trainings all
+    answer alike, as where nothing is trained, has none. Satterthwaite's (1946) would be those over the square
+    of the seeds' share of the variance; over the share itself they raise no more than 6 % false alarms even
+    at 2 seeds, where his raise 8 (tests/benchmarks/seeds.py).
     """
     table = methods[0] if len(methods) == 1 else methods[0] - methods[1]
     seeds, n = table.shape
@@ -277,7 +295,7 @@ def _error(*methods: Table) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class MeanDifference:
-    """The difference of two means with its interval, its p-value, and the difference found with the asked power."""
+    """The difference of two means, its interval, p-value, and the difference found with the asked power."""
 
     difference: float
     low: float
@@ -287,18 +305,20 @@ class MeanDifference:
 
 
 def mean_difference(first: Table, second: Table, level: float = 0.05, power: float = 0.8) -> MeanDifference:
-    """The mean of ``first`` - ``second``: of one seed by the paired t test, of several with the training varying too.
+    """The mean of ``first`` - ``second``: of one seed by paired t test, of several with training varying too.
 
-    The tables are of shares (or of values from 0 to 1) of the same samples; those that either does not count are left out.
-    The interval is that of 95 %, and leaves out 0 where the p-value is below .05. Where all answers differ by the same, most
-    often by nothing, it is as wide as if one more sample were to differ each way. The detectable difference is the standard
-    error times the noncentrality at which Student's t passes the critical value of ``level`` with ``power``, as if that error
-    were known; NaN if it is more than 1.
+    The tables are of shares (or of values from 0 to 1) of the same samples; those that either does not count
+    are left out. The interval is that of 95 %, and leaves out 0 where the p-value is below .05. Where all
+    answers differ by the same, most often by nothing, it is as wide as if one more sample were to differ each
+    way. The detectable difference is the standard error times the noncentrality at which Student's t passes
+    the critical value of ``level`` with ``power``, as if that error were known; NaN if it is more than 1.
     """
     asked = ~np.isnan(first - second)
     methods = [_balanced(np.where(asked, table, np.nan)) for table in (first, second)]
     mean = float(methods[0].mean() - methods[1].mean())
-    error, df = _error(*(methods if np.ptp(methods[0] - methods[1]) > 0 else _one_more_each_way(methods[0].shape)))
+    error, df = _error(
+        *(methods if np.ptp(methods[0] - methods[1]) > 0 else _one_more_each_way(methods[0].shape))
+    )
     half = float(stdtrit(df, 0.975)) * error
     p = float(2 * stdtr(df, -abs(mean) / error))
     detectable = float(nctdtrinc(df, 1 - power, stdtrit(df, 1 - level / 2))) * error

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Said:
-    """What a model says of an image: the class that it predicts, and the probabilities of that class and of the true one."""
+    """What a model says of an image: the predicted class, and the probabilities of it and of the true one."""
 
     predicted: str
     prob: float
@@ -27,10 +27,10 @@ class Said:
 
 @dataclass(frozen=True)
 class Shown:
-    """One attacked sample, of the class ``label``, as pictures (H x W x 3) before and after, and of the difference.
+    """One attacked sample, of class ``label``, as pictures (H x W x 3) before, after, and of the difference.
 
-    It is the ``which`` of its cell: the worst is the one whose true class is left the least probability. The ``difference`` is
-    half a grey plus ``factor`` times the change.
+    It is the ``which`` of its cell: the worst is the one whose true class is left the least probability. The
+    ``difference`` is half a grey plus ``factor`` times the change.
     """
 
     cell: CellId

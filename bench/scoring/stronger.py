@@ -17,7 +17,10 @@ POINTS = 0.05
 
 
 def check_stronger(cell: Scored, around: Neighbours) -> list[Finding]:
-    """What stronger attacks say of ``cell``: of white-box attacks that know the defences, since others know less by design."""
+    """What stronger attacks say of ``cell``, where it is white-box and knows the defences.
+
+    Others know less by design.
+    """
     if cell.entry.access != "white-box" or cell.entry.role == NAIVE or not cell.asr.n:
         return []
     return [
@@ -29,23 +32,30 @@ def check_stronger(cell: Scored, around: Neighbours) -> list[Finding]:
 
 
 def _asked(cell: Scored, around: Neighbours, e: Evidence) -> Scored | None:
-    """The cell of the same attack through the same library at the budget of ``e``; as a control, it speaks for all its eps."""
+    """The cell of the same attack through the same library at the budget of ``e``.
+
+    As a control, it speaks for all its eps.
+    """
     same = (cell.entry.attack, cell.entry.library)
     at = (c for c in around.cells if (c.entry.attack, c.entry.library) == same and c.eps == e.eps)
     return next(at, None)
 
 
 def second_loss(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
-    """second-loss: descent on the margin breaks hardly anything besides. Warns above 5 % of the attacked samples.
+    """second-loss: descent on the margin breaks hardly anything besides.
 
-    Cross-entropy saturates, or depends on all classes alike (Croce & Hein 2020; Carlini & Wagner 2017). Never fails: the attack
-    is too weak, which proves nothing about the model. What one step misses, another white-box attack of the suite may break.
+    Warns above 5 % of the attacked samples. Cross-entropy saturates, or depends on all classes alike (Croce &
+    Hein 2020; Carlini & Wagner 2017). Never fails: the attack is too weak, which proves nothing about the
+    model. What one step misses, another white-box attack of the suite may break.
     """
     left = _left(cell, around)
     missed = _missed(cell, e, around)
     gained = (e.value or 0) * missed / max(len(e.samples), 1)
     robust = (int(left.sum()) - missed) / len(left)
-    detail = f"attack too weak: a margin loss breaks {missed} of {e.n} samples besides, robust accuracy is at most {robust:.1%}"
+    detail = (
+        f"attack too weak: a margin loss breaks {missed} of {e.n} samples besides, robust accuracy is at most"
+        f" {robust:.1%}"
+    )
     if missed > 1 and gained > POINTS:
         return "warn", detail
     told = e.n >= min(FEWEST, int(left.sum()))
@@ -53,20 +63,22 @@ def second_loss(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, s
 
 
 def behind_head(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
-    """behind-head: what fools the model up to its last linear layer does not fool the model more. Limit 5 % of the samples.
+    """behind-head: what fools the model up to its last linear layer does not fool the model more.
 
-    What comes after that layer masks its gradient (Athalye et al. 2018): the model's own, by the same loss, breaks less.
+    Limit 5 % of the samples. What comes after that layer masks its gradient (Athalye et al. 2018): the
+    model's own, by the same loss, breaks less.
     """
     return _transferred(cell, e, around)
 
 
 def sibling(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
-    """sibling: no adversarial of another model of the suite, or of what was adapted, beats its own. Limit 5 %.
+    """sibling: no adversarial of another model of the suite, or of what was adapted, beats its own.
 
-    That is the model without its adapter, or, where the suite has no other, the backbone that it was trained from.
+    Limit 5 %. That is the model without its adapter, or, where the suite has no other, the backbone that it
+    was trained from.
 
-    Transfer that does better than white-box attacks is a sign of masked gradients (Athalye et al. 2018, section 3.1; Carlini et
-    al. 2019, section 4).
+    Transfer that does better than white-box attacks is a sign of masked gradients (Athalye et al. 2018,
+    section 3.1; Carlini et al. 2019, section 4).
     """
     return _transferred(cell, e, around)
 
@@ -80,7 +92,10 @@ CHECKS: dict[str, Callable[[Scored, Evidence, Neighbours], tuple[Grade, str]]] =
 
 def _transferred(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:
     missed = _missed(cell, e, around)
-    detail = f"masked: adversarials of {e.detail} break {missed} of {e.n} samples that descent on the model itself does not"
+    detail = (
+        f"masked: adversarials of {e.detail} break {missed} of {e.n} samples that descent on the model itself"
+        " does not"
+    )
     return share_grade(missed / e.n, e.n, POINTS) if e.n else "unchecked", detail
 
 
@@ -90,9 +105,13 @@ def _missed(cell: Scored, e: Evidence, around: Neighbours) -> int:
 
 
 def _left(cell: Scored, around: Neighbours) -> Bools:
-    """The samples that ``cell`` left unbroken; of one step, those that no white-box attack of the same budget breaks."""
+    """The samples ``cell`` left unbroken; of one step, those no white-box attack of its budget breaks."""
     left = cell.correct & ~cell.success
     for other in around.cells if cell.entry.kind == "fgsm" else ():
-        same = (other.entry.eps, other.entry.norm, other.entry.access) == (cell.entry.eps, cell.entry.norm, "white-box")
+        same = (other.entry.eps, other.entry.norm, other.entry.access) == (
+            cell.entry.eps,
+            cell.entry.norm,
+            "white-box",
+        )
         left = left & ~other.success if same else left
     return left

@@ -1,11 +1,13 @@
 """Runs on disk: the only writer under results/. Each file appears whole or not at all.
 
-``results/<suite>/<run-id>/run.json`` says what was asked, where and with what; ``cells/<key>.parquet`` holds one row per
-sample; ``trust/<key>.json`` what was measured to see whether one model's cells can be trusted. Each carries its own checksum.
-A cell's file holds nothing that differs between two runs of the same cell: its cost stands in run.json. ``parts/<key>/`` holds
-what is done of a unit that is not finished. ``strips/`` has a few attacked samples as pictures, which no number is made from.
+``results/<suite>/<run-id>/run.json`` says what was asked, where and with what; ``cells/<key>.parquet`` holds
+one row per sample; ``trust/<key>.json`` what was measured to see whether one model's cells can be trusted.
+Each carries its own checksum. A cell's file holds nothing that differs between two runs of the same cell: its
+cost stands in run.json. ``parts/<key>/`` holds what is done of a unit that is not finished. ``strips/`` has a
+few attacked samples as pictures, which no number is made from.
 
-Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never overwritten.
+Several processes may work on one run: each unit is claimed by one of them, and run.json is merged, never
+overwritten.
 """
 
 from bench.store.attempts import Attempted, attempted, check_newest, refused

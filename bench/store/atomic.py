@@ -14,7 +14,8 @@ RESUME = "what is stored stays; fix this and give the same command again"
 def write_atomically(target: Path, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to a temporary name beside ``target``, sync unless losing it would cost little, rename.
 
-    Raises StorageError if there is no room or no permission; nothing is then left behind, and ``target`` is as it was.
+    Raises StorageError if there is no room or no permission; nothing is then left behind, and ``target`` is
+    as it was.
     """
     temporary = target.with_name(f"{TEMPORARY}{uuid4().hex}")
     try:

@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One ``bench run``: of which suite's ``file``, whose name is ``suite`` where it could be read, and what came of it.
+    """One ``bench run``: of which suite ``file``, named ``suite`` if it could be read, and what came of it.
 
-    ``run`` is the id of the run that it made or took up, once it has "ended"; ``reason`` is why it has "failed". One that is
-    "running" still is, or was killed.
+    ``run`` is the id of the run that it made or took up, once it has "ended"; ``reason`` is why it has
+    "failed". One that is "running" still is, or was killed.
     """
 
     id: str
@@ -97,7 +97,10 @@ class Attempted:
 
 @contextmanager
 def attempted(results: Path, file: str) -> Iterator[Attempted]:
-    """A ``bench run`` of the suite in ``file``, noted under ``results`` from its beginning to its end, however it ends."""
+    """A ``bench run`` of the suite in ``file``, noted under ``results`` from beginning to end.
+
+    It is noted however it ends.
+    """
     attempt = Attempted(results, file)
     attempt.begin()
     try:
@@ -116,7 +119,7 @@ def refused(results: Path, file: str, reason: str) -> None:
 
 
 def check_newest(run: Path, *, of_all: bool) -> None:
-    """Raise NotComparableError unless the newest ``bench run`` of the suite of ``run`` (or ``of_all`` suites) made ``run``.
+    """Raise NotComparableError unless the newest ``bench run`` of its suite (or ``of_all``) made ``run``.
 
     Results without any note of attempts are of an older version, or copied: of these nothing is known.
     """

@@ -12,7 +12,17 @@ from bench.eps import eps_text
 from bench.ids import CellId
 from bench.store.checksum import BLANK, BrokenFileError, check, seal
 from bench.store.consistency import check_attacked, check_clean, check_ids
-from bench.store.records import CHANCES, COLUMNS, NORMS, OPTIONAL_COLUMNS, Attacked, CellOutcomes, Chances, Clean, Records
+from bench.store.records import (
+    CHANCES,
+    COLUMNS,
+    NORMS,
+    OPTIONAL_COLUMNS,
+    Attacked,
+    CellOutcomes,
+    Chances,
+    Clean,
+    Records,
+)
 
 CELL_VERSION = 1
 _BROKEN = (OSError, ValueError, KeyError, pa.ArrowException)
@@ -36,8 +46,8 @@ TYPES = {
 def encode_cell(records: Records, cell: CellId, key: str) -> bytes:
     """The ``records`` of ``cell``, stored as ``key``, as a parquet file.
 
-    What cell it is stands in its metadata, and as columns behind the records: a folder of cells read at once, as by
-    ``pandas.read_parquet``, tells its rows apart.
+    What cell it is stands in its metadata, and as columns behind the records: a folder of cells read at once,
+    as by ``pandas.read_parquet``, tells its rows apart.
     """
     facts = {name: str(value) for name, value in _named(cell).items() if name in NAMES}
     return encode(records, {**facts, "eps": str(cell.eps), KEY: key}, _named(cell))
@@ -56,8 +66,10 @@ def _named(cell: CellId) -> dict[str, str | int | float]:
     }
 
 
-def encode(records: Records, facts: Facts, same: Mapping[str, str | int | float] = MappingProxyType({})) -> bytes:
-    """``records`` and the ``facts`` about them as a parquet file with its checksum; equal input gives equal bytes.
+def encode(
+    records: Records, facts: Facts, same: Mapping[str, str | int | float] = MappingProxyType({})
+) -> bytes:
+    """``records`` and ``facts`` about them as a parquet file with its checksum; equal input, equal bytes.
 
     ``same``: columns that have one value in all rows.
     """
@@ -66,7 +78,8 @@ def encode(records: Records, facts: Facts, same: Mapping[str, str | int | float]
     table = pa.table({name: column for name, column in columns.items() if column is not None} | repeated)
     metadata = {**facts, "version": str(CELL_VERSION), "sha256": BLANK.decode()}
     sink = pa.BufferOutputStream()
-    # Without Arrow's own copy of the schema, the checksum stands once behind the data, which may hold as many zeros.
+    # Without Arrow's own copy of the schema, the checksum stands once behind the data, which may hold as many
+    # zeros.
     # Snappy, since a cell is small: a tenth larger than by zstd, and read in half the time.
     with pq.ParquetWriter(sink, table.schema, compression="snappy", store_schema=False) as writer:
         writer.write_table(table)
@@ -78,7 +91,8 @@ def encode(records: Records, facts: Facts, same: Mapping[str, str | int | float]
 def decode(data: bytes) -> tuple[Records, Facts]:
     """The records and facts in ``data``.
 
-    Raises BrokenFileError if any byte of it changed since ``encode``, or if its columns contradict each other.
+    Raises BrokenFileError if any byte of it changed since ``encode``, or if its columns contradict each
+    other.
     """
     file, facts = _verified(data)
     try:
@@ -100,7 +114,10 @@ def decode(data: bytes) -> tuple[Records, Facts]:
 
 
 class OutcomesReader:
-    """Reads of cells, one after another, what ranking and comparing need; those that share what was unattacked share it."""
+    """Reads of cells, one after another, what ranking and comparing need.
+
+    Those with the same clean columns share them.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[bytes, Clean] | None = None
@@ -116,19 +133,28 @@ class OutcomesReader:
             table = file.read([*AFTER, *distances, *random], use_threads=False)
             pred, prob, prob_true, success = (_column(table, name) for name in AFTER)
             far = {name: _column(table, name) for name in distances}
-            before, right, choice = (_column(table, name) for name in CHANCES) if random else (None, None, None)
+            before, right, choice = (
+                (_column(table, name) for name in CHANCES) if random else (None, None, None)
+            )
         except _BROKEN as error:
             raise BrokenFileError(f"not a cell's file ({error})") from None
         if len(success) != len(clean.id):
             raise BrokenFileError("not a cell's file (its columns have other lengths)")
         clean = replace(clean, right=before) if random else clean
-        check_attacked(clean, Attacked(pred, prob, prob_true, success, far, right=right, choice=choice), norm, facts.get("eps"))
+        check_attacked(
+            clean,
+            Attacked(pred, prob, prob_true, success, far, right=right, choice=choice),
+            norm,
+            facts.get("eps"),
+        )
         largest = float(far[norm].max(initial=0)) if distances else None
-        chances = None if before is None or right is None or choice is None else Chances(before, right, choice)
+        chances = (
+            None if before is None or right is None or choice is None else Chances(before, right, choice)
+        )
         return CellOutcomes(clean.id, clean.label, clean.correct, success, largest, chances), clean, facts
 
     def _clean(self, file: pq.ParquetFile, data: bytes) -> Clean:
-        """The clean columns, which stand first in a file: the cells of one model hold the same bytes there."""
+        """The clean columns, which stand first in a file: cells of one model hold the same bytes there."""
         head = _head(file, data)
         if self._last is None or not head or self._last[0] != head:
             table = file.read(["id", *CLEAN], use_threads=False)
@@ -140,7 +166,10 @@ class OutcomesReader:
 
 
 def named_as(data: bytes, cell: CellId, key: str) -> bytes:
-    """The sound cell's file ``data`` as one of ``cell``: as it is, unless it names another, or is of before its rows did."""
+    """The sound cell's file ``data`` as one of ``cell``.
+
+    It stays as it is, unless it names another, or is from before its rows named any.
+    """
     file, facts = _verified(data)
     asked = _named(cell)
     if "eps_value" in file.schema_arrow.names and all(facts.get(name) == str(asked[name]) for name in NAMES):
@@ -149,7 +178,7 @@ def named_as(data: bytes, cell: CellId, key: str) -> bytes:
 
 
 def _head(file: pq.ParquetFile, data: bytes) -> bytes:
-    """What ``data`` begins with, up to the end of the last clean column; nothing where the columns lie in another way."""
+    """What ``data`` begins with, up to the end of the last clean column; nothing if columns lie otherwise."""
     columns = file.metadata.row_group(0) if file.metadata.num_row_groups == 1 else None
     last = columns.column(len(CLEAN)) if columns is not None and columns.num_columns > len(CLEAN) else None
     if last is None or last.path_in_schema != CLEAN[-1]:
@@ -168,13 +197,17 @@ def _verified(data: bytes) -> tuple[pq.ParquetFile, Facts]:
         raise BrokenFileError("it has no checksum")
     check(data, facts.pop("sha256"))
     if facts.get("version") != str(CELL_VERSION):
-        raise BrokenFileError(f"it is of version {facts.get('version')}; this one reads version {CELL_VERSION}")
+        raise BrokenFileError(
+            f"it is of version {facts.get('version')}; this one reads version {CELL_VERSION}"
+        )
     return file, facts
 
 
 def join(parts: list[Records]) -> Records:
     """The rows of all ``parts``, in order."""
-    return Records(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _present(parts[0])})
+    return Records(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _present(parts[0])}
+    )
 
 
 def split(records: Records, count: int) -> list[Records]:
@@ -188,7 +221,10 @@ def _present(records: Records) -> list[str]:
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
-    """Not by ``to_numpy``, which imports pandas wherever that is installed. Raises ValueError if a value is missing."""
+    """Not by ``to_numpy``, which imports pandas wherever that is installed.
+
+    Raises ValueError if a value is missing.
+    """
     chunks = table.column(name)
     column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
     if column.null_count or column.type != TYPES[name]:

@@ -36,7 +36,9 @@ def to_json(fields: dict[str, Any]) -> bytes:
 
 
 def from_json(data: bytes) -> tuple[Any, bool]:
-    """What ``to_json`` was given, and True. What has no checksum comes back as it is, with False: the caller decides.
+    """What ``to_json`` was given, and True.
+
+    What has no checksum comes back as it is, with False: the caller decides.
 
     Raises BrokenFileError if ``data`` is not JSON or its checksum does not fit.
     """

@@ -1,7 +1,8 @@
-"""Whether a cell's columns agree with each other, which no checksum says: what can be derived is derived, and compared.
+"""Whether a cell's columns agree, which no checksum says: what can be derived is derived, and compared.
 
-Rows come out of one softmax and one rule for success (bench.engine.runner), so that they hold on every machine. What two
-cells of one model say of the unattacked samples may differ by float32 rounding, between two machines or batch sizes.
+Rows come out of one softmax and one rule for success (bench.engine.runner), so that they hold on every
+machine. What two cells of one model say of the unattacked samples may differ by float32 rounding, between two
+machines or batch sizes.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -18,7 +19,7 @@ SLACK = 1e-6
 ROUNDING = 1e-5
 """How far float32 rounding may carry a sum of two probabilities above 1."""
 DRIFT = 1e-2
-"""How far two machines may disagree about a probability of the same model for the same image: a hundred times what they do."""
+"""How far two machines may disagree on a probability of one model for one image: 100 times what they do."""
 
 Rules = Iterator[tuple[str, Bools]]
 """What must hold, in words, and the samples (N) of which it does not."""
@@ -31,12 +32,15 @@ def check_ids(clean: Clean) -> None:
 
 
 def check_clean(clean: Clean) -> None:
-    """Raise BrokenFileError unless predictions and labels of the unattacked samples can be those of one model."""
+    """Raise BrokenFileError unless predictions and labels of unattacked samples can be those of one model."""
     _hold(_predictions(clean.label, clean.pred, clean.prob, clean.prob_true), clean.id)
 
 
 def check_attacked(clean: Clean, found: Attacked, norm: str | None, eps: str | None) -> None:
-    """Raise BrokenFileError unless ``found`` can have come of attacking ``clean`` within ``eps`` (as text) in ``norm``."""
+    """Raise BrokenFileError unless ``found`` can have come of attacking ``clean``.
+
+    The attack is within ``eps`` (as text) in ``norm``.
+    """
     _hold(_outcomes(clean, found), clean.id)
     if clean.right is None:
         _hold(_distances(clean.correct, found, norm, _budget(eps)), clean.id)
@@ -46,7 +50,7 @@ def check_attacked(clean: Clean, found: Attacked, norm: str | None, eps: str | N
 
 
 def odd_ones(cells: Mapping[str, tuple[Hashable, Clean]]) -> list[str]:
-    """Keys of those ``cells`` (key -> model, and what it says unattacked) that disagree with most others of their model.
+    """Keys of the ``cells`` (key -> model, what it says unattacked) that disagree with most of their model's.
 
     Where no side has the most cells, nobody knows who is right: all of them.
     """
@@ -89,7 +93,9 @@ def _hold(rules: Rules, ids: npt.NDArray[np.str_]) -> None:
     for what, broken in rules:
         if broken.any():
             example = ids[int(np.argmax(broken))]
-            raise BrokenFileError(f"its columns disagree: {what} ({int(broken.sum())} of {len(ids)} rows, like {example})")
+            raise BrokenFileError(
+                f"its columns disagree: {what} ({int(broken.sum())} of {len(ids)} rows, like {example})"
+            )
 
 
 def _predictions(label: Ints, pred: Ints, prob: Floats, prob_true: Floats, when: str = "clean") -> Rules:

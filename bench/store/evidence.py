@@ -10,10 +10,9 @@ from bench.ids import ModelId
 class Evidence:
     """One measurement for the trust check ``check``: ``value`` on ``n`` samples, in that check's own terms.
 
-    It is about the model alone where ``attack`` and ``library`` are None, else about all cells of that attack through that
-    library. ``detail`` says what was seen, in words, and ``samples`` the ids it was seen on and ``eps`` the
-    budget, where a check needs them.
-    ``value`` is None where the measurement itself failed.
+    It is about the model alone where ``attack`` and ``library`` are None, else about all cells of that attack
+    through that library. ``detail`` says what was seen, in words, and ``samples`` the ids it was seen on and
+    ``eps`` the budget, where a check needs them. ``value`` is None where the measurement itself failed.
     """
 
     check: str

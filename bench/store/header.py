@@ -53,13 +53,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell in run.json. ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
+    """A cell in run.json.
 
-    ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when read again.
-    ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and ``budget`` are the contract's.
-    ``origin`` names the origin of the cell among the run's; empty where nobody knows it. ``role`` is what the attack knows of
-    the model's defences (naive, adaptive, or both, where there is nothing to know); empty where there are none. ``draws`` is
-    how many estimate what a random model is right in; 0 where that is exact.
+    ``status`` is "ok", "error" (with ``error`` the reason) or "missing"; costs are this cell's share.
+
+    ``adversarials`` is there if the images were stored: the file's sha256 and what the model said of it when
+    read again. ``kind`` is the attack's name in the contract, whatever the suite calls it; ``access`` and
+    ``budget`` are the contract's. ``origin`` names the origin of the cell among the run's; empty where nobody
+    knows it. ``role`` is what the attack knows of the model's defences (naive, adaptive, or both, where there
+    is nothing to know); empty where there are none. ``draws`` is how many estimate what a random model is
+    right in; 0 where that is exact.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -92,19 +95,24 @@ class CellEntry:
 
 
 SCALED = "scaled_to"
-"""Where a model's preprocessing says to how many pixels it scales the suite's images inside; left out where it does not."""
+"""Where a model's preprocessing says to how many pixels it scales the suite's images inside.
+
+It is left out where it does not scale them.
+"""
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model in run.json. ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.
+    """A model in run.json.
 
-    ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are sentences on what was
-    chosen when its files were read; empty in runs from before they were kept. ``rule`` is the version of the rule by which
-    ``sha256`` is made: by another one, the same model has another name. ``of`` names the models of the run whose weights it
-    has, with the defences ``method`` around them; empty where they are its own. An answer takes ``passes`` through networks.
-    ``losses`` are those of each epoch of its training, ``robust`` is how an adversarial one went; empty and None in runs of
-    before they were kept.
+    ``sha256`` names all that it is made of; ``files`` has the sha256 of each of its files.
+
+    ``preprocessing`` is what happens to an image inside it (adapters.preprocessing), and ``notes`` are
+    sentences on what was chosen when its files were read; empty in runs from before they were kept. ``rule``
+    is the version of the rule by which ``sha256`` is made: by another one, the same model has another name.
+    ``of`` names the models of the run whose weights it has, with the defences ``method`` around them; empty
+    where they are its own. An answer takes ``passes`` through networks. ``losses`` are those of each epoch of
+    its training, ``robust`` is how an adversarial one went; empty and None in runs of before they were kept.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -130,18 +138,24 @@ class ModelEntry:
         return ModelId(self.model, self.seed)
 
     def same_as(self, other: "ModelEntry") -> bool | None:
-        """Whether the two are one model. None where nobody can tell: they are named by different rules, and files differ."""
+        """Whether the two are one model.
+
+        None where nobody can tell: they are named by different rules, and files differ.
+        """
         if self.rule == other.rule:
             return self.sha256 == other.sha256
-        mine, theirs = ({k: v for k, v in m.files.items() if k.endswith(WEIGHTS_SUFFIX)} for m in (self, other))
+        mine, theirs = (
+            {k: v for k, v in m.files.items() if k.endswith(WEIGHTS_SUFFIX)} for m in (self, other)
+        )
         return True if mine and mine == theirs else None
 
 
 @dataclass(frozen=True)
 class DataEntry:
-    """The attacked samples in run.json: ``n`` of ``available``, ``size`` x ``size`` pixels, of ``classes`` in label order.
+    """The attacked samples in run.json: ``n`` of ``available``, of ``size`` x ``size`` pixels.
 
-    ``native`` is the smallest and the largest shorter side in pixels before scaling; ``cropped``: whether parts were cut off.
+    ``classes`` are in label order. ``native`` is the smallest and the largest shorter side in pixels before
+    scaling; ``cropped``: whether parts were cut off.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -157,10 +171,12 @@ class DataEntry:
 
 @dataclass(frozen=True)
 class RunHeader:
-    """run.json as data. ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked.
+    """run.json as data.
 
-    ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by its name. ``data``
-    is None in runs from before it was kept.
+    ``suite`` is the whole resolved declaration; ``headline_eps`` is where models are ranked.
+
+    ``provenance`` is that of the last command that worked on the run; ``origins`` has that of each cell, by
+    its name. ``data`` is None in runs from before it was kept.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -189,7 +205,7 @@ class RunHeader:
 
 
 def readable_header(file: Path, mend: str = MEND) -> RunHeader | None:
-    """The header in ``file``, or None, with a warning that names it and says how to ``mend`` it, if it cannot be used."""
+    """The header in ``file``; if unusable, None, with a warning that names it and how to ``mend`` it."""
     try:
         return read_header(file)
     except UserError as error:
@@ -207,7 +223,9 @@ def read_header(file: Path) -> RunHeader:
     except FileNotFoundError:
         if not (file.parent / CELLS).is_dir():
             raise UserError(f"{file}: is missing; give the folder of a run") from None
-        raise NotComparableError(f"{file}: is missing, so that nobody knows what its cells are; {MEND}") from None
+        raise NotComparableError(
+            f"{file}: is missing, so that nobody knows what its cells are; {MEND}"
+        ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None
     except (BrokenFileError, ValueError) as error:
@@ -216,11 +234,15 @@ def read_header(file: Path) -> RunHeader:
 
 
 def parse_header(fields: dict[str, Any], file: str) -> RunHeader:
-    """A header from the ``fields`` of ``file``. Raises NotComparableError if they are broken, or of a newer version."""
+    """A header from the ``fields`` of ``file``.
+
+    Raises NotComparableError if they are broken, or of a newer version.
+    """
     try:
         if fields["schema_version"] > SCHEMA_VERSION:
             raise NotComparableError(
-                f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to {SCHEMA_VERSION})"
+                f"{file}: written by a newer version (schema {fields['schema_version']}, this one reads up to"
+                f" {SCHEMA_VERSION})"
             )
         header = typed(_HEADER, fields)
         _check_once(header.cells)

@@ -25,8 +25,8 @@ def open_run(results: Path, header: RunHeader, *, fresh: bool, images: bool = Fa
 
     With ``images``, a cell is finished only when its adversarial images are stored too.
 
-    Unless ``fresh``, cells that any run under ``results`` has finished are taken over, not computed again. A damaged one is
-    named, and not taken.
+    Unless ``fresh``, cells that any run under ``results`` has finished are taken over, not computed again. A
+    damaged one is named, and not taken.
     """
     folder = results / header.suite_name
     with locked(folder):
@@ -48,13 +48,15 @@ def join_run(path: Path, provenance: dict[str, Any], *, images: bool = False) ->
 
 
 def check_writable(results: Path) -> None:
-    """Raise UserError unless runs can be stored under ``results``: found out before hours of work, not after."""
+    """Raise UserError unless runs can be stored under ``results``: found before hours of work, not after."""
     try:
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
             pass
     except OSError as error:
-        raise UserError(f"{results}: cannot be written: {error.strerror}; give another folder with --results") from None
+        raise UserError(
+            f"{results}: cannot be written: {error.strerror}; give another folder with --results"
+        ) from None
 
 
 def new_run_id(fingerprint: str) -> str:
@@ -72,7 +74,10 @@ def _newest(folder: Path, fingerprint: str) -> Path | None:
 
 
 def _take_over(results: Path, run: OpenRun) -> None:
-    """Adopt sound cells of ``run`` itself and of other runs; costs and origins come along, and its own failures stay noted."""
+    """Adopt sound cells of ``run`` itself and of other runs.
+
+    Costs and origins come along, and the run's own failures stay noted.
+    """
     wanted, before, read = set(run.entries), dict(run.entries), CellsReader(run.header)
     for path in [run.path, *_folders_with_cells(results)]:
         stored = readable_header(path / RUN_FILE) if wanted and (path / RUN_FILE).is_file() else None
@@ -94,10 +99,12 @@ def _take_over(results: Path, run: OpenRun) -> None:
 
 
 def _kept(cell: CellEntry, donor: Path, run: Path) -> dict[str, Any]:
-    """What comes along with the adopted ``cell``: cost, origin and, in its own run, its images if they are sound."""
+    """What comes along with the adopted ``cell``: cost, origin and, in its own run, its images if sound."""
     images = cell.adversarials if donor == run else None
     file = images_file(run, cell.key)
-    if images is not None and not (file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == images["sha256"]):
+    if images is not None and not (
+        file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == images["sha256"]
+    ):
         log.warning("%s: missing or damaged; not used", file)
         images = None
     return {**history_of(cell), "adversarials": images}
@@ -119,7 +126,9 @@ def _adopt_strips(donor: Path, run: OpenRun, key: str) -> None:
 
 def _folders_with_cells(results: Path) -> list[Path]:
     """Newest first; found by their cells, so that a lost run.json loses no cell."""
-    return sorted((cells.parent for cells in results.glob("*/*/cells")), key=lambda path: path.name, reverse=True)
+    return sorted(
+        (cells.parent for cells in results.glob("*/*/cells")), key=lambda path: path.name, reverse=True
+    )
 
 
 def _adopt(source: Path, target: Path, cell: CellEntry, read: CellsReader) -> bool:

@@ -1,4 +1,4 @@
-"""Where and by what a cell was computed: what a run says of itself, kept with each cell that other runs take over."""
+"""Where and by what a cell was computed: what a run says of itself, kept with cells that others take over."""
 
 import hashlib
 import json

@@ -15,8 +15,9 @@ Bools = npt.NDArray[np.bool_]
 class Records:
     """Columns of length N, one entry per sample, in the order of the samples.
 
-    A sample that was predicted wrongly before the attack is not attacked: its adversarial columns repeat the clean ones,
-    its distances are zero, and ``success`` is false. Probabilities are softmax outputs; distances are on the [0, 1] scale.
+    A sample that was predicted wrongly before the attack is not attacked: its adversarial columns repeat the
+    clean ones, its distances are zero, and ``success`` is false. Probabilities are softmax outputs; distances
+    are on the [0, 1] scale.
     """
 
     id: npt.NDArray[np.str_]
@@ -33,24 +34,28 @@ class Records:
     l1: Floats
     l0: Floats
     queries: Ints | None = None
-    """Black-box attacks: queries until the first adversarial within eps was seen, or all that were made if none was."""
+    """Black-box attacks: queries until the first adversarial within eps was seen, or all made if none was."""
     distance: Floats | None = None
-    """Minimum-norm attacks: how far, in the attack's norm, the adversarial found is, whatever eps; inf if none was found."""
+    """Minimum-norm attacks: the adversarial's distance in the attack's norm, whatever eps; inf if none."""
 
     clean_right: Floats | None = None
     """Random models: the probability of being right before the attack, exact or the mean over draws."""
     adv_right: Floats | None = None
     """Random models: the same under attack."""
     adv_choice: Floats | None = None
-    """Random models: another estimate of ``adv_right``, from other draws, by which the worst attack is chosen."""
+    """Random models: an estimate of ``adv_right`` from other draws, by which the worst attack is chosen."""
 
     def __len__(self) -> int:
         return len(self.id)
 
     @property
     def before(self) -> Floats:
-        """How often each sample is predicted correctly before the attack: 0 or 1, unless the model is random."""
-        return (self.clean_pred == self.label).astype(np.float32) if self.clean_right is None else self.clean_right
+        """How often each sample is correctly predicted unattacked: 0 or 1, unless the model is random."""
+        return (
+            (self.clean_pred == self.label).astype(np.float32)
+            if self.clean_right is None
+            else self.clean_right
+        )
 
     @property
     def after(self) -> Floats:
@@ -93,9 +98,10 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Chances:
-    """Of each sample, the probability (float32, N) that a random model is right: ``before`` the attack and ``after`` it.
+    """Probability (float32, N) that a random model is right on each sample, ``before`` and ``after`` attack.
 
-    ``choice`` estimates ``after`` from other draws: by it the worst of several attacks is chosen, and by ``after`` judged.
+    ``choice`` estimates ``after`` from other draws: by it the worst of several attacks is chosen, and by
+    ``after`` judged.
     """
 
     before: Floats
@@ -105,10 +111,10 @@ class Chances:
 
 @dataclass(frozen=True)
 class CellOutcomes:
-    """What ranking and comparing need of one cell's records, N: predicted correctly unattacked, and then broken.
+    """What ranking and comparing need of a cell's records, N: predicted correctly unattacked, then broken.
 
-    ``largest`` is the largest distance in the cell's norm; None where there is no column of that norm. ``chances`` are there
-    of a random model, of which the flags only say what it does most of the time.
+    ``largest`` is the largest distance in the cell's norm; None where there is no column of that norm.
+    ``chances`` are there of a random model, of which the flags only say what it does most of the time.
     """
 
     id: npt.NDArray[np.str_]

@@ -7,7 +7,10 @@ from bench.store.atomic import write_atomically
 
 
 def reference_file(results: Path, suite: str) -> Path:
-    """Where the reference of ``suite`` is, or would be. Raises UserError if that name leads out of the folder."""
+    """Where the reference of ``suite`` is, or would be.
+
+    Raises UserError if that name leads out of the folder.
+    """
     if Path(suite).name != suite:
         raise UserError(f"'{suite}' is not the name of a suite; this run was not made by `bench run`")
     return results / "reference" / f"{suite}.json"

@@ -31,11 +31,13 @@ log = logging.getLogger(__name__)
 class OpenRun:
     """A run being made, by this process and maybe by others. Its header on disk always says what is finished.
 
-    ``provenance`` is this process's: the origin of what it computes; ``software`` names its code and packages. ``images`` says
-    whether a cell is finished only when its adversarial images are stored too.
+    ``provenance`` is this process's: the origin of what it computes; ``software`` names its code and
+    packages. ``images`` says whether a cell is finished only when its adversarial images are stored too.
     """
 
-    def __init__(self, path: Path, header: RunHeader, provenance: dict[str, Any], *, images: bool = False) -> None:
+    def __init__(
+        self, path: Path, header: RunHeader, provenance: dict[str, Any], *, images: bool = False
+    ) -> None:
         self.path = path
         self.images = images
         self.strips = planned(header)
@@ -43,7 +45,9 @@ class OpenRun:
         self._origin, self.software = name_of(origin), software(origin)
         self.header = replace(header, origins={**header.origins, self._origin: origin})
         # A cell that is killed between its file and run.json is told by this to be ours.
-        self._entries = {c.key: c if c.status == "ok" else replace(c, origin=self._origin) for c in header.cells}
+        self._entries = {
+            c.key: c if c.status == "ok" else replace(c, origin=self._origin) for c in header.cells
+        }
         self._ours: set[str] = set()
 
     @property
@@ -64,7 +68,10 @@ class OpenRun:
         return cell.status == "ok" and not (self.images and cell.adversarials is None)
 
     def records(self, key: str) -> Records:
-        """The records of the cell ``key``, which is finished. Raises UserError if they are missing or broken."""
+        """The records of the cell ``key``, which is finished.
+
+        Raises UserError if they are missing or broken.
+        """
         return read_records(cell_file(self.path, key))
 
     def claim(self, key: str) -> AbstractContextManager[bool]:
@@ -89,7 +96,7 @@ class OpenRun:
         return file
 
     def write_strip(self, key: str, which: Which, strip: Strip) -> None:
-        """Store ``strip`` of the cell ``key``, unless it takes more than its share of what all strips may take."""
+        """Store ``strip`` of cell ``key`` unless it takes more than its share of what all strips may take."""
         data = encode_strip(strip)
         if len(data) <= share(self.strips):
             self._write(strip_file(self.path, key, which), data)
@@ -98,7 +105,9 @@ class OpenRun:
         """Note that a cell failed, and why."""
         self.note(key, status="error", error=reason)
 
-    def write_part(self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None) -> None:
+    def write_part(
+        self, key: str, index: int, records: Records, facts: Facts, images: bytes | None = None
+    ) -> None:
         """Store the part ``index`` of the unit with the key ``key``, until the unit is finished."""
         facts = {**facts, "software": self.software}
         if images is not None:
@@ -107,7 +116,7 @@ class OpenRun:
         self._write(self._part_file(key, index), encode(records, facts), durable=False)
 
     def read_part(self, key: str, index: int) -> tuple[Records, Facts] | None:
-        """The part ``index`` of the unit with the key ``key``; None if it, or the images asked for, are not done or damaged.
+        """The part ``index`` of the unit ``key``; None if it, or images asked for, are not done or damaged.
 
         One that other code or other packages have computed is none either: a cell has one origin.
         """
@@ -116,7 +125,9 @@ class OpenRun:
             records, facts = decode(file.read_bytes())
             if facts.get("software") != self.software:
                 raise BrokenFileError("computed by other code or packages")
-            if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get("images"):
+            if self.images and hashlib.sha256(self.read_part_images(key, index)).hexdigest() != facts.get(
+                "images"
+            ):
                 raise BrokenFileError("its images are damaged")
         except FileNotFoundError:
             return None
@@ -143,10 +154,15 @@ class OpenRun:
             self._merge()
 
     def has_evidence(self, key: str, *, fresh: bool) -> bool:
-        """Whether sound evidence ``key`` is stored here. Unless ``fresh``, that of another run under these results counts."""
+        """Whether sound evidence ``key`` is stored here.
+
+        Unless ``fresh``, that of another run under these results counts.
+        """
         target = trust_file(self.path, key)
         others = [] if fresh else sorted(self.path.parent.parent.glob(f"*/*/trust/{key}.json"), reverse=True)
-        found = next((file for file in dict.fromkeys([target, *others]) if file.is_file() and _is_sound(file)), None)
+        found = next(
+            (file for file in dict.fromkeys([target, *others]) if file.is_file() and _is_sound(file)), None
+        )
         if found is not None and found != target:
             self._write(target, found.read_bytes())
             self._supersede(target)
@@ -158,40 +174,56 @@ class OpenRun:
         self._supersede(trust_file(self.path, key))
 
     def _supersede(self, newest: Path) -> None:
-        """Remove what was measured before, by other code or beside other cells, of the model that ``newest`` is about."""
+        """Remove what was measured of the model of ``newest`` before, by other code or beside other cells."""
         for file in newest.parent.glob("*.json"):
             if file != newest and _is_sound(file) and _model_of(file) & _model_of(newest):
                 file.unlink()
 
     def save(self, status: str) -> None:
-        """Write run.json with all cells as they stand here and there; ``status`` holds unless all are finished."""
+        """Write run.json with all cells as they are here and there; ``status`` holds unless all are done."""
         with locked(self.path.parent):
             self._merge()
             self.write_header(status)
-        if not self.missing(list(self._entries)):  # a unit that was stopped between two of its cells left parts of both
+        if not self.missing(
+            list(self._entries)
+        ):  # a unit that was stopped between two of its cells left parts of both
             shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def close(self) -> None:
-        """Write run.json at the end of the run. A finished cell whose file was removed meanwhile is an error again."""
+        """Write run.json at the end of the run.
+
+        A finished cell whose file was removed meanwhile is an error again.
+        """
         self.save("incomplete")
-        lost = [key for key, cell in self._entries.items() if cell.status == "ok" and not cell_file(self.path, key).is_file()]
+        lost = [
+            key
+            for key, cell in self._entries.items()
+            if cell.status == "ok" and not cell_file(self.path, key).is_file()
+        ]
         if lost:
-            log.warning("%s: the files of %d finished cells were removed during the run; run again", self.path, len(lost))
+            log.warning(
+                "%s: the files of %d finished cells were removed during the run; run again",
+                self.path,
+                len(lost),
+            )
             for key in lost:
                 self.write_error(key, "its file was removed during the run; run again to compute it anew")
             with locked(self.path.parent):
                 self.write_header("incomplete")
 
     def write_header(self, status: str) -> None:
-        """Write run.json with the cells as this process sees them; the caller has merged, and holds the lock."""
+        """Write run.json with cells as this process sees them; the caller has merged, and holds the lock."""
         state = self._entries
-        cells = tuple(replace(state[c.key], model=c.model, seed=c.seed, attack=c.attack) for c in self.header.cells)
+        cells = tuple(
+            replace(state[c.key], model=c.model, seed=c.seed, attack=c.attack) for c in self.header.cells
+        )
         done = "complete" if all(cell.status == "ok" for cell in cells) else status
         used = {self._origin, *(cell.origin for cell in cells)}
         origins = {name: origin for name, origin in sorted(self.header.origins.items()) if name in used}
         self.header = replace(self.header, status=done, cells=cells, origins=origins)
         write_atomically(self.path / RUN_FILE, to_json(asdict(self.header)))
-        self._ours.clear()  # from here on run.json speaks for them: whoever tries a failed cell again knows better
+        # From here on run.json speaks for them: whoever tries a failed cell again knows better.
+        self._ours.clear()
 
     def note(self, key: str, **changes: Any) -> None:
         """Change the entry of the cell ``key``, which this process now answers for."""
@@ -207,7 +239,11 @@ class OpenRun:
             mine = self._entries.get(cell.key)
             if mine and not self._is_finished(mine) and (cell.status == "ok" or cell.key not in self._ours):
                 self._entries[cell.key] = replace(
-                    mine, status=cell.status, error=cell.error, adversarials=cell.adversarials, **history_of(cell)
+                    mine,
+                    status=cell.status,
+                    error=cell.error,
+                    adversarials=cell.adversarials,
+                    **history_of(cell),
                 )
 
     def _write(self, file: Path, data: bytes, *, durable: bool = True) -> None:
@@ -234,7 +270,10 @@ def _model_of(file: Path) -> set[ModelId]:
 
 
 def _is_sound(file: Path) -> bool:
-    """Whether the evidence in ``file`` is as it was written. Without a checksum nobody knows: it is measured anew."""
+    """Whether the evidence in ``file`` is as it was written.
+
+    Without a checksum nobody knows: it is measured anew.
+    """
     try:
         if read_measured(file).sealed:
             return True

@@ -1,4 +1,4 @@
-"""The types of what stands in run.json and in references, strict: ``true`` is not a number, and "1" neither."""
+"""Types of what stands in run.json and in references, strict: ``true`` is not a number, and "1" neither."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -6,7 +6,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, FailFast, Field, PlainValidator, Strict, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainValidator,
+    Strict,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from bench.eps import parse_eps
 from bench.store.strangers import typed

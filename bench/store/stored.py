@@ -21,9 +21,10 @@ ODD = "disagrees with other cells of its model on the unattacked samples"
 
 
 class StoredRun:
-    """A run's folder, for reading. A cell whose file is missing or damaged has status "error" here, with the reason.
+    """A run's folder, for reading.
 
-    Opening it reads and verifies every cell once, and keeps the outcomes.
+    A cell whose file is missing or damaged has status "error" here, with the reason. Opening it reads and
+    verifies every cell once, and keeps the outcomes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +34,9 @@ class StoredRun:
         stored = [self._as_stored(cell, read) for cell in header.cells]
         odd = read.odd_ones()
         self._outcomes = {key: found for key, found in read.outcomes.items() if key not in odd}
-        self.header = replace(header, cells=tuple(self._spoilt(c, ODD) if c.key in odd else c for c in stored))
+        self.header = replace(
+            header, cells=tuple(self._spoilt(c, ODD) if c.key in odd else c for c in stored)
+        )
 
     def outcomes(self, key: str) -> CellOutcomes:
         """What came out of the cell ``key``, whose status is "ok"."""
@@ -65,21 +68,34 @@ class StoredRun:
         return sum(measured.seconds for measured in self._measured())
 
     def _measured(self) -> list[Measured]:
-        """What each file says. Raises NotComparableError if one is damaged: a grade without it could be too good."""
+        """What each file says.
+
+        Raises NotComparableError if one is damaged: a grade without it could be too good.
+        """
         found = []
         for file in sorted((self.path / "trust").glob("*.json")):
             try:
                 found.append(read_measured(file))
             except BrokenFileError as error:
-                raise NotComparableError(f"{file}: {error}; delete it and run the suite again to measure it anew") from None
+                raise NotComparableError(
+                    f"{file}: {error}; delete it and run the suite again to measure it anew"
+                ) from None
         return found
 
 
 def list_runs(folder: Path) -> list[Path]:
-    """Every run under ``folder`` (a results folder, a suite's, or a run itself), newest first; some may have lost run.json."""
+    """Every run under ``folder`` (a results folder, a suite's, or a run itself), newest first.
+
+    Some may have lost run.json.
+    """
     if any((folder / name).exists() for name in (RUN_FILE, CELLS)):
         return [folder]
-    found = {path.parent for depth in ("*", "*/*") for name in (RUN_FILE, CELLS) for path in folder.glob(f"{depth}/{name}")}
+    found = {
+        path.parent
+        for depth in ("*", "*/*")
+        for name in (RUN_FILE, CELLS)
+        for path in folder.glob(f"{depth}/{name}")
+    }
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 
@@ -102,7 +118,10 @@ def read_records(file: Path) -> Records:
 
 
 class CellsReader:
-    """Reads cells of one run, and keeps what came out of each. What contradicts the run's header, or itself, is not read."""
+    """Reads cells of one run, and keeps what came out of each.
+
+    What contradicts the run's header, or itself, is not read.
+    """
 
     def __init__(self, header: RunHeader) -> None:
         self._header = header
@@ -111,7 +130,10 @@ class CellsReader:
         self.outcomes: dict[str, CellOutcomes] = {}
 
     def __call__(self, file: Path, cell: CellEntry) -> None:
-        """Read ``cell`` from ``file``. Raises BrokenFileError if that is missing, damaged, or another cell's."""
+        """Read ``cell`` from ``file``.
+
+        Raises BrokenFileError if that is missing, damaged, or another cell's.
+        """
         found, clean, facts = self._reader.read(_bytes_of(file))
         _check_key(facts, cell.key)
         for name in ("eps", "norm", "library"):

@@ -1,7 +1,7 @@
 """JSON that anybody may have written, read with bounds on its size, depth and types.
 
-Python's own reader takes NaN, keys that are given twice and nesting as deep as memory goes; pydantic's takes ``true`` for 1.
-Here every file that is not as we write it raises ValueError, and says where.
+Python's own reader takes NaN, keys that are given twice and nesting as deep as memory goes; pydantic's takes
+``true`` for 1. Here every file that is not as we write it raises ValueError, and says where.
 """
 
 import json
@@ -26,9 +26,14 @@ LONGEST = 200
 
 
 def read_bytes(file: Path) -> bytes:
-    """The content of ``file``. Raises ValueError if it is not a regular file, or too large; OSError if it cannot be read."""
+    """The content of ``file``.
+
+    Raises ValueError if it is not a regular file, or too large; OSError if it cannot be read.
+    """
     facts = file.stat()
-    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):  # of a directory the error says so itself
+    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(
+        facts.st_mode
+    ):  # of a directory the error says so itself
         raise ValueError("it is not a regular file")
     if facts.st_size > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 2**20} MiB")
@@ -36,7 +41,10 @@ def read_bytes(file: Path) -> bytes:
 
 
 def parse(data: bytes | str) -> Any:
-    """The JSON document ``data``. Raises ValueError if it is none, is larger than any of ours, or can be read in two ways."""
+    """The JSON document ``data``.
+
+    Raises ValueError if it is none, is larger than any of ours, or can be read in two ways.
+    """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
     except UnicodeDecodeError:
@@ -94,7 +102,10 @@ def _check_depth(found: Any) -> None:
 
 
 def typed(kind: TypeAdapter[T], fields: Any) -> T:
-    """``fields``, as ``parse`` gives them, as a value of ``kind``. Raises ValueError that names the first that does not fit."""
+    """``fields``, as ``parse`` gives them, as a value of ``kind``.
+
+    Raises ValueError that names the first that does not fit.
+    """
     try:
         return kind.validate_python(fields)
     except ValidationError as error:

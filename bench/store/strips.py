@@ -1,6 +1,7 @@
-"""Strips: a sample as it was, as an attack left it, and what the attack changed, as one picture that people can look at.
+"""Strips: a sample as it was, as an attack left it, and what that changed, as one picture for people.
 
-A run keeps a few, at ``strips/<key>-<which>.png``. No number is made from them: without them a run says all that it says.
+A run keeps a few, at ``strips/<key>-<which>.png``. No number is made from them: without them a run says all
+that it says.
 """
 
 import io
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 class Strip:
     """The sample in the row ``row`` of a cell's records.
 
-    ``pixels`` (H x 3W x 3) has it clean, adversarial, and as half a grey plus ``factor`` times the difference.
+    ``pixels`` (H x 3W x 3) has it clean, adversarial, and as half a grey plus ``factor`` times the
+    difference.
     """
 
     row: int
@@ -45,8 +47,9 @@ class Strip:
 def planned(header: RunHeader) -> dict[str, tuple[Which, ...]]:
     """Of which cells, by key, the run of ``header`` keeps which strips.
 
-    They are of every white-box attack at the headline eps on every model of the first training seed, through one library: as
-    many as surely fit, the worst samples first, and one attack on each model before another on any.
+    They are of every white-box attack at the headline eps on every model of the first training seed, through
+    one library: as many as surely fit, the worst samples first, and one attack on each model before another
+    on any.
     """
     if header.data is None:
         return {}
@@ -76,7 +79,10 @@ def encode_strip(strip: Strip) -> bytes:
 
 
 def read_strip(file: Path) -> Strip:
-    """The strip in ``file``. Raises BrokenFileError if it is damaged or none of ours, FileNotFoundError if there is none."""
+    """The strip in ``file``.
+
+    Raises BrokenFileError if it is damaged or none of ours, FileNotFoundError if there is none.
+    """
     if file.stat().st_size > LIMIT:
         raise BrokenFileError("larger than all strips of a run are")
     try:
@@ -90,7 +96,7 @@ def read_strip(file: Path) -> Strip:
 
 
 def _shown(header: RunHeader) -> list[CellEntry]:
-    """The cells whose samples are worth a look: one of each white-box attack on each model, at the headline eps."""
+    """Cells with samples worth a look: one of each white-box attack on each model, at the headline eps."""
     first: dict[tuple[ModelId, str], CellEntry] = {}
     seed = header.models[0].seed if header.models else 0
     for cell in header.cells:

@@ -12,7 +12,10 @@ from bench.store.evidence import Evidence
 
 @dataclass(frozen=True)
 class Measured:
-    """The evidence on one model, and how long gathering it took. ``sealed`` is False for files from before checksums."""
+    """The evidence on one model, and how long gathering it took.
+
+    ``sealed`` is False for files from before checksums.
+    """
 
     evidence: tuple[Evidence, ...]
     seconds: float
@@ -45,11 +48,16 @@ def read_measured(file: Path) -> Measured:
 
 def _evidence(fields: dict[str, Any]) -> Evidence:
     eps = fields.get("eps")
-    return Evidence(**{**fields, "samples": tuple(fields["samples"]), "eps": None if eps is None else Fraction(eps)})
+    return Evidence(
+        **{**fields, "samples": tuple(fields["samples"]), "eps": None if eps is None else Fraction(eps)}
+    )
 
 
 def _before_checksums(fields: Any) -> tuple[float, Any]:
-    """Seconds and evidence; the first version held no seconds. With other fields, the name of a checksum is damaged."""
+    """Seconds and evidence; the first version held no seconds.
+
+    With other fields, the name of a checksum is damaged.
+    """
     if isinstance(fields, list):
         return 0.0, fields
     if set(fields) != {"seconds", "evidence"}:

@@ -14,8 +14,8 @@ from bench.suite.models import OwnNetwork
 class Matrix(OwnNetwork):
     """The axes. Each model is named method-targets, and -rR and -aALPHA where there are several of them.
 
-    ``targets`` gives each choice of layers a short name: {fc: [fc], stem: [conv1], all: ".*"}. A method without a rank or an
-    alpha has one model for all of them. The suite's ``seeds`` repeat every model.
+    ``targets`` gives each choice of layers a short name: {fc: [fc], stem: [conv1], all: ".*"}. A method
+    without a rank or an alpha has one model for all of them. The suite's ``seeds`` repeat every model.
     """
 
     method: Annotated[tuple[OnLayers, ...], Field(min_length=1)] = ("lora",)
@@ -28,7 +28,9 @@ class Matrix(OwnNetwork):
     @classmethod
     def _seeds_stand_beside(cls, data: Any) -> Any:
         if isinstance(data, dict) and "seeds" in data:
-            raise PydanticCustomError("seeds", "seeds stand beside the matrix, and repeat every model: 'seeds: [0, 1, 2]'")
+            raise PydanticCustomError(
+                "seeds", "seeds stand beside the matrix, and repeat every model: 'seeds: [0, 1, 2]'"
+            )
         return data
 
     @model_validator(mode="after")
@@ -48,8 +50,13 @@ class Matrix(OwnNetwork):
             name += f"-r{r}" if "r" in has and len(self.r) > 1 else ""
             name += f"-a{alpha:.12g}" if "alpha" in has and len(self.alpha) > 1 else ""
             options = {k: v for k, v in (("r", r), ("alpha", alpha)) if k in has}
-            found[name] = {"name": name, "adaptation": {"method": method, "targets": self.targets[label], **options}}
-        common = self.model_dump(include={"training", *OwnNetwork.model_fields}, exclude_unset=True, exclude_none=True)
+            found[name] = {
+                "name": name,
+                "adaptation": {"method": method, "targets": self.targets[label], **options},
+            }
+        common = self.model_dump(
+            include={"training", *OwnNetwork.model_fields}, exclude_unset=True, exclude_none=True
+        )
         return [{**model, **common} for model in found.values()]
 
 
@@ -62,4 +69,8 @@ def expand(suite: dict[str, Any]) -> dict[str, Any]:
     except ValidationError:
         return suite  # the suite's own validation says what is wrong with it
     models = suite.get("models") or []
-    return {**suite, "matrix": None, "models": [*models, *matrix.models()]} if isinstance(models, list) else suite
+    return (
+        {**suite, "matrix": None, "models": [*models, *matrix.models()]}
+        if isinstance(models, list)
+        else suite
+    )

@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from adapters.declaration import Strict
@@ -32,7 +39,10 @@ class PretrainSpec(Strict):
     @classmethod
     def _whole(cls, training: TrainingSpec) -> TrainingSpec:
         if training.head_start != "random":
-            message = "head_start is of models: a backbone is trained whole, and has no head to train before the rest"
+            message = (
+                "head_start is of models: a backbone is trained whole, and has no head to train before the"
+                " rest"
+            )
             raise PydanticCustomError("head_start", "{message}", {"key": "head_start", "message": message})
         return training
 
@@ -50,10 +60,10 @@ class SuiteBackbone(BackboneSpec):
 
 
 class OwnNetwork(Strict):
-    """A network of its own instead of the suite's: ``backbone``, or ``weights`` for the suite's with other weights.
+    """A network other than the suite's: ``backbone``, or ``weights`` for the suite's with other weights.
 
-    ``key`` and ``prefix`` choose within the file of these weights. Those of the suite's backbone are about its own file, and
-    are never inherited.
+    ``key`` and ``prefix`` choose within the file of these weights. Those of the suite's backbone are about
+    its own file, and are never inherited.
     """
 
     backbone: SuiteBackbone | None = None
@@ -69,11 +79,15 @@ class OwnNetwork(Strict):
     @model_validator(mode="after")
     def _one_network(self) -> "OwnNetwork":
         if self.backbone and self.weights:
-            raise PydanticCustomError("origin", "has both backbone and weights; give the weights within its backbone")
+            raise PydanticCustomError(
+                "origin", "has both backbone and weights; give the weights within its backbone"
+            )
         chosen = [name for name in ("key", "prefix") if getattr(self, name) is not None]
         if chosen and self.weights_file is None:
             beside = ", within its backbone" if self.backbone else ""
-            raise _wrong(chosen[0], f"{chosen[0]} chooses within a file; name the file as weights beside it{beside}")
+            raise _wrong(
+                chosen[0], f"{chosen[0]} chooses within a file; name the file as weights beside it{beside}"
+            )
         return self
 
 
@@ -83,16 +97,17 @@ def _several(value: Any) -> Any:
 
 
 class ModelSpec(OwnNetwork):
-    """One model: an adaptation of a backbone to the suite's data. ``training`` overrides the suite's, key by key.
+    """One model: an adaptation of a backbone to the suite's data.
 
-    Or one with defences: ``defences``, from the image on, around the weights of another model or of several, ``of``.
+    ``training`` overrides the suite's, key by key. Or one with defences: ``defences``, from the image on,
+    around the weights of another model or of several, ``of``.
     """
 
     name: Name
     adaptation: Declared = FullSpec()
     training: TrainingSpec | None = None
     expect_accuracy: Expected | None = None
-    """The clean accuracy of this model, as far as it is known: the run stops before any attack if it is missed."""
+    """The clean accuracy of this model, if known: the run stops before any attack if it is missed."""
     of: Annotated[tuple[Name, ...], BeforeValidator(_several)] = ()
     defences: tuple[AnyDefence, ...] = ()
 
@@ -104,12 +119,22 @@ class ModelSpec(OwnNetwork):
     @model_validator(mode="after")
     def _weights_of_its_own_or_others(self) -> "ModelSpec":
         if self.defences and not self.of:
-            raise _wrong("defences", "defences stand around the weights of another model; name it: 'of: MODEL'")
+            raise _wrong(
+                "defences", "defences stand around the weights of another model; name it: 'of: MODEL'"
+            )
         if self.of and not self.defences:
-            raise _wrong("of", f"has the weights of {' and '.join(self.of)} and no defences: give some, or leave the model out")
+            raise _wrong(
+                "of",
+                f"has the weights of {' and '.join(self.of)} and no defences: give some, or leave the"
+                " model out",
+            )
         for key in WEIGHTS_OF_ITS_OWN if self.of else ():
             if key in self.model_fields_set:
-                raise _wrong(key, f"its weights are those of {' and '.join(self.of)}, as they are trained there; drop {key}")
+                raise _wrong(
+                    key,
+                    f"its weights are those of {' and '.join(self.of)}, as they are trained there; drop"
+                    f" {key}",
+                )
         if len(set(self.of)) < len(self.of):
             raise _wrong("of", "names a model twice; leave one out")
         return self
@@ -120,10 +145,15 @@ class ModelSpec(OwnNetwork):
             return self
         combining = [d for d in self.defences if d not in self.stack.transforms]
         if not combining and len(self.of) > 1:
-            raise _wrong("defences", f"what brings {' and '.join(self.of)} together? Add a last one, like {{defence: average}}")
+            raise _wrong(
+                "defences",
+                f"what brings {' and '.join(self.of)} together? Add a last one, like {{defence: average}}",
+            )
         if combining and (len(combining) > 1 or self.defences[-1] is not combining[0]):
             raise _wrong(
-                "defences", f"{combining[0].defence} brings models together: it has to be the last, and the only one that does"
+                "defences",
+                f"{combining[0].defence} brings models together: it has to be the last, and the only one that"
+                " does",
             )
         if combining and (problem := members_problem(combining[0], self.of)):
             raise _wrong("of", problem)
@@ -131,7 +161,10 @@ class ModelSpec(OwnNetwork):
 
     @model_serializer(mode="wrap")
     def _as_declared(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what has no place in a model of its kind, or is not chosen: as it was written before there was either."""
+        """Without what has no place in a model of its kind, or is not chosen.
+
+        So it is as it was written before there was either.
+        """
         out = set(WEIGHTS_OF_ITS_OWN if self.of else ("of", "defences"))
         out |= {name for name in ("key", "prefix") if getattr(self, name) is None}
         return {key: value for key, value in plain(self).items() if key not in out}
@@ -142,7 +175,10 @@ def _wrong(key: str, message: str) -> PydanticCustomError:
 
 
 def network_of(model: OwnNetwork, common: SuiteBackbone | None) -> SuiteBackbone | None:
-    """What ``model`` adapts, in a suite whose backbone is ``common``; None if nobody says. Raises ValidationError."""
+    """What ``model`` adapts, in a suite whose backbone is ``common``; None if nobody says.
+
+    Raises ValidationError.
+    """
     if model.weights is None or common is None:
         return model.backbone or common
     shared = common.model_dump(exclude={"weights", "pretrain", "key", "prefix"}, exclude_unset=True)

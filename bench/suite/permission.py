@@ -1,4 +1,7 @@
-"""Which code of a user's own a run may execute: none, unless whoever starts the run says so. A suite has no say in it."""
+"""Which code of a user's own a run may execute: none, unless whoever starts the run says so.
+
+A suite has no say in it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -50,8 +50,9 @@ def _off(value: Any) -> Any:
 class Suite(Strict):
     """One question: how robust these models are against these attacks.
 
-    ``trust`` says how far the cells are checked for attacks that fail silently: by stored numbers alone ("off"), with
-    controls that cost about a tenth of the attacks ("fast"), or with larger controls through every library ("full").
+    ``trust`` says how far the cells are checked for attacks that fail silently: by stored numbers alone
+    ("off"), with controls that cost about a tenth of the attacks ("fast"), or with larger controls through
+    every library ("full").
     """
 
     name: Name
@@ -62,7 +63,9 @@ class Suite(Strict):
     training: TrainingSpec = TrainingSpec()
     models: tuple[ModelSpec, ...] = ()
     matrix: Matrix | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_SEEDS)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_SEEDS)] = (
+        0,
+    )
     attacks: Annotated[tuple[AttackSpec, ...], Field(min_length=1)]
     eps: EpsGrid
     headline_eps: Eps | None = None
@@ -71,12 +74,18 @@ class Suite(Strict):
     libraries: Annotated[tuple[Library, ...], Field(min_length=1)] = default_libraries()
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Samples attacked at once; by default what suits the machine: on a GPU the most that fit. No answer depends on it."""
+    """Samples attacked at once; by default what suits the machine: on a GPU the most that fit.
+
+    No answer depends on it.
+    """
     precision: Precision = "fp32"
-    """In what the adversarials are crafted: float32, tf32 (NVIDIA GPUs) or bf16. They are always judged in float32."""
+    """In what the adversarials are crafted: float32, tf32 (NVIDIA GPUs) or bf16.
+
+    They are always judged in float32.
+    """
     gate: Gate = Gate()
     time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that one unit (model, seed, attack, library: all its eps) may take; beyond it, its cells are errors."""
+    """Seconds that a unit (model, seed, attack, library: all eps) may take; beyond, its cells are errors."""
     trust: Annotated[Literal["off", "fast", "full"], BeforeValidator(_off)] = "fast"
     adapt: Adapt = "auto"
     draws: DrawsSpec = DrawsSpec()
@@ -84,7 +93,7 @@ class Suite(Strict):
     @model_validator(mode="before")
     @classmethod
     def _inherit_training(cls, data: Any) -> Any:
-        """Write the matrix out, and give each model the suite's training, but for the keys that it sets itself."""
+        """Write out the matrix, and give each model the suite's training, but for keys it sets itself."""
         data = expand(data) if isinstance(data, dict) else data
         if not isinstance(data, dict) or not isinstance(data.get("models"), list):
             return data
@@ -103,9 +112,13 @@ class Suite(Strict):
         _unique(list(self.seeds), ("seeds",), "seed")
         for i, attack in enumerate(self.attacks):
             _check_libraries(attack, self.libraries, i)
-            _check_eps(self.grid(attack), attack.norm, ("eps",) if attack.eps is None else ("attacks", i, "eps"))
+            _check_eps(
+                self.grid(attack), attack.norm, ("eps",) if attack.eps is None else ("attacks", i, "eps")
+            )
         if self.transfer and len(self.models) == 1:
-            raise _error(("transfer",), "there is one model only, and nothing to transfer between; give at least two")
+            raise _error(
+                ("transfer",), "there is one model only, and nothing to transfer between; give at least two"
+            )
         self._check_headline()
         return self
 
@@ -123,9 +136,15 @@ class Suite(Strict):
             for name in model.of:
                 if name in around:
                     fix = f"write {' and '.join(around[name])} in its place, and list all defences here"
-                    raise _error(("models", i, "of"), f"'{name}' has defences itself, and only weights can be defended; {fix}")
+                    raise _error(
+                        ("models", i, "of"),
+                        f"'{name}' has defences itself, and only weights can be defended; {fix}",
+                    )
                 if name not in own:
-                    raise _error(("models", i, "of"), f"'{name}' is not a model of this suite; {did_you_mean(name, own)}")
+                    raise _error(
+                        ("models", i, "of"),
+                        f"'{name}' is not a model of this suite; {did_you_mean(name, own)}",
+                    )
 
     def _check_backbones(self) -> None:
         for i, model in enumerate(self.models):
@@ -133,7 +152,8 @@ class Suite(Strict):
                 continue
             if model.weights is not None and self.backbone is None:
                 raise _error(
-                    ("models", i, "weights"), "the suite has no backbone to put these weights on; give a backbone here"
+                    ("models", i, "weights"),
+                    "the suite has no backbone to put these weights on; give a backbone here",
                 )
             if network_of(model, self.backbone) is None:
                 raise _error((), "the key 'backbone' is missing: the suite's, or one in each model")
@@ -152,13 +172,16 @@ class Suite(Strict):
         """Models are ranked by the worst case at one eps: in one norm, or it would be of no threat model."""
         ranking = [(i, attack) for i, attack in enumerate(self.attacks) if self.headline in self.grid(attack)]
         if not ranking:
-            raise _error(("headline_eps",), f"no attack of this suite is run at eps {eps_text(self.headline)}")
+            raise _error(
+                ("headline_eps",), f"no attack of this suite is run at eps {eps_text(self.headline)}"
+            )
         first = ranking[0][1]
         for i, attack in ranking:
             if attack.norm != first.norm:
                 message = (
-                    f"'{attack.label}' is in {attack.norm} and '{first.label}' in {first.norm}, both at the headline eps "
-                    f"{eps_text(self.headline)}: models would be ranked by a mixture; give it an eps of its own"
+                    f"'{attack.label}' is in {attack.norm} and '{first.label}' in {first.norm}, both at the"
+                    f" headline eps {eps_text(self.headline)}: models would be ranked by a mixture; give it"
+                    " an eps of its own"
                 )
                 raise _error(("attacks", i), message)
 
@@ -167,7 +190,7 @@ class Suite(Strict):
         return tuple(sorted(attack.eps or self.eps))
 
     def carriers_of(self, attack: Attack) -> tuple[Carrier, ...]:
-        """What carries out ``attack``: a unit for each library, or one through several if it is an ensemble."""
+        """What carries out ``attack``: a unit a library, or one through several if it is an ensemble."""
         allowed = (*(attack.libraries or self.libraries), BOTH)
         return tuple(carrier for carrier in carriers_of(attack) if carrier in allowed)
 
@@ -187,7 +210,9 @@ def _inherit(common: Any, model: Any) -> Any:
 def _merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """``common`` with the keys of ``own`` in their place, at every depth."""
     both = {
-        key: _merged(common[key], own[key]) for key in own if isinstance(own[key], dict) and isinstance(common.get(key), dict)
+        key: _merged(common[key], own[key])
+        for key in own
+        if isinstance(own[key], dict) and isinstance(common.get(key), dict)
     }
     return {**common, **own, **both}
 
@@ -240,7 +265,10 @@ def _validated(document: yaml_lines.Document) -> Suite:
 
 
 def suite_from(data: Mapping[str, Any]) -> Suite:
-    """The suite that ``data`` declares, as a suite's file would. Raises UserError for anything that cannot be run."""
+    """The suite that ``data`` declares, as a suite's file would.
+
+    Raises UserError for anything that cannot be run.
+    """
     return _validated(yaml_lines.without_file(dict(data), "suite"))
 
 
@@ -260,7 +288,11 @@ def _written(where: yaml_lines.Loc, document: yaml_lines.Document) -> yaml_lines
     shared, weights = where[2:], (*where[:2], "weights")
     if shared == ("backbone", "weights") and weights in document.lines:
         return weights
-    if shared[:1] in {("training",), ("backbone",)} and where[:3] not in document.lines and shared[:1] in document.lines:
+    if (
+        shared[:1] in {("training",), ("backbone",)}
+        and where[:3] not in document.lines
+        and shared[:1] in document.lines
+    ):
         return shared
     return where if where[:2] in document.lines else ("matrix",)
 
@@ -275,18 +307,24 @@ def _explain(error: ValidationError, document: yaml_lines.Document) -> Iterator[
         place, shown = document.locate(loc)
         if kind == "union_tag_invalid":
             place = document.locate((*loc, str(context["discriminator"]).strip("'")))[0]
-        message = _message(kind, detail["msg"], loc[-1] if kind == "missing" else detail.get("input"), context)
+        message = _message(
+            kind, detail["msg"], loc[-1] if kind == "missing" else detail.get("input"), context
+        )
         message += _example(kind, loc)
         yield f"{place}: {shown}: {message}" if shown and "key" not in context else f"{place}: {message}"
 
 
 def _own(details: Sequence[Any], document: yaml_lines.Document) -> Iterator[Any]:
-    """Leave out what only follows from another error: a list that is short for a bad entry, a key that a model inherits."""
+    """Leave out what follows from another error: a list short for a bad entry, a key that models inherit."""
     places = [detail["loc"] for detail in details]
     for detail in details:
         loc = detail["loc"]
         follows = detail["type"] == "too_short" and any(p[: len(loc)] == loc and p != loc for p in places)
-        inherited = "training" in loc[1:] and loc not in document.lines and any(p[0] == "training" for p in places if p)
+        inherited = (
+            "training" in loc[1:]
+            and loc not in document.lines
+            and any(p[0] == "training" for p in places if p)
+        )
         if not follows and not inherited:
             yield detail
 
@@ -329,18 +367,23 @@ def _example(kind: str, loc: yaml_lines.Loc) -> str:
 
 
 def find_suite(name: str) -> Path:
-    """The suite file that ``name`` means: a path, or the name of a shipped suite. Raises UserError if there is none."""
+    """The suite file that ``name`` means: a path, or the name of a shipped suite.
+
+    Raises UserError if there is none.
+    """
     if Path(name).is_file():
         return Path(name)
     shipped = {path.stem: path for path in shipped_suites()}
     stem = Path(name).stem
-    if stem in shipped and (name == stem or not Path(name).parent.is_dir() or Path(name).parent == Path("suites")):
+    if stem in shipped and (
+        name == stem or not Path(name).parent.is_dir() or Path(name).parent == Path("suites")
+    ):
         return shipped[stem]
     raise UserError(f"{name}: no such suite file; {did_you_mean(stem, list(shipped))}")
 
 
 def shipped_suites() -> list[Path]:
-    """The suites that come with the project: beside the packages in a checkout, inside them when installed."""
+    """Suites that come with the project: beside the packages in a checkout, inside them when installed."""
     here = Path(__file__).parent.parent
     folder = here / "_suites" if (here / "_suites").is_dir() else here.parent / "suites"
     return sorted(folder.glob("*.yaml"))

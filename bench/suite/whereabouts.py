@@ -1,4 +1,4 @@
-"""What a suite names by a path: found beside the suite's file, in the current folder or, for data, under the data root."""
+"""What a suite names by a path: found beside its file, in the current folder or, for data, the data root."""
 
 import re
 from dataclasses import dataclass
@@ -26,11 +26,13 @@ REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """What can be the name of an adapter on the Hub."""
 
 
-def located(declared: Spec, places: Places, permission: Permission = NO_CODE) -> tuple[Spec, list[SuiteError]]:
-    """``declared``, a suite, with every path in it as it is found from here; and what is nowhere, with the places looked at.
+def located(
+    declared: Spec, places: Places, permission: Permission = NO_CODE
+) -> tuple[Spec, list[SuiteError]]:
+    """The suite ``declared`` with each path as found from here; and what is nowhere, with places searched.
 
-    What is found enters no key: those are of the content. Code that ``permission`` does not cover is refused, and nothing of
-    it is run here in any case.
+    What is found enters no key: those are of the content. Code that ``permission`` does not cover is refused,
+    and nothing of it is run here in any case.
     """
     lost: list[SuiteError] = []
     return _Search(places, lost, permission).within(declared, ()), lost
@@ -74,12 +76,13 @@ class _Search:
 
     def _refused(self, spec: BackboneSpec) -> ModelError:
         return ModelError(
-            f"{spec.architecture[:LONGEST]} is code, which a suite never runs by itself; if you trust it, give --allow-code "
-            f"(allow_code=True in Python), or name its folder under allow_code in {settings_file()}"
+            f"{spec.architecture[:LONGEST]} is code, which a suite never runs by itself; if you trust it,"
+            " give --allow-code (allow_code=True in Python), or name its folder under allow_code in"
+            f" {settings_file()}"
         )
 
     def _own_path(self, spec: BaseModel, where: Where) -> dict[str, str]:
-        """The field of ``spec`` itself that is a path, as found; empty where it has none, or may be a name on the Hub."""
+        """The path in ``spec``'s own fields, as found; empty if there is none, or it may be a Hub name."""
         near = _beside(self.places)
         if isinstance(spec, BackboneSpec | OwnNetwork) and spec.weights_file:
             return {"weights": self._found(str(spec.weights), "file", near, (*where, "weights"))}

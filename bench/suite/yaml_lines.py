@@ -11,7 +11,7 @@ from bench.errors import UserError, dotted
 
 MAX_BYTES = 100_000
 MAX_NODES = 20_000
-"""Values a document may hold once its aliases are expanded: far above any real suite, far below a YAML bomb."""
+"""Values a document may hold once aliases are expanded: far above any real suite, far below a YAML bomb."""
 MAX_DEPTH = 50
 MAX_DIGITS = 100
 INTEGER = "tag:yaml.org,2002:int"
@@ -21,7 +21,7 @@ Loc = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: its plain data, and the line (from 1) of each key and list item; 0 where there is no file."""
+    """A parsed file: plain data, and the line (from 1) of each key and list item; 0 if there is no file."""
 
     path: Path
     data: Any
@@ -47,7 +47,9 @@ def without_file(data: Any, name: str) -> Document:
 def _places(data: Any, at: Loc = ()) -> Iterator[Loc]:
     """The place of everything in ``data``."""
     yield at
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list | tuple) else ()
+    items = (
+        data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list | tuple) else ()
+    )
     for key, value in items:
         yield from _places(value, (*at, key))
 
@@ -108,7 +110,9 @@ class _Walker:
         if self.visited > MAX_NODES:
             raise UserError(f"{self.path}: more than {MAX_NODES:,} values once its aliases are expanded")
         if len(loc) > MAX_DEPTH:
-            raise UserError(f"{self.path}:{node.start_mark.line + 1}: nested too deeply (more than {MAX_DEPTH} levels)")
+            raise UserError(
+                f"{self.path}:{node.start_mark.line + 1}: nested too deeply (more than {MAX_DEPTH} levels)"
+            )
         if id(node) in self.open:
             raise UserError(f"{self.path}:{node.start_mark.line + 1}: this alias contains itself")
         self.open.add(id(node))
@@ -127,7 +131,10 @@ class _Walker:
             child = (*loc, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
             line = key.start_mark.line + 1
             if child in self.lines and self.lines[child] >= node.start_mark.line + 1:
-                raise UserError(f"{self.path}:{line}: key '{child[-1]}' is given twice (first on line {self.lines[child]})")
+                raise UserError(
+                    f"{self.path}:{line}: key '{child[-1]}' is given twice (first on line"
+                    f" {self.lines[child]})"
+                )
             self._child(value, child, key)
 
     def _scalar(self, node: yaml.ScalarNode) -> None:

@@ -1,1 +1,4 @@
-"""Controls and probes that need the model: they measure whether an attack could have failed silently. Scoring judges."""
+"""Controls and probes that need the model: they measure whether an attack could have failed silently.
+
+Scoring judges.
+"""

@@ -1,4 +1,4 @@
-"""Images judged again by an untouched copy of the model: in another order, in other company, in another process."""
+"""Images judged again by an untouched copy of the model: in another order, company and process."""
 
 import copy
 from collections.abc import Iterator
@@ -13,35 +13,46 @@ from bench.store.evidence import Evidence
 from bench.trust.elsewhere import asked_elsewhere
 
 ALIKE = 0.01
-"""Change of a logit, relative to the image's largest, up to which two answers are the same: batches of other sizes, and folded
-layers, are rounded otherwise."""
+"""Change of a logit, relative to the image's largest, up to which two answers are the same.
+
+Batches of other sizes, and folded layers, are rounded otherwise.
+"""
 
 
 @multiplying("fp32")
-def judged_again(attacked: Classifier, untouched: Classifier, clean: Tensor, adversarial: Tensor) -> Iterator[Evidence]:
-    """Of ``clean`` and ``adversarial`` images (N x C x H x W each), those with another answer by a copy of ``untouched``.
+def judged_again(
+    attacked: Classifier, untouched: Classifier, clean: Tensor, adversarial: Tensor
+) -> Iterator[Evidence]:
+    """Images (N x C x H x W), ``clean`` and ``adversarial``, that a copy of ``untouched`` judges otherwise.
 
-    ``state``: asked for the adversarials first, with gradients on, in another process; ``attacked`` is the form that has been
-    attacked. Their mirror images are asked for too, which no attack has shown the model: what it keeps of the others outside
-    itself (in module globals, closures, a cache of its class) is in both processes alike.
-    ``company``: one image at a time, in reverse. Of a model that remembers, company could tell nothing of its own.
+    ``state``: asked for the adversarials first, with gradients on, in another process; ``attacked`` is the
+    form that has been attacked. Their mirror images are asked for too, which no attack has shown the model:
+    what it keeps of the others outside itself (in module globals, closures, a cache of its class) is in both
+    processes alike. ``company``: one image at a time, in reverse. Of a model that remembers, company could
+    tell nothing of its own.
     """
     plain, fooled = (torch.cat([images, images.flip(3)]) for images in (clean, adversarial))
     reverse = partial(_in_reverse, untouched, plain, fooled)
     elsewhere = asked_elsewhere(reverse) if plain.device.type == "cpu" else None
     first = torch.cat([_inference(attacked, plain), _inference(attacked, fooled)])
     by_state = _differs(first, reverse() if elsewhere is None else elsewhere)
-    yield _evidence("state", by_state, "get another answer from an untouched copy that is asked in another order")
+    yield _evidence(
+        "state", by_state, "get another answer from an untouched copy that is asked in another order"
+    )
     if not bool(by_state.any()):
         images = torch.cat([clean, adversarial])
         together, copied = _inference(copy.deepcopy(untouched), images), copy.deepcopy(untouched)
-        alone = torch.cat([_inference(copied, images[i : i + 1]) for i in reversed(range(len(images)))]).flip(0)
-        yield _evidence("company", _differs(together, alone), "get another answer when they are asked for one by one")
+        alone = torch.cat([_inference(copied, images[i : i + 1]) for i in reversed(range(len(images)))]).flip(
+            0
+        )
+        yield _evidence(
+            "company", _differs(together, alone), "get another answer when they are asked for one by one"
+        )
 
 
 @torch.enable_grad()
 def _in_reverse(untouched: Classifier, clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Logits of ``clean`` and ``adversarial`` by a copy of ``untouched`` that is asked for the latter first."""
+    """Logits of ``clean`` and ``adversarial`` by a copy of ``untouched`` asked for the latter first."""
     copied = copy.deepcopy(untouched)
     second, first = (copied(images.clone().requires_grad_(True)).detach() for images in (adversarial, clean))
     return torch.cat([first, second])

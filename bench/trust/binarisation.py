@@ -23,10 +23,11 @@ ETA = 0.95
 
 
 class Twins(Classifier):
-    """The model's features with heads of two classes, one for each anchor: 0 around it, 1 at a planted point within its ball.
+    """The model's features with heads of two classes, one for each anchor.
 
-    ``anchors``: K x C x H x W; ``weight``: K x features; ``offset``: K. An image goes to the head of its nearest anchor in
-    ``norm``, so that all twins are attacked as one batch, however an attack cuts it.
+    Class 0 is around it, 1 at a planted point within its ball. ``anchors``: K x C x H x W; ``weight``: K x
+    features; ``offset``: K. An image goes to the head of its nearest anchor in ``norm``, so that all twins
+    are attacked as one batch, however an attack cuts it.
     """
 
     anchors: Tensor
@@ -54,7 +55,10 @@ def distances(a: Tensor, b: Tensor, norm: str) -> Tensor:
 
 
 def features(model: Classifier, x: Tensor) -> Tensor:
-    """What goes into the last linear layer of ``model``: N x features; its logits where no such layer sees each image once."""
+    """What goes into the last linear layer of ``model``: N x features.
+
+    Its logits where no such layer sees each image once.
+    """
     seen: list[Tensor] = []
     last = last_linear(model)
     if last is None:
@@ -83,7 +87,10 @@ def make_twins(target: Target, norm: str, eps: float) -> Target | None:
     kept = np.array([i for i, head in heads.items() if head is not None], np.int64)
     if not len(kept):
         return None
-    weight, offset = (torch.stack(parts) for parts in zip(*(head for head in heads.values() if head is not None), strict=True))
+    weight, offset = (
+        torch.stack(parts)
+        for parts in zip(*(head for head in heads.values() if head is not None), strict=True)
+    )
     twins = Twins(target.classifier, norm, x[kept], weight, offset).eval()
     ids = tuple(target.samples.ids[i] for i in kept)
     images = ImageSet(target.samples.images[kept], np.zeros(len(kept), np.int64), ids, ("inner", "planted"))
@@ -99,21 +106,28 @@ def _apart(x: Tensor, norm: str, eps: float) -> list[int]:
     return kept
 
 
-def _head(model: Classifier, x: Tensor, norm: str, eps: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-    """Weight and offset of the head of one twin, of the image ``x`` (1 x C x H x W); None if no head tells its points apart.
+def _head(
+    model: Classifier, x: Tensor, norm: str, eps: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor] | None:
+    """Weight and offset of the head of ``x``'s twin (1 x C x H x W); None if no head tells its points apart.
 
     The twin is as certain as the model is: where the model's loss saturates, so does the twin's.
     """
     planted_point = perturbed(x, norm, eps, generator)
     with torch.inference_mode():
-        found = features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point])).double().cpu().numpy()
+        found = (
+            features(model, torch.cat([x, _inside(x, norm, eps, generator), planted_point]))
+            .double()
+            .cpu()
+            .numpy()
+        )
         logits = model(x)
     head = _separate(found, np.array([0] * (INNER + 1) + [1]), float(logits.max() - logits.min()))
     return None if head is None else (torch.from_numpy(head[0]).to(x), torch.from_numpy(head[1]).to(x))
 
 
 def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:
-    """INNER random points that the planted one must be told apart from: in linf all over the ball, else on its shell.
+    """INNER random points to be told from the planted one: in linf all over the ball, else on its shell.
 
     In as many dimensions as an image has, nearly all of an l2 ball lies on its shell.
     """
@@ -124,9 +138,11 @@ def _inside(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Ten
 
 
 def _separate(points: np.ndarray, labels: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weight and bias of a linear head that gets every point right, with logits up to ``largest``; None if there is none."""
+    """Weight and bias of a linear head right on every point, with logits up to ``largest``; None if none."""
     centre, scale = points[0], max(float(np.abs(points - points[0]).max()), 1e-12)
-    fitted = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit((points - centre) / scale, labels)
+    fitted = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit(
+        (points - centre) / scale, labels
+    )
     if fitted.score((points - centre) / scale, labels) < 1:
         return None
     steep = np.abs(fitted.decision_function((points - centre) / scale)).max() / (largest or 1.0)

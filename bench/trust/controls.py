@@ -24,7 +24,7 @@ CONVERGED = 0.05
 LAST_STEPS = 10
 """Steps over which that gain is looked at (published); at most half of a short attack."""
 AGAIN = 3
-"""One in so many samples is attacked again, with more steps and without a limit: a few tell, as all should hold."""
+"""One in so many samples is attacked again, with more steps and no limit: a few tell, as all should hold."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,30 @@ def _has_ball(unit: Unit) -> bool:
 
 
 def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[Evidence]:
-    """Samples whose outcome differs when the attack is crafted in float32 too; all are predicted correctly."""
+    """Samples whose outcome differs if the attack is crafted in float32 too; all are predicted correctly."""
     once = replace(unit, cells=(Cell(eps, "control"),))
-    crafted, exact = (run_unit(once, t).records[0].success for t in (target, replace(target, precision="fp32")))
+    crafted, exact = (
+        run_unit(once, t).records[0].success for t in (target, replace(target, precision="fp32"))
+    )
     what = f"outcomes are others when crafted in fp32 instead of {target.precision}"
     yield _evidence("precision", int((crafted != exact).sum()), len(target.samples), what)
 
 
 def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
-    """A cascade keeps each sample's best images of all its stages, and so does this; its path is of no single descent."""
+    """A cascade keeps each sample's best images of all its stages, and so does this.
+
+    Its path is of no single descent.
+    """
     recorder = Recorder(target.classifier)
     once = replace(unit, cells=(Cell(eps, "control"),))
     result = run_unit(once, replace(target, classifier=recorder), keep_images=True)
     assert result.images is not None  # noqa: S101 (asked for)
     adversarial = torch.from_numpy(result.images[0]).to(target.classifier.device)
-    path = [logits for logits in recorder.path if len(logits) == len(target.samples)] if _descends_once(unit) else []
+    path = (
+        [logits for logits in recorder.path if len(logits) == len(target.samples)]
+        if _descends_once(unit)
+        else []
+    )
     return Trial(result.records[0].success, adversarial, path)
 
 
@@ -96,7 +105,9 @@ def _iterates(unit: Unit) -> bool:
 
 def _descends_once(unit: Unit) -> bool:
     """Whether it is one descent: of a cascade's stages, each meets only what withstood those before."""
-    return _iterates(unit) and not isinstance(unit.attack, Strong) and getattr(unit.attack, "restarts", 1) == 1
+    return (
+        _iterates(unit) and not isinstance(unit.attack, Strong) and getattr(unit.attack, "restarts", 1) == 1
+    )
 
 
 def _is_white_box(unit: Unit) -> bool:
@@ -114,12 +125,16 @@ def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
 def _rounding(base: Trial, target: Target) -> Evidence:
     """Adversarials that no longer fool the model once written as an 8-bit image."""
     rounded = (base.adversarial * 255).round() / 255
-    return _lost("rounding", base, target, target.classifier, rounded, "adversarials are lost when rounded to 8 bits")
+    return _lost(
+        "rounding", base, target, target.classifier, rounded, "adversarials are lost when rounded to 8 bits"
+    )
 
 
 def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
     """Adversarials of the form that is attacked that do not fool the model as trained."""
-    return _lost("transfer-failure", base, target, raw, base.adversarial, "adversarials fail on the model as trained")
+    return _lost(
+        "transfer-failure", base, target, raw, base.adversarial, "adversarials fail on the model as trained"
+    )
 
 
 @torch.inference_mode()
@@ -130,15 +145,18 @@ def _lost(check: str, base: Trial, target: Target, model: Classifier, x: Tensor,
 
 
 def _enough_classes(unit: Unit, target: Target) -> Evidence:
-    """Classes missing for the DLR loss, which divides by the gap to the third logit, targeted to the fourth."""
+    """Classes that the DLR loss lacks: it divides by the gap to the third logit, targeted to the fourth."""
     has, needs = target.classifier.num_classes, 4 if getattr(unit.attack, "targeted", False) else 3
-    return Evidence("classes", "", 0, None, None, max(needs - has, 0), has, f"{has} classes; this loss needs {needs}")
+    return Evidence(
+        "classes", "", 0, None, None, max(needs - has, 0), has, f"{has} classes; this loss needs {needs}"
+    )
 
 
 def _unconstrained(unit: Unit, target: Target) -> Evidence:
     """Samples that hold with no budget left to speak of, beyond those that guessing gets right.
 
-    One step goes as far as it is told to, and may pass through a wrong class into the right one: it has two shorter ones too.
+    One step goes as far as it is told to, and may pass through a wrong class into the right one: it has two
+    shorter ones too.
     """
     huge = HUGE[unit.attack.norm]
     budgets = (huge,) if _steps(unit) > 1 or not _is_white_box(unit) else (huge / 4, huge / 2, huge)
@@ -151,7 +169,9 @@ def _unconstrained(unit: Unit, target: Target) -> Evidence:
 def _more_steps(unit: Unit, target: Target, headline: Fraction, broken: Bools) -> Evidence:
     longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
     gained = int((_trial(replace(unit, attack=longer), target, headline).broken & ~broken).sum())
-    return _evidence("more-steps", gained, len(target.samples), "samples are broken only with twice the steps")
+    return _evidence(
+        "more-steps", gained, len(target.samples), "samples are broken only with twice the steps"
+    )
 
 
 def _path_indicators(base: Trial, target: Target) -> Iterator[Evidence]:
@@ -164,11 +184,13 @@ def _path_indicators(base: Trial, target: Target) -> Iterator[Evidence]:
     silent = int(((margins[:-1] < 0).any(0) & failed).sum())
     yield _evidence("silent-success", silent, int(failed.sum()), "failed samples had been broken on the way")
     stopped = int((_still_gaining(margins) & failed).sum())
-    yield _evidence("incomplete-optimisation", stopped, int(failed.sum()), "failed samples were still losing margin")
+    yield _evidence(
+        "incomplete-optimisation", stopped, int(failed.sum()), "failed samples were still losing margin"
+    )
 
 
 def _still_gaining(margins: Floats) -> Bools:
-    """Per sample, whether the best margin so far (steps x N, scaled to [0, 1]) still falls over the last steps."""
+    """Per sample, whether the best margin so far (steps x N, in [0, 1]) still falls over the last steps."""
     best = np.minimum.accumulate(margins, axis=0)
     span = margins.max(0) - margins.min(0)
     last = min(LAST_STEPS, len(margins) // 2)

@@ -1,4 +1,7 @@
-"""A defended model under examination: the checks are of the attack that knows its defences, and see the same at each call."""
+"""A defended model under examination: the checks are of the attack that knows its defences.
+
+They see the same at each call.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +29,7 @@ HALVES = 8
 
 
 class Steady(Classifier):
-    """``inner`` drawing the same at each call: the expectation over a few draws, which a check can ask for again."""
+    """``inner`` drawing alike at each call: the expectation over a few draws, which checks can repeat."""
 
     def __init__(self, inner: Classifier) -> None:
         nn.Module.__init__(self)
@@ -41,7 +44,7 @@ class Steady(Classifier):
 
 @dataclass(frozen=True)
 class Examination:
-    """What is examined of a defended model: its ``units``, each with the passes that it took, at the suite's ``level``."""
+    """What is examined of a defended model: ``units`` with the passes each took, at the suite's ``level``."""
 
     units: Mapping[Unit, int]
     level: str
@@ -49,7 +52,10 @@ class Examination:
 
 
 def examine_defended(subject: Subject, asked: Examination) -> list[Evidence]:
-    """The evidence on the attacks that know the defences of ``subject``; of several ways the first stands for all of them."""
+    """The evidence on the attacks that know the defences of ``subject``.
+
+    Of several ways, the first stands for all of them.
+    """
     chosen = _of_one_way(list(asked.units))
     if not chosen:
         return []

@@ -1,4 +1,4 @@
-"""How much each control may cost, counted in passes through the model, so that it is the same on every machine."""
+"""How much each control may cost, in passes through the model, so that it is the same on every machine."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,12 +7,22 @@ from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.scoring.trust import checks
 
-PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE, SECOND_SHARE, SIBLING_SHARE = 0.024, 0.016, 0.016, 0.016, 0.024, 0.006
-"""Shares of the attacks' passes that the fast level spends on probes of the model, on controls of the attacks, on random
-search, on planted twins, on stronger attacks, and on each sibling. Small batches take longer than their passes tell: on the
-default suite it all takes about a fifth of the attacks' time. The leaderboard prints it."""
+PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE, SECOND_SHARE, SIBLING_SHARE = (
+    0.024,
+    0.016,
+    0.016,
+    0.016,
+    0.024,
+    0.006,
+)
+"""Shares of the attacks' passes that the fast level spends on each kind of check.
+
+They go to probes of the model, controls of the attacks, random search, planted twins, stronger attacks, and
+each sibling. Small batches take longer than their passes tell: on the default suite it all takes about a
+fifth of the attacks' time. The leaderboard prints it.
+"""
 PRECISION_SHARE = 0.05
-"""Share that goes to crafting again in float32 where a suite crafts in less, which a suite gains more by than it costs."""
+"""Share for crafting again in float32 where a suite crafts in less, which gains it more than this costs."""
 BACKWARD = 2
 """A backward pass counts as this many forward passes."""
 DRAWS = 200
@@ -25,10 +35,13 @@ DESCENT = 30
 """Passes of one of the stronger attacks on one sample: ten steps."""
 MOST_LIGHT, MOST_NOISE, MOST_PLANTED, MOST_SECOND, MOST_TRANSFERRED = 64, 6, 6, 64, 32
 LEAST_LIGHT, LEAST_NOISE, LEAST_PLANTED, LEAST_SECOND, LEAST_TRANSFERRED = 9, 4, 3, 24, 12
-"""What is tried however little the attacks cost: with fewer samples, nothing that masks its gradients need show it. Of three
-twins, two must be missed for an attack to fail."""
+"""What is tried however little the attacks cost.
+
+With fewer samples, nothing that masks its gradients need show it. Of three twins, two must be missed for an
+attack to fail.
+"""
 CHEAP = 0.03
-"""An attack that takes less than this share of the passes has controls as if it took so much: of few, few are broken."""
+"""A cheaper attack has controls as if it took this share of the passes: of few, few are broken."""
 CONTROLS = 2
 """Attacks that the controls of one sample cost: its own, and of every third three more."""
 FEWEST_PROBED, MOST_PROBED = 8, 12
@@ -40,8 +53,8 @@ MOST_PRECISION = 256
 class Effort:
     """Which attacks get controls, each on how many samples; how many samples get noise, a twin, and probes.
 
-    ``second``: on how many stronger attacks are tried, and ``transferred`` those on a sibling, unless they find something.
-    ``precision``: which attacks are carried out again in float32, each on how many samples.
+    ``second``: on how many stronger attacks are tried, and ``transferred`` those on a sibling, unless they
+    find something. ``precision``: which attacks are carried out again in float32, each on how many samples.
     """
 
     light: dict[Unit, int]
@@ -54,10 +67,10 @@ class Effort:
 
 
 def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], attacked: int) -> Effort:
-    """The effort for one model, from the passes that each unit's attack cost and how many samples were ``attacked``.
+    """The effort for one model, from the passes of each unit's attack and how many samples were ``attacked``.
 
-    Fast: one library stands for each attack. What its share of the passes is too small for, it does on the least samples all
-    the same: a check that could not have failed proves nothing.
+    Fast: one library stands for each attack. What its share of the passes is too small for, it does on the
+    least samples all the same: a check that could not have failed proves nothing.
     """
     if level == "full":
         every, again = (dict.fromkeys(costs, count) for count in (FULL_LIGHT, MOST_PRECISION))
@@ -76,7 +89,9 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
         light,
         noise=_affordable(NOISE_SHARE * total, DRAWS * norms, LEAST_NOISE, MOST_NOISE),
         planted=_affordable(PLANTED_SHARE * total, INNER * norms + FEW * once, LEAST_PLANTED, MOST_PLANTED),
-        probed=_affordable(PROBES_SHARE * total, sum(check.cost for check in checks().values()), FEWEST_PROBED, MOST_PROBED),
+        probed=_affordable(
+            PROBES_SHARE * total, sum(check.cost for check in checks().values()), FEWEST_PROBED, MOST_PROBED
+        ),
         precision=precision,
         second=_affordable(SECOND_SHARE * total, DESCENT * norms, LEAST_SECOND, MOST_SECOND),
         transferred=_affordable(SIBLING_SHARE * total, DESCENT * norms, LEAST_TRANSFERRED, MOST_TRANSFERRED),

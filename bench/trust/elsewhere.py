@@ -15,10 +15,10 @@ LIMIT = 60.0
 
 
 def asked_elsewhere(ask: Callable[[], Tensor]) -> Tensor | None:
-    """What ``ask`` gives in a fork of this process; None where there is no fork, or no answer: it failed, or took too long.
+    """What ``ask`` gives in a fork of this process; None if there is no fork, or it fails or takes too long.
 
-    The fork has all that this process holds, module globals and closures too. It has none of its threads, so that nothing in
-    ``ask`` may run backward, and a GPU cannot be used in it.
+    The fork has all that this process holds, module globals and closures too. It has none of its threads, so
+    that nothing in ``ask`` may run backward, and a GPU cannot be used in it.
     """
     if not hasattr(os, "fork"):
         return None
@@ -39,7 +39,7 @@ def asked_elsewhere(ask: Callable[[], Tensor]) -> Tensor | None:
 
 
 def _answer(ask: Callable[[], Tensor], send: int) -> NoReturn:
-    """Send what ``ask`` gives and end this process, before anything of the one that it was forked from is done twice."""
+    """Send what ``ask`` gives and end this process, before anything of its parent's is done twice."""
     code = 1
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under examination: as trained (``raw``), as attacked (``target``), and the eps that models are ranked at.
+    """A model examined: as trained (``raw``), as attacked (``target``), and the eps models are ranked at.
 
-    ``broken``: by norm, which samples the suite's attacks break at the eps that is examined (``examined_eps``); those that hold
-    tell most. ``siblings`` are models whose adversarials are tried on this one, ``libraries`` those
-    that it is attacked through.
+    ``broken``: by norm, which samples the suite's attacks break at the eps that is examined
+    (``examined_eps``); those that hold tell most. ``siblings`` are models whose adversarials are tried on
+    this one, ``libraries`` those that it is attacked through.
     """
 
     raw: Classifier
@@ -48,7 +48,10 @@ class Subject:
 
 
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
-    """Everything that is measured of ``subject`` and the attacks in ``effort.light``; what cannot be afforded, on none."""
+    """Everything that is measured of ``subject`` and the attacks in ``effort.light``.
+
+    What cannot be afforded is measured on no samples.
+    """
     unit = next(iter(effort.light))
     if not len(subject.target.correct):
         return []
@@ -64,11 +67,14 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
         reach = Reach(subject.target, norm, eps, held)
         found += _guarded(
-            "second-loss", partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred)
+            "second-loss",
+            partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred),
         )
     found += _guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
     for u, count in effort.light.items():
-        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline))
+        controls = partial(
+            attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline)
+        )
         found += [_about(u, e) for e in _guarded("controls", controls)]
     if subject.target.precision != "fp32":
         for u, count in effort.precision.items():
@@ -91,27 +97,36 @@ def _of_model(probe: Probe) -> list[Evidence]:
 
 
 def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[Evidence]:
-    """What can be measured of a model that gives answers alone; nothing tells what an attack through gradients would find."""
+    """What can be measured of a model that gives answers alone.
+
+    Nothing tells what an attack through gradients would find.
+    """
     found = _of_model(probe)
     for norm, eps in _budgets(subject, effort).items():
         held = held_of(subject.target, subject.broken.get(norm))
         found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
     for u, count in effort.light.items():
-        controls = partial(attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline))
+        controls = partial(
+            attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline)
+        )
         found += [_about(u, e) for e in _guarded("controls", controls)]
     return found
 
 
-def _judge_again(subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int) -> Iterator[Evidence]:
+def _judge_again(
+    subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int
+) -> Iterator[Evidence]:
     """On samples, and on what a descent within the first budget makes of them."""
     few = subset(subject.target, count)
     norm, eps = next(((n, eps) for n, eps in budgets.items() if n in NORMS), ("linf", Fraction(8, 255)))
     clean, _ = tensors(few.samples, few.classifier.device)
-    yield from judged_again(few.classifier, untouched, clean, Reach(few, norm, eps, few.correct).adversarial())
+    yield from judged_again(
+        few.classifier, untouched, clean, Reach(few, norm, eps, few.correct).adversarial()
+    )
 
 
 def examined_eps(unit: Unit, headline: Fraction) -> Fraction:
-    """The headline eps where ``unit`` is run at it, else the middle one of its own (another norm has another scale)."""
+    """The headline eps if ``unit`` is run at it, else the middle of its own (another norm, another scale)."""
     grid = [cell.eps for cell in unit.cells]
     return headline if headline in grid else grid[len(grid) // 2]
 
@@ -123,7 +138,9 @@ def _about(unit: Unit, evidence: Evidence) -> Evidence:
 def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[Evidence]:
     """Each white-box attack against twins planted in its norm; they have too few classes for the DLR loss."""
     suited = [
-        unit for unit in units if contract_of(unit.attack).access == "white-box" and getattr(unit.attack, "loss", None) != "dlr"
+        unit
+        for unit in units
+        if contract_of(unit.attack).access == "white-box" and getattr(unit.attack, "loss", None) != "dlr"
     ]
     for norm in NORMS:
         same = [unit for unit in suited if unit.attack.norm == norm]
@@ -135,7 +152,7 @@ def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[E
 
 
 def _guarded(check: str, measure: Callable[[], Iterable[Evidence]]) -> list[Evidence]:
-    """What ``measure`` finds; if it raises, evidence that it did, so that a check never vanishes in silence."""
+    """What ``measure`` finds; if it raises, evidence that it did, so that no check vanishes in silence."""
     try:
         return list(measure())
     except Exception as error:  # noqa: BLE001 (whatever a library or a model raises is evidence)

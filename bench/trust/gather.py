@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class Checks:
-    """Examines each model of ``run`` once none of its cells is still to be computed. Nothing is measured twice.
+    """Examines each model of ``run`` once none of its cells is still to be computed.
 
-    Unless ``fresh``, what another run under the same results has measured counts.
+    Nothing is measured twice. Unless ``fresh``, what another run under the same results has measured counts.
     """
 
     def __init__(self, job: "Job", models: "Models", run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
@@ -49,9 +49,17 @@ class Checks:
                 log.info("checking %s", unit.model)
                 done = [u for u in own if not self._run.missing(u.keys)]
                 try:
-                    with pulse.doing(f"checking {unit.model}"), pulse.unwatched():  # what it attacks is no unit
-                        self._examine([u for u in done if _is_its_own(self._run, u)], _key(self._job, own, self._run.software))
-                except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
+                    with (
+                        pulse.doing(f"checking {unit.model}"),
+                        pulse.unwatched(),
+                    ):  # what it attacks is no unit
+                        self._examine(
+                            [u for u in done if _is_its_own(self._run, u)],
+                            _key(self._job, own, self._run.software),
+                        )
+                except (
+                    ModelError
+                ) as error:  # its cells are sound; only that nothing more can be measured of it
                     log.warning("%s stays unchecked: %s", unit.model, error)
 
     def finish(self) -> None:
@@ -62,7 +70,11 @@ class Checks:
     def due(self) -> list[Unit]:
         """A unit of each model that has been attacked and not been examined."""
         first = {unit.model: unit for unit in self._units}.values()
-        return [unit for unit in first if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)]
+        return [
+            unit
+            for unit in first
+            if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)
+        ]
 
     def _of_model(self, unit: Unit) -> list[Unit]:
         return [u for u in self._units if u.model == unit.model]
@@ -86,16 +98,22 @@ class Checks:
         siblings = [] if not defended and is_peft(loaded.raw.network) else self._siblings(model)
         started = time.perf_counter()
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
-        libraries = tuple(dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library)))
-        subject = Subject(loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings, libraries)
+        libraries = tuple(
+            dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library))
+        )
+        subject = Subject(
+            loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings, libraries
+        )
         if defended:
-            found = examine_defended(subject, Examination(costs, self._job.suite.trust, self._job.suite.draws.attack))
+            found = examine_defended(
+                subject, Examination(costs, self._job.suite.trust, self._job.suite.draws.attack)
+            )
         else:
             found = examine(subject, plan_effort(self._job.suite.trust, costs, len(loaded.target.correct)))
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 
     def _siblings(self, model: ModelId) -> "list[Source]":
-        """Siblings of ``model``, loaded: that takes no part of the checks' time, as little as of the attacks'."""
+        """Siblings of ``model``, loaded: that takes no part of the checks' time, nor of the attacks'."""
         found: list[Source] = [(name, cache(load)) for name, load in self._models.siblings(model)[:SIBLINGS]]
         for _, load in found:
             load()
@@ -115,12 +133,12 @@ class Checks:
 
 
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:
-    """Whether the attack is carried out on the model itself; a cell of another name holds what was made elsewhere."""
+    """Whether the attack is on the model itself; a cell of another name holds what was made elsewhere."""
     return unit.source is None and run.entries[unit.cells[0].key].attack == unit.attack_label
 
 
 def _key(job: "Job", units: list[Unit], software: str) -> str:
-    """Names the evidence that ``software`` measures: the cells' keys cover the model, the data and the attacks."""
+    """Names the evidence that ``software`` measures: the cells' keys cover model, data and attacks."""
     return content_key(
         {
             "software": software,

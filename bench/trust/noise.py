@@ -13,7 +13,7 @@ from bench.store.records import Ints
 from bench.trust.margin import margin
 
 CHUNK = 25
-"""Draws that go through the model together: the one that the model is least certain of is where the next begin."""
+"""Draws that go through the model together: the next begin at the one that the model is least certain of."""
 REDRAWN = (1.0, 0.3, 0.1, 0.03)
 """Share of the values that is drawn anew, in the first quarter of the draws and so on."""
 SHORT = 1 - 1e-5
@@ -21,7 +21,9 @@ SHORT = 1 - 1e-5
 
 
 @torch.inference_mode()
-def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int, among: Ints | None = None) -> list[Evidence]:
+def noise(
+    target: Target, norm: str, eps: Fraction, count: int, draws: int, among: Ints | None = None
+) -> list[Evidence]:
     """Which of the ``count`` least certain samples any of ``draws`` random perturbations breaks.
 
     Samples are of those that are predicted correctly, first ``among`` them.
@@ -33,7 +35,9 @@ def noise(target: Target, norm: str, eps: Fraction, count: int, draws: int, amon
     generator = torch.Generator().manual_seed(0)
     broken = [i for i in chosen if _breaks(target, int(i), norm, float(eps), draws, generator)]
     ids = tuple(target.samples.ids[i] for i in broken)
-    detail = f"{draws:,} random perturbations each, the best kept, break {len(broken)} of {len(chosen)} samples"
+    detail = (
+        f"{draws:,} random perturbations each, the best kept, break {len(broken)} of {len(chosen)} samples"
+    )
     share = len(broken) / max(len(chosen), 1)
     return [Evidence(f"noise-{norm}", "", 0, None, None, share, len(chosen), detail, ids, eps)]
 
@@ -57,8 +61,8 @@ def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator
 def perturbed(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:
     """``x`` (N x C x H x W) moved at random within ``eps``, inside the box.
 
-    linf: each value to one end of its range, the corners of the ball being where a linear model breaks; l2 and l1: a random
-    direction at full length; l0: eps random pixels to random values.
+    linf: each value to one end of its range, the corners of the ball being where a linear model breaks; l2
+    and l1: a random direction at full length; l0: eps random pixels to random values.
     """
     if norm == "l0":
         return _some_pixels(x, int(eps), generator)

@@ -1,4 +1,4 @@
-"""What a check of a model is given: the model as trained and as attacked, and a few samples that it predicts correctly."""
+"""What a check of a model is given: the model as trained and as attacked, and a few samples it gets right."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +19,12 @@ from bench.trust.recorder import subset
 
 @dataclass(frozen=True)
 class Probe:
-    """``raw``: the model as trained. ``target``: as attacked, with the few samples. ``libraries``: it is attacked through.
+    """``raw``: the model as trained. ``target``: as attacked, with the few samples.
 
-    ``x`` are the images (N x 3 x H x W in [0, 1]), ``y`` their labels (N). Within the budget that is examined, all values of an
-    image can be moved at once by ``reach``.
+    ``libraries``: it is attacked through.
+
+    ``x`` are the images (N x 3 x H x W in [0, 1]), ``y`` their labels (N). Within the budget that is
+    examined, all values of an image can be moved at once by ``reach``.
     """
 
     raw: Classifier
@@ -44,7 +46,11 @@ class Probe:
 
 
 def make_probe(
-    raw: Classifier, target: Target, count: int, libraries: Sequence[str], budgets: Mapping[Norm, Fraction] | None = None
+    raw: Classifier,
+    target: Target,
+    count: int,
+    libraries: Sequence[str],
+    budgets: Mapping[Norm, Fraction] | None = None,
 ) -> Probe:
     """Of ``count`` samples of ``target``, which is examined at the ``budgets``, by norm."""
     few = subset(target, count)
@@ -53,7 +59,7 @@ def make_probe(
 
 
 def _reach(budgets: Mapping[Norm, Fraction], values: int) -> float:
-    """By how much the largest of ``budgets`` moves each of an image's ``values``, where it moves all of them."""
+    """By how much the largest of ``budgets`` moves each of an image's ``values`` if it moves all of them."""
     each = {"linf": 1.0, "l2": values**-0.5}
     return max((float(eps) * each[norm] for norm, eps in budgets.items() if norm in each), default=math.inf)
 

@@ -14,7 +14,9 @@ from bench.trust.margin import margin
 from bench.trust.probe import Probe, found
 
 UNSTABLE_SAMPLES, UNSTABLE_DRAWS, UNSTABLE_SIDE = 8, 25, 8 / 255
-"""Samples, draws a sample, and side (as published) of the box of draws, of the instability indicator. Samples differ far more
+"""Samples, draws a sample, and side (as published) of the box of draws, of the instability indicator.
+
+Samples differ far more
 than draws do, so of the published 100 draws a quarter is spent on each of four times as many samples."""
 
 
@@ -25,36 +27,55 @@ def deterministic(probe: Probe) -> list[Evidence]:
     first, *others = [model(x) for _ in range(3)]
     scale = first.abs().max().clamp(min=1)
     change = max(float((first - other).abs().max() / scale) for other in others)
-    return [found("deterministic", change, len(x), f"3 calls differ by up to {change:.1e} of the largest logit")]
+    return [
+        found("deterministic", change, len(x), f"3 calls differ by up to {change:.1e} of the largest logit")
+    ]
 
 
 @torch.inference_mode()
 def logits(probe: Probe) -> list[Evidence]:
-    """Share of samples whose outputs lie within [0, 1]; all, if no output is negative and every sample's have the same sum.
+    """Share of samples whose outputs lie within [0, 1].
 
-    The sum alone proves nothing: where a head starts at zero, cross-entropy keeps the sum of its logits there. Log-
-    probabilities are logits: another softmax gives the same probabilities and gradients.
+    It is all, if no output is negative and every sample's have the same sum. The sum alone proves nothing:
+    where a head starts at zero, cross-entropy keeps the sum of its logits there. Log-probabilities are
+    logits: another softmax gives the same probabilities and gradients.
     """
     model, x = probe.model, probe.x
     out = model(x)
     sums = out.sum(1)
     constant = len(x) > 1 and bool((out >= 0).all() and sums.max() - sums.min() <= 1e-3 * sums.max())
     share = 1.0 if constant else float(((out.amin(1) >= 0) & (out.amax(1) <= 1)).float().mean())
-    return [found("logits", share, len(x), f"outputs of {share:.0%} of {len(x)} samples are bounded as probabilities are")]
+    return [
+        found(
+            "logits",
+            share,
+            len(x),
+            f"outputs of {share:.0%} of {len(x)} samples are bounded as probabilities are",
+        )
+    ]
 
 
 def gradients(probe: Probe) -> list[Evidence]:
-    """Share of samples whose gradient of the cross-entropy is zero or not finite; all, if there is no gradient."""
+    """Share of samples whose cross-entropy gradient is zero or not finite; all, if there is no gradient."""
     model, x, y = probe.model, probe.x, probe.y
     inputs = x.clone().requires_grad_(True)
     try:
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(inputs), y, reduction="sum"), inputs)
     except RuntimeError as error:
-        return [found("gradients", 1.0, len(x), f"no gradient reaches the input: {str(error).splitlines()[0]}")]
+        return [
+            found("gradients", 1.0, len(x), f"no gradient reaches the input: {str(error).splitlines()[0]}")
+        ]
     flat = gradient.flatten(1)
     useless = (flat.abs().amax(1) == 0) | ~flat.isfinite().all(1)
     share = float(useless.float().mean())
-    return [found("gradients", share, len(x), f"{int(useless.sum())} of {len(x)} samples have a zero or infinite gradient")]
+    return [
+        found(
+            "gradients",
+            share,
+            len(x),
+            f"{int(useless.sum())} of {len(x)} samples have a zero or infinite gradient",
+        )
+    ]
 
 
 def eval_mode(probe: Probe) -> list[Evidence]:
@@ -64,29 +85,50 @@ def eval_mode(probe: Probe) -> list[Evidence]:
         f"{type(module).__name__} {name}"
         for model in models
         for name, module in model.named_modules()
-        if module.training and isinstance(module, nn.modules.dropout._DropoutNd | nn.modules.batchnorm._NormBase)
+        if module.training
+        and isinstance(module, nn.modules.dropout._DropoutNd | nn.modules.batchnorm._NormBase)
     ]
-    return [found("eval-mode", len(left), 1, f"in training mode: {', '.join(left[:3])}" if left else "all in eval mode")]
+    return [
+        found(
+            "eval-mode",
+            len(left),
+            1,
+            f"in training mode: {', '.join(left[:3])}" if left else "all in eval mode",
+        )
+    ]
 
 
 def wrappers(probe: Probe) -> list[Evidence]:
-    """Share of samples whose predicted class is not the same raw, as attacked, and through the wrappers of the libraries."""
+    """Share of samples whose predicted class differs raw, as attacked, or through the libraries' wrappers."""
     raw, target, x = probe.raw, probe.target, probe.x
     model = target.classifier
     opponent = Opponent(model, target.samples.input_shape, model.num_classes, str(model.device))
     wrapped = [translation_of(library).make_predictor(opponent) for library in probe.libraries]
     with torch.no_grad():
-        said = [logits.argmax(1).cpu() for logits in (raw(x), model(x), *(predictor(x) for predictor in wrapped))]
+        said = [
+            logits.argmax(1).cpu() for logits in (raw(x), model(x), *(predictor(x) for predictor in wrapped))
+        ]
     differs = (torch.stack(said) != said[0]).any(0)
     count = int(differs.sum())
-    return [found("wrappers", count / len(x), len(x), f"{count} of {len(x)} samples change class between wrappers")]
+    return [
+        found(
+            "wrappers", count / len(x), len(x), f"{count} of {len(x)} samples change class between wrappers"
+        )
+    ]
 
 
 def form(probe: Probe) -> list[Evidence]:
-    """Largest change of a logit by the form that is attacked (adapter merged, BatchNorm folded), relative to the largest."""
+    """Largest change of a logit by the form that is attacked, relative to the largest.
+
+    That form has its adapter merged and BatchNorm folded.
+    """
     raw, model, x = probe.raw, probe.model, probe.x
     change = max_difference(raw, model, x)
-    return [found("form", change, len(x), f"the form that is attacked changes logits by {change:.1e} of the largest")]
+    return [
+        found(
+            "form", change, len(x), f"the form that is attacked changes logits by {change:.1e} of the largest"
+        )
+    ]
 
 
 @torch.inference_mode()
@@ -96,29 +138,49 @@ def adapter(probe: Probe) -> list[Evidence]:
     adapted = raw(x)
     with switched_off(adapted_layers(raw.network).values()):
         change = float((adapted - raw(x)).abs().max() / adapted.abs().max().clamp(min=1))
-    return [found("adapter", change, len(x), f"switching the adapter off changes logits by {change:.2g} of the largest")]
+    return [
+        found(
+            "adapter",
+            change,
+            len(x),
+            f"switching the adapter off changes logits by {change:.2g} of the largest",
+        )
+    ]
 
 
 @torch.inference_mode()
 def instability(probe: Probe) -> list[Evidence]:
-    """Mean relative change of the loss (the logit margin) in a small box around each sample: the least that is sure.
+    """Mean relative change of the loss (the logit margin) in a small box around each sample.
 
-    That is the lower end of the mean's one-sided 95 % interval over samples: one sample near the boundary says little.
+    It is the least that is sure. That is the lower end of the mean's one-sided 95 % interval over samples:
+    one sample near the boundary says little.
     """
     model, x, y = probe.model, probe.x[:UNSTABLE_SAMPLES], probe.y[:UNSTABLE_SAMPLES]
     generator = torch.Generator().manual_seed(0)
-    box = (torch.rand((len(x), UNSTABLE_DRAWS, *x.shape[1:]), generator=generator).to(x) - 0.5) * UNSTABLE_SIDE
+    box = (
+        torch.rand((len(x), UNSTABLE_DRAWS, *x.shape[1:]), generator=generator).to(x) - 0.5
+    ) * UNSTABLE_SIDE
     drawn = (x[:, None] + box).clamp(0, 1).flatten(0, 1)
     moved = margin(model(drawn), y.repeat_interleave(UNSTABLE_DRAWS)).view(len(x), UNSTABLE_DRAWS)
     base = margin(model(x), y)[:, None]
     changes = ((moved - base) / base.abs().clamp(min=1e-12)).abs().mean(1).clamp(max=1).tolist()
     mean, least = np.mean(changes), lower_bound(changes)
-    return [found("unstable-predictions", least, len(x), f"the margin changes by {mean:.1%} (surely {least:.1%}) within 4/255")]
+    return [
+        found(
+            "unstable-predictions",
+            least,
+            len(x),
+            f"the margin changes by {mean:.1%} (surely {least:.1%}) within 4/255",
+        )
+    ]
 
 
 def no_gradients(probe: Probe) -> list[Evidence]:
     """That there are none."""
-    none = "the model gives no gradients (ONNX Runtime): black-box attacks alone, so that its robust accuracy is an upper bound"
+    none = (
+        "the model gives no gradients (ONNX Runtime): black-box attacks alone, so that its robust accuracy is"
+        " an upper bound"
+    )
     return [found("no-gradients", 1.0, len(probe.x), none)]
 
 

@@ -12,7 +12,10 @@ from bench.engine.runner import Target
 
 
 class Recorder(Classifier):
-    """Passes everything on to ``inner`` and keeps the logits that an attack saw: the runner judges in inference mode."""
+    """Passes everything on to ``inner`` and keeps the logits that an attack saw.
+
+    The runner, which judges in inference mode, adds none.
+    """
 
     def __init__(self, inner: Classifier) -> None:
         nn.Module.__init__(self)

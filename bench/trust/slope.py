@@ -13,12 +13,17 @@ from bench.trust.probe import Probe
 
 DIRECTIONS, MORE_DIRECTIONS = 4, 16
 STEPS = (2 / 255, 6 / 255)
-"""Lengths of the finite differences, in every value: the shorter suits a network of many kinks, the longer one that rounds."""
+"""Lengths of the finite differences, in every value.
+
+The shorter suits a network of many kinks, the longer one that rounds.
+"""
 SHARE = 1 / 4
-"""Where neither suits, the length is this share of the budget that breaks an image, or else of the one that is examined: about
-the step of an attack. It is taken in MORE_DIRECTIONS."""
+"""Where neither suits, the length is this share of the budget that breaks an image, or else is examined.
+
+That is about the step of an attack. It is taken in MORE_DIRECTIONS.
+"""
 NEARER, DESCENT = 3, 4
-"""So many smaller budgets are tried, each a quarter of the one before, by so many steps along the gradient."""
+"""So many smaller budgets are tried, each a quarter of the last, by so many steps along the gradient."""
 PARTS = 4
 """Draws for the values that have a gradient, and for those that have none."""
 
@@ -29,12 +34,13 @@ def slopes(probe: Probe) -> list[Evidence]:
 
 
 def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> list[Evidence]:
-    """How far finite differences in random directions are those that the gradient of the margin predicts: their mean cosine.
+    """How far random finite differences are as the gradient of the margin predicts: their mean cosine.
 
-    That is, the cosine of the gradient and the one that the loss really has, at the better of two scales. Where that is poor,
-    it is taken within the budget that breaks the image, or that is examined (``reach``, by which all values can be moved at
-    once): farther off, where no attack goes, an honest network that so little breaks curves away from its gradient. And of the
-    values whose gradient is zero or not finite, the share that they have in the change of the loss.
+    That is, the cosine of the gradient and the one that the loss really has, at the better of two scales.
+    Where that is poor, it is taken within the budget that breaks the image, or that is examined (``reach``,
+    by which all values can be moved at once): farther off, where no attack goes, an honest network that so
+    little breaks curves away from its gradient. And of the values whose gradient is zero or not finite, the
+    share that they have in the change of the loss.
     """
     generator = torch.Generator().manual_seed(0)
     gradient = _gradient(model, x, y)
@@ -44,12 +50,18 @@ def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> li
     if grade(cosine, len(x)) != "pass":
         near = _moves(x, _within(model, x, y, reach), MORE_DIRECTIONS, generator)
         cosine = max(cosine, _cosine(model, x, y, finite, near))
-    detail = f"differences of the loss in random directions have a cosine of {cosine:.2f} with what its gradient predicts"
+    detail = (
+        f"differences of the loss in random directions have a cosine of {cosine:.2f} with what its gradient"
+        " predicts"
+    )
     return [Evidence("slope", "", 0, None, None, cosine, len(x), detail), partial]
 
 
 def _within(model: nn.Module, x: Tensor, y: Tensor, reach: float) -> Tensor:
-    """A length for each of ``x`` (N x 1 x 1 x 1): a share of the smallest budget tried that breaks it, else of ``reach``."""
+    """A length for each of ``x`` (N x 1 x 1 x 1).
+
+    It is a share of the smallest budget tried that breaks the image, else of ``reach``.
+    """
     largest = min(reach, STEPS[0] / SHARE)
     budgets = torch.full((len(x), 1, 1, 1), largest).to(x)
     for budget in (largest / 4**k for k in range(1, NEARER + 1)):
@@ -83,7 +95,7 @@ def _moves(x: Tensor, step: float | Tensor, count: int, generator: torch.Generat
 
 @torch.no_grad()
 def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, moves: Iterable[Tensor]) -> float:
-    """The mean over ``x`` of the cosine between real and predicted differences; 0 for an image where either are all zero."""
+    """Mean over ``x`` of the cosine of real and predicted differences; 0 where all of either are zero."""
     found, foretold = [], []
     for move in moves:
         low, high = (x - move).clamp(0, 1), (x + move).clamp(0, 1)
@@ -95,8 +107,10 @@ def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, moves: Ite
 
 
 @torch.no_grad()
-def _partial(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator: torch.Generator) -> Evidence:
-    """The share that values without a gradient have in the (squared) change of the loss when all are moved at random."""
+def _partial(
+    model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator: torch.Generator
+) -> Evidence:
+    """Share of values without a gradient in the (squared) change of the loss if all are moved at random."""
     dead = (gradient == 0) | ~gradient.isfinite()
     zero, wild = float((gradient == 0).float().mean()), float((~gradient.isfinite()).float().mean())
     share = 0.0
@@ -104,7 +118,8 @@ def _partial(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator
         silent, heard = (_change(model, x, y, part.float(), generator) for part in (dead, ~dead))
         share = float((silent / (silent + heard).clamp(min=1e-300)).mean())
     detail = (
-        f"{zero:.1%} of gradient values are zero, {wild:.1%} not finite: these values make {share:.0%} of the loss's change"
+        f"{zero:.1%} of gradient values are zero, {wild:.1%} not finite: these values make {share:.0%} of the"
+        " loss's change"
     )
     return Evidence("partial-gradients", "", 0, None, None, max(share, float(wild > 0)), len(x), detail)
 
@@ -112,7 +127,10 @@ def _partial(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, generator
 def _change(model: nn.Module, x: Tensor, y: Tensor, part: Tensor, generator: torch.Generator) -> Tensor:
     """Mean squared change of the margin when the values in ``part`` are moved."""
     base = margin(model(x), y)
-    moved = [margin(model((x + part * _signs(x, generator) * STEPS[1]).clamp(0, 1)), y) - base for _ in range(PARTS)]
+    moved = [
+        margin(model((x + part * _signs(x, generator) * STEPS[1]).clamp(0, 1)), y) - base
+        for _ in range(PARTS)
+    ]
     return torch.stack(moved).double().square().mean(0)
 
 

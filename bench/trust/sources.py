@@ -18,7 +18,7 @@ Source = tuple[str, Callable[[], Classifier | None]]
 FITTED, BATCH = 256, 32
 """Samples that a head is fitted to, and how many of them go through the model together."""
 RIDGE = 0.1
-"""Weight of the penalty on a fitted head, of the features' mean square in each direction that the samples span."""
+"""Penalty weight on a fitted head, of the features' mean square in each direction that the samples span."""
 
 
 class BeforeTheRest(Classifier):
@@ -56,7 +56,7 @@ class WithoutAdapter(Classifier):
 
 
 class Refitted(Classifier):
-    """``inner`` with the linear head ``weight`` (features x classes) and ``bias`` in place of ``head``, its own."""
+    """``inner`` with linear head ``weight`` (features x classes), ``bias`` in place of ``head``, its own."""
 
     def __init__(self, inner: Classifier, head: nn.Linear, weight: Tensor, bias: Tensor) -> None:
         nn.Module.__init__(self)
@@ -71,7 +71,10 @@ class Refitted(Classifier):
 
 
 def sources(target: Target, raw: Classifier, siblings: Sequence[Source]) -> Iterator[tuple[str, Source]]:
-    """Each with the check that it serves: a part of the model itself, then the model without its adapter, or ``siblings``."""
+    """Each source with the check that it serves.
+
+    They are a part of the model itself, then the model without its adapter, or ``siblings``.
+    """
     yield "behind-head", ("the last linear layer's own output", lambda: before_the_rest(target))
     if is_peft(getattr(raw, "network", raw)):  # and so at hand, where another model has to be loaded
         siblings = [("the model without its adapter", lambda: WithoutAdapter(raw))]
@@ -80,7 +83,7 @@ def sources(target: Target, raw: Classifier, siblings: Sequence[Source]) -> Iter
 
 
 def before_the_rest(target: Target) -> Classifier | None:
-    """The model up to its last linear layer; None where nothing comes after it that changes logits or their gradients."""
+    """The model up to its last linear layer; None if nothing after it changes logits or their gradients."""
     layer, read_out = last_linear(target.classifier), _read_out(target.classifier)
     outputs = target.classifier.num_classes if read_out is None else read_out.of
     if layer is None or layer.out_features != outputs:
@@ -100,7 +103,7 @@ def _read_out(classifier: Classifier) -> ReadOut | None:
 
 @torch.no_grad()
 def with_a_head(source: Classifier | None, target: Target) -> Classifier | None:
-    """``source``; where its head holds nothing (an adapter on it does, or none has been trained), with one that is fitted.
+    """``source``; if its head holds nothing (an adapter on it does, or none is trained), with a fitted one.
 
     That one is linear, and fitted to samples of ``target`` and their labels by ridge regression.
     """
@@ -117,7 +120,10 @@ def with_a_head(source: Classifier | None, target: Target) -> Classifier | None:
 
 
 def _ridge(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias that give ``wanted`` (N x classes) of ``features`` (N x D), by N equations, since samples are few."""
+    """Weight and bias that give ``wanted`` (N x classes) of ``features`` (N x D).
+
+    They solve N equations, since samples are few.
+    """
     mean, centre = features.mean(0), wanted.mean(0)
     centred = features - mean
     gram = centred @ centred.T
@@ -127,10 +133,11 @@ def _ridge(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _passed_to(model: nn.Module, layers: Sequence[nn.Linear], x: Tensor) -> list[tuple[nn.Linear, Tensor]]:
-    """Those of ``layers`` that ``model`` calls for ``x``, in that order, with what it passes to each: N x features."""
+    """Those of ``layers`` that ``model`` calls for ``x``, in order, with what each is given: N x features."""
     seen: list[tuple[nn.Linear, Tensor]] = []
     hooks = [
-        layer.register_forward_pre_hook(lambda layer, inputs: seen.append((layer, inputs[0].flatten(1)))) for layer in layers
+        layer.register_forward_pre_hook(lambda layer, inputs: seen.append((layer, inputs[0].flatten(1))))
+        for layer in layers
     ]
     try:
         model(x)

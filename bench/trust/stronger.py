@@ -1,4 +1,7 @@
-"""Stronger attacks than a suite's: what they break, an attack that deserves trust breaks too. Scoring compares."""
+"""Stronger attacks than a suite's: what they break, an attack that deserves trust breaks too.
+
+Scoring compares.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +25,7 @@ from bench.trust.recorder import spaced, take
 from bench.trust.sources import Source, sources
 
 Loss = Literal["margin", "rescaled"]
-"""Cross-entropy on the two largest logits alone, or on all, brought to a gap at which it neither saturates nor is flat."""
+"""Cross-entropy on the two largest logits, or all, at a gap where it neither saturates nor is flat."""
 GAP = 1.5
 RESCALED_EVERY = 4
 """One in so many samples is attacked by the second loss too, unless it finds something."""
@@ -33,9 +36,10 @@ PGD: TypeAdapter[Pgd] = TypeAdapter(Pgd)
 
 
 class Rescaled(Classifier):
-    """``inner`` with its two largest logits brought to GAP apart, image by image: cross-entropy on them is ``loss``.
+    """``inner`` with its two largest logits set GAP apart, image by image: cross-entropy on them is ``loss``.
 
-    The scale is a constant to the gradient. For "margin", all other logits are out of reach, and without a gradient.
+    The scale is a constant to the gradient. For "margin", all other logits are out of reach, and without a
+    gradient.
     """
 
     def __init__(self, inner: Classifier, loss: Loss) -> None:
@@ -56,7 +60,7 @@ class Rescaled(Classifier):
 
 @dataclass(frozen=True)
 class Reach:
-    """How far stronger attacks go, at ``eps`` in ``norm``, on those of ``target``'s samples that ``held`` in the suite."""
+    """How far stronger attacks go, at ``eps`` in ``norm``, on what ``held`` of ``target`` in the suite."""
 
     target: Target
     norm: str
@@ -64,15 +68,21 @@ class Reach:
     held: Ints
 
     def evidence(self, check: str, tried: Ints, broken: Ints, detail: str) -> Evidence:
-        """That of the samples ``tried``, those at ``broken`` were broken: of all that are attacked, presumably such a share."""
+        """That of the samples ``tried``, those at ``broken`` were broken.
+
+        Of all that are attacked, it is presumably such a share.
+        """
         ids = tuple(self.target.samples.ids[i] for i in broken)
         share = len(broken) / max(len(tried), 1) * len(self.held) / len(self.target.correct)
         return Evidence(f"{check}-{self.norm}", "", 0, None, None, share, len(tried), detail, ids, self.eps)
 
-    def broken_through(self, source: Classifier, held: Ints, count: int, loss: Loss = "margin") -> tuple[Ints, Ints]:
+    def broken_through(
+        self, source: Classifier, held: Ints, count: int, loss: Loss = "margin"
+    ) -> tuple[Ints, Ints]:
         """Which of ``held`` were tried, and which of these are broken, by descent on ``source`` for ``loss``.
 
-        Tried are ``count``, and MORE times as many if more of them break than one in RARE: most models show little.
+        Tried are ``count``, and MORE times as many if more of them break than one in RARE: most models show
+        little.
         """
         tried = held[spaced(len(held), count)]
         broken = self._broken(source, tried, loss)
@@ -93,15 +103,19 @@ class Reach:
     def _descend(
         self, source: Classifier, tried: Ints, loss: Loss, *, steps: int = STEPS, keep_images: bool = False
     ) -> UnitResult:
-        attack = PGD.validate_python({"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps})
+        attack = PGD.validate_python(
+            {"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps}
+        )
         unit = Unit(ModelId("", 0), attack, usable(attack), (Cell(self.eps, "control"),))
         few = replace(take(self.target, tried), batch_size=self.target.batch_size)
         attacked = replace(few, source=replace(few, classifier=Rescaled(source, loss)))
         return run_unit(unit, attacked, keep_images=keep_images)
 
 
-def stronger(reach: Reach, raw: Classifier, siblings: Sequence[Source], count: int, few: int) -> Iterator[Evidence]:
-    """What other losses break on the model itself (of ``count`` samples or all), and what transfers to it (of ``few``)."""
+def stronger(
+    reach: Reach, raw: Classifier, siblings: Sequence[Source], count: int, few: int
+) -> Iterator[Evidence]:
+    """What other losses break on the model (of ``count`` samples or all), and what transfers (of ``few``)."""
     if reach.norm not in NORMS:
         return
     own = reach.target.classifier
@@ -117,7 +131,7 @@ def stronger(reach: Reach, raw: Classifier, siblings: Sequence[Source], count: i
 
 
 def held_of(target: Target, broken: Bools | None) -> Ints:
-    """Positions of the samples that the suite's attacks left unbroken; of all that are predicted correctly, if none did."""
+    """Positions of samples that the suite's attacks left unbroken; if none, of all predicted correctly."""
     correct = target.correct
     held = correct if broken is None else correct[~broken[correct]]
     return held if len(held) else correct

@@ -1,4 +1,4 @@
-"""Makes the study's page from what is published, publishes a run, or runs a suite, publishes it and makes the page.
+"""Makes the study's page from what is published, publishes a run, or runs a suite and does both.
 
 ``python -m docs.study``, ``python -m docs.study publish RUN``, ``python -m docs.study run SUITE``.
 """

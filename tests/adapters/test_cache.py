@@ -1,4 +1,5 @@
-"""A cache that is damaged, hostile, of another version, or on a disk that cannot be written: named, made anew, never run."""
+"""A cache that is damaged, hostile, of another version, or on a disk that cannot be written: named, made
+anew, never run."""
 
 import errno
 import io
@@ -51,7 +52,9 @@ def payload(tmp_path: Path) -> Payload:
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.bin"])
 @pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_malicious_checkpoint_is_refused_without_being_run(name: str, how: str, payload: Payload, tmp_path: Path) -> None:
+def test_a_malicious_checkpoint_is_refused_without_being_run(
+    name: str, how: str, payload: Payload, tmp_path: Path
+) -> None:
     file = tmp_path / name
     if how == "torch":
         torch.save({"conv1.weight": payload}, file)
@@ -61,7 +64,9 @@ def test_a_malicious_checkpoint_is_refused_without_being_run(name: str, how: str
         "torch": "Unsupported global: GLOBAL getattr was not an allowed global by default",
         "pickle": r"Unsupported operand \d+",
     }[how]
-    with pytest.raises(ModelError, match=rf"{name}: refused, since loading it could run code \({reason}\); save") as caught:
+    with pytest.raises(
+        ModelError, match=rf"{name}: refused, since loading it could run code \({reason}\); save"
+    ) as caught:
         read_saved(file)
     assert "weights_only" not in str(caught.value)
     assert not payload.target.exists()
@@ -95,7 +100,9 @@ def test_an_adapter_cannot_have_a_module_imported(tmp_path: Path, monkeypatch: p
     load_adapter(torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(2, 2))), str(tmp_path / "a"))
 
 
-def test_a_malicious_state_of_training_is_not_run(payload: Payload, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_malicious_state_of_training_is_not_run(
+    payload: Payload, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "state.pt"
     write_state(file, {"tuned": payload})  # sealed as ours are: only weights_only stands in the way
     assert read_state(file) is None
@@ -116,7 +123,10 @@ def test_any_damage_to_a_state_is_found(tmp_path: Path) -> None:
     data = file.read_bytes()
     undetected = 0
     for position in range(0, len(data), 7):
-        for damaged in (data[:position], data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]):
+        for damaged in (
+            data[:position],
+            data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :],
+        ):
             file.write_bytes(damaged)
             undetected += read_state(file) is not None
     assert undetected == 0
@@ -129,7 +139,10 @@ def test_a_state_of_another_version_is_named(
     write_state(file, STATE)
     monkeypatch.setattr(resume, "STATE_VERSION", 3)
     assert read_state(file) is None
-    assert f"{file}: the unfinished training cannot be used (damaged, or of another version); it starts anew" in caplog.text
+    assert (
+        f"{file}: the unfinished training cannot be used (damaged, or of another version); it starts anew"
+        in caplog.text
+    )
 
 
 def cached(cache: Path, card: str) -> Path:
@@ -173,7 +186,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_cached_model_is_named_and_not_used(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_cached_model_is_named_and_not_used(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = cached(tmp_path, json.dumps(CARD_FIELDS))
     DAMAGE[damage](folder)
     assert card_in(tmp_path) is None
@@ -230,7 +245,9 @@ def test_safetensors_words_for_a_full_disk_are_understood(tmp_path: Path) -> Non
     assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path))
 
 
-def test_a_state_that_does_not_fit_on_the_disk_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_does_not_fit_on_the_disk_leaves_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "state.pt"
     write_state(file, STATE)
 

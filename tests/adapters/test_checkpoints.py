@@ -1,4 +1,4 @@
-"""Checkpoints as people have them: each loads as plain PyTorch has it, or is refused with what to say in the suite."""
+"""Checkpoints as people have them: each loads as in PyTorch, or is refused with what the suite must say."""
 
 import argparse
 import re
@@ -60,8 +60,10 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 
 LIGHTNING: dict[str, Any] = {
-    "epoch": 3, "global_step": 48, "pytorch-lightning_version": "2.5.0", "loops": {}, "callbacks": {"best": {"path": "a.ckpt"}},
-    "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}], "hyper_parameters": {"lr": 0.05},
+    "epoch": 3, "global_step": 48, "pytorch-lightning_version": "2.5.0", "loops": {},
+    "callbacks": {"best": {"path": "a.ckpt"}},
+    "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}],
+    "hyper_parameters": {"lr": 0.05},
 }  # fmt: skip
 OPTIMIZER = {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
 TIMM = {
@@ -70,28 +72,50 @@ TIMM = {
 }  # fmt: skip
 KNOWN = {
     "plain": (state(), ""),
-    "parameters": ({name: nn.Parameter(t) if t.is_floating_point() else t for name, t in state().items()}, ""),
+    "parameters": (
+        {name: nn.Parameter(t) if t.is_floating_point() else t for name, t in state().items()}, "",
+    ),
     "DataParallel": (state(prefix="module."), "prefix 'module.'"),
     "compiled": (state(prefix="_orig_mod."), "prefix '_orig_mod.'"),
     "compiled, then DataParallel": (state(prefix="module._orig_mod."), "prefix 'module._orig_mod.'"),
-    "state_dict": ({"epoch": 4, "arch": "x", "state_dict": state(), "best_acc1": torch.tensor(95.0)}, "under 'state_dict'"),
-    "model_state_dict": ({"model_state_dict": state(), "optimizer_state_dict": OPTIMIZER}, "under 'model_state_dict'"),
+    "state_dict": (
+        {"epoch": 4, "arch": "x", "state_dict": state(), "best_acc1": torch.tensor(95.0)},
+        "under 'state_dict'",
+    ),
+    "model_state_dict": (
+        {"model_state_dict": state(), "optimizer_state_dict": OPTIMIZER}, "under 'model_state_dict'",
+    ),
     "net": ({"net": state(prefix="module."), "acc": 94.1}, "under 'net' with the prefix 'module.'"),
     "weights": ({"weights": OrderedDict(state())}, "under 'weights'"),
-    "model_ema alone": ({"model_ema": state(prefix="module.", n_averaged=torch.tensor(3))}, "left out, .*: n_averaged"),
+    "model_ema alone": (
+        {"model_ema": state(prefix="module.", n_averaged=torch.tensor(3))}, "left out, .*: n_averaged",
+    ),
     "nested": ({"ema": {"shadow": {"state_dict": state()}}}, "under 'ema.shadow.state_dict'"),
-    "Lightning": (LIGHTNING | {"state_dict": state(prefix="model.")}, "under 'state_dict' with the prefix 'model.'"),
-    "Lightning, compiled": (LIGHTNING | {"state_dict": state(prefix="model._orig_mod.")}, "prefix 'model._orig_mod.'"),
-    "a loss beside it": ({"state_dict": state(prefix="backbone.") | {"loss.w": torch.ones(5)}}, "left out, .*: loss.w"),
+    "Lightning": (
+        LIGHTNING | {"state_dict": state(prefix="model.")}, "under 'state_dict' with the prefix 'model.'",
+    ),
+    "Lightning, compiled": (
+        LIGHTNING | {"state_dict": state(prefix="model._orig_mod.")}, "prefix 'model._orig_mod.'",
+    ),
+    "a loss beside it": (
+        {"state_dict": state(prefix="backbone.") | {"loss.w": torch.ones(5)}}, "left out, .*: loss.w",
+    ),
     "normalised inside": (
-        state(prefix="1.") | {"0.mean": torch.ones(3), "0.std": torch.ones(3)}, "0.std .*give them as mean and std",
+        state(prefix="1.") | {"0.mean": torch.ones(3), "0.std": torch.ones(3)},
+        "0.std .*give them as mean and std",
     ),
     "timm": (TIMM | {"state_dict": state()}, "under 'state_dict'"),
     "equal twice": ({"state_dict": state(), "state_dict_ema": state()}, "under 'state_dict'"),
-    "no counters": ({k: v for k, v in state().items() if "num_batches" not in k}, "num_batches_tracked, .* is missing"),
+    "no counters": (
+        {k: v for k, v in state().items() if "num_batches" not in k}, "num_batches_tracked, .* is missing",
+    ),
     "epoch beside the weights": (state(epoch=4), ""),
-    "a wrapped part": (renamed("layer1.", "layer1.module."), "the prefix 'module.' of a wrapper taken out of some"),
-    "a wrapped part under a prefix": ({"net": renamed("layer1.", "layer1._orig_mod.", "m.")}, "'net' with .*'m.' taken off"),
+    "a wrapped part": (
+        renamed("layer1.", "layer1.module."), "the prefix 'module.' of a wrapper taken out of some",
+    ),
+    "a wrapped part under a prefix": (
+        {"net": renamed("layer1.", "layer1._orig_mod.", "m.")}, "'net' with .*'m.' taken off",
+    ),
     "partly wrapped": (but_for_the_head("_orig_mod."), "without the prefix: fc.weight, fc.bias"),
     "a head beside": (but_for_the_head("backbone."), "without the prefix: fc.weight, fc.bias"),
     "half of another network": ({"disc": {"conv.weight": torch.ones(3)}, "gen": state()}, "under 'gen'"),
@@ -99,7 +123,9 @@ KNOWN = {
 
 
 @pytest.mark.parametrize(("saved", "said"), KNOWN.values(), ids=KNOWN.keys())
-def test_a_checkpoint_loads_as_it_is_and_says_what_was_chosen(saved: object, said: str, tmp_path: Path) -> None:
+def test_a_checkpoint_loads_as_it_is_and_says_what_was_chosen(
+    saved: object, said: str, tmp_path: Path
+) -> None:
     loaded, notes = read(tmp_path / "weights.pth.tar", saved)
     assert same(loaded, network())
     assert re.search(said, notes) if said else not notes
@@ -107,19 +133,33 @@ def test_a_checkpoint_loads_as_it_is_and_says_what_was_chosen(saved: object, sai
 
 TWO = {
     "raw and averaged": ({"state_dict": state(0), "state_dict_ema": state(1)}, {"key": "state_dict_ema"}),
-    "model and model_ema": (TIMM | {"model": state(0), "model_ema": state(1, "module.")}, {"key": "model_ema"}),
-    "teacher and student": ({"state_dict": state(0, "teacher.") | state(1, "student.")}, {"prefix": "student"}),
+    "model and model_ema": (
+        TIMM | {"model": state(0), "model_ema": state(1, "module.")},
+        {"key": "model_ema"},
+    ),
+    "teacher and student": (
+        {"state_dict": state(0, "teacher.") | state(1, "student.")},
+        {"prefix": "student"},
+    ),
     "an average beside": (state(0) | state(1, "ema."), {"prefix": "ema."}),
     "a teacher beside": (state(1) | state(0, "teacher."), {"prefix": ""}),
-    "an average inside": ({"net": state(0, "m.") | state(1, "m.swa.module.")}, {"key": "net", "prefix": "m.swa.module."}),
+    "an average inside": (
+        {"net": state(0, "m.") | state(1, "m.swa.module.")},
+        {"key": "net", "prefix": "m.swa.module."},
+    ),
     "best inside last": (state(0) | {"best": state(1)}, {"key": "best"}),
     "last around best": (state(1) | {"best": state(0)}, {"key": ""}),
-    "both": ({"a": state(0, "m.") | state(2, "n."), "b": state(0, "n.") | state(1, "m.")}, {"key": "b", "prefix": "m."}),
+    "both": (
+        {"a": state(0, "m.") | state(2, "n."), "b": state(0, "n.") | state(1, "m.")},
+        {"key": "b", "prefix": "m."},
+    ),
 }
 
 
 @pytest.mark.parametrize(("saved", "choice"), TWO.values(), ids=TWO.keys())
-def test_where_two_readings_fit_the_suite_says_which(saved: object, choice: dict[str, str], tmp_path: Path) -> None:
+def test_where_two_readings_fit_the_suite_says_which(
+    saved: object, choice: dict[str, str], tmp_path: Path
+) -> None:
     with pytest.raises(
         ModelError, match="more than one set of weights in it fits this network; say which, beside weights: "
     ) as said:
@@ -132,13 +172,25 @@ def test_where_two_readings_fit_the_suite_says_which(saved: object, choice: dict
 @pytest.mark.parametrize(
     ("saved", "choice", "reason"),
     [
-        ({"state_dict": state()}, {"key": "ema"}, "no weights under the key 'ema'; there are under: 'state_dict'"),
+        (
+            {"state_dict": state()}, {"key": "ema"},
+            "no weights under the key 'ema'; there are under: 'state_dict'",
+        ),
         (state(), {"prefix": "module"}, "no name there begins with the prefix 'module'"),
-        ({k: v for k, v in state().items() if not k.startswith("fc.")}, {}, "missing: fc.weight, fc.bias; .*hold no head"),
-        (but_for_the_head("net.", "head"), {}, r"beside the prefix 'net.' are head.weight, .* save it as fc.weight"),
+        (
+            {k: v for k, v in state().items() if not k.startswith("fc.")}, {},
+            "missing: fc.weight, fc.bias; .*hold no head",
+        ),
+        (
+            but_for_the_head("net.", "head"), {},
+            r"beside the prefix 'net.' are head.weight, .* save it as fc.weight",
+        ),
         ({k: v for k, v in state().items() if k != "fc.bias"}, {}, "missing: fc.bias$"),
         (renamed("layer1.", "layer1.module.") | state(1), {}, "unknown: layer1.module.0.conv1"),
-        ({"state_dict": state(prefix="a.") | {"a.x": torch.ones(1)}}, {}, r"prefix: 'a.'}\) does not fit .*unknown: x"),
+        (
+            {"state_dict": state(prefix="a.") | {"a.x": torch.ones(1)}}, {},
+            r"prefix: 'a.'}\) does not fit .*unknown: x",
+        ),
         (state() | {"extra.weight": torch.ones(1)}, {}, "unknown: extra.weight"),
         ({"epoch": 3}, {}, "not a plain state dict"),
         ([state()], {}, "not a plain state dict"),
@@ -173,7 +225,10 @@ def quantised(tensor: Tensor) -> Tensor:
         (lambda t: t.to_sparse(), "is a Tensor of sparse_coo"),
         (lambda t: t.to("meta"), "is a meta tensor, without values"),
         (quantised, "is quantised"),
-        (lambda t: t.clone().index_fill_(0, torch.tensor(0), float("nan")), r"not finite \(NaN or infinity\): conv1"),
+        (
+            lambda t: t.clone().index_fill_(0, torch.tensor(0), float("nan")),
+            r"not finite \(NaN or infinity\): conv1",
+        ),
         (lambda t: t.double() * 1e300, "not finite"),
         (lambda _: torch.ones(1).expand(10**6, 10**6), "conv1.* is 1000000 x 1000000, not "),
         (lambda _: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "missing: conv1"),
@@ -191,18 +246,24 @@ def test_tensors_that_are_no_weights_are_refused_by_name(change: Any, reason: st
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_in_other_precisions_are_those_that_torch_copies(kind: torch.dtype, tmp_path: Path) -> None:
-    saved = {name: tensor.to(kind) if tensor.is_floating_point() else tensor for name, tensor in state().items()}
+    saved = {
+        name: tensor.to(kind) if tensor.is_floating_point() else tensor for name, tensor in state().items()
+    }
     loaded, notes = read(tmp_path / "weights.pt", saved)
     theirs = network(1)
     theirs.load_state_dict(saved)
     assert same(loaded, theirs)
     assert not notes  # exact in float32
     if kind == torch.float64:
-        saved = {name: tensor + 1e-9 if tensor.is_floating_point() else tensor for name, tensor in saved.items()}
+        saved = {
+            name: tensor + 1e-9 if tensor.is_floating_point() else tensor for name, tensor in saved.items()
+        }
         assert "its float64 weights are rounded to float32" in read(tmp_path / "weights.pt", saved)[1]
 
 
-@pytest.mark.parametrize(("architecture", "old"), [("densenet121", r"norm.1."), ("vit_b_32", ".mlp.linear_1.")])
+@pytest.mark.parametrize(
+    ("architecture", "old"), [("densenet121", r"norm.1."), ("vit_b_32", ".mlp.linear_1.")]
+)
 def test_old_names_of_torchvision(architecture: str, old: str, tmp_path: Path) -> None:
     made = build_backbone(BackboneSpec(architecture=architecture), 2, 0)
     new = {"norm.1.": "norm1.", ".mlp.linear_1.": ".mlp.0."}[old]
@@ -224,7 +285,10 @@ def test_buffers_that_a_network_makes_itself_are_left_out(tmp_path: Path) -> Non
     buffers = {n: b for n, b in made.named_buffers() if n not in made.state_dict()}
     assert buffers
     torch.save(made.state_dict() | buffers, tmp_path / "old.pth")
-    assert "left out, since the network makes them itself" in read_checkpoint(tmp_path / "old.pth", made).notes[0]
+    assert (
+        "left out, since the network makes them itself"
+        in read_checkpoint(tmp_path / "old.pth", made).notes[0]
+    )
     name = next(name for name, buffer in buffers.items() if buffer.numel())
     torch.save(made.state_dict() | buffers | {name: buffers[name] + 1}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match=f"unknown: {name}"):
@@ -259,7 +323,9 @@ def test_tied_tensors_that_differ_in_the_file_are_refused(tmp_path: Path) -> Non
     state = {name: tensor.clone() for name, tensor in Tied().state_dict().items()}
     save_file(state | {"b.weight": torch.ones(3, 3)}, tmp_path / "torn.safetensors")
     weights = read_checkpoint(tmp_path / "torn.safetensors", Tied())
-    with pytest.raises(ModelError, match=r"one tensor here, but different ones there: a\.weight and b\.weight"):
+    with pytest.raises(
+        ModelError, match=r"one tensor here, but different ones there: a\.weight and b\.weight"
+    ):
         load_strictly(Tied(), weights.state, "the file")
 
 
@@ -271,7 +337,9 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_unread(tmp_path: 
     ):
         for name in honest.namelist():
             bomb.writestr(name, honest.read(name) if name.endswith("data.pkl") else bytes(2**20))
-    with pytest.raises(ModelError, match=r"bomb.pt: refused, since its [\d,]+ bytes declare [\d,]+ once unpacked"):
+    with pytest.raises(
+        ModelError, match=r"bomb.pt: refused, since its [\d,]+ bytes declare [\d,]+ once unpacked"
+    ):
         read_checkpoint(tmp_path / "bomb.pt", network())
 
 
@@ -291,5 +359,7 @@ def test_a_file_is_read_as_what_it_is_whatever_its_name(tmp_path: Path) -> None:
 
 def test_torchscript_is_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
-    with pytest.raises(ModelError, match=r"script.pt: a TorchScript archive, which is code; save the model's state_dict"):
+    with pytest.raises(
+        ModelError, match=r"script.pt: a TorchScript archive, which is code; save the model's state_dict"
+    ):
         read_checkpoint(tmp_path / "script.pt", network())

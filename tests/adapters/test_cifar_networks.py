@@ -1,4 +1,4 @@
-"""The ResNet-18s of robust checkpoints for CIFAR: state dicts under their published names, and what they compute."""
+"""The ResNet-18s of robust CIFAR checkpoints: state dicts under their published names, what they compute."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,9 @@ def by_hand(state: State, x: Tensor, *, preact: bool, out_shortcut: bool = False
     """The network's logits as its authors' code computes them."""
 
     def bn(name: str, x: Tensor) -> Tensor:
-        mean, var, weight, bias = (state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
+        mean, var, weight, bias = (
+            state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
+        )
         return F.batch_norm(x, mean, var, weight, bias)
 
     x = F.conv2d(x, state["conv1.weight"], padding=1)
@@ -71,14 +73,24 @@ def by_hand(state: State, x: Tensor, *, preact: bool, out_shortcut: bool = False
             shortcut = state.get(f"{at}.shortcut.0.weight")
             if preact:
                 active = F.relu(bn(f"{at}.bn1", x))
-                inner = F.relu(bn(f"{at}.bn2", F.conv2d(active, state[f"{at}.conv1.weight"], stride=stride, padding=1)))
+                inner = F.relu(
+                    bn(f"{at}.bn2", F.conv2d(active, state[f"{at}.conv1.weight"], stride=stride, padding=1))
+                )
                 inner = F.conv2d(inner, state[f"{at}.conv2.weight"], padding=1)
-                beside = x if shortcut is None else F.conv2d(active if out_shortcut else x, shortcut, stride=stride)
+                beside = (
+                    x
+                    if shortcut is None
+                    else F.conv2d(active if out_shortcut else x, shortcut, stride=stride)
+                )
                 x = inner + beside
             else:
-                inner = F.relu(bn(f"{at}.bn1", F.conv2d(x, state[f"{at}.conv1.weight"], stride=stride, padding=1)))
+                inner = F.relu(
+                    bn(f"{at}.bn1", F.conv2d(x, state[f"{at}.conv1.weight"], stride=stride, padding=1))
+                )
                 inner = bn(f"{at}.bn2", F.conv2d(inner, state[f"{at}.conv2.weight"], padding=1))
-                beside = x if shortcut is None else bn(f"{at}.shortcut.1", F.conv2d(x, shortcut, stride=stride))
+                beside = (
+                    x if shortcut is None else bn(f"{at}.shortcut.1", F.conv2d(x, shortcut, stride=stride))
+                )
                 x = F.relu(inner + beside)
     x = F.relu(bn("bn", x)) if "bn.weight" in state else x
     return F.avg_pool2d(x, 4).flatten(1) @ state["linear.weight"].T + state["linear.bias"]
@@ -99,7 +111,9 @@ def test_a_robust_checkpoint_loads_and_gives_its_authors_logits(
     preact = "preact" in architecture
     state = published(preact=preact, bn_before_fc=bool(kwargs.get("bn_before_fc")))
     wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
-    torch.save({"state_dict": wrapped, "epoch": 30, "robust_acc": 0.43} if nested else state, tmp_path / "robust.pt")
+    torch.save(
+        {"state_dict": wrapped, "epoch": 30, "robust_acc": 0.43} if nested else state, tmp_path / "robust.pt"
+    )
     spec = BackboneSpec(architecture=architecture, kwargs=kwargs, weights=str(tmp_path / "robust.pt"))
     network, _ = fetch_backbone(spec, 0)
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -117,9 +131,12 @@ def test_the_norm_before_the_head_is_missed_or_left_over_in_words(tmp_path: Path
 
 
 def test_published_sizes_are_those_of_the_papers() -> None:
-    """11,173,962 parameters of kuangliu's ResNet18, 11,171,146 of its PreAct form without a norm before the head."""
+    """11,173,962 parameters in kuangliu's ResNet18, 11,171,146 in PreAct with no norm before the head."""
     counts = [
-        sum(p.numel() for p in build_backbone(BackboneSpec(architecture=name, kwargs=kwargs), 10, 0).parameters())
+        sum(
+            p.numel()
+            for p in build_backbone(BackboneSpec(architecture=name, kwargs=kwargs), 10, 0).parameters()
+        )
         for name, kwargs in CASES
     ]
     assert counts == [11_173_962, 11_171_146, 11_172_170]
@@ -128,9 +145,15 @@ def test_published_sizes_are_those_of_the_papers() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"architecture": "cifar/preact_resnet81"}, "no network 'cifar/preact_resnet81'; did you mean 'preact_resnet18'"),
+        (
+            {"architecture": "cifar/preact_resnet81"},
+            "no network 'cifar/preact_resnet81'; did you mean 'preact_resnet18'",
+        ),
         ({"architecture": "cifar/resnet18", "kwargs": {"out_shortcut": True}}, "no argument 'out_shortcut'"),
-        ({"architecture": "cifar/preact_resnet18", "kwargs": {"bn_befor_fc": True}}, "did you mean 'bn_before_fc'"),
+        (
+            {"architecture": "cifar/preact_resnet18", "kwargs": {"bn_befor_fc": True}},
+            "did you mean 'bn_before_fc'",
+        ),
     ],
 )
 def test_what_there_is_not_is_named(spec: dict[str, Any], message: str) -> None:

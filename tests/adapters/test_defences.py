@@ -1,4 +1,4 @@
-"""Each defence against a plain implementation of it, and what an attacker who knows it passes back through."""
+"""Each defence against a plain form of it, and what an attacker who knows it passes back through."""
 
 import io
 import math
@@ -35,8 +35,8 @@ NONE = Draws([0])
 BYTES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 12, 12), dtype=np.uint8))
 X = BYTES.float() / 255
 TRANSFORMS: list[Transform] = [
-    BitDepth(bits=3), Median(width=3), GaussianBlur(), Jpeg(quality=50), TotalVariation(), GaussianNoise(), ResizePad(),
-    RandomCrop(),
+    BitDepth(bits=3), Median(width=3), GaussianBlur(), Jpeg(quality=50), TotalVariation(), GaussianNoise(),
+    ResizePad(), RandomCrop(),
 ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def through_a_file(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np
 
 @pytest.mark.parametrize("quality", [20, 75])
 def test_jpeg_is_what_a_file_holds(quality: int) -> None:
-    """Every byte survives: k / 255 * 255 is below k for some, and ART alone would cut these down by a level."""
+    """Every byte survives: k / 255 * 255 is below k for some, and ART alone would cut these by a level."""
     plain = np.stack([through_a_file(image, quality) for image in BYTES.numpy()])
     np.testing.assert_array_equal(Jpeg(quality=quality).apply(X, NONE).numpy(), plain)
 
@@ -83,7 +83,7 @@ def test_blur_is_the_convolution_with_a_gaussian() -> None:
 
 
 def test_total_variation_is_minimised() -> None:
-    """No other image near the answer has a lower objective, and what is flat or smooth enough stays as it is."""
+    """No other image near the answer has a lower objective; what is flat or smooth enough stays as it is."""
 
     def objective(y: Tensor, x: Tensor, weight: float) -> float:
         y = y.double()
@@ -114,7 +114,8 @@ def test_noise_has_its_deviation_and_draws_are_of_each_image() -> None:
 
 
 def test_crops_and_padding_show_the_image_at_its_place() -> None:
-    """At a share of a half, a crop of an image made of four squares lies between them; padding adds black and no light."""
+    """At a share of a half, a crop of an image made of four squares lies between them; padding adds black
+    and no light."""
     ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)[None].contiguous()
     low, high = [], []
     for seed in range(20):
@@ -193,11 +194,18 @@ def test_turns_are_taken_and_probabilities_kept() -> None:
     drawn = [torch.equal(switch(x), twos(x)) for _ in range(400)]
     assert pytest.approx(sum(drawn) / 400, abs=4 * math.sqrt(0.25 * 0.75 / 400)) == 0.75
     switch.begin(0)
-    assert drawn[:20] == [torch.equal(switch(x), twos(x)) for _ in range(20)], "an attack made again meets the same draws"
+    assert drawn[:20] == [torch.equal(switch(x), twos(x)) for _ in range(20)], (
+        "an attack made again meets the same draws"
+    )
 
 
 def test_every_defence_is_registered_with_its_ways() -> None:
-    assert set(DEFENCES) >= {t.defence for t in TRANSFORMS} | {"random-switch", "round-robin", "confidence-switch", "average"}
+    assert set(DEFENCES) >= {t.defence for t in TRANSFORMS} | {
+        "random-switch",
+        "round-robin",
+        "confidence-switch",
+        "average",
+    }
 
     def ways(*defences: object, members: int = 1) -> list[str]:
         return [way.name for way in ways_of(Stack(defences, tuple("abc"[:members])), cross_entropy=True)]  # type: ignore[arg-type]

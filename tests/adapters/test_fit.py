@@ -23,7 +23,9 @@ def picture(shape: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("fit", [Fit(32, 32), Fit(24, 28, "bicubic"), Fit(28, 33), Fit(64, 73, "nearest"), Fit(31, 32)])
+@pytest.mark.parametrize(
+    "fit", [Fit(32, 32), Fit(24, 28, "bicubic"), Fit(28, 33), Fit(64, 73, "nearest"), Fit(31, 32)]
+)
 def test_a_fit_is_torchvisions(shape: tuple[int, int], fit: Fit) -> None:
     image = picture(shape)
     transform = Compose([Resize(fit.resize, InterpolationMode(fit.interpolation)), CenterCrop(fit.size)])

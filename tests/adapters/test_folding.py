@@ -36,7 +36,7 @@ class Body(nn.Module):
 
 
 def classifier(network: nn.Module) -> Classifier:
-    """``network`` around which nothing is done, with running statistics that are not those of a random start."""
+    """``network`` around which nothing is done, with running statistics that are not a random start's."""
     generator = torch.Generator().manual_seed(1)
     for norm in network.modules():
         if isinstance(norm, _BatchNorm) and norm.running_mean is not None and norm.running_var is not None:
@@ -77,13 +77,25 @@ FOLDED: dict[str, tuple[Way, dict[str, Callable[[], nn.Module]]]] = {
     "a pair": (chain, {"conv": conv, "norm": lambda: nn.BatchNorm2d(8)}),
     "a way that shapes decide": (by_shape, {"conv": conv, "norm": lambda: nn.BatchNorm2d(8)}),
     "a loop": (in_a_loop, {"conv": conv, "norm": lambda: nn.BatchNorm2d(8), "more": nn.Softplus}),
-    "without a bias": (chain, {"conv": lambda: nn.Conv2d(3, 8, 3, bias=False), "norm": lambda: nn.BatchNorm2d(8)}),
+    "without a bias": (
+        chain,
+        {"conv": lambda: nn.Conv2d(3, 8, 3, bias=False), "norm": lambda: nn.BatchNorm2d(8)},
+    ),
     "padded": (chain, {"conv": lambda: conv(padding=1), "norm": lambda: nn.BatchNorm2d(8)}),
     "not affine": (chain, {"conv": conv, "norm": lambda: nn.BatchNorm2d(8, affine=False)}),
     "another eps": (chain, {"conv": conv, "norm": lambda: nn.BatchNorm2d(8, eps=0.1)}),
-    "transposed": (chain, {"conv": lambda: nn.ConvTranspose2d(3, 8, 3, stride=2), "norm": lambda: nn.BatchNorm2d(8)}),
-    "one dimension": (in_one_dimension, {"conv": lambda: nn.Conv1d(3, 8, 3), "norm": lambda: nn.BatchNorm1d(8)}),
-    "with what comes then": (chain, {"conv": conv, "norm": lambda: timm.layers.BatchNormAct2d(8, act_layer=nn.SiLU)}),
+    "transposed": (
+        chain,
+        {"conv": lambda: nn.ConvTranspose2d(3, 8, 3, stride=2), "norm": lambda: nn.BatchNorm2d(8)},
+    ),
+    "one dimension": (
+        in_one_dimension,
+        {"conv": lambda: nn.Conv1d(3, 8, 3), "norm": lambda: nn.BatchNorm1d(8)},
+    ),
+    "with what comes then": (
+        chain,
+        {"conv": conv, "norm": lambda: timm.layers.BatchNormAct2d(8, act_layer=nn.SiLU)},
+    ),
     "padded as TensorFlow does": (
         chain,
         {"conv": lambda: timm.layers.Conv2dSame(3, 8, 3, stride=2), "norm": lambda: nn.BatchNorm2d(8)},
@@ -190,7 +202,9 @@ def by_value(net: Any, x: Tensor) -> Tensor:
 def test_a_way_that_values_decide_is_left_and_said(caplog: pytest.LogCaptureFixture) -> None:
     plain = classifier(Body(by_value, **pair()))
     assert left(lossless(plain, X)) == 1
-    assert caplog.messages == ["BatchNorm is not folded: which layers the network calls may depend on the image"]
+    assert caplog.messages == [
+        "BatchNorm is not folded: which layers the network calls may depend on the image"
+    ]
 
 
 def test_where_nothing_is_to_be_folded_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -202,7 +216,9 @@ def test_where_nothing_is_to_be_folded_nothing_is_said(caplog: pytest.LogCapture
     assert not caplog.text
 
 
-def test_a_network_that_asks_more_of_a_layer_than_to_be_called_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_network_that_asks_more_of_a_layer_than_to_be_called_stays_as_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def way(net: Any, x: Tensor) -> Tensor:
         return chain(net, x) * float(net.norm.num_features)
 

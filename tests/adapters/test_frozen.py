@@ -60,7 +60,9 @@ def export(file: Path, made: nn.Module, *, free_batch: bool = True, size: int = 
     torch.onnx.export(made, (torch.zeros(1, 3, size, size),), str(file), dynamo=False, **names)
 
 
-def suite(folder: Path, architecture: str, attacks: str = ATTACKS, adaptation: str = "method: none", more: str = "") -> Path:
+def suite(
+    folder: Path, architecture: str, attacks: str = ATTACKS, adaptation: str = "method: none", more: str = ""
+) -> Path:
     save_pictures(folder / "photos", pictures(24, SIZE), [NAMES[label] for label in LABELS])
     text = SUITE.format(architecture=architecture, adaptation=adaptation, more=more)
     (folder / "suite.yaml").write_text(text + attacks)
@@ -77,7 +79,9 @@ def shown(result: bench.Result) -> str:
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("kind", ["torchscript", "traced", "onnx2torch"])
-def test_a_form_with_gradients_is_attacked_as_a_plain_loop_attacks_it(kind: str, library: str, tmp_path: Path) -> None:
+def test_a_form_with_gradients_is_attacked_as_a_plain_loop_attacks_it(
+    kind: str, library: str, tmp_path: Path
+) -> None:
     made = network()
     if kind == "onnx2torch":
         export(tmp_path / "net.onnx", made)
@@ -91,10 +95,14 @@ def test_a_form_with_gradients_is_attacked_as_a_plain_loop_attacks_it(kind: str,
     assert plain["clean"] != plain["fgsm"]
 
 
-def test_torchscript_is_code_that_a_suite_never_runs_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_torchscript_is_code_that_a_suite_never_runs_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing of the file is even read: it would be refused for another reason."""
     (tmp_path / "net.pt").write_bytes(b"whatever")
-    assert main(["run", str(suite(tmp_path, "torchscript/net.pt")), "--results", str(tmp_path / "results")]) == 2
+    assert (
+        main(["run", str(suite(tmp_path, "torchscript/net.pt")), "--results", str(tmp_path / "results")]) == 2
+    )
     said = capsys.readouterr().err
     assert "suite.yaml:2: " in said
     assert "is code, which a suite never runs by itself; if you trust it, give --allow-code" in said
@@ -111,8 +119,9 @@ def test_torchscript_for_another_size_of_images_is_said_in_a_line(trace: bool, t
     with pytest.raises(UserError) as error:
         run(tmp_path, "torchscript/net.pt", more="input_size: 16")
     assert str(error.value).endswith(
-        "suite.yaml:4: the backbone cannot take images of 3 x 32 x 32 scaled to 16 px (mat1 and mat2 shapes cannot be "
-        "multiplied (1x8 and 72x3)); set data.size, or the backbone's input_size, to what it was made for"
+        "suite.yaml:4: the backbone cannot take images of 3 x 32 x 32 scaled to 16 px (mat1 and mat2 shapes"
+        " cannot be multiplied (1x8 and 72x3)); set data.size, or the backbone's input_size, to what it was"
+        " made for"
     )
 
 
@@ -142,7 +151,9 @@ def test_onnx_is_attacked_by_black_box_attacks_as_pytorch_is(free_batch: bool, t
 
 def test_the_trust_of_numbers_without_gradients_says_so(tmp_path: Path) -> None:
     export(tmp_path / "net.onnx", network())
-    result = run(tmp_path, "onnx/net.onnx", SQUARE.replace("TRUST", "fast").replace("32/255", "4/255"), only="*")
+    result = run(
+        tmp_path, "onnx/net.onnx", SQUARE.replace("TRUST", "fast").replace("32/255", "4/255"), only="*"
+    )
     (cell,) = result.card.cells
     found = {f.check: f.grade for f in cell.trust.findings}
     assert found["no-gradients"] == "warn"
@@ -154,7 +165,10 @@ def test_the_trust_of_numbers_without_gradients_says_so(tmp_path: Path) -> None:
 
 def test_white_box_attacks_on_onnx_are_refused_at_their_line(tmp_path: Path) -> None:
     export(tmp_path / "net.onnx", network())
-    message = r"suite.yaml:6: 'fgsm' follows gradients, of which the model m \(net.onnx\) gives none: .* onnx2torch/net.onnx"
+    message = (
+        r"suite.yaml:6: 'fgsm' follows gradients, of which the model m \(net.onnx\) gives none: .*"
+        r" onnx2torch/net.onnx"
+    )
     with pytest.raises(UserError, match=message):
         run(tmp_path, "onnx/net.onnx")
     ensemble = "eps: [8/255]\nattacks: [{attack: strong}]\n"
@@ -170,14 +184,16 @@ def test_a_dry_run_needs_no_gradient(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    "adaptation", ["method: full", "method: head", "method: lora, targets: ['5']", "method: peft, path: photos"]
+    "adaptation",
+    ["method: full", "method: head", "method: lora, targets: ['5']", "method: peft, path: photos"],
 )
 @pytest.mark.parametrize("kind", ["torchscript/net.pt", "onnx2torch/net.onnx"])
 def test_nothing_is_adapted_that_is_frozen(kind: str, adaptation: str, tmp_path: Path) -> None:
     export(tmp_path / "net.onnx", network())
     script(tmp_path / "net.pt", network())
     with pytest.raises(
-        UserError, match=r"suite.yaml:4: '\w+': net\.\w+ is a network as it was exported: nothing is trained on it"
+        UserError,
+        match=r"suite.yaml:4: '\w+': net\.\w+ is a network as it was exported: nothing is trained on it",
     ):
         run(tmp_path, kind, adaptation=adaptation)
 
@@ -190,7 +206,9 @@ def test_the_size_of_an_onnx_graph_is_the_images_size(tmp_path: Path) -> None:
 
 def external(file: Path) -> None:
     export(file, network())
-    onnx.save_model(onnx.load(file), file, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save_model(
+        onnx.load(file), file, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
 
 
 def channels_last(file: Path) -> None:
@@ -216,7 +234,11 @@ def of_bytes(file: Path) -> None:
             return x.float().mean((2, 3))
 
     torch.onnx.export(
-        Bytes(), (torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8),), str(file), dynamo=False, opset_version=OPSET
+        Bytes(),
+        (torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8),),
+        str(file),
+        dynamo=False,
+        opset_version=OPSET,
     )
 
 
@@ -243,7 +265,9 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), WRONG)
-def test_a_graph_that_cannot_be_used_is_refused_with_the_way_out(make: Any, message: str, tmp_path: Path) -> None:
+def test_a_graph_that_cannot_be_used_is_refused_with_the_way_out(
+    make: Any, message: str, tmp_path: Path
+) -> None:
     make(tmp_path / "net.onnx")
     with pytest.raises(UserError) as error:
         run(tmp_path, "onnx/net.onnx", SQUARE.replace("TRUST", "off"), only="*")
@@ -253,11 +277,14 @@ def test_a_graph_that_cannot_be_used_is_refused_with_the_way_out(make: Any, mess
 def test_what_is_no_torchscript_is_named(tmp_path: Path) -> None:
     torch.save(network().state_dict(), tmp_path / "net.pt")
     with pytest.raises(
-        UserError, match=r"suite.yaml:2: .*net.pt: not a complete TorchScript archive .* name a state dict as weights"
+        UserError,
+        match=r"suite.yaml:2: .*net.pt: not a complete TorchScript archive .* name a state dict as weights",
     ):
         run(tmp_path, "torchscript/net.pt")
     script(tmp_path / "net.pt", network())
-    with pytest.raises(UserError, match=r"suite.yaml:2: weights: the file net.pt is the whole network; leave weights out"):
+    with pytest.raises(
+        UserError, match=r"suite.yaml:2: weights: the file net.pt is the whole network; leave weights out"
+    ):
         run(tmp_path, "torchscript/net.pt", more="weights: net.pt")
 
 
@@ -267,7 +294,8 @@ def test_a_graph_that_onnx2torch_does_not_know_may_be_attacked_without_gradients
     graph.opset_import[0].version = 21
     onnx.save_model(graph, tmp_path / "net.onnx")
     with pytest.raises(
-        UserError, match=r"onnx2torch cannot convert this graph .* or attack it without gradients, as onnx/FILE"
+        UserError,
+        match=r"onnx2torch cannot convert this graph .* or attack it without gradients, as onnx/FILE",
     ):
         run(tmp_path, "onnx2torch/net.onnx")
 
@@ -279,7 +307,9 @@ def test_without_the_package_the_extra_is_named(
     export(tmp_path / "net.onnx", network())
     monkeypatch.setitem(sys.modules, package, None)
     spec = BackboneSpec(architecture=f"{kind}/{tmp_path / 'net.onnx'}")
-    with pytest.raises(ModelError, match=rf"{package} is not installed; pip install 'lora-robustness-bench\[onnx\]'"):
+    with pytest.raises(
+        ModelError, match=rf"{package} is not installed; pip install 'lora-robustness-bench\[onnx\]'"
+    ):
         source_of(spec).check(spec)
 
 

@@ -1,4 +1,5 @@
-"""A head that is trained before the rest: what moves, what is shared, and that no recipe of before is another one now."""
+"""A head that is trained before the rest: what moves, what is shared, and that no recipe of before is
+another one now."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,7 +57,9 @@ def zoo(tmp_path: Path, trained: list[str]) -> Zoo:
 Watch = Callable[[Classifier], None]
 
 
-@pytest.mark.parametrize("adaptation", [LORA_FC, LORA_STEM, FullSpec(), HeadSpec(method="head")], ids=lambda a: a.method)
+@pytest.mark.parametrize(
+    "adaptation", [LORA_FC, LORA_STEM, FullSpec(), HeadSpec(method="head")], ids=lambda a: a.method
+)
 def test_a_probed_model_is_reloaded_as_it_was_trained(
     adaptation: Adaptation, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +94,10 @@ def test_a_probe_moves_the_head_alone_and_is_trained_once_for_all(zoo: Zoo, trai
 
 
 def test_an_adversarial_probe_is_another_one(zoo: Zoo, trained: list[str]) -> None:
-    probes = [recipe(LORA_FC, head_start=start, adversarial=PGD) for start in ("random", "probe", "adversarial-probe")]
+    probes = [
+        recipe(LORA_FC, head_start=start, adversarial=PGD)
+        for start in ("random", "probe", "adversarial-probe")
+    ]
     assert len({made.key for made in probes}) == 3
     assert len({made.backbone.key for made in probes}) == 3
     for made in probes:
@@ -118,14 +124,27 @@ def test_an_adversarial_probe_needs_to_know_the_adversary() -> None:
 def test_keys_of_recipes_that_ask_for_none_of_it_are_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they were, by the rule of that time, before any training was adversarial."""
     monkeypatch.setattr("adapters.cache.recipe.RECIPE_VERSION", 3)
-    plain = Recipe("model", Backbone(BackboneSpec(), None, 0), FullSpec(), TrainingSpec(), recipe(FullSpec()).images, 0)
+    plain = Recipe(
+        "model", Backbone(BackboneSpec(), None, 0), FullSpec(), TrainingSpec(), recipe(FullSpec()).images, 0
+    )
     assert plain.key == "f74b826d4674f99d915e9cc18100cc1c"
-    assert recipe(LORA_FC, optimizer="adamw", early_stopping={"patience": 3}).key == "37245e12d3d539f0233be3a9926af2d8"
+    assert (
+        recipe(LORA_FC, optimizer="adamw", early_stopping={"patience": 3}).key
+        == "37245e12d3d539f0233be3a9926af2d8"
+    )
 
 
 def test_keys_are_of_what_eps_means_not_of_how_it_is_written() -> None:
     same = [recipe(LORA_FC, adversarial={**PGD, "eps": eps}) for eps in ("16/255", "32/510", " 16 / 255")]
     assert len({made.key for made in same}) == 1
-    assert recipe(LORA_FC, adversarial={**PGD, "random_start": True}).key == same[0].key, "a default that is written out"
-    for changed in ({"eps": "8/255"}, {"steps": 3}, {"batchnorm": "train"}, {"clean_share": 0.5}, {"method": "mart"}):
+    assert recipe(LORA_FC, adversarial={**PGD, "random_start": True}).key == same[0].key, (
+        "a default that is written out"
+    )
+    for changed in (
+        {"eps": "8/255"},
+        {"steps": 3},
+        {"batchnorm": "train"},
+        {"clean_share": 0.5},
+        {"method": "mart"},
+    ):
         assert recipe(LORA_FC, adversarial={**PGD, **changed}).key != same[0].key, changed

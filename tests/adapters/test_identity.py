@@ -1,6 +1,7 @@
 """What names a model covers all that changes its function: every field of every method, tried in turn.
 
-The fields are those of peft's own configurations and of ours, whatever they are: one that comes new is tried too.
+The fields are those of peft's own configurations and of ours, whatever they are: one that comes new is tried
+too.
 """
 
 import dataclasses
@@ -63,8 +64,8 @@ EFFECTIVE = {
 }
 """Fields that change logits under the same weights; found, or the test would try nothing."""
 VALUES: tuple[Any, ...] = (
-    True, 2, 0.25, "none", "all", "pissa", "conv1", "cosine", "adamw", "affine", "resnet34", ["fc1"], [0], {"fc1": 2},
-    {"fc1": 32}, {"patience": 2}, {"img_size": 32}, (0.1, 0.2, 0.3),
+    True, 2, 0.25, "none", "all", "pissa", "conv1", "cosine", "adamw", "affine", "resnet34", ["fc1"], [0],
+    {"fc1": 2}, {"fc1": 32}, {"patience": 2}, {"img_size": 32}, (0.1, 0.2, 0.3),
 )  # fmt: skip
 """What fields are changed to, as far as they can take it."""
 
@@ -125,7 +126,7 @@ def of_the_card(network: nn.Module, folder: Path) -> tuple[str, str]:
 
 
 def others(value: Any) -> Iterator[Any]:
-    """What a field that holds ``value`` is changed to: values of its kind, or any where its kind is not known."""
+    """What a field that holds ``value`` is changed to: values of its kind, or any if its kind is unknown."""
     if isinstance(value, bool):
         yield from (not value, "pissa")
     elif isinstance(value, int | float):
@@ -136,7 +137,9 @@ def others(value: Any) -> Iterator[Any]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("method", METHODS)
-def test_whatever_field_of_an_adapter_changes_its_logits_changes_its_name(method: str, tmp_path: Path) -> None:
+def test_whatever_field_of_an_adapter_changes_its_logits_changes_its_name(
+    method: str, tmp_path: Path
+) -> None:
     folder = kept(tmp_path / "adapter", method)
     file = folder / CONFIG_FILE
     written = json.loads(file.read_text())
@@ -164,7 +167,9 @@ def test_how_a_configuration_is_written_changes_no_name(tmp_path: Path) -> None:
     written = json.loads(file.read_text())
     file.write_text(json.dumps(dict(reversed(written.items())), indent=7))
     assert content_hash(str(folder)) == name
-    file.write_text(json.dumps({**written, "target_modules": sorted(written["target_modules"], reverse=True)}))
+    file.write_text(
+        json.dumps({**written, "target_modules": sorted(written["target_modules"], reverse=True)})
+    )
     assert content_hash(str(folder)) == name
     file.write_text(json.dumps({**written, "base_model_name_or_path": "/elsewhere"}))
     assert content_hash(str(folder)) == name
@@ -177,7 +182,7 @@ def images(size: int = 16) -> ImageSet:
 
 
 def variants(spec: BaseModel, *more: Any) -> Iterator[tuple[str, Any]]:
-    """``spec`` with each of its fields changed in turn, to every value that the field takes; ``more`` are tried too."""
+    """``spec`` with each field changed in turn, to every value that it takes; ``more`` are tried too."""
     for name in type(spec).model_fields:
         for value in (*others(getattr(spec, name)), 0.25, *more):
             try:
@@ -199,7 +204,9 @@ def distinct(recipes: list[Recipe]) -> None:
 
 
 def adaptations() -> list[Adaptation]:
-    tuned: list[Adaptation] = [spec.model_validate({"method": method, "targets": ["fc"]}) for method, spec in TUNED.items()]
+    tuned: list[Adaptation] = [
+        spec.model_validate({"method": method, "targets": ["fc"]}) for method, spec in TUNED.items()
+    ]
     return [FullSpec(), HeadSpec(method="head"), AtomsSpec(method="atoms"), NoneSpec(method="none"), *tuned]
 
 
@@ -220,7 +227,9 @@ def test_every_field_of_a_training_is_in_the_key() -> None:
     assert {name for name, _ in changed} == set(TrainingSpec.model_fields)
     for _, training in changed:
         assert replace(RECIPE, training=training).key != RECIPE.key
-        pretrained = [replace(RECIPE.backbone, pretraining=Pretraining(t, images())) for t in (TrainingSpec(), training)]
+        pretrained = [
+            replace(RECIPE.backbone, pretraining=Pretraining(t, images())) for t in (TrainingSpec(), training)
+        ]
         assert pretrained[0].key != pretrained[1].key
 
 
@@ -239,7 +248,12 @@ def test_every_field_of_a_backbone_is_in_the_key(tmp_path: Path) -> None:
 
 
 def test_which_outputs_count_is_in_the_key_of_what_keeps_its_own_head() -> None:
-    specs = [{}, {"classes": "by-name"}, {"classes": (0, 2, 1)}, {"classes": (0, 2, 1), "other_classes": "keep"}]
+    specs = [
+        {},
+        {"classes": "by-name"},
+        {"classes": (0, 2, 1)},
+        {"classes": (0, 2, 1), "other_classes": "keep"},
+    ]
     for adaptation, keys in ((NoneSpec(method="none"), 4), (FullSpec(), 1)):
         backbones = [replace(RECIPE.backbone, spec=BackboneSpec.model_validate(spec)) for spec in specs]
         found = {replace(RECIPE, adaptation=adaptation, backbone=backbone).key for backbone in backbones}
@@ -263,7 +277,10 @@ def test_cards_of_two_functions_with_equal_weights_have_two_names(changed: str, 
     spec = BackboneSpec(architecture="timm/test_resnet", mean=HALF, std=HALF)
     save_backbone(build_backbone(spec, 3, 0), tmp_path / "w.safetensors", EXPECTS)
     spec = spec.model_copy(update={"weights": str(tmp_path / "w.safetensors")})
-    updates: dict[str, dict[str, Any]] = {"mean": {"mean": (0.4,) * 3}, "kwargs": {"kwargs": {"drop_rate": 0.5}}}
+    updates: dict[str, dict[str, Any]] = {
+        "mean": {"mean": (0.4,) * 3},
+        "kwargs": {"kwargs": {"drop_rate": 0.5}},
+    }
     other = spec.model_copy(update=updates.get(changed, {}))
     adaptation: Adaptation = NoneSpec(method="none")
     if changed == "architecture":

@@ -56,7 +56,9 @@ class Stopped(nn.Module):
 
 def with_first(first: nn.Module) -> Classifier:
     torch.manual_seed(0)
-    body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, CLASSES))
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, CLASSES)
+    )
     return classifier(nn.Sequential(first, body))
 
 
@@ -64,7 +66,9 @@ X = torch.from_numpy(shapes(32).x)
 
 
 @pytest.mark.parametrize("first", [Rounding, Halving, Stopped])
-def test_the_form_keeps_gradients_that_are_the_networks_own(first: type[nn.Module], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_form_keeps_gradients_that_are_the_networks_own(
+    first: type[nn.Module], caplog: pytest.LogCaptureFixture
+) -> None:
     plain = with_first(first())
     form = lossless(plain, X)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in form.modules())
@@ -88,7 +92,7 @@ def test_a_form_that_changes_gradients_is_not_used(
 
 
 def test_the_agreement_of_gradients_in_closed_form() -> None:
-    """Rounding has no gradient at all, and so agrees with itself only; half of a gradient has its direction."""
+    """Rounding has no gradient, and so agrees with itself only; half of a gradient has its direction."""
     torch.manual_seed(0)
     network = Network()
     plain, half = classifier(network), classifier(nn.Sequential(Halving(), network))

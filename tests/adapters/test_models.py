@@ -87,8 +87,12 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "count"), METHODS, ids=lambda o: str(o.get("method")) if isinstance(o, dict) else "")
-def test_exactly_the_meant_parameters_train_and_merging_changes_nothing(options: dict[str, object], count: int | None) -> None:
+@pytest.mark.parametrize(
+    ("options", "count"), METHODS, ids=lambda o: str(o.get("method")) if isinstance(o, dict) else ""
+)
+def test_exactly_the_meant_parameters_train_and_merging_changes_nothing(
+    options: dict[str, object], count: int | None
+) -> None:
     network = backbone()
     with torch.no_grad():
         before = network(X)
@@ -112,9 +116,13 @@ def test_oft_merges_wrongly_on_spatial_convolutions_in_peft_and_is_refused() -> 
     disturb(theirs)
     with pytest.raises(ModelError, match="merges wrongly"):
         check_model(wrap(theirs), X)
-    with pytest.raises(ModelError, match=r"oft merges wrongly on spatial convolutions: layer1\.0\.conv1; choose others"):
+    with pytest.raises(
+        ModelError, match=r"oft merges wrongly on spatial convolutions: layer1\.0\.conv1; choose others"
+    ):
         adapt(backbone(), adaptation(method="oft", targets=["layer1.0.conv1", "layer2.0.downsample.0"]), 0)
-    with pytest.raises(ModelError, match=r"oft: 7 blocks do not divide the inputs of layer2\.0\.downsample\.0"):
+    with pytest.raises(
+        ModelError, match=r"oft: 7 blocks do not divide the inputs of layer2\.0\.downsample\.0"
+    ):
         adapt(backbone(), adaptation(method="oft", blocks=7, targets=["layer2.0.downsample.0"]), 0)
 
 
@@ -169,7 +177,9 @@ def test_silent_mistakes_are_caught() -> None:
         check_model(wrap(broken), X)
     wrong = adapt(backbone(), HeadSpec(method="head"), 0)
     wrong.conv1.requires_grad_(True)
-    with pytest.raises(ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"):
+    with pytest.raises(
+        ModelError, match=r"the wrong parameters would be trained, 1 in all, for example 'conv1.weight'"
+    ):
         check_trainable(wrong, HeadSpec(method="head"))
 
 
@@ -178,7 +188,12 @@ class Odd(nn.Module):
 
     def __init__(self, error: type[Exception]) -> None:
         super().__init__()
-        self.conv, self.bn, self.fc, self.error = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3), error
+        self.conv, self.bn, self.fc, self.error = (
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.Linear(4, 3),
+            error,
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not isinstance(x, torch.Tensor):
@@ -188,7 +203,9 @@ class Odd(nn.Module):
 
 
 @pytest.mark.parametrize("error", [TypeError, RuntimeError, AttributeError])
-def test_what_cannot_be_traced_is_attacked_merged_and_folded(error: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_traced_is_attacked_merged_and_folded(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
     adapted = adapt(Odd(error), adaptation(method="lora", targets=["conv"]), 0)
     disturb(adapted)
     classifier = wrap(adapted)
@@ -198,7 +215,9 @@ def test_what_cannot_be_traced_is_attacked_merged_and_folded(error: type[Excepti
     assert not caplog.text
 
 
-def test_of_a_network_without_batchnorm_that_cannot_be_traced_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_network_without_batchnorm_that_cannot_be_traced_nothing_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     network = Odd(TypeError)
     network.bn = nn.Identity()  # type: ignore[assignment]
     classifier = wrap(network)
@@ -212,19 +231,27 @@ def test_an_adapter_that_is_inert_beside_a_trained_head_is_named() -> None:
     for name, parameter in adapted.named_parameters():
         if "layer1.0.conv1.lora_B" in name:
             parameter.data.zero_()
-    with pytest.raises(ModelError, match=r"the adapter has no effect on layer1\.0\.conv1: switching it off changes nothing"):
+    with pytest.raises(
+        ModelError, match=r"the adapter has no effect on layer1\.0\.conv1: switching it off changes nothing"
+    ):
         check_model(wrap(adapted), X)
 
 
 def test_a_layer_that_the_network_never_calls_is_refused_before_training(tmp_path: Path) -> None:
-    """torch's MultiheadAttention multiplies by out_proj.weight itself, so that a LoRA on out_proj neither acts nor learns."""
+    """torch's MultiheadAttention multiplies by out_proj.weight itself, so that a LoRA on out_proj neither
+    acts nor learns."""
     targets = r"encoder\.layers\.encoder_layer_0\.(self_attention\.out_proj|mlp\.0)"
     base = Backbone(BackboneSpec(architecture="vit_b_32"), None, 0)
     picture = ImageSet(np.zeros((4, 3, 224, 224), np.uint8), np.array([0, 1, 2, 0]), tuple("0123"), CLASSES)
-    made = Recipe("m", base, adaptation(method="lora", r=1, targets=targets), TrainingSpec(epochs=1), picture, 0)
+    made = Recipe(
+        "m", base, adaptation(method="lora", r=1, targets=targets), TrainingSpec(epochs=1), picture, 0
+    )
     models = Zoo(tmp_path / "cache", lambda _: pytest.fail("trained"))
     for do in (models.check, models.ensure):
-        with pytest.raises(ModelError, match=r"on encoder\.layers\.encoder_layer_0\.self_attention\.out_proj would do nothing"):
+        with pytest.raises(
+            ModelError,
+            match=r"on encoder\.layers\.encoder_layer_0\.self_attention\.out_proj would do nothing",
+        ):
             do(made)
 
 
@@ -319,7 +346,9 @@ def test_the_wrong_number_of_classes_is_an_error(weights: Path, tmp_path: Path) 
 def test_the_wrong_input_size_is_an_error(tmp_path: Path) -> None:
     base = Backbone(BackboneSpec(architecture="alexnet"), None, 0)
     made = Recipe("m", base, FullSpec(), TrainingSpec(epochs=1), images(), 0)
-    with pytest.raises(ModelError, match=r"the backbone cannot take images of 3 x 32 x 32 .*; set data.size, or .*input_size"):
+    with pytest.raises(
+        ModelError, match=r"the backbone cannot take images of 3 x 32 x 32 .*; set data.size, or .*input_size"
+    ):
         zoo(tmp_path).ensure(made)
 
 
@@ -328,7 +357,13 @@ def test_too_few_images_to_train_on_are_named(count: int, share: float | None) -
     stopping = EarlyStopping(validation=share) if share else None
     few = images().take(np.zeros(count, dtype=np.int64))
     with pytest.raises(ModelError, match=rf"{count} training images are too few: a batch needs two"):
-        fit(wrap(backbone()), few, TrainingSpec(epochs=1, early_stopping=stopping), seed=0, progress=lambda *_: None)
+        fit(
+            wrap(backbone()),
+            few,
+            TrainingSpec(epochs=1, early_stopping=stopping),
+            seed=0,
+            progress=lambda *_: None,
+        )
 
 
 def test_atoms_multiply_out_to_the_tuned_filters() -> None:

@@ -1,4 +1,5 @@
-"""Which network each model of a suite adapts: its own weights and arguments, the images they ask for, and mistakes in them."""
+"""Which network each model of a suite adapts: its own weights and arguments, the images they ask for, and
+mistakes in them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,12 @@ PUBLISHED = {"architecture": "resnet18", "weights": "IMAGENET1K_V1"}
 def suite(*models: dict[str, Any], **options: Any) -> Suite:
     """A suite of ``models``, which are not adapted unless they say so."""
     named = [{"name": f"m{i}", "adaptation": {"method": "none"}, **model} for i, model in enumerate(models)]
-    common = {"name": "s", "data": {"classes": [0, 1, 2], "samples": 6}, "eps": ["2/255"], "attacks": [{"attack": "fgsm"}]}
+    common = {
+        "name": "s",
+        "data": {"classes": [0, 1, 2], "samples": 6},
+        "eps": ["2/255"],
+        "attacks": [{"attack": "fgsm"}],
+    }
     return Suite.model_validate({**common, "models": named, **options})
 
 
@@ -55,7 +61,8 @@ def test_each_model_has_its_own_weights_with_their_own_normalisation(tmp_path: P
     assert job.samples.input_shape == (3, 16, 16)
     x = torch.rand(2, 3, 16, 16)
     for model, seed, mean, std, origin in (
-        ("m0", 1, HALF, HALF, "weights"), ("m1", 2, (0.1, 0.2, 0.3), (0.25,) * 3, "weights"), ("m2", 2, HALF, HALF, "suite"),
+        ("m0", 1, HALF, HALF, "weights"), ("m1", 2, (0.1, 0.2, 0.3), (0.25,) * 3, "weights"),
+        ("m2", 2, HALF, HALF, "suite"),
     ):  # fmt: skip
         recipe = job.recipes[ModelId(model, 0)]
         card = zoo.ensure(recipe)
@@ -70,7 +77,14 @@ def test_weights_that_are_trained_here_bring_back_what_they_were_trained_with(tm
     """Named as a file in another suite, which says nothing of it."""
     network = {"architecture": "timm/test_resnet", "mean": [0.1, 0.2, 0.3], "std": [0.25, 0.25, 0.25]}
     training = {"epochs": 1, "augmentation": "none", "schedule": "constant"}
-    data = {"classes": [0, 1, 2], "samples": 6, "train_per_class": 4, "size": 40, "crop_pct": 0.8, "interpolation": "bicubic"}
+    data = {
+        "classes": [0, 1, 2],
+        "samples": 6,
+        "train_per_class": 4,
+        "size": 40,
+        "crop_pct": 0.8,
+        "interpolation": "bicubic",
+    }
     adapted = {"adaptation": {"method": "full"}, "training": training}
     job = make_job(suite(adapted, backbone=network, data=data))
     zoo, recipe = Zoo(tmp_path / "cache", lambda _: lambda *_: None), job.recipes[ModelId("m0", 0)]
@@ -89,7 +103,9 @@ def test_weights_that_are_trained_here_bring_back_what_they_were_trained_with(tm
 
 
 def test_a_matrix_has_weights_of_its_own_too() -> None:
-    made = suite({}, backbone={}, matrix={"targets": {"fc": ["fc"]}, "method": ["lora", "loha"], "weights": "other.pt"})
+    made = suite(
+        {}, backbone={}, matrix={"targets": {"fc": ["fc"]}, "method": ["lora", "loha"], "weights": "other.pt"}
+    )
     assert [made.backbone_of(model).weights for model in made.models] == [None, "other.pt", "other.pt"]
 
 
@@ -115,17 +131,24 @@ def test_published_weights_bring_their_size_and_the_way_to_it() -> None:
 
 def test_the_suites_own_size_and_way_go_first() -> None:
     assert asked(suite({}, backbone=PUBLISHED, data={"size": 64})) == (64, None)  # no margin to be cut off
-    assert asked(suite({}, backbone=PUBLISHED, data={"interpolation": "nearest"})) == (224, Fit(224, 256, "nearest"))
+    assert asked(suite({}, backbone=PUBLISHED, data={"interpolation": "nearest"})) == (
+        224,
+        Fit(224, 256, "nearest"),
+    )
     assert asked(suite({}, backbone=PUBLISHED, data={"crop_pct": 1})) == (224, Fit(224, 224, "bilinear"))
 
 
 def test_models_that_ask_for_different_images_are_refused_unless_the_suite_says_which() -> None:
-    larger, bicubic = ({"architecture": name, "weights": "IMAGENET1K_V1"} for name in ("efficientnet_b3", "efficientnet_b0"))
+    larger, bicubic = (
+        {"architecture": name, "weights": "IMAGENET1K_V1"} for name in ("efficientnet_b3", "efficientnet_b0")
+    )
     with pytest.raises(SuiteError, match=r"different sizes \(m0: 224; m1: 300\); give size here") as caught:
         asked(suite({}, {"backbone": larger}, backbone=PUBLISHED))
     assert caught.value.where == ("data",)
     pair = [{}, {"backbone": bicubic}]
-    with pytest.raises(SuiteError, match=r"m0: 224 of 256 px, bilinear; m1: 224 of 256 px, bicubic\); give interpolation and"):
+    with pytest.raises(
+        SuiteError, match=r"m0: 224 of 256 px, bilinear; m1: 224 of 256 px, bicubic\); give interpolation and"
+    ):
         asked(suite(*pair, backbone=PUBLISHED))
     chosen = asked(suite(*pair, backbone=PUBLISHED, data={"interpolation": "bicubic"}))
     assert chosen == (224, Fit(224, 256, "bicubic"))
@@ -167,16 +190,26 @@ models:
     ("architecture", "kwargs", "message"),
     [
         (VIT, "img_sise: 32", "has no argument 'img_sise'; did you mean 'img_size'?"),
-        ("resnet18", "width_per_grup: 64", "has no argument 'width_per_grup'; did you mean 'width_per_group'?"),
+        (
+            "resnet18",
+            "width_per_grup: 64",
+            "has no argument 'width_per_grup'; did you mean 'width_per_group'?",
+        ),
         ("mobilenet_v3_small", "drop_out: 0.5", "has no argument 'drop_out'; did you mean 'dropout'?"),
-        ("resnet18", "num_classes: 3", "is not given 'num_classes' here: it follows the weights, or the data"),
+        (
+            "resnet18",
+            "num_classes: 3",
+            "is not given 'num_classes' here: it follows the weights, or the data",
+        ),
         (VIT, "pretrained_cfg: {file: a.pt}", "is not given 'pretrained_cfg' here"),
         (VIT, "depth: none", "cannot be made with .*depth"),
         ("resnet18", "layers: [1, 1, 1, 1]", "cannot be made with .*layers"),
         ("timm/vit_tinny", "depth: 1", "timm has no model 'vit_tinny'"),
     ],
 )
-def test_a_mistake_in_the_arguments_is_named_at_its_line(tmp_path: Path, architecture: str, kwargs: str, message: str) -> None:
+def test_a_mistake_in_the_arguments_is_named_at_its_line(
+    tmp_path: Path, architecture: str, kwargs: str, message: str
+) -> None:
     file = tmp_path / "suite.yaml"
     file.write_text(SUITE.replace("ARCHITECTURE", architecture).replace("KWARGS", kwargs))
     with pytest.raises(SuiteError, match=message) as caught:
@@ -186,14 +219,22 @@ def test_a_mistake_in_the_arguments_is_named_at_its_line(tmp_path: Path, archite
 
 def test_a_constructor_takes_plain_values_only(tmp_path: Path) -> None:
     file = tmp_path / "suite.yaml"
-    file.write_text(SUITE.replace("ARCHITECTURE", "resnet18").replace("KWARGS", "zero_init_residual: 2024-01-01"))
+    file.write_text(
+        SUITE.replace("ARCHITECTURE", "resnet18").replace("KWARGS", "zero_init_residual: 2024-01-01")
+    )
     with pytest.raises(Exception, match=r"suite.yaml:13: .*JSON"):
         load_suite(file)
 
 
-def test_a_file_that_is_no_weights_is_named_where_the_model_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_no_weights_is_named_where_the_model_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    save_backbone(build_backbone(BackboneSpec(), 3, 0), tmp_path / "good.safetensors", Preprocessing(HALF, HALF, "training"))
+    save_backbone(
+        build_backbone(BackboneSpec(), 3, 0),
+        tmp_path / "good.safetensors",
+        Preprocessing(HALF, HALF, "training"),
+    )
     (tmp_path / "text.pt").write_text("not weights")
     file = tmp_path / "suite.yaml"
     head, _ = SUITE.replace("resnet18}", "resnet18, weights: good.safetensors}").split("    backbone:\n")

@@ -1,4 +1,5 @@
-"""A network with other outputs than the data's classes: a choice of them, in another order, or one logit for two classes."""
+"""A network with other outputs than the data's classes: a choice of them, in another order, or one logit
+for two classes."""
 
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,14 @@ def test_of_a_thousand_outputs_the_data_s_classes_are_attacked(tmp_path: Path, l
     plain = by_hand(lambda x: made(normalised(x))[:, NUMBERS], pictures(24, 32), LABELS)
     assert by_bench(result, "own", library) == plain
     assert plain["clean"] != plain["fgsm"] != plain["pgd"]
-    assert "3 of the network's 1000 outputs are the data's classes (0, 217, 482), as the suite says; the logits of" in shown(
-        result
+    assert (
+        "3 of the network's 1000 outputs are the data's classes (0, 217, 482), as the suite says; the"
+        " logits of" in shown(result)
     )
 
-    kept = asked(tmp_path, "classes: [tench, 217, cassette player], other_classes: keep", SYNSETS, made, LABELS)
+    kept = asked(
+        tmp_path, "classes: [tench, 217, cassette player], other_classes: keep", SYNSETS, made, LABELS
+    )
     result = bench.run(kept, results=tmp_path / "results", only=f"*/{library}")
     order = [*NUMBERS, *(i for i in range(1000) if i not in NUMBERS)]
     outside = by_hand(lambda x: made(normalised(x))[:, order], pictures(24, 32), LABELS)
@@ -93,7 +97,9 @@ def test_what_stands_for_a_class_is_in_the_key_and_in_what_is_stored(tmp_path: P
     ]
     found = {}
     for way in ways:
-        result = bench.run(asked(tmp_path, way, SYNSETS, made, LABELS), results=tmp_path / "results", only="*/fgsm/foolbox")
+        result = bench.run(
+            asked(tmp_path, way, SYNSETS, made, LABELS), results=tmp_path / "results", only="*/fgsm/foolbox"
+        )
         found[way] = result.run.header.models[0].sha256, float(result.leaderboard.accuracy[0])
     assert len({sha256 for sha256, _ in found.values()}) == 3  # names and numbers are one model
     assert found[ways[0]] == found[ways[1]]
@@ -111,14 +117,18 @@ def test_one_logit_is_two_classes(tmp_path: Path, outputs: int) -> None:
         with torch.no_grad():
             find_head(made)[1].weight.copy_(head.weight[1:] - head.weight[:1])
             find_head(made)[1].bias.copy_(head.bias[1:] - head.bias[:1])
-    result = bench.run(asked(tmp_path, "", ["no", "yes"], made, labels), results=tmp_path / "results", only="*/foolbox")
+    result = bench.run(
+        asked(tmp_path, "", ["no", "yes"], made, labels), results=tmp_path / "results", only="*/foolbox"
+    )
 
     def logits(x: Tensor) -> Tensor:
         z = made(normalised(x))
         return torch.cat([torch.zeros_like(z), z], dim=1) if outputs == 1 else z
 
     assert by_bench(result, "own", "foolbox") == by_hand(logits, pictures(24, 32), labels)
-    assert ("one logit: its sigmoid is the probability of 'yes', the second class" in shown(result)) == (outputs == 1)
+    assert ("one logit: its sigmoid is the probability of 'yes', the second class" in shown(result)) == (
+        outputs == 1
+    )
     sigmoid = torch.sigmoid(logits(batch(pictures(24, 32))) @ torch.tensor([-1.0, 1.0]))
     certainty = torch.maximum(sigmoid, 1 - sigmoid).mean()
     assert result.leaderboard.certainty[0] == pytest.approx(float(certainty.detach()), abs=1e-5)
@@ -160,7 +170,11 @@ def test_the_weights_own_names_come_before_imagenet_s() -> None:
 
 REFUSED: list[tuple[Any, int, str]] = [
     ("by-name", 1000, "no output of this network is called 'cat'; ImageNet's names and synsets"),
-    ("by-name", 10, "no output of this network is called 'cat'; its 10 outputs have no names here: give numbers"),
+    (
+        "by-name",
+        10,
+        "no output of this network is called 'cat'; its 10 outputs have no names here: give numbers",
+    ),
     (("crane", 5), 1000, r"2 outputs are called 'crane': give one of the numbers \[134, 517\]"),
     ((3, 3), 10, "output 3 would stand for both 'cat' and 'dog'"),
     ((3, 10), 10, "there is no output 10: the network has 10, from 0 to 9"),
@@ -198,16 +212,21 @@ def test_a_choice_that_cannot_be_read_is_named_by_its_line(
 def test_a_network_of_other_classes_is_refused_and_told_of_classes(tmp_path: Path) -> None:
     made = network(1000, SAID)
     suite = asked(tmp_path, "", SYNSETS, made, LABELS)
-    with pytest.raises(UserError, match=r"has 1000 classes, the data have 3; .* say in backbone\.classes which of its outputs"):
+    with pytest.raises(
+        UserError,
+        match=r"has 1000 classes, the data have 3; .* say in backbone\.classes which of its outputs",
+    ):
         bench.run(suite, results=tmp_path / "results")
 
 
 def test_what_is_trained_here_has_a_head_of_its_own(tmp_path: Path) -> None:
-    """The same model with and without a choice: a new head has no use for it, and no key of its own for it."""
+    """The same model with and without a choice: a new head has no use for it, and no key for it."""
     keys = set()
     for more in ("classes: by-name", ""):
         suite = asked(tmp_path, more, SYNSETS, network(1000, SAID), LABELS)
-        text = suite.read_text().replace("adaptation: {method: none}", "adaptation: {method: head}, training: {epochs: 1}")
+        text = suite.read_text().replace(
+            "adaptation: {method: none}", "adaptation: {method: head}, training: {epochs: 1}"
+        )
         suite.write_text(text)
         result = bench.run(suite, results=tmp_path / "results", only="*/fgsm/foolbox")
         keys.add(result.run.header.models[0].sha256)

@@ -1,4 +1,4 @@
-"""Catastrophic overfitting on the digits: an oversized one-step training collapses and stops, PGD training does not."""
+"""Catastrophic overfitting on the digits: oversized one-step training collapses and stops, PGD does not."""
 
 from typing import Any
 
@@ -40,7 +40,10 @@ def test_an_oversized_step_trips_the_check_and_stops_where_pgd_training_goes_on(
     at = fast.robust.collapsed - 1
     assert fast.robust.fgsm[at] - fast.robust.pgd[at] >= 0.2
     (note,) = fast.notes
-    assert f"fast training at eps {EPS} collapsed in epoch {fast.robust.collapsed} (catastrophic overfitting)" in note
+    assert (
+        f"fast training at eps {EPS} collapsed in epoch {fast.robust.collapsed} (catastrophic overfitting)"
+        in note
+    )
     assert pgd.robust.collapsed is None
     assert pgd.notes == ()
     assert len(pgd.losses) == 20

@@ -15,7 +15,9 @@ from bench.cli.commands import main
 from tests.adapters.test_models import plain_peft_adapter
 
 DATA = ("a", "b", "c")
-SAID = 'the weights name their classes in another order (label 0 is \'c\' there): give classes: ["c", "a", "b"]'
+SAID = (
+    'the weights name their classes in another order (label 0 is \'c\' there): give classes: ["c", "a", "b"]'
+)
 SAME, OTHER = ["a", "b", "c"], ["c", "a", "b"]
 
 
@@ -57,25 +59,26 @@ def test_the_leaderboard_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[s
     torch.save({"state_dict": network.state_dict(), "classes": ["7", "6"]}, tmp_path / "weights.pt")
     suite = tmp_path / "suite.yaml"
     suite.write_text(
-        f"name: s\nbackbone: {{weights: {tmp_path / 'weights.pt'}, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}\n"
-        "data: {source: digits, classes: [6, 7], size: 16, samples: 4}\n"
-        "models: [{name: m, adaptation: {method: none}}]\neps: [1/255]\nattacks: [{attack: fgsm}]\n"
-        "trust: off\n"
+        f"name: s\nbackbone: {{weights: {tmp_path / 'weights.pt'}, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5,"
+        " 0.5]}\ndata: {source: digits, classes: [6, 7], size: 16, samples: 4}\nmodels: [{name: m,"
+        " adaptation: {method: none}}]\neps: [1/255]\nattacks: [{attack: fgsm}]\ntrust: off\n"
     )
     assert main(["run", str(suite), "--results", str(tmp_path / "results"), "--format", "md"]) == 0
     said = 'in another order (label 0 is \'7\' there): give classes: ["7", "6"]'
     assert f"- m: the weights name their classes {said}" in capsys.readouterr().out
 
 
-def test_a_backbone_that_nothing_has_trained_is_said_to_be_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backbone_that_nothing_has_trained_is_said_to_be_random(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Weights that were forgotten: under an adapter with a head of its own nothing else would tell."""
     adapter, network = tmp_path / "a", build_backbone(BackboneSpec(), 2, 1)
     plain_peft_adapter(adapter, network, target_modules=["conv1"], modules_to_save=["fc"])
     suite = tmp_path / "suite.yaml"
     suite.write_text(
-        "name: s\nbackbone: {architecture: resnet18}\ndata: {source: digits, classes: [6, 7], size: 16, samples: 4}\n"
-        f"models: [{{name: m, adaptation: {{method: peft, path: {adapter}}}}}]\n"
-        "eps: [1/255]\nattacks: [{attack: fgsm}]\nlibraries: [foolbox]\ntrust: off\n"
+        "name: s\nbackbone: {architecture: resnet18}\ndata: {source: digits, classes: [6, 7], size: 16,"
+        f" samples: 4}}\nmodels: [{{name: m, adaptation: {{method: peft, path: {adapter}}}}}]\neps:"
+        " [1/255]\nattacks: [{attack: fgsm}]\nlibraries: [foolbox]\ntrust: off\n"
     )
     assert main(["run", str(suite), "--results", str(tmp_path / "results")]) == 0
     assert "m: the backbone's weights are random: give weights" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Networks that code of the user's own makes: allowed, run, told apart by content, and refused where they are unfit."""
+"""Networks that the user's own code makes: allowed, run, told apart by content, and refused where unfit."""
 
 import json
 import sys
@@ -20,7 +20,8 @@ LAYERS = """
 from torch import nn
 
 def block(inside, outside):
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2))
+    convolution = nn.Conv2d(inside, outside, 3, padding=1)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2))
 """
 MODELS = """
 from torch import nn
@@ -41,12 +42,20 @@ def build(width=4, num_classes=10):
 """
 SUITE: dict[str, Any] = {
     "name": "own",
-    "backbone": {"architecture": "my_pkg.models:build", "kwargs": {"width": 6}, "mean": [0.5] * 3, "std": [0.25] * 3},
+    "backbone": {
+        "architecture": "my_pkg.models:build",
+        "kwargs": {"width": 6},
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+    },
     "data": {"classes": [0, 1, 2, 3, 4], "samples": 30, "train_per_class": 20},
     "training": {"epochs": 2, "augmentation": "none", "schedule": "constant", "lr": 0.02},
     "models": [{"name": "m", "adaptation": {"method": "none"}}],
     "eps": ["4/255", "16/255"],
-    "attacks": [{"attack": "fgsm"}, {"attack": "pgd", "steps": 4, "rel_step_size": 0.4, "random_start": False}],
+    "attacks": [
+        {"attack": "fgsm"},
+        {"attack": "pgd", "steps": 4, "rel_step_size": 0.4, "random_start": False},
+    ],
     "trust": "off",
 }
 
@@ -56,7 +65,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package, where the suite is; the user's settings are elsewhere, and empty."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "my_pkg/parts").mkdir(parents=True)
-    for name, text in (("__init__.py", ""), ("models.py", MODELS), ("parts/__init__.py", ""), ("parts/layers.py", LAYERS)):
+    for name, text in (
+        ("__init__.py", ""),
+        ("models.py", MODELS),
+        ("parts/__init__.py", ""),
+        ("parts/layers.py", LAYERS),
+    ):
         (tmp_path / "my_pkg" / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -84,7 +98,8 @@ def plain_successes(network: nn.Module, result: bench.Result) -> dict[tuple[str,
     """By attack and eps, which of the samples of ``result`` a plain loop breaks."""
     images = digits("test")
     index = [
-        images.ids.index(i) for i in result.samples.query("attack == 'fgsm' and eps == '4/255' and library == 'art'")["id"]
+        images.ids.index(i)
+        for i in result.samples.query("attack == 'fgsm' and eps == '4/255' and library == 'art'")["id"]
     ]
     x, y = torch.from_numpy(images.x[index]), torch.from_numpy(images.labels[index])
 
@@ -94,7 +109,10 @@ def plain_successes(network: nn.Module, result: bench.Result) -> dict[tuple[str,
     clean = right(logits, x, y)
     found: dict[tuple[str, str], np.ndarray] = {}
     for eps in (4, 16):
-        ways = {"fgsm": fgsm(logits, x, y, eps / 255), "pgd-4": pgd(logits, x, y, eps / 255, steps=4, rel_step_size=0.4)}
+        ways = {
+            "fgsm": fgsm(logits, x, y, eps / 255),
+            "pgd-4": pgd(logits, x, y, eps / 255, steps=4, rel_step_size=0.4),
+        }
         found |= {(name, f"{eps}/255"): clean & ~right(logits, x_adv, y) for name, x_adv in ways.items()}
     return found
 
@@ -107,7 +125,9 @@ def test_a_package_s_class_is_attacked_as_a_plain_loop_does_sample_by_sample(fol
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.startswith("my_pkg")]:
             del sys.modules[name]
-    torch.save({"state_dict": {f"model.{k}": v for k, v in network.state_dict().items()}}, folder / "net.ckpt")
+    torch.save(
+        {"state_dict": {f"model.{k}": v for k, v in network.state_dict().items()}}, folder / "net.ckpt"
+    )
     result = run(folder, backbone={**SUITE["backbone"], "weights": "net.ckpt"})
     expected = plain_successes(network, result)
     assert sum(flags.sum() for flags in expected.values()) > 20
@@ -115,13 +135,21 @@ def test_a_package_s_class_is_attacked_as_a_plain_loop_does_sample_by_sample(fol
         np.testing.assert_array_equal(rows["success"].to_numpy(), expected[attack, eps])
 
 
-def test_adaptations_by_name_train_and_are_reproduced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adaptations_by_name_train_and_are_reproduced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lora = {"method": "lora", "r": 2, "targets": ["head", "stem.0"]}
-    models = [{"name": "full"}, {"name": "head", "adaptation": {"method": "head"}}, {"name": "lora", "adaptation": lora}]
+    models = [
+        {"name": "full"},
+        {"name": "head", "adaptation": {"method": "head"}},
+        {"name": "lora", "adaptation": lora},
+    ]
     suite = written(folder, models=models)
     assert main(["train", str(suite), "--allow-code"]) == 0
     result = run(folder, models=models)
-    assert dict(zip(result.leaderboard["model"], result.leaderboard["trainable_parameters"], strict=True)) == {
+    assert dict(
+        zip(result.leaderboard["model"], result.leaderboard["trainable_parameters"], strict=True)
+    ) == {
         "full": sum(p.numel() for p in _net(folder).parameters()),
         "head": 5 * (12 * 64 + 1),
         "lora": 2 * (12 * 64 + 5) + 2 * (27 + 6),
@@ -132,7 +160,9 @@ def test_adaptations_by_name_train_and_are_reproduced(folder: Path, capsys: pyte
     assert main([*again, "--allow-code"]) == 0
     assert {cell["verdict"] for cell in json.loads(capsys.readouterr().out)["outcomes"]} == {"bitwise equal"}
     misnamed = {**lora, "targets": ["haed"]}
-    with pytest.raises(bench.UserError, match=r"suite.yaml:1: target 'haed' is not a layer.*did you mean 'head'"):
+    with pytest.raises(
+        bench.UserError, match=r"suite.yaml:1: target 'haed' is not a layer.*did you mean 'head'"
+    ):
         run(folder, models=[{"name": "m", "adaptation": misnamed}])
     (folder / "my_pkg").rename(folder / "elsewhere")
     assert main([*again, "--allow-code"]) == 2
@@ -172,7 +202,9 @@ def test_a_changed_line_of_what_is_imported_is_another_model(folder: Path, file:
 
 
 def test_a_same_sized_change_is_seen_though_the_file_was_imported_and_compiled(folder: Path) -> None:
-    (folder / "one.py").write_text(MODELS.replace(".parts.layers", "blocks").replace("x)).flatten(1))", "x)).flatten(1)) * 2"))
+    (folder / "one.py").write_text(
+        MODELS.replace(".parts.layers", "blocks").replace("x)).flatten(1))", "x)).flatten(1)) * 2")
+    )
     (folder / "blocks.py").write_text(LAYERS)
     backbone = {**SUITE["backbone"], "architecture": "one.py:Net"}
     before = run(folder, models=[{"name": "m"}], backbone=backbone)
@@ -185,13 +217,16 @@ def test_a_same_sized_change_is_seen_though_the_file_was_imported_and_compiled(f
 
 HOSTILE = [
     "os:system", "subprocess:run", "evil.py:build", "evil:build", "../{0}/evil.py:build", "{1}/evil.py:build",
-    "pkg.evil:build", "./evil.py:build", "evil.py:build.__globals__", "evil.py", ":", "evil:", "..:x", "posix:system",
+    "pkg.evil:build", "./evil.py:build", "evil.py:build.__globals__", "evil.py", ":", "evil:", "..:x",
+    "posix:system",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", HOSTILE)
 @pytest.mark.parametrize("place", ["suite", "model", "matrix"])
-def test_a_suite_alone_runs_nothing(folder: Path, architecture: str, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suite_alone_runs_nothing(
+    folder: Path, architecture: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     evil = "from pathlib import Path\nPath('pwned').touch()\ndef build(**_): Path('pwned').touch()\n"
     (folder / "pkg").mkdir()
     for file in ("evil.py", "pkg/evil.py", "pkg/__init__.py"):
@@ -213,13 +248,15 @@ def test_a_suite_alone_runs_nothing(folder: Path, architecture: str, place: str,
         assert not (folder / "pwned").exists()
 
 
-def test_the_user_s_own_settings_allow_code_below_their_folders(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_user_s_own_settings_allow_code_below_their_folders(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     suite, settings = str(written(folder)), settings_file()
     assert settings.is_relative_to(folder / "config")
     settings.parent.mkdir(parents=True)
     for text, allowed in (
-        ("allow_code: true", True), (f"allow_code: [{folder}]", True), (f"allow_code: [{folder}/other]", False),
-        ("allow_code: false", False), ("", False),
+        ("allow_code: true", True), (f"allow_code: [{folder}]", True),
+        (f"allow_code: [{folder}/other]", False), ("allow_code: false", False), ("", False),
     ):  # fmt: skip
         settings.write_text(text)
         code = main(["run", suite, "--dry-run"])
@@ -227,7 +264,8 @@ def test_the_user_s_own_settings_allow_code_below_their_folders(folder: Path, ca
         assert (code == 0) is allowed, said.err
         assert ("settings.yaml" in said.err) is not allowed
     for text, message in (
-        ("allow_code: true\nallow_kode: true", "settings.yaml:2"), ("allow_code: [models]", "not an absolute path"),
+        ("allow_code: true\nallow_kode: true", "settings.yaml:2"),
+        ("allow_code: [models]", "not an absolute path"),
         ("allow_code: 3", "settings.yaml:1"), ("- a", "settings.yaml:1"), ("allow_code: [", "not valid YAML"),
     ):  # fmt: skip
         settings.write_text(text)
@@ -243,7 +281,8 @@ import torch.nn.functional as F
 class Base(nn.Module):
     def __init__(self, num_classes=5):
         super().__init__()
-        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3, 4), nn.BatchNorm2d(4), nn.Linear(4 * 64, num_classes)
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, 4), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * 64, num_classes)
     def logits(self, x):
         return self.head(self.norm(self.conv(x)).relu().flatten(1))
     def forward(self, x):
@@ -310,7 +349,10 @@ number = 3
         ("Raises", "cannot take images of 3 x 32 x 32 (not today)"),
         ("Drawn", "draws 'shift.0' at random, and does not keep it in its state dict"),
         ("Plain", "is a class, but no torch.nn.Module"),
-        ("NotTheHead", "the last linear layer of this backbone, 'zz', gives 2 values, but the network 5 logits"),
+        (
+            "NotTheHead",
+            "the last linear layer of this backbone, 'zz', gives 2 values, but the network 5 logits",
+        ),
         ("text", "gives a str, not a torch.nn.Module"),
         ("needs", "needs 'width'; give it here"),
         ("fails", "forms:fails fails: ValueError: no such width (FOLDER/forms.py:"),
@@ -339,7 +381,11 @@ def test_what_is_no_classifier_is_refused_by_name(
         ({"architecture": "my_pkg.models:biuld"}, 3, "my_pkg.models has no 'biuld'"),
         ({"architecture": "os:system"}, 3, "os: belongs to Python itself"),
         ({"architecture": "bad.py:build"}, 3, "bad.py:2: not valid Python"),
-        ({"architecture": "raises.py:build"}, 3, "raises:build cannot be imported: ZeroDivisionError: division by zero"),
+        (
+            {"architecture": "raises.py:build"},
+            3,
+            "raises:build cannot be imported: ZeroDivisionError: division by zero",
+        ),
         ({"weights": "gone.pt"}, 5, "gone.pt: no such file"),
     ],
 )
@@ -361,8 +407,8 @@ def test_mistakes_are_named_at_their_line(
 
 def test_weights_that_the_code_brings_are_trained_ones_and_followed_when_they_change(folder: Path) -> None:
     (folder / "brings.py").write_text(
-        "import torch\nfrom my_pkg.models import Net\n"
-        "def build():\n    net = Net(6, 5)\n    net.load_state_dict(torch.load('w.pt', weights_only=True))\n    return net\n"
+        "import torch\nfrom my_pkg.models import Net\ndef build():\n    net = Net(6, 5)\n   "
+        " net.load_state_dict(torch.load('w.pt', weights_only=True))\n    return net\n"
     )
     torch.save(_net(folder).state_dict(), folder / "w.pt")
     backbone = {**SUITE["backbone"], "architecture": "brings.py:build", "kwargs": {}}
@@ -370,7 +416,9 @@ def test_weights_that_the_code_brings_are_trained_ones_and_followed_when_they_ch
     assert "random" not in str(result)
     assert result.leaderboard["parameters"].tolist() == [sum(p.numel() for p in _net(folder).parameters())]
     lora = {"name": "m", "adaptation": {"method": "lora", "targets": ["head"]}}
-    assert run(folder, backbone=backbone, models=[lora], data={**SUITE["data"], "classes": [0, 1, 2]}).is_complete
+    assert run(
+        folder, backbone=backbone, models=[lora], data={**SUITE["data"], "classes": [0, 1, 2]}
+    ).is_complete
 
 
 def test_what_is_imported_behind_the_reader_s_back_is_in_the_key_too(folder: Path) -> None:

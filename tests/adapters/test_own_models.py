@@ -55,7 +55,10 @@ def test_an_adapter_of_plain_peft_is_loaded_and_scored(suite: Path) -> None:
     assert run(suite) == 0
     scored = json.loads((folder / "out.json").read_text())
     models = {m["model"]: m for m in scored["models"]}
-    assert {name: m["trainable_parameters"] for name, m in models.items()} == {"as-it-is": 0, "adapter": 4 * (512 + 3)}
+    assert {name: m["trainable_parameters"] for name, m in models.items()} == {
+        "as-it-is": 0,
+        "adapter": 4 * (512 + 3),
+    }
     files = sorted((folder / "data/mine/test").rglob("*.png"))
     pixels = np.stack([np.asarray(Image.open(file)).transpose(2, 0, 1) for file in files])
     classifier = Classifier(theirs, mean=(0.5,) * 3, std=(0.25,) * 3, num_classes=3).eval()
@@ -66,7 +69,9 @@ def test_an_adapter_of_plain_peft_is_loaded_and_scored(suite: Path) -> None:
     assert models["adapter"]["certainty"] == pytest.approx(said.prob.mean(), abs=1e-6)
 
 
-def test_errors_of_models_and_data_exit_with_2_and_no_traceback(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_models_and_data_exit_with_2_and_no_traceback(
+    suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(suite) == 2
     assert "no such adapter folder" in capsys.readouterr().err
     (suite.parent / "weights.safetensors").unlink()
@@ -77,7 +82,9 @@ def test_errors_of_models_and_data_exit_with_2_and_no_traceback(suite: Path, cap
     assert "mine: no such folder; put the images there" in capsys.readouterr().err
 
 
-def test_a_timm_tag_without_weights_is_named_by_its_line(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timm_tag_without_weights_is_named_by_its_line(
+    suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = suite.read_text().splitlines()
     suite.write_text("\n".join([lines[0], "backbone: {architecture: timm/resnet18.a1_in1k}", *lines[2:]]))
     (suite.parent / "adapter").mkdir()
@@ -86,7 +93,8 @@ def test_a_timm_tag_without_weights_is_named_by_its_line(suite: Path, capsys: py
 
 
 TWO_FILES = """name: two
-backbone: {architecture: timm/test_resnet, weights: ours.pt, key: ema, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+backbone:
+  {architecture: timm/test_resnet, weights: ours.pt, key: ema, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
 data: {source: digits, classes: [0, 1], size: 32, samples: 12}
 models:
 - {name: ours, adaptation: {method: none}}
@@ -100,18 +108,26 @@ attacks: [{attack: fgsm}]
 def test_weights_of_a_model_are_read_by_their_own_key_and_prefix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The suite's own file has two sets, another one has none of its keys, and a third has two sets under other names."""
+    """The suite's own file has two sets, another none of its keys, and a third two sets with other names."""
     monkeypatch.chdir(tmp_path)
-    states = [build_backbone(BackboneSpec(architecture="timm/test_resnet"), 2, seed).state_dict() for seed in range(5)]
+    states = [
+        build_backbone(BackboneSpec(architecture="timm/test_resnet"), 2, seed).state_dict()
+        for seed in range(5)
+    ]
     torch.save({"raw": states[0], "ema": states[1]}, "ours.pt")
     torch.save(states[2], "theirs.pt")
-    torch.save({key: {f"model.{k}": v for k, v in states[i].items()} for key, i in (("raw", 3), ("swa", 4))}, "both.pt")
+    torch.save(
+        {key: {f"model.{k}": v for k, v in states[i].items()} for key, i in (("raw", 3), ("swa", 4))},
+        "both.pt",
+    )
     file = tmp_path / "suite.yaml"
     file.write_text(TWO_FILES)
     suite = load_suite(file)
     for model, seed in zip(suite.models, (1, 2, 4), strict=True):
         network, _ = fetch_backbone(suite.backbone_of(model), 0)
-        assert all(torch.equal(tensor, states[seed][name]) for name, tensor in network.state_dict().items()), model.name
+        assert all(
+            torch.equal(tensor, states[seed][name]) for name, tensor in network.state_dict().items()
+        ), model.name
 
     def said(old: str, new: str) -> str:
         file.write_text(TWO_FILES.replace(old, new))
@@ -122,7 +138,8 @@ def test_weights_of_a_model_are_read_by_their_own_key_and_prefix(
     assert "there are no weights under the key 'sva'; there are under: 'raw', 'swa'" in err
     assert "suite.yaml:7: " in (err := said(", key: swa, prefix: model", ""))
     assert (
-        "more than one set of weights in it fits this network; say which, beside weights: {key: 'raw', prefix: 'model.'}" in err
+        "more than one set of weights in it fits this network; say which, beside weights: {key: 'raw',"
+        " prefix: 'model.'}" in err
     )
     assert "suite.yaml:6: key chooses within a file; name the file as weights beside it" in said(
         "weights: theirs.pt", "key: ema"

@@ -31,13 +31,17 @@ def test_plain_peft_reads_ours(weights: Path, tmp_path: Path) -> None:
     made = recipe(weights, LoraSpec(method="lora", targets=("fc", "conv1")))
     ours = loaded(zoo(tmp_path), made)
     network = replace_head(backbone(), 3)
-    theirs = PeftModel.from_pretrained(network, str(tmp_path / "cache" / "models" / made.key / "adapter")).eval()
+    theirs = PeftModel.from_pretrained(
+        network, str(tmp_path / "cache" / "models" / made.key / "adapter")
+    ).eval()
     with torch.no_grad():
         torch.testing.assert_close(theirs((X - 0.5) / 0.5), ours(X), rtol=0, atol=0)
 
 
 def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None:
-    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
+    theirs = plain_peft_adapter(
+        tmp_path / "a", backbone(), target_modules=["layer1.0.conv1"], modules_to_save=["fc"]
+    )
     made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
     models = zoo(tmp_path)
     ours = loaded(models, made)
@@ -47,7 +51,9 @@ def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("bias", "count"), [("lora_only", 3), ("all", 4800 + 3)])
-def test_biases_that_plain_peft_trained_are_loaded(bias: str, count: int, weights: Path, tmp_path: Path) -> None:
+def test_biases_that_plain_peft_trained_are_loaded(
+    bias: str, count: int, weights: Path, tmp_path: Path
+) -> None:
     theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["fc"], bias=bias)
     made = recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "a")))
     models = zoo(tmp_path)
@@ -66,11 +72,16 @@ def test_an_adapter_that_peft_cannot_merge_is_attacked_unmerged(
         expected = theirs((X - 0.5) / 0.5)
         torch.testing.assert_close(ours(X), expected, rtol=0, atol=0)
         torch.testing.assert_close(lossless(ours, X)(X), expected, rtol=0, atol=1e-5)
-    assert "the adapter stays unmerged: it cannot be merged (Impossible to merge LoRA with `lora_bias=True`" in caplog.text
+    assert (
+        "the adapter stays unmerged: it cannot be merged (Impossible to merge LoRA with `lora_bias=True`"
+        in caplog.text
+    )
 
 
 def test_a_loaded_adapter_may_be_idle_on_a_layer_but_not_on_all(weights: Path, tmp_path: Path) -> None:
-    theirs = plain_peft_adapter(tmp_path / "a", backbone(), target_modules=["layer1.0.conv1", "layer2.0.conv1"])
+    theirs = plain_peft_adapter(
+        tmp_path / "a", backbone(), target_modules=["layer1.0.conv1", "layer2.0.conv1"]
+    )
 
     def silence(layer: str, folder: str) -> PeftSpec:
         for name, parameter in theirs.named_parameters():
@@ -89,12 +100,16 @@ def test_a_loaded_adapter_may_be_idle_on_a_layer_but_not_on_all(weights: Path, t
 def test_an_adapter_for_another_backbone_is_refused(weights: Path, tmp_path: Path) -> None:
     wide = build_backbone(BackboneSpec(architecture="resnet34"), 3, 0)
     plain_peft_adapter(tmp_path / "deep", wide, target_modules=["layer1.2.conv1", "layer1.0.conv1"])
-    with pytest.raises(ModelError, match=r"another backbone or configuration: 'base_model.model.layer1.2.conv1.*has no place"):
+    with pytest.raises(
+        ModelError, match=r"another backbone or configuration: 'base_model.model.layer1.2.conv1.*has no place"
+    ):
         loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "deep"))))
     plain_peft_adapter(tmp_path / "vit", nn.ModuleDict({"query": nn.Linear(4, 4)}), target_modules=["query"])
     with pytest.raises(ModelError, match=r"does not fit the backbone: .*not found"):
         loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "vit"))))
-    plain_peft_adapter(tmp_path / "big", build_backbone(BackboneSpec(architecture="resnet50"), 3, 0), target_modules=["fc"])
+    plain_peft_adapter(
+        tmp_path / "big", build_backbone(BackboneSpec(architecture="resnet50"), 3, 0), target_modules=["fc"]
+    )
     with pytest.raises(ModelError, match=r"does not fit the backbone: .*size mismatch"):
         loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(tmp_path / "big"))))
     with pytest.raises(ModelError, match=r"no adapter_config.json here"):
@@ -113,7 +128,9 @@ def own_adapter(tmp_path: Path, made: Recipe) -> Path:
 
 @pytest.mark.parametrize("classes", [3, 5], ids=["as many classes", "other classes"])
 @pytest.mark.parametrize("targets", [("fc",), ("conv1",)], ids=["on the head", "beside the head"])
-def test_our_own_adapter_folder_loads_as_one_of_peft(classes: int, targets: tuple[str, ...], tmp_path: Path) -> None:
+def test_our_own_adapter_folder_loads_as_one_of_peft(
+    classes: int, targets: tuple[str, ...], tmp_path: Path
+) -> None:
     """It was put on a new head of zeros, even where the backbone has as many classes as the data."""
     file = tmp_path / "backbone.safetensors"
     save_file(backbone(classes).state_dict(), file)
@@ -132,7 +149,10 @@ def test_our_own_adapter_on_other_weights_is_refused(weights: Path, tmp_path: Pa
     save_file(build_backbone(BackboneSpec(), 3, 1).state_dict(), other)
     with pytest.raises(ModelError, match="made on other weights than this backbone's"):
         loaded(zoo(tmp_path), recipe(other, PeftSpec(method="peft", path=str(folder))))
-    for text, reason in (("[]", "not an object"), ("{}", "not a note of ours .*copy the adapter's folder again")):
+    for text, reason in (
+        ("[]", "not an object"),
+        ("{}", "not a note of ours .*copy the adapter's folder again"),
+    ):
         (folder / "base_model.json").write_text(text)
         with pytest.raises(ModelError, match=f"base_model.json: {reason}"):
             loaded(zoo(tmp_path), recipe(weights, PeftSpec(method="peft", path=str(folder))))
@@ -146,11 +166,15 @@ def test_an_adapter_made_on_a_new_head_that_it_does_not_hold_is_refused(target: 
     network = backbone(10)
     network.fc = nn.Linear(512, 3)
     plain_peft_adapter(tmp_path / "a", network, target_modules=[target])
-    with pytest.raises(ModelError, match=r"has 10 classes, the data have 3, .*head 'fc' .*modules_to_save=\['fc'\]"):
+    with pytest.raises(
+        ModelError, match=r"has 10 classes, the data have 3, .*head 'fc' .*modules_to_save=\['fc'\]"
+    ):
         loaded(zoo(tmp_path), recipe(file, PeftSpec(method="peft", path=str(tmp_path / "a"))))
     network = backbone(10)
     network.fc = nn.Linear(512, 3)
-    theirs = plain_peft_adapter(tmp_path / "b", network, target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
+    theirs = plain_peft_adapter(
+        tmp_path / "b", network, target_modules=["layer1.0.conv1"], modules_to_save=["fc"]
+    )
     ours = loaded(zoo(tmp_path), recipe(file, PeftSpec(method="peft", path=str(tmp_path / "b"))))
     with torch.no_grad():
         torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""A cache that changes under a run: what is attacked has the content that the plan named, or its cells are errors."""
+"""A cache that changes under a run: what is attacked has the planned content, or its cells are errors."""
 
 import json
 import re
@@ -52,7 +52,18 @@ def place(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, suite: str = SUITE) -> int:
     (folder / "tiny.yaml").write_text(suite)
-    return main(["run", str(folder / "tiny.yaml"), "--results", str(folder / "results"), "--device", "cpu", "-o", "/dev/null"])
+    return main(
+        [
+            "run",
+            str(folder / "tiny.yaml"),
+            "--results",
+            str(folder / "results"),
+            "--device",
+            "cpu",
+            "-o",
+            "/dev/null",
+        ]
+    )
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -121,11 +132,16 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "the backbone is removed": (lambda cache, _: shutil.rmtree(cache / "backbones"), "removed or damaged"),
     "another training's": (lambda cache, other: put(lora(other), lora(cache)), "replaced"),
     "two swapped": (lambda cache, _: swap(lora(cache), baseline(cache)), "replaced"),
-    "truncated": (lambda cache, _: (lora(cache) / "adapter/adapter_model.safetensors").write_bytes(b""), "removed or damaged"),
+    "truncated": (
+        lambda cache, _: (lora(cache) / "adapter/adapter_model.safetensors").write_bytes(b""),
+        "removed or damaged",
+    ),
     "checksums gone": (lambda cache, _: (lora(cache) / SUMS).unlink(), "removed or damaged"),
     "resealed": (lambda cache, _: forge_adapter(cache), "replaced"),
     "backbone resealed": (lambda cache, _: forge_backbone(cache), "replaced"),
-    "configuration": (lambda cache, _: flip(lora(cache) / "adapter/adapter_config.json"), "removed or damaged"),
+    "configuration": (
+        lambda cache, _: flip(lora(cache) / "adapter/adapter_config.json"), "removed or damaged",
+    ),
 }  # fmt: skip
 
 ALWAYS = ("the cache is removed", "another training's")
@@ -152,10 +168,12 @@ def before_load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Call
     monkeypatch.setattr(Zoo, "_train", real_train)
 
 
-@pytest.mark.parametrize("what", [pytest.param(w, marks=() if w in ALWAYS else pytest.mark.slow) for w in CHANGES])
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=() if w in ALWAYS else pytest.mark.slow) for w in CHANGES]
+)
 def test_a_model_that_is_not_the_planned_one_is_an_error_and_runs_right_again(
-    what: str, clean: Path, other: Path, place: Path, before_load: Callable[[int, Callable[[], object]], None],
-    monkeypatch: pytest.MonkeyPatch,
+    what: str, clean: Path, other: Path, place: Path,
+    before_load: Callable[[int, Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     change, reason = CHANGES[what]
     before_load(2, lambda: change(place / "cache", other))
@@ -163,11 +181,15 @@ def test_a_model_that_is_not_the_planned_one_is_an_error_and_runs_right_again(
     stored, expected = digests(place), digests(clean)
     assert {name: expected[name] for name in stored} == stored
     cells = entries(place)
-    assert sorted((cell["model"], cell["status"]) for cell in cells) == [("baseline", "ok")] * 4 + [("lora-fc", "error")] * 4
+    assert (
+        sorted((cell["model"], cell["status"]) for cell in cells)
+        == [("baseline", "ok")] * 4 + [("lora-fc", "error")] * 4
+    )
     sha = {cell["error"] for cell in cells if cell["status"] == "error"}
     (said,) = sha
     assert re.fullmatch(
-        r"ChangedError: the model lora-fc in the cache is not the one that this run was planned with \(sha256 [0-9a-f]{12}\): "
+        r"ChangedError: the model lora-fc in the cache is not the one that this run was planned with \(sha256"
+        r" [0-9a-f]{12}\): "
         rf"it was {reason}.* during the run; run again",
         said,
     )
@@ -175,14 +197,19 @@ def test_a_model_that_is_not_the_planned_one_is_an_error_and_runs_right_again(
     monkeypatch.undo()
     monkeypatch.setenv("BENCH_CACHE", str(place / "cache"))
     assert run(place) == Exit.OK
-    assert {(cell["model"], cell["status"]) for cell in entries(place)} == {("baseline", "ok"), ("lora-fc", "ok")}
+    assert {(cell["model"], cell["status"]) for cell in entries(place)} == {
+        ("baseline", "ok"),
+        ("lora-fc", "ok"),
+    }
     again = digests(place)
     assert {name: again[name] for name in again.keys() & expected.keys()} == {
         name: expected[name] for name in again.keys() & expected.keys()
     }
     put(clean / "cache", place / "cache")
     assert run(place) == Exit.OK
-    assert {name: digests(place).get(name) for name in expected} == expected, "the old cache gives the old numbers"
+    assert {name: digests(place).get(name) for name in expected} == expected, (
+        "the old cache gives the old numbers"
+    )
 
 
 def test_a_model_whose_sibling_changed_stays_unchecked_and_is_checked_by_the_next_run(

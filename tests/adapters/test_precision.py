@@ -71,7 +71,9 @@ def test_bf16_crafts_in_bfloat16_and_judges_in_float32(library: Library) -> None
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 def test_records_are_those_of_the_images_in_float32(library: Library) -> None:
     samples, model = few(40), small_classifier()
-    result = run_unit(replace(PGD, library=library), make_target(model, samples, 40, "bf16"), keep_images=True)
+    result = run_unit(
+        replace(PGD, library=library), make_target(model, samples, 40, "bf16"), keep_images=True
+    )
     assert result.images is not None
     said = predict(model, torch.from_numpy(result.images[0]), torch.from_numpy(samples.labels))
     np.testing.assert_array_equal(result.records[0].adv_pred, said.pred)
@@ -150,7 +152,9 @@ def test_the_report_says_how_many_outcomes_differ(tmp_path: Path) -> None:
     assert exact.precision is None
     assert precision_line(exact) is None
     card: Scorecard = replace(exact, precision=PrecisionScore("bf16", proportion(1, 200)))
-    said = "crafted in bf16, judged in float32: 1 of 200 outcomes differ when re-crafted in fp32, 0.5 [0, 3] %"
+    said = (
+        "crafted in bf16, judged in float32: 1 of 200 outcomes differ when re-crafted in fp32, 0.5 [0, 3] %"
+    )
     assert precision_line(card) == said
     assert f"- {said}" in to_markdown(card)
     assert json.loads(to_json(card))["precision"]["differs"]["count"] == 1
@@ -188,7 +192,9 @@ def test_channels_last_is_the_same_function() -> None:
     assert max_difference(plain, fast, x) < 1e-5
 
 
-def test_a_form_that_changes_logits_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_form_that_changes_logits_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def double(network: nn.Module, _: object) -> None:
         for parameter in network.parameters():
             parameter.mul_(2)
@@ -206,7 +212,11 @@ def test_weights_are_rounded_once_and_to_what_autocast_makes_of_them() -> None:
     for module in forms[1].modules():
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    assert type(forms[0].get_submodule("network.3")) is not type(forms[1].get_submodule("network.3")) is nn.Conv2d
+    assert (
+        type(forms[0].get_submodule("network.3"))
+        is not type(forms[1].get_submodule("network.3"))
+        is nn.Conv2d
+    )
     for enabled in (True, False):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             logits = [form(x) for form in forms]

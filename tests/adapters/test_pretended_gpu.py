@@ -1,4 +1,5 @@
-"""Whole runs on a GPU that is pretended (tests/builders/pretended_gpu.py): nothing that belongs there is left on the CPU."""
+"""Whole runs on a GPU that is pretended (tests/builders/pretended_gpu.py): nothing that belongs there is
+left on the CPU."""
 
 import os
 import subprocess
@@ -68,9 +69,14 @@ def test_a_whole_run(others: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(found[key].adv_prob_true, cpu.adv_prob_true, atol=1e-3)
 
 
-@pytest.mark.parametrize("wrong", ["torch.ones(2).to('pretended') + torch.ones(2)", "torch.ones(2).to('pretended').numpy()"])
+@pytest.mark.parametrize(
+    "wrong", ["torch.ones(2).to('pretended') + torch.ones(2)", "torch.ones(2).to('pretended').numpy()"]
+)
 def test_what_a_gpu_refuses_is_refused(wrong: str) -> None:
-    script = f"import torch\nfrom tests.builders.pretended_gpu import pretended_gpu\nwith pretended_gpu():\n    {wrong}\n"
+    script = (
+        "import torch\nfrom tests.builders.pretended_gpu import pretended_gpu\nwith pretended_gpu():\n   "
+        f" {wrong}\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "same device" in done.stderr or "numpy" in done.stderr

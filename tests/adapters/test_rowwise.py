@@ -1,4 +1,5 @@
-"""Asked row by row, a network says of an image the same bits in any batch; and packed convolutions say what plain ones do."""
+"""Asked row by row, a network says of an image the same bits in any batch; and packed convolutions say
+what plain ones do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,8 @@ class Gossiping(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("exact", "sizes"), [(1, (1, 2, 4, 8, 16, 32)), (2, (2, 4, 8, 16, 32)), (8, (8, 16, 32)), (32, (32,)), (33, (32,))]
+    ("exact", "sizes"),
+    [(1, (1, 2, 4, 8, 16, 32)), (2, (2, 4, 8, 16, 32)), (8, (8, 16, 32)), (32, (32,)), (33, (32,))],
 )
 def test_sizes_of_batches_are_those_that_answer_alike(exact: int, sizes: tuple[int, ...]) -> None:
     torch.manual_seed(0)

@@ -43,11 +43,15 @@ def test_pixels_are_not_rounded_where_layers_are() -> None:
 
 
 def written(folder: Path, name: str, spec: BackboneSpec) -> dict[str, Any]:
-    save_backbone(build_backbone(spec, 3, 0), folder / f"{name}.safetensors", Preprocessing(HALF, HALF, "training"))
+    save_backbone(
+        build_backbone(spec, 3, 0), folder / f"{name}.safetensors", Preprocessing(HALF, HALF, "training")
+    )
     return {**spec.model_dump(exclude_unset=True), "weights": f"{name}.safetensors"}
 
 
-def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     resnet = BackboneSpec(architecture="timm/test_resnet")
     named = {
@@ -56,10 +60,12 @@ def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(tmp_path: Path
         "small": (written(tmp_path, "c", resnet.model_copy(update={"input_size": 12})), 12),
     }
     named["small"][0]["input_size"] = 12
-    models = [{"name": name, "adaptation": {"method": "none"}, "backbone": b} for name, (b, _) in named.items()]
+    models = [
+        {"name": name, "adaptation": {"method": "none"}, "backbone": b} for name, (b, _) in named.items()
+    ]
     suite = {
-        "name": "sizes", "data": DATA, "models": models, "eps": ["2/255", "16/255"], "attacks": [{"attack": "fgsm"}],
-        "trust": "off",
+        "name": "sizes", "data": DATA, "models": models, "eps": ["2/255", "16/255"],
+        "attacks": [{"attack": "fgsm"}], "trust": "off",
     }  # fmt: skip
     result = bench.run(suite, results=tmp_path / "results")
     images = data.load(DataSpec.model_validate(DATA), "test", trained=False)
@@ -68,7 +74,9 @@ def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(tmp_path: Path
         spec = BackboneSpec(**{k: v for k, v in backbone.items() if k != "weights"})
         network = build_backbone(spec, 3, 0).eval()
 
-        def logits(x: torch.Tensor, side: int | None = side, network: torch.nn.Module = network) -> torch.Tensor:
+        def logits(
+            x: torch.Tensor, side: int | None = side, network: torch.nn.Module = network
+        ) -> torch.Tensor:
             seen = x if side is None else F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
             return network((seen - 0.5) / 0.5)  # type: ignore[no-any-return]
 
@@ -76,7 +84,9 @@ def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(tmp_path: Path
         for eps in (2, 16):
             rows = result.samples.query(f"model == '{name}' and eps == '{eps}/255' and library == 'foolbox'")
             assert rows["id"].tolist() == list(images.ids)
-            np.testing.assert_array_equal(rows["success"], clean & ~right(logits, fgsm(logits, x, y, eps / 255), y))
+            np.testing.assert_array_equal(
+                rows["success"], clean & ~right(logits, fgsm(logits, x, y, eps / 255), y)
+            )
     said = str(result)
     assert "scaled inside vit: 16 px images to 32 px, bilinear; eps is of the 16 px" in said
     assert "scaled inside small: 16 px images to 12 px, bilinear" in said
@@ -85,12 +95,17 @@ def test_models_of_other_sizes_are_attacked_in_the_suite_s_pixels(tmp_path: Path
 
 def test_sizes_that_differ_are_settled_by_the_suite_or_by_an_input_size(tmp_path: Path) -> None:
     larger = {**VIT, "kwargs": {**VIT["kwargs"], "img_size": 64}}
-    models = [{"name": n, "adaptation": {"method": "head"}, "backbone": b} for n, b in (("a", VIT), ("b", larger))]
+    models = [
+        {"name": n, "adaptation": {"method": "head"}, "backbone": b} for n, b in (("a", VIT), ("b", larger))
+    ]
     suite: dict[str, Any] = {
-        "name": "s", "data": {k: v for k, v in DATA.items() if k != "size"} | {"train_per_class": 4}, "models": models,
-        "training": {"epochs": 1, "augmentation": "none"}, "eps": ["2/255"], "attacks": [{"attack": "fgsm"}], "trust": "off",
+        "name": "s", "data": {k: v for k, v in DATA.items() if k != "size"} | {"train_per_class": 4},
+        "models": models, "training": {"epochs": 1, "augmentation": "none"}, "eps": ["2/255"],
+        "attacks": [{"attack": "fgsm"}], "trust": "off",
     }  # fmt: skip
-    with pytest.raises(bench.UserError, match=r"different sizes \(a: 32; b: 64\); give size here.*then scales inside"):
+    with pytest.raises(
+        bench.UserError, match=r"different sizes \(a: 32; b: 64\); give size here.*then scales inside"
+    ):
         bench.run(suite, results=tmp_path)
     models[1]["backbone"] = {**larger, "input_size": 64}
     result = bench.run(suite, results=tmp_path)

@@ -152,7 +152,9 @@ def test_a_way_to_adapt_of_a_package_is_declared_trained_and_kept_as_ours_are(tm
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-c", RUN, *arguments]
-        return subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+        )
 
     first = run("run", "suite.yaml", "--format", "json")
     assert first.returncode == 0, first.stderr

@@ -1,4 +1,4 @@
-"""The first convolution's own backward pass: autograd's gradient in every geometry, and only where it may stand."""
+"""The first convolution's own backward pass: autograd's gradient in every geometry, only where allowed."""
 
 import copy
 
@@ -114,11 +114,15 @@ def test_the_form_of_a_resnet_has_one_and_its_gradient() -> None:
 
 def test_convolutions_of_many_weights_take_the_plain_order_and_the_others_channels_last() -> None:
     network = torchvision.models.resnet18(num_classes=10).eval()
-    form = lossless(Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, num_classes=10), torch.rand(2, 3, 64, 64))
+    form = lossless(
+        Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, num_classes=10), torch.rand(2, 3, 64, 64)
+    )
     plain: dict[str, bool] = {}
     for name, module in form.network.named_modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda *seen, name=name: plain.update({name: seen[2].is_contiguous()}))
+            module.register_forward_hook(
+                lambda *seen, name=name: plain.update({name: seen[2].is_contiguous()})
+            )
     form(torch.rand(2, 3, 64, 64))
     assert len(plain) == 20
     assert {name for name, found in plain.items() if found} == {

@@ -27,8 +27,8 @@ from tests.builders.small_peft import IMAGES, Small, save_with_peft, with_peft
 SEED = int(os.environ.get("BENCH_TORTURE_SEED", "0"))
 MANY = int(os.environ.get("BENCH_TORTURE_INPUTS", "20000"))
 ELSEWHERE = {
-    "ADAPTION_PROMPT", "CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "POLY", "PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING",
-    "SHADOW", "TRAINABLE_TOKENS", "XLORA",
+    "ADAPTION_PROMPT", "CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "POLY", "PREFIX_TUNING",
+    "PROMPT_TUNING", "P_TUNING", "SHADOW", "TRAINABLE_TOKENS", "XLORA",
 }  # fmt: skip
 """Methods of peft that no network of images has a place for."""
 EXPECTS = Preprocessing((0.5,) * 3, (0.5,) * 3, "suite")
@@ -55,7 +55,9 @@ def refused(folder: Path | str) -> str:
 
 
 @pytest.mark.parametrize("method", sorted(str(method.value) for method in PEFT_TYPE_TO_CONFIG_MAPPING))
-def test_every_method_of_peft_loads_as_plain_peft_has_it_or_is_refused_by_name(method: str, tmp_path: Path) -> None:
+def test_every_method_of_peft_loads_as_plain_peft_has_it_or_is_refused_by_name(
+    method: str, tmp_path: Path
+) -> None:
     if method in ELSEWHERE:
         save_with_peft(tmp_path / "a", "LORA", disturb)
         assert f"peft_type {method} is for language models" in refused(edit(tmp_path / "a", peft_type=method))
@@ -68,7 +70,8 @@ def test_every_method_of_peft_loads_as_plain_peft_has_it_or_is_refused_by_name(m
 
 
 @pytest.mark.parametrize(
-    "task", ["SEQ_CLS", "CAUSAL_LM", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION", "x", 3]
+    "task",
+    ["SEQ_CLS", "CAUSAL_LM", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION", "x", 3],
 )
 def test_a_task_type_is_ignored_and_said(task: object, lora: Path) -> None:
     plain = with_peft(lora)
@@ -84,7 +87,10 @@ def test_keys_that_this_peft_does_not_know_are_named(lora: Path) -> None:
     ours = load_adapter(Small(), str(lora)).eval()
     with torch.no_grad():
         assert torch.equal(ours(IMAGES), plain(IMAGES))
-    assert "does not know another, some_new_option, third, switched off" in notes_on_adapter(Small(), str(lora))[0]
+    assert (
+        "does not know another, some_new_option, third, switched off"
+        in notes_on_adapter(Small(), str(lora))[0]
+    )
     assert "this peft does not know another, which may change what the adapter does; upgrade peft" in refused(
         edit(lora, another=7)
     )
@@ -93,7 +99,10 @@ def test_keys_that_this_peft_does_not_know_are_named(lora: Path) -> None:
 def test_where_the_head_is_not_known_to_be_the_same_one_it_is_said(tmp_path: Path) -> None:
     save_with_peft(tmp_path / "a", "LORA", disturb)
     (note,) = notes_on_adapter(Small(), str(edit(tmp_path / "a", base_model_name_or_path="google/vit-base")))
-    assert "a: the adapter does not hold the head 'fc' that it was trained under (on google/vit-base, as its" in note
+    assert (
+        "a: the adapter does not hold the head 'fc' that it was trained under (on google/vit-base, as its"
+        in note
+    )
     assert "judged under the backbone's own" in note
     save_with_peft(tmp_path / "on the head", "LORA", disturb, target_modules=["fc"])
     assert "does not hold the head 'fc'" in notes_on_adapter(Small(), str(tmp_path / "on the head"))[0]
@@ -108,7 +117,10 @@ def test_where_the_head_is_not_known_to_be_the_same_one_it_is_said(tmp_path: Pat
 def test_a_head_that_was_to_be_saved_and_is_not_there_is_refused(targets: list[str], tmp_path: Path) -> None:
     save_with_peft(tmp_path / "a", "LORA", disturb, target_modules=targets)
     message = refused(edit(tmp_path / "a", modules_to_save=["classifier", "fc"]))
-    assert "'fc' was trained with this adapter (modules_to_save), but adapter_model.safetensors does not hold it" in message
+    assert (
+        "'fc' was trained with this adapter (modules_to_save), but adapter_model.safetensors does not hold it"
+        in message
+    )
 
 
 def test_adapters_in_a_sub_folder_or_pickled_get_their_fix(lora: Path, tmp_path: Path) -> None:
@@ -148,16 +160,24 @@ SLOW = [
 
 
 @pytest.mark.parametrize("pattern", SLOW)
-@pytest.mark.parametrize("field", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern", "modules_to_save"])
+@pytest.mark.parametrize(
+    "field", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern", "modules_to_save"]
+)
 def test_patterns_that_could_take_for_ever_are_refused(pattern: str, field: str, lora: Path) -> None:
-    value: Any = {pattern: 4} if field.endswith("pattern") else [pattern] if field == "modules_to_save" else pattern
+    value: Any = (
+        {pattern: 4} if field.endswith("pattern") else [pattern] if field == "modules_to_save" else pattern
+    )
     assert f"adapter_config.json: '{pattern[:50]}" in refused(edit(lora, **{field: value}))
 
 
-@pytest.mark.parametrize("pattern", ["a|b", r"(?:a|b)", "[ab]", r"(.*\.)?[ab]", r"(?:a|conv\d+|layers\.\d+\.x|b)"])
+@pytest.mark.parametrize(
+    "pattern", ["a|b", r"(?:a|b)", "[ab]", r"(.*\.)?[ab]", r"(?:a|conv\d+|layers\.\d+\.x|b)"]
+)
 def test_patterns_as_people_write_them_load(pattern: str, lora: Path) -> None:
     plain = with_peft(lora)
-    ours = load_adapter(Small(), str(edit(lora, target_modules=pattern, rank_pattern={r".*\.none": 4}))).eval()
+    ours = load_adapter(
+        Small(), str(edit(lora, target_modules=pattern, rank_pattern={r".*\.none": 4}))
+    ).eval()
     with torch.no_grad():
         assert torch.equal(ours(IMAGES), plain(IMAGES))
 
@@ -212,14 +232,28 @@ def test_adapters_in_other_precisions_are_those_of_plain_peft(kind: torch.dtype,
 
 
 NASTY: list[Any] = [
-    None, True, False, 0, 1, -1, 2, 3, 7, 1000, 10**9, 10**400, 0.5, -0.0, 1e308, 1e-320, "", "a", "fc", "all-linear",
-    "none", "all", "lora_only", "LORA", "IA3", "VERA", "OFT", "pissa", "olora", "eva", "corda", "loftq", "orthogonal",
-    "gaussian", "pissa_niter_4", "\ud800", "\0", "[31m", "../../etc/passwd", "x" * 5000, "(a+)+", ".*", "[", "a|b", "{}", "%s",
-    [], {}, [[]], ["a"], ["a", None], ["a", 1], [1, 2], {"a": 1}, {"a": "b"}, {".*": 2}, {"a": {"b": []}}, {"": 0}, [True],
+    None, True, False, 0, 1, -1, 2, 3, 7, 1000, 10**9, 10**400, 0.5, -0.0, 1e308, 1e-320, "", "a", "fc",
+    "all-linear", "none", "all", "lora_only", "LORA", "IA3", "VERA", "OFT", "pissa", "olora", "eva", "corda",
+    "loftq", "orthogonal", "gaussian", "pissa_niter_4", "\ud800", "\0", "[31m", "../../etc/passwd",
+    "x" * 5000, "(a+)+", ".*", "[", "a|b", "{}", "%s", [], {}, [[]], ["a"], ["a", None], ["a", 1], [1, 2],
+    {"a": 1}, {"a": "b"}, {".*": 2}, {"a": {"b": []}}, {"": 0}, [True],
     ["*"], ["fc", "conv", "norm"], "SEQ_CLS",
 ]  # fmt: skip
 """Values that have broken readers of configurations."""
-METHODS = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA", "VERA", "FOURIERFT", "LN_TUNING", "VBLORA")
+METHODS = (
+    "LORA",
+    "ADALORA",
+    "IA3",
+    "LOHA",
+    "LOKR",
+    "OFT",
+    "BOFT",
+    "HRA",
+    "VERA",
+    "FOURIERFT",
+    "LN_TUNING",
+    "VBLORA",
+)
 
 
 def mutate(fields: dict[str, Any], rng: random.Random) -> str:
@@ -250,13 +284,18 @@ def mutate(fields: dict[str, Any], rng: random.Random) -> str:
 
 
 def answer(folder: Path, text: str) -> str:
-    """ "loaded" or "refused": all that may happen on the way from a folder to the cached model. Loaded, it is plain peft's."""
+    """ "loaded" or "refused": all that may happen on the way from a folder to the cached model.
+
+    Loaded, it is plain peft's.
+    """
     (folder / "adapter_config.json").write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         network = Small()
         base = base_of(network)
         notes_on_adapter(network, str(folder))
-        classifier = Classifier(load_adapter(network, str(folder)), mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=4)
+        classifier = Classifier(
+            load_adapter(network, str(folder)), mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=4
+        )
         check_input(classifier, (3, 8, 8))
         check_model(classifier.eval(), IMAGES, trained=False)
         with torch.inference_mode():
@@ -270,7 +309,7 @@ def answer(folder: Path, text: str) -> str:
 
 
 def plainly(folder: Path, ours: Tensor) -> Tensor:
-    """The logits of plain peft with ``folder``; ``ours`` where it has none (a task type that is not one of images)."""
+    """The logits of plain peft with ``folder``; ``ours`` where it has none (a task type not of images)."""
     try:
         logits: Tensor = with_peft(folder)(IMAGES)
     except Exception:  # noqa: BLE001 (as peft fails)
@@ -303,8 +342,8 @@ def test_mutated_configurations_load_or_are_refused(tmp_path: Path) -> None:
 def test_many_mutated_configurations(tmp_path: Path, figure: Figure) -> None:
     answers, slowest = fuzz(tmp_path, MANY)
     figure(
-        f"5 adapter configurations (seed {SEED}): {len(answers)} mutated, {answers.count('loaded')} still adapters, "
-        f"{answers.count('refused')} refused by name, 0 tracebacks, slowest {slowest:.2f} s"
+        f"5 adapter configurations (seed {SEED}): {len(answers)} mutated, {answers.count('loaded')} still"
+        f" adapters, {answers.count('refused')} refused by name, 0 tracebacks, slowest {slowest:.2f} s"
     )
     assert len(answers) == MANY
     assert slowest < 30

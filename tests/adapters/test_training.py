@@ -1,4 +1,5 @@
-"""Training: the declared schedule, early stopping on held-out training images, and a resumed run that ends bitwise the same."""
+"""Training: the declared schedule, early stopping on held-out training images, and a resumed run that ends
+bitwise the same."""
 
 import math
 from pathlib import Path
@@ -56,7 +57,9 @@ class KilledError(Exception):
     ids=lambda o: o["schedule"],
 )
 @pytest.mark.parametrize("killed_after", [1, 4])
-def test_killed_and_resumed_training_ends_bitwise_the_same(options: object, killed_after: int, tmp_path: Path) -> None:
+def test_killed_and_resumed_training_ends_bitwise_the_same(
+    options: object, killed_after: int, tmp_path: Path
+) -> None:
     spec = TrainingSpec.model_validate({"epochs": 6, "batch_size": 8, **options})  # type: ignore[dict-item]
     whole, resumed = small(), small()
     expected = fit(whole, images(), spec, seed=3, progress=lambda *_: None)
@@ -69,14 +72,18 @@ def test_killed_and_resumed_training_ends_bitwise_the_same(options: object, kill
     with pytest.raises(KilledError):
         fit(small(), images(), spec, seed=3, progress=kill, checkpoint=state)
     seen: list[int] = []
-    losses = fit(resumed, images(), spec, seed=3, progress=lambda done, *_: seen.append(done), checkpoint=state)
+    losses = fit(
+        resumed, images(), spec, seed=3, progress=lambda done, *_: seen.append(done), checkpoint=state
+    )
     assert seen[0] == killed_after + 1
     assert losses == expected
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
 
 
-def test_a_torn_state_is_said_and_training_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_state_is_said_and_training_starts_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spec = TrainingSpec(epochs=2, batch_size=8)
     state = tmp_path / "state.pt"
     state.write_bytes(b"PK\x03\x04 torn")
@@ -89,7 +96,9 @@ def test_a_torn_state_is_said_and_training_starts_anew(tmp_path: Path, caplog: p
 
 def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     noise = images()
-    unlearnable = ImageSet(noise.images, np.random.default_rng(1).permutation(noise.labels), noise.ids, noise.classes)
+    unlearnable = ImageSet(
+        noise.images, np.random.default_rng(1).permutation(noise.labels), noise.ids, noise.classes
+    )
     spec = TrainingSpec.model_validate(
         {
             "epochs": 60,
@@ -100,7 +109,9 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
         }
     )
     classifier, reported = small(), []
-    losses = fit(classifier, unlearnable, spec, seed=0, progress=lambda *said: reported.append(said[:2])).losses
+    losses = fit(
+        classifier, unlearnable, spec, seed=0, progress=lambda *said: reported.append(said[:2])
+    ).losses
     assert len(losses) < 60
     assert reported[-1] == (len(losses), len(losses))
     best = len(losses) - 4
@@ -125,7 +136,9 @@ def test_the_only_image_of_a_class_is_trained_on() -> None:
         assert np.bincount(labels[held.numpy()])[:2].tolist() == [0, 1]
     few = images().take(np.arange(2))
     spec = TrainingSpec(early_stopping=EarlyStopping())
-    with pytest.raises(ModelError, match=r"no class has two training images, .* drop training\.early_stopping"):
+    with pytest.raises(
+        ModelError, match=r"no class has two training images, .* drop training\.early_stopping"
+    ):
         fit(small(), few, spec, seed=0, progress=lambda *_: None)
 
 
@@ -139,5 +152,7 @@ def test_learning_rates_are_those_of_the_formulas() -> None:
 
 def test_diverging_training_is_an_error() -> None:
     spec = TrainingSpec(epochs=9, batch_size=8, lr=1e30, schedule="constant")
-    with pytest.raises(ModelError, match=r"training diverged: the loss of epoch \d is not finite; lower training.lr"):
+    with pytest.raises(
+        ModelError, match=r"training diverged: the loss of epoch \d is not finite; lower training.lr"
+    ):
         fit(small(), images(), spec, seed=0, progress=lambda *_: None)

@@ -1,4 +1,5 @@
-"""Models in the format of transformers: their own logits, the images and classes that they bring, and adapters on them."""
+"""Models in the format of transformers: their own logits, the images and classes that they bring, and
+adapters on them."""
 
 import json
 import shutil
@@ -42,7 +43,14 @@ def backbone(folder: Path) -> BackboneSpec:
     return BackboneSpec(architecture=f"transformers/{folder}")
 
 
-def run(folder: Path, adaptation: str = NONE, *, only: str = "*/foolbox", classes: list[str] = ORDER, more: str = "") -> Any:
+def run(
+    folder: Path,
+    adaptation: str = NONE,
+    *,
+    only: str = "*/foolbox",
+    classes: list[str] = ORDER,
+    more: str = "",
+) -> Any:
     """The run of a suite in ``folder`` on the model beside it and 24 photos."""
     save_pictures(folder / "photos", pictures(24, SIZE), [NAMES[label] for label in LABELS])
     said = SUITE.format(model="model", adaptation=adaptation, classes=", ".join(classes), more=more)
@@ -55,7 +63,9 @@ def shown(result: bench.Result) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_logits_of_pictures_are_those_of_transformers_with_its_own_image_processor(kind: str, tmp_path: Path) -> None:
+def test_logits_of_pictures_are_those_of_transformers_with_its_own_image_processor(
+    kind: str, tmp_path: Path
+) -> None:
     from transformers import AutoImageProcessor
 
     model, images = save_model(tmp_path / "model", kind), pictures(6, SIZE)
@@ -70,7 +80,9 @@ def test_logits_of_pictures_are_those_of_transformers_with_its_own_image_process
     assert source_of(spec).classes(spec) == NAMES
 
 
-@pytest.mark.parametrize(("kind", "library"), [("ViT", "foolbox"), ("ViT", "art"), ("Swin", "foolbox"), ("ResNet", "foolbox")])
+@pytest.mark.parametrize(
+    ("kind", "library"), [("ViT", "foolbox"), ("ViT", "art"), ("Swin", "foolbox"), ("ResNet", "foolbox")]
+)
 def test_a_folder_is_attacked_as_a_plain_loop_attacks_it(kind: str, library: str, tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", kind)
     result = run(tmp_path, only=f"*/{library}")
@@ -81,24 +93,34 @@ def test_a_folder_is_attacked_as_a_plain_loop_attacks_it(kind: str, library: str
 
 
 def test_the_classes_names_say_which_output_each_is(tmp_path: Path) -> None:
-    model = save_model(tmp_path / "model", names=("cow", "Cat", "dog, domestic dog"), labels=[(i + 1) % 3 for i in range(24)])
+    model = save_model(
+        tmp_path / "model", names=("cow", "Cat", "dog, domestic dog"), labels=[(i + 1) % 3 for i in range(24)]
+    )
     result = run(tmp_path)
     plain = by_hand(lambda x: Answers(model)(normalised(x))[:, [1, 2, 0]], pictures(24, SIZE), LABELS)
     assert by_bench(result, "m", "foolbox") == plain
-    assert "3 of the network's 3 outputs are the data's classes (1, 2, 0), by the names that the weights give them" in shown(
-        result
+    assert (
+        "3 of the network's 3 outputs are the data's classes (1, 2, 0), by the names that the weights give"
+        " them" in shown(result)
     )
 
 
 def test_names_of_other_classes_are_refused_until_the_suite_says_which_is_which(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", names=("Katze", "Hund", "Kuh"))
-    with pytest.raises(UserError, match=r"suite.yaml:2: the weights name their classes differently .* none of 'Katze', 'Hund'"):
+    with pytest.raises(
+        UserError,
+        match=r"suite.yaml:2: the weights name their classes differently .* none of 'Katze', 'Hund'",
+    ):
         run(tmp_path)
     result = run(tmp_path, more="classes: [0, Hund, 2]")
-    assert by_bench(result, "m", "foolbox") == by_hand(lambda x: Answers(model)(normalised(x)), pictures(24, SIZE), LABELS)
+    assert by_bench(result, "m", "foolbox") == by_hand(
+        lambda x: Answers(model)(normalised(x)), pictures(24, SIZE), LABELS
+    )
     shutil.rmtree(tmp_path / "model")
     save_model(tmp_path / "model", names=("LABEL_0", "LABEL_1", "LABEL_2"))
-    assert by_bench(run(tmp_path), "m", "foolbox") == by_bench(result, "m", "foolbox")  # names that nobody gave
+    assert by_bench(run(tmp_path), "m", "foolbox") == by_bench(
+        result, "m", "foolbox"
+    )  # names that nobody gave
 
 
 def plain_adapter(model: Any, folder: Path, targets: Any) -> nn.Module:
@@ -130,7 +152,9 @@ def in_earlier_names(folder: Path, model: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["ViT", "Swin"])
 @pytest.mark.parametrize("names", ["today's", "earlier"])
-def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(kind: str, names: str, tmp_path: Path) -> None:
+def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(
+    kind: str, names: str, tmp_path: Path
+) -> None:
     model = save_model(tmp_path / "model", kind)
     theirs = plain_adapter(model, tmp_path / "adapter", ["q_proj", "v_proj"])
     if names == "earlier":
@@ -146,7 +170,9 @@ def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(kind: str, nam
 def test_an_adapter_on_a_model_of_another_size_is_given_images_scaled_inside(tmp_path: Path) -> None:
     theirs = plain_adapter(save_model(tmp_path / "model"), tmp_path / "adapter", ["q_proj"])
     save_pictures(tmp_path / "photos", pictures(24, 48), [NAMES[label] for label in LABELS])
-    text = SUITE.format(model="model", adaptation="method: peft, path: adapter", classes=", ".join(ORDER), more="")
+    text = SUITE.format(
+        model="model", adaptation="method: peft, path: adapter", classes=", ".join(ORDER), more=""
+    )
     (tmp_path / "suite.yaml").write_text(text.replace("path: photos", "path: photos, size: 48") + ATTACKS)
     result = bench.run(tmp_path / "suite.yaml", results=tmp_path / "results", only="*/foolbox")
     plain = by_hand(lambda x: theirs(normalised(scaled(x, SIZE))), pictures(24, 48), LABELS)
@@ -166,8 +192,15 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     result = run(tmp_path, "method: lora, r: 2, targets: [query, value]", only="*/fgsm/foolbox")
     (model,) = result.run.header.models
     assert result.run.header.provenance["packages"]["transformers"] == transformers_version()
-    assert " ".join(str(result).split()).count("squashes images that are not square, of which here the central square") == 1
-    assert model.trainable_parameters == 2 * 2 * 2 * (16 + 16) + 3 * 17  # two layers, two matrices, and the new head
+    assert (
+        " ".join(str(result).split()).count(
+            "squashes images that are not square, of which here the central square"
+        )
+        == 1
+    )
+    assert (
+        model.trainable_parameters == 2 * 2 * 2 * (16 + 16) + 3 * 17
+    )  # two layers, two matrices, and the new head
     (folder,) = Path(tmp_path_of_cache()).glob("models/*/adapter")
     again = load_again(tmp_path / "model", "ViT")
     again.classifier = nn.Linear(16, 3)
@@ -204,7 +237,9 @@ def test_targets_by_the_names_of_files_and_timm_s_fused_attention(tmp_path: Path
     assert resolve_targets(timm, r".*\.qkv")[0] == "blocks.0.attn.qkv"
 
 
-@pytest.mark.parametrize("targets", [["query", "value"], ["q_proj"], ["attention.attention.query"], ["classifier", "value"]])
+@pytest.mark.parametrize(
+    "targets", [["query", "value"], ["q_proj"], ["attention.attention.query"], ["classifier", "value"]]
+)
 def test_a_list_of_suffixes_is_what_peft_makes_of_it(targets: list[str], tmp_path: Path) -> None:
     """In the names of transformers today, and in those of its files, which peft itself no longer knows."""
     from peft import LoraConfig, get_peft_model
@@ -219,7 +254,7 @@ def test_a_list_of_suffixes_is_what_peft_makes_of_it(targets: list[str], tmp_pat
 
 
 def test_an_exact_name_wins_over_longer_ones_that_end_in_it() -> None:
-    """A suite that adapts the first convolution means that one alone, though peft would take every block's."""
+    """A suite that adapts the first convolution means that one alone, though peft would take each block's."""
     resnet = build_backbone(BackboneSpec(architecture="resnet18"), 2, 0)
     assert resolve_targets(resnet, ("fc", "conv1")) == ["fc", "conv1"]
     assert resolve_targets(resnet, ("0.conv2", "fc", "layer1.0.conv2")) == [
@@ -227,24 +262,31 @@ def test_an_exact_name_wins_over_longer_ones_that_end_in_it() -> None:
         "fc",
     ]
     assert len(resolve_targets(resnet, ("conv2",))) == 8
-    with pytest.raises(ModelError, match="target 'onv2' is not a layer of this backbone; did you mean 'conv2'"):
+    with pytest.raises(
+        ModelError, match="target 'onv2' is not a layer of this backbone; did you mean 'conv2'"
+    ):
         resolve_targets(resnet, ("onv2",))
 
 
 def test_weights_without_a_head_are_adapted_and_not_judged_as_they_are(tmp_path: Path) -> None:
     save_model(tmp_path / "model")
     file = tmp_path / "model" / "model.safetensors"
-    save_file({k: v for k, v in load_file(file).items() if not k.startswith("classifier")}, file, {"format": "pt"})
+    save_file(
+        {k: v for k, v in load_file(file).items() if not k.startswith("classifier")}, file, {"format": "pt"}
+    )
     with pytest.raises(UserError, match="these weights hold no head; adapt the backbone"):
         run(tmp_path)
     assert run(tmp_path, "method: head", only="*/fgsm/foolbox").leaderboard.accuracy.notna().all()
     theirs = plain_adapter(load_again(tmp_path / "model", "ViT"), tmp_path / "adapter", ["q_proj"])
     result = run(tmp_path, "method: peft, path: adapter")
-    assert by_bench(result, "m", "foolbox") == by_hand(lambda x: theirs(normalised(x)), pictures(24, SIZE), LABELS)
+    assert by_bench(result, "m", "foolbox") == by_hand(
+        lambda x: theirs(normalised(x)), pictures(24, SIZE), LABELS
+    )
 
 
 def test_what_the_folder_says_is_in_the_keys(tmp_path: Path) -> None:
-    """Another number of heads, or another normalisation, with the same weights is another model; a name of a class is none."""
+    """Another number of heads, or another normalisation, with the same weights is another model; a name of
+    a class is none."""
     save_model(tmp_path / "model")
     found = [one_key(tmp_path)]
     for file, fields in (
@@ -273,12 +315,17 @@ def test_a_run_is_reproduced_bitwise(tmp_path: Path) -> None:
     save_model(tmp_path / "model")
     result = run(tmp_path, only="*")
     assert main(["reproduce", str(result.path)]) == 0
-    assert main(["run", str(tmp_path / "suite.yaml"), "--dry-run", "--results", str(tmp_path / "others")]) == 0
+    assert (
+        main(["run", str(tmp_path / "suite.yaml"), "--dry-run", "--results", str(tmp_path / "others")]) == 0
+    )
 
 
 PROCESSED: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     ("ViTImageProcessor", {}, (0.5, 0.5, 224, 224, "bilinear")),
-    ("ViTImageProcessor", {"size": {"height": 48, "width": 48}, "resample": 3}, (0.5, 0.5, 48, 48, "bicubic")),
+    (
+        "ViTImageProcessor", {"size": {"height": 48, "width": 48}, "resample": 3},
+        (0.5, 0.5, 48, 48, "bicubic"),
+    ),
     ("ViTImageProcessor", {"do_resize": False}, (0.5, 0.5, None, None, None)),
     ("ViTImageProcessor", {"do_normalize": False}, (0.0, 1.0, 224, 224, "bilinear")),
     ("ViTImageProcessor", {"do_rescale": False}, (0.5 / 255, 0.5 / 255, 224, 224, "bilinear")),
@@ -307,7 +354,9 @@ def test_an_image_processor_as_normalisation_and_size(
     whole = (inputs * 255).round()
     alone = {"do_resize": False, "do_center_crop": False, "return_tensors": "pt"}
     theirs: Tensor = processor(whole.to(torch.uint8), **alone)["pixel_values"][0]
-    torch.testing.assert_close((whole / 255 - found.mean[0]) / found.std[0], theirs.float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        (whole / 255 - found.mean[0]) / found.std[0], theirs.float(), atol=1e-5, rtol=1e-5
+    )
 
 
 def spoilt(folder: Path, file: str, **fields: Any) -> None:
@@ -339,17 +388,26 @@ def broken_weights(folder: Path) -> None:
 
 def not_finite(folder: Path) -> None:
     file = folder / "model.safetensors"
-    save_file({k: v * torch.nan if k == "classifier.bias" else v for k, v in load_file(file).items()}, file, {"format": "pt"})
+    save_file(
+        {k: v * torch.nan if k == "classifier.bias" else v for k, v in load_file(file).items()},
+        file,
+        {"format": "pt"},
+    )
 
 
 def outside(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "../outside.safetensors"}})
+    )
 
 
 WRONG: list[tuple[Any, str]] = [
     (no_config, "no config.json here, so this is not a model as transformers saves it"),
-    (no_weights, "no model.safetensors here; pytorch_model.bin is, but no pickle is read: save the model again"),
+    (
+        no_weights,
+        "no model.safetensors here; pytorch_model.bin is, but no pickle is read: save the model again",
+    ),
     (an_adapter, "no model.safetensors here; an adapter of peft is named as one"),
     (half_weights, "its weights are not those of its config.json; missing: vit.layers.0"),
     (broken_weights, "not a whole safetensors file"),
@@ -359,17 +417,34 @@ WRONG: list[tuple[Any, str]] = [
         lambda f: spoilt(f, "config.json", model_type="vitt"),
         "model_type 'vitt' is not an image classifier here; did you mean 'vit'?",
     ),
-    (lambda f: spoilt(f, "config.json", model_type="bert"), "model_type 'bert' is not an image classifier here"),
+    (
+        lambda f: spoilt(f, "config.json", model_type="bert"),
+        "model_type 'bert' is not an image classifier here",
+    ),
     (lambda f: spoilt(f, "config.json", hidden_size=17), "transformers cannot make this network"),
-    (lambda f: spoilt(f, "config.json", num_hidden_layers=10**9), "num_hidden_layers is larger than the number of tensors"),
-    (lambda f: spoilt(f, "preprocessor_config.json", image_std=[0, 1, 1]), "image_std and rescale_factor must be above 0"),
-    (lambda f: spoilt(f, "preprocessor_config.json", image_mean=[0.5], image_std=[0.5]), "normalises 1 channels"),
-    (lambda f: spoilt(f, "preprocessor_config.json", image_processor_type="No"), "not an image processor of transformers"),
+    (
+        lambda f: spoilt(f, "config.json", num_hidden_layers=10**9),
+        "num_hidden_layers is larger than the number of tensors",
+    ),
+    (
+        lambda f: spoilt(f, "preprocessor_config.json", image_std=[0, 1, 1]),
+        "image_std and rescale_factor must be above 0",
+    ),
+    (
+        lambda f: spoilt(f, "preprocessor_config.json", image_mean=[0.5], image_std=[0.5]),
+        "normalises 1 channels",
+    ),
+    (
+        lambda f: spoilt(f, "preprocessor_config.json", image_processor_type="No"),
+        "not an image processor of transformers",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("spoil", "message"), WRONG)
-def test_a_folder_that_cannot_be_meant_is_refused_at_its_line(spoil: Any, message: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_meant_is_refused_at_its_line(
+    spoil: Any, message: str, tmp_path: Path
+) -> None:
     save_model(tmp_path / "model")
     spoil(tmp_path / "model")
     with pytest.raises(UserError) as error:
@@ -381,8 +456,14 @@ def test_a_folder_that_cannot_be_meant_is_refused_at_its_line(spoil: Any, messag
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("kwargs: {image_size: 64}", "suite.yaml:2: kwargs: config.json and the weights beside it say all of the network"),
-        ("weights: model/model.safetensors", "suite.yaml:2: weights: config.json and the weights beside it say all"),
+        (
+            "kwargs: {image_size: 64}",
+            "suite.yaml:2: kwargs: config.json and the weights beside it say all of the network",
+        ),
+        (
+            "weights: model/model.safetensors",
+            "suite.yaml:2: weights: config.json and the weights beside it say all",
+        ),
     ],
 )
 def test_what_the_folder_says_is_not_said_again(more: str, message: str, tmp_path: Path) -> None:
@@ -396,14 +477,20 @@ def test_code_beside_a_model_is_never_run(tmp_path: Path) -> None:
     (tmp_path / "model" / "own.py").write_text(
         f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\nclass OwnConfig: pass\n"
     )
-    places = {"AutoConfig": "own.OwnConfig", "AutoModelForImageClassification": "own.Own", "AutoImageProcessor": "own.Own"}
+    places = {
+        "AutoConfig": "own.OwnConfig",
+        "AutoModelForImageClassification": "own.Own",
+        "AutoImageProcessor": "own.Own",
+    }
     for file in ("config.json", "preprocessor_config.json"):
         spoilt(tmp_path / "model", file, auto_map=places)
     run(tmp_path, only="*/fgsm/foolbox")
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_on_the_hub_without_a_network_names_the_manual_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_model_on_the_hub_without_a_network_names_the_manual_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import huggingface_hub
 
     def no_network(*_: object, **__: object) -> str:
@@ -412,16 +499,24 @@ def test_a_model_on_the_hub_without_a_network_names_the_manual_step(monkeypatch:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", no_network)
     model_folder._from_hub.cache_clear()
     save_pictures(tmp_path / "photos", pictures(3, SIZE), ORDER)
-    suite = SUITE.format(model="google/vit-base-patch16-224", adaptation=NONE, classes="cat, dog, cow", more="")
+    suite = SUITE.format(
+        model="google/vit-base-patch16-224", adaptation=NONE, classes="cat, dog, cow", more=""
+    )
     (tmp_path / "suite.yaml").write_text(suite + ATTACKS)
-    with pytest.raises(UserError, match=r"suite.yaml:2: .*do `hf download google/vit-base-patch16-224 --local-dir FOLDER`"):
+    with pytest.raises(
+        UserError, match=r"suite.yaml:2: .*do `hf download google/vit-base-patch16-224 --local-dir FOLDER`"
+    ):
         bench.run(tmp_path / "suite.yaml", results=tmp_path / "results")
-    (tmp_path / "suite.yaml").write_text(suite.replace("google/vit-base-patch16-224", "./models/vit") + ATTACKS)
+    (tmp_path / "suite.yaml").write_text(
+        suite.replace("google/vit-base-patch16-224", "./models/vit") + ATTACKS
+    )
     with pytest.raises(UserError, match=r"suite.yaml:2: ./models/vit: no such model folder; looked in"):
         bench.run(tmp_path / "suite.yaml", results=tmp_path / "results")
 
 
-def test_a_model_on_the_hub_is_downloaded_as_safetensors_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_model_on_the_hub_is_downloaded_as_safetensors_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import huggingface_hub
 
     save_model(tmp_path / "model")
@@ -444,5 +539,8 @@ def test_a_model_on_the_hub_is_downloaded_as_safetensors_alone(monkeypatch: pyte
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save_model(tmp_path / "model")
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ModelError, match=r"transformers is not installed; pip install 'lora-robustness-bench\[transformers\]'"):
+    with pytest.raises(
+        ModelError,
+        match=r"transformers is not installed; pip install 'lora-robustness-bench\[transformers\]'",
+    ):
         source_of(backbone(tmp_path / "model")).check(backbone(tmp_path / "model"))

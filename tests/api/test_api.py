@@ -79,12 +79,16 @@ def test_one_logit_is_that_of_the_second_of_two_classes(flat: bool) -> None:
     for column in ("clean_pred", "adv_pred", "success"):
         np.testing.assert_array_equal(result.samples[column], two.samples[column])
     np.testing.assert_allclose(result.samples["clean_prob"], two.samples["clean_prob"], atol=1e-6)
-    assert "one logit: its sigmoid is the probability of '1', the second class" in " ".join(str(result).split())
+    assert "one logit: its sigmoid is the probability of '1', the second class" in " ".join(
+        str(result).split()
+    )
     assert "one logit" not in str(two)
 
 
 def test_one_logit_is_not_enough_for_three_classes() -> None:
-    with pytest.raises(bench.UserError, match=r"gives \(1, 1\) logits for one image, but the data have 3 classes"):
+    with pytest.raises(
+        bench.UserError, match=r"gives \(1, 1\) logits for one image, but the data have 3 classes"
+    ):
         evaluated(OneLogit(network(), flat=False), classes=["a", "b", "c"])
 
 
@@ -121,12 +125,17 @@ def test_several_models_are_compared_pair_by_pair() -> None:
 
 
 def test_defences_around_given_models_meet_attacks_that_know_them() -> None:
-    """The quantised linear model's own gradient is zero: nothing breaks it that does not know how to pass back through it."""
+    """The quantised linear model's own gradient is zero: nothing breaks it that does not know how to pass
+    back through it."""
     around = {"squeezed": {"of": "model", "defences": BITS}}
     result = evaluated(defended=around, libraries=["foolbox"], eps=["16/255"], attacks=["fgsm"])
     assert result.is_complete
     own = [cell.entry for cell in result.card.cells if cell.entry.model == "squeezed"]
-    assert {e.attack: e.role for e in own} == {"fgsm": "naive", "fgsm bpda": "adaptive", "fgsm on model": "adaptive"}
+    assert {e.attack: e.role for e in own} == {
+        "fgsm": "naive",
+        "fgsm bpda": "adaptive",
+        "fgsm on model": "adaptive",
+    }
     asr = result.cells.query("model == 'squeezed'").set_index("attack")["asr"]
     assert asr["fgsm"] == 0
     assert asr["fgsm bpda"] > 0.3
@@ -166,7 +175,10 @@ def test_models_stay_as_they_are() -> None:
         ({"images": lambda x: ["a"] * len(x)}, r"images: .* values; give an array or tensor of numbers"),
         ({"labels": lambda y: y[:-1]}, r"64 images, but 63 labels"),
         ({"labels": lambda y: y.astype(float)}, r"float64 values; give class numbers as integers"),
-        ({"labels": lambda y: np.eye(2)[y]}, r"shape is 64 x 2, not N; for one-hot rows give labels.argmax\(1\)"),
+        (
+            {"labels": lambda y: np.eye(2)[y]},
+            r"shape is 64 x 2, not N; for one-hot rows give labels.argmax\(1\)",
+        ),
         ({"labels": lambda y: y - 1}, r"-1 is negative"),
         ({"labels": lambda y: y + 5}, r"gives \(1, 2\) logits for one image, but the data have 7 classes"),
         ({"labels": lambda _: None}, r"labels are missing; give them beside the images, or a DataLoader"),
@@ -179,20 +191,32 @@ def test_models_stay_as_they_are() -> None:
         ({"model": {}}, r"there is none; give a torch.nn.Module"),
         ({"model": "resnet18"}, r"str is not a torch.nn.Module"),
         ({"model": linear_classifier(), "mean": (0.5,) * 3}, r"this Classifier has its own normalisation"),
-        ({"defended": {"d": {"of": "mdel", "defences": BITS}}}, r"'mdel' is not a model of this suite; did you mean 'model'"),
+        (
+            {"defended": {"d": {"of": "mdel", "defences": BITS}}},
+            r"'mdel' is not a model of this suite; did you mean 'model'",
+        ),
         ({"defended": {"d": {"of": "model"}}}, r"has the weights of model and no defences: give some"),
         (
             {"defended": {"d": {"of": "model", "defences": [{"defence": "bits"}]}}},
             r"unknown value 'bits'; known: average, bit-depth",
         ),
         ({"defended": {"model": {"of": "model", "defences": BITS}}}, r"model name.*'model'"),
-        ({"model": Defended(Stack((BitDepth(),), ("a",)), [linear_classifier()])}, r"model: has defences around it; give"),
+        (
+            {"model": Defended(Stack((BitDepth(),), ("a",)), [linear_classifier()])},
+            r"model: has defences around it; give",
+        ),
         ({"device": "cuda:77"}, r"cuda:77: this machine has no such device"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said(change: dict[str, Any], said: str) -> None:
     samples = linear_samples()
-    asked: dict[str, Any] = {"model": network(), "images": samples.x, "labels": samples.labels, "eps": EPS, "trust": "off"}
+    asked: dict[str, Any] = {
+        "model": network(),
+        "images": samples.x,
+        "labels": samples.labels,
+        "eps": EPS,
+        "trust": "off",
+    }
     for name, value in change.items():
         asked[name] = value(asked[name]) if callable(value) and name in {"images", "labels"} else value
     with pytest.raises(bench.UserError, match=said):
@@ -214,7 +238,9 @@ def test_a_run_is_that_of_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert again.path == result.path
     assert again.samples.equals(result.samples)
     assert len(again.samples) == len(result.cells) * 12
-    assert {"model", "seed", "attack", "library", "eps", "eps_value", "label", "adv_pred"} < set(again.samples)
+    assert {"model", "seed", "attack", "library", "eps", "eps_value", "label", "adv_pred"} < set(
+        again.samples
+    )
 
     assert result.report(tmp_path / "r.html").read_text().startswith("<!")
     assert {path.suffix for path in result.figures(tmp_path / "figures")} == {".pdf", ".png", ".svg"}
@@ -235,7 +261,9 @@ def test_a_suite_may_be_a_mapping_and_is_named_by_its_line_where_it_is_a_file(tm
         bench.load(tmp_path / "nowhere")
 
 
-def test_what_was_given_cannot_be_made_again_without_its_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_given_cannot_be_made_again_without_its_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = evaluated(results=tmp_path)
     assert main(["reproduce", str(result.path)]) == 2
     assert "these images were given in Python" in capsys.readouterr().err
@@ -254,7 +282,12 @@ def test_a_model_that_changes_while_it_is_evaluated_gives_no_number() -> None:
 
 def test_importing_loads_no_library() -> None:
     said = "import sys, bench; print({'torch', 'numpy', 'pandas', 'foolbox', 'art'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", said], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "set()"
+    )
 
 
 def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Runs on their way out: a model card that the Hub reads, trackers of experiments, and what happens where that fails.
+"""Runs on their way out: a model card that the Hub reads, experiment trackers, and what happens if they fail.
 
 Neither wandb nor mlflow is needed: modules of their names record what they are asked.
 """
@@ -64,7 +64,10 @@ def test_the_hub_reads_the_card_s_metadata(run: Path, card: Scorecard, tmp_path:
     assert main(["export", str(run), "--to", "card", "-o", str(file)]) == 0
     read = huggingface_hub.ModelCard(file.read_text()).data
     assert isinstance(read, huggingface_hub.ModelCardData)
-    found = {(e.metric_type, e.metric_name, e.metric_value, (e.metric_args or {})["low"]) for e in read.eval_results or []}
+    found = {
+        (e.metric_type, e.metric_name, e.metric_value, (e.metric_args or {})["low"])
+        for e in read.eval_results or []
+    }
     wanted = set()
     for m in card.models:
         assert m.accuracy is not None
@@ -88,12 +91,16 @@ def test_the_hub_reads_the_card_s_metadata(run: Path, card: Scorecard, tmp_path:
 def test_the_card_has_a_table_with_intervals_and_trust(run: Path, card: Scorecard, tmp_path: Path) -> None:
     bench.load(run).export("card", tmp_path / "card.md")
     text = (tmp_path / "card.md").read_text()
-    lines = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| ")]
+    lines = [
+        [cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| ")
+    ]
     for m in card.models:
         (row,) = (
             line
             for line in lines
-            if percent(m.accuracy) in line and f"| {m.trust}" in f"| {line[-1]}" and m.model.name[:4] in line[0]
+            if percent(m.accuracy) in line
+            and f"| {m.trust}" in f"| {line[-1]}"
+            and m.model.name[:4] in line[0]
         )
         assert row[1] == str(m.rank or NONE)
         assert row[3] == percent(m.worst_case, m.trust)
@@ -159,7 +166,10 @@ def test_wandb_gets_the_numbers_the_cells_the_report_and_the_files(
     assert logged["report"].startswith("<!DOCTYPE html>")
     wandb.Artifact.assert_called_once_with(f"bench-{card.run_id}", type="bench-run")
     artifact = wandb.Artifact.return_value
-    assert [Path(call.args[0]).name for call in artifact.add_file.call_args_list] == ["report.html", "run.json"]
+    assert [Path(call.args[0]).name for call in artifact.add_file.call_args_list] == [
+        "report.html",
+        "run.json",
+    ]
     artifact.add_dir.assert_called_once_with(str(run / "cells"), name="cells")
     wandb.run.log_artifact.assert_called_once_with(artifact)
 
@@ -184,7 +194,9 @@ class Mlflow(ModuleType):
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
         assert len(metrics) <= 1000
-        assert all(re.fullmatch(r"[\w\-./ ]{1,250}", name, re.ASCII) for name in metrics), "mlflow refuses others"
+        assert all(re.fullmatch(r"[\w\-./ ]{1,250}", name, re.ASCII) for name in metrics), (
+            "mlflow refuses others"
+        )
         self.metrics |= metrics
 
     def log_artifact(self, file: str) -> None:
@@ -240,7 +252,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_exporter_of_another_package_is_one_like_ours(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exporter_of_another_package_is_one_like_ours(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exporters.names() == ["card", "wandb", "mlflow", "faulty", "fine"]
     assert bench.load(run).export("fine") == "scene 24 None"
     assert main(["export", str(run), "--to", "fine", "-o", "x.md"]) == 2
@@ -251,7 +265,10 @@ def test_an_exporter_of_another_package_is_one_like_ours(run: Path, capsys: pyte
 def test_what_fails_is_a_line_and_an_exit_code(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(run), "--to", "faulty"]) == 1
     said = capsys.readouterr().err
-    assert said == "bench: 'faulty': ConnectionError: no route to host; the run is stored, and can be exported again\n"
+    assert (
+        said == "bench: 'faulty': ConnectionError: no route to host; the run is stored, and can be exported"
+        " again\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
@@ -260,7 +277,10 @@ def test_what_is_not_installed_says_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     assert main(["export", str(run), "--to", name]) == 1
-    assert f"'{name}': {name} is not installed; pip install 'lora-robustness-bench[{name}]'" in capsys.readouterr().err
+    assert (
+        f"'{name}': {name} is not installed; pip install 'lora-robustness-bench[{name}]'"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_exporter_that_there_is_not_is_refused_before_anything_is_run(
@@ -270,7 +290,9 @@ def test_an_exporter_that_there_is_not_is_refused_before_anything_is_run(
     with pytest.raises(SystemExit) as stop:
         main(["run", "fgsm_pgd", "--export", "nowhere"])
     assert stop.value.code == 2
-    assert "'nowhere' is not an exporter; give one of card, wandb, mlflow" in " ".join(capsys.readouterr().err.split())
+    assert "'nowhere' is not an exporter; give one of card, wandb, mlflow" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert not list(tmp_path.glob("results/*/*"))
     with pytest.raises(UserError, match="is not an exporter"):
         exporters.send(MagicMock(), "nowhere")
@@ -278,9 +300,12 @@ def test_an_exporter_that_there_is_not_is_refused_before_anything_is_run(
 
 @pytest.mark.usefixtures("installed")
 def test_a_run_exports_at_its_end_and_a_failure_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In one process with the run: its answer, its exit code and its files are those of a run that exports nothing."""
+    """In one process with the run: its answer, exit code and files are those of one that exports nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tiny.yaml").write_text(TINY.replace("attacks:", "trust: 'off'\nattacks:"))

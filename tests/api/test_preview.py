@@ -46,8 +46,9 @@ def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pyte
     halves = sum(images[digit] // 2 for digit in (6, 7))
     assert found.training == 0.5 * (images[0] + images[1] + 2 * halves), "the backbone once, then two models"
     total = sum(u.seconds for u in found.units)
-    assert f"16 cells, 0 cached, 16 to compute: about {total:.0f} s, and {found.training:.0f} s of training (estimated" in (
-        " ".join(printed_of(preview_table(found, 200), 200).split())
+    assert (
+        f"16 cells, 0 cached, 16 to compute: about {total:.0f} s, and {found.training:.0f} s of training"
+        " (estimated" in (" ".join(printed_of(preview_table(found, 200), 200).split()))
     )
     assert not (tmp_path / "none").exists()
     assert replace(found, workers=4).seconds == total / 4

@@ -1,4 +1,4 @@
-"""docs/quickstart.py and docs/quickstart.ipynb as a newcomer runs them: every cell, in order, in one interpreter."""
+"""docs/quickstart.py and .ipynb as a newcomer runs them: every cell, in order, in one interpreter."""
 
 import ast
 import json
@@ -18,7 +18,11 @@ DOCS = Path(bench.__file__).parent.parent / "docs"
 
 def code_cells() -> list[dict[str, Any]]:
     notebook = json.loads((DOCS / "quickstart.ipynb").read_text())
-    return [{**cell, "source": "".join(cell["source"])} for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [
+        {**cell, "source": "".join(cell["source"])}
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
 
 
 def run_cell(source: str, names: dict[str, Any]) -> Any:
@@ -53,7 +57,9 @@ def test_the_frames_hold_what_the_text_says(shown: list[Any]) -> None:
     assert board["model"].tolist() == ["model"]
     assert 0.85 < board["accuracy"][0] <= 1
     assert list(rates.index) == pytest.approx([8 / 255, 16 / 255, 32 / 255])
-    assert set(rates.columns) == {(attack, library) for attack in ("fgsm", "pgd-40") for library in ("foolbox", "art")}
+    assert set(rates.columns) == {
+        (attack, library) for attack in ("fgsm", "pgd-40") for library in ("foolbox", "art")
+    }
     assert rates.iloc[0].max() < rates.iloc[2].min(), "a larger budget breaks more"
     assert broken.endswith("of 150 images")
     assert isinstance(shown[5], pd.DataFrame)
@@ -75,7 +81,9 @@ def test_the_script_prints_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     script, env = [sys.executable, str(DOCS / "quickstart.py")], {**os.environ, "TMPDIR": str(temporary)}
-    done = subprocess.run(script, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        script, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "robust accuracy at eps 16/255 against the worst attack on each sample" in done.stdout
     assert not list(temporary.glob("bench-*")), "where the run was stored is gone"

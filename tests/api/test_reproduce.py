@@ -43,19 +43,26 @@ def broken(count: int, n: int = 40) -> Records:
     clean = dataclasses.replace(records(0, n), label=np.zeros(n, np.int64), clean_pred=np.zeros(n, np.int64))
     prob = np.full(n, 0.5, np.float32)
     return dataclasses.replace(
-        clean, clean_prob=prob, clean_prob_true=prob, adv_pred=success.astype(np.int64), adv_prob=prob, adv_prob_true=prob,
-        success=success,
+        clean, clean_prob=prob, clean_prob_true=prob, adv_pred=success.astype(np.int64), adv_prob=prob,
+        adv_prob_true=prob, success=success,
     )  # fmt: skip
 
 
 def test_each_cell_gets_its_verdict(tmp_path: Path) -> None:
     cell = broken(20)
     nudge = np.where(cell.success, -0.25, 0.25).astype(np.float32)
-    nudged = dataclasses.replace(cell, adv_prob=cell.adv_prob + abs(nudge), adv_prob_true=cell.adv_prob_true + nudge)
+    nudged = dataclasses.replace(
+        cell, adv_prob=cell.adv_prob + abs(nudge), adv_prob_true=cell.adv_prob_true + nudge
+    )
     old = stored(tmp_path / "old", [cell] * 4)
     new = stored(tmp_path / "new", [cell, nudged, broken(22), broken(0)])
     found = compare(old, new)
-    assert [o.verdict for o in found.outcomes] == ["bitwise equal", "equal within noise", "equal within noise", "different"]
+    assert [o.verdict for o in found.outcomes] == [
+        "bitwise equal",
+        "equal within noise",
+        "equal within noise",
+        "different",
+    ]
     assert [(o.gained, o.lost) for o in found.outcomes] == [(0, 0), (0, 0), (2, 0), (0, 20)]
     assert found.outcomes[1].drift == pytest.approx(0.25)
     assert found.outcomes[3].p_value == pytest.approx(4 * 2 * 0.5**20)
@@ -130,7 +137,7 @@ trust: off
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place where a matrix over two training seeds was run on images under a data root, and its suite's file deleted."""
+    """A place where a matrix over two training seeds ran on images under a data root; its suite is gone."""
     home = tmp_path_factory.mktemp("sweep")
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -175,8 +182,18 @@ def test_provenance_says_all_that_a_run_was_made_with(sweep: Path) -> None:
     assert said["bench_version"] == __version__
     assert said["commit"] is None or re.fullmatch("[0-9a-f]{40}", said["commit"])
     assert isinstance(said["dirty"], bool)
-    assert said["packages"]["torch"] == torch.__version__.partition("+")[0] or said["packages"]["torch"] == torch.__version__
-    assert {"foolbox", "adversarial-robustness-toolbox", "peft", "numpy", "torchvision", "safetensors"} <= set(said["packages"])
+    assert (
+        said["packages"]["torch"] == torch.__version__.partition("+")[0]
+        or said["packages"]["torch"] == torch.__version__
+    )
+    assert {
+        "foolbox",
+        "adversarial-robustness-toolbox",
+        "peft",
+        "numpy",
+        "torchvision",
+        "safetensors",
+    } <= set(said["packages"])
     assert (said["device"], said["python"]) == ("cpu", platform.python_version())
     assert said["threads"] >= 1
     assert said["device_name"]

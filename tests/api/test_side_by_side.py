@@ -24,8 +24,8 @@ from torch import nn
 
 class Net(nn.Sequential):
     def __init__(self, width, classes=5):
-        super().__init__(
-            nn.Conv2d(3, width, 4, 4), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(), nn.Linear(width * 64, classes))
+        features = nn.Conv2d(3, width, 4, 4), nn.BatchNorm2d(width), nn.ReLU()
+        super().__init__(*features, nn.Flatten(), nn.Linear(width * 64, classes))
 """
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}
 SUITE = """
@@ -47,7 +47,8 @@ models:
       std: [0.5, 0.5, 0.5]
   - name: own
     adaptation: {method: none}
-    backbone: {architecture: "nets.small:Net", kwargs: {width: 8}, weights: own.ckpt, mean: [0, 0, 0], std: [1, 1, 1]}
+    backbone:
+      {architecture: "nets.small:Net", kwargs: {width: 8}, weights: own.ckpt, mean: [0, 0, 0], std: [1, 1, 1]}
 eps: [2/255, 16/255]
 headline_eps: 16/255
 attacks:
@@ -72,8 +73,10 @@ def save_as_lightning_does(network: nn.Module, file: Path, monkeypatch: pytest.M
         {
             "epoch": 3, "global_step": 40, "pytorch-lightning_version": "2.4.0",
             "state_dict": {f"model.{name}": tensor for name, tensor in network.state_dict().items()},
-            "hyper_parameters": AttributeDict(lr=0.1, width=8), "optimizer_states": [{"state": {}}], "lr_schedulers": [],
-            "callbacks": {"ModelCheckpoint{'monitor': 'val'}": {"best_model_score": torch.tensor(0.5)}}, "loops": {},
+            "hyper_parameters": AttributeDict(lr=0.1, width=8), "optimizer_states": [{"state": {}}],
+            "lr_schedulers": [],
+            "callbacks": {"ModelCheckpoint{'monitor': 'val'}": {"best_model_score": torch.tensor(0.5)}},
+            "loops": {},
         },
         file,
     )  # fmt: skip
@@ -101,7 +104,9 @@ def networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[n
     }
     torch.save(found["base"][0].state_dict(), folder / "base.pt")
     save_file(found["elsewhere"][0].state_dict(), folder / "tuned.safetensors")
-    torch.save({"model": {f"module.{k}": v for k, v in found["vit"][0].state_dict().items()}}, folder / "vit.pth")
+    torch.save(
+        {"model": {f"module.{k}": v for k, v in found["vit"][0].state_dict().items()}}, folder / "vit.pth"
+    )
     save_as_lightning_does(found["own"][0], folder / "own.ckpt", monkeypatch)
     return found
 
@@ -135,7 +140,9 @@ def test_five_models_of_three_origins_on_one_leaderboard(
         if model in plain:
             held = (rows["label"] == rows["clean_pred"]) & ~rows["success"]
             np.testing.assert_array_equal(held.to_numpy(), plain[model][attack, eps])
-    pairs = result.comparisons.query("baseline == 'base' and attack == 'pgd-4' and eps == '16/255'").set_index("model")
+    pairs = result.comparisons.query(
+        "baseline == 'base' and attack == 'pgd-4' and eps == '16/255'"
+    ).set_index("model")
     assert set(pairs.index) == {"lora", "elsewhere", "vit", "own"}
     base = plain["base"]["pgd-4", "16/255"]
     for model in ("elsewhere", "vit", "own"):
@@ -144,4 +151,6 @@ def test_five_models_of_three_origins_on_one_leaderboard(
         assert pairs.loc[model, "robust_only_second"] == (base & ~other).sum()
     assert "vs base, " in said
     assert "normalisation of vit: mean 0.1" in said
-    assert "own.ckpt: the weights under 'state_dict' with the prefix 'model.' taken off" in " ".join(said.split())
+    assert "own.ckpt: the weights under 'state_dict' with the prefix 'model.' taken off" in " ".join(
+        said.split()
+    )

@@ -1,4 +1,5 @@
-"""ART finds settings when it is imported: of processes that start together on a new machine, none meets half of them."""
+"""ART finds settings when it is imported: of processes that start together on a new machine, none meets
+half of them."""
 
 import json
 from pathlib import Path

@@ -16,8 +16,13 @@ from tests.builders.attacking import GAIN, W, correct, make_unit, pairs_of, run,
 from tests.builders.linear import WEIGHT, linear_samples, margins
 
 DENSE_L1 = (W**2).sum() / W.sum()
-"""What Foolbox's l1 step gains, which goes along the whole gradient; ART's goes along its largest value: the best."""
-EPS: dict[str, list[float]] = {"linf": [0.02, 0.05, 0.1], "l2": [0.04, 0.12, 0.3], "l1": [0.05, 0.15, 0.3], "l0": [1, 2, 4]}
+"""What Foolbox's l1 step gains, along the whole gradient; ART's goes along its largest value: the best."""
+EPS: dict[str, list[float]] = {
+    "linf": [0.02, 0.05, 0.1],
+    "l2": [0.04, 0.12, 0.3],
+    "l1": [0.05, 0.15, 0.3],
+    "l0": [1, 2, 4],
+}
 
 
 KINDS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
@@ -38,8 +43,12 @@ def named(value: Any) -> str:
 FIXED = [{"attack": kind, "norm": norm, **more} for kind, norms, more in KINDS for norm in norms]
 
 
-@pytest.mark.parametrize(("declared", "library"), [(d, library) for d in FIXED for library in through(spec(**d))], ids=named)
-def test_success_is_the_closed_form(declared: dict[str, Any], library: Carrier, linear: Classifier, samples: ImageSet) -> None:
+@pytest.mark.parametrize(
+    ("declared", "library"), [(d, library) for d in FIXED for library in through(spec(**d))], ids=named
+)
+def test_success_is_the_closed_form(
+    declared: dict[str, Any], library: Carrier, linear: Classifier, samples: ImageSet
+) -> None:
     attack = spec(**declared)
     gain = DENSE_L1 if attack.norm == "l1" and library == "foolbox" else GAIN[attack.norm]
     eps = EPS[attack.norm]
@@ -103,7 +112,9 @@ def test_minimum_norm_attacks_find_the_boundary_and_nothing_nearer(
 
 @pytest.mark.slow  # it compiles its optimiser
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_brendel_bethge_finds_the_boundary_and_nothing_nearer(norm: str, linear: Classifier, samples: ImageSet) -> None:
+def test_brendel_bethge_finds_the_boundary_and_nothing_nearer(
+    norm: str, linear: Classifier, samples: ImageSet
+) -> None:
     samples = samples.take(np.arange(16))
     attack = spec(attack="brendel-bethge", norm=norm, steps=300, learning_rate=0.03)
     distance = run(attack, "foolbox", linear, samples, [1.0])[0].distance
@@ -117,12 +128,17 @@ def test_brendel_bethge_finds_the_boundary_and_nothing_nearer(norm: str, linear:
     ("declared", "more"),
     [
         ({"attack": "fmn"}, 0),
-        pytest.param({"attack": "brendel-bethge", "steps": 100, "learning_rate": 0.1}, 1, marks=pytest.mark.slow),  # compiles
+        pytest.param(
+            {"attack": "brendel-bethge", "steps": 100, "learning_rate": 0.1}, 1, marks=pytest.mark.slow
+        ),  # compiles
     ],
     ids=["fmn", "brendel-bethge"],
 )
-def test_attacks_in_l0_change_the_fewest_values(declared: dict[str, Any], more: int, linear: Classifier) -> None:
-    """They count values, and we the pixels that these lie in: never fewer than the fewest pixels with which it can be done."""
+def test_attacks_in_l0_change_the_fewest_values(
+    declared: dict[str, Any], more: int, linear: Classifier
+) -> None:
+    """They count values, and we the pixels that these lie in: never fewer than the fewest pixels with
+    which it can be done."""
     samples = linear_samples(400, spread=120)
     sturdy = np.argsort(-np.abs(margins(samples.images)) * correct(samples))[:16]
     samples = samples.take(sturdy)
@@ -135,7 +151,7 @@ def test_attacks_in_l0_change_the_fewest_values(declared: dict[str, Any], more: 
 
 
 def fewest(samples: ImageSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many values, and how many pixels, must at least go to the box's other end for another prediction."""
+    """How many values, and pixels, must at least go to the box's other end for another prediction."""
     weight, margin = WEIGHT.double().numpy(), margins(samples.images)
     x = samples.x.reshape(len(samples), -1).astype(np.float64)
     gains = np.abs(weight) * np.where(weight * -np.sign(margin)[:, None] > 0, 1 - x, x)
@@ -147,7 +163,9 @@ def fewest(samples: ImageSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
     return least(gains), least(gains.reshape(len(samples), 3, 4).sum(axis=1))
 
 
-def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifier, samples: ImageSet) -> None:
+def test_one_minimum_norm_attack_gives_the_whole_security_curve(
+    linear: Classifier, samples: ImageSet
+) -> None:
     eps = [0.02, 0.05, 0.1, 0.2, 0.4]
     target = make_target(linear, samples, 64)
     attack = spec(attack="fmn", norm="l2", steps=30)
@@ -161,13 +179,18 @@ def test_one_minimum_norm_attack_gives_the_whole_security_curve(linear: Classifi
 
 
 @pytest.mark.parametrize(
-    "key", sorted({key for made in libraries().values() for key, c in made.attacks.items() if c.fidelity == "exact"})
+    "key",
+    sorted(
+        {key for made in libraries().values() for key, c in made.attacks.items() if c.fidelity == "exact"}
+    ),
 )
 def test_exact_is_claimed_only_where_it_is_tested(key: str) -> None:
     assert key in {f"{d['attack']}/{d['norm']}" for d in FIXED}
 
 
-def test_a_minimum_norm_attack_is_predicted_once_and_not_at_every_eps(linear: Classifier, samples: ImageSet) -> None:
+def test_a_minimum_norm_attack_is_predicted_once_and_not_at_every_eps(
+    linear: Classifier, samples: ImageSet
+) -> None:
     asked: list[int] = []
 
     class Judged(Classifier):

@@ -33,7 +33,9 @@ def test_asking_for_a_gradient_raises(decisions: bool, linear: Classifier) -> No
 
 
 def test_a_gradient_attack_cannot_run_on_black_box_access(linear: Classifier, samples: ImageSet) -> None:
-    question = Question(torch.from_numpy(samples.x[:2]), torch.from_numpy(samples.labels[:2]), ("a", "b"), eps=0.1)
+    question = Question(
+        torch.from_numpy(samples.x[:2]), torch.from_numpy(samples.labels[:2]), ("a", "b"), eps=0.1
+    )
     for library in through(spec(attack="pgd")):
         opponent = Opponent(BlackBoxAccess(linear, decisions=False), (3, 2, 2), 2, "cpu")
         with pytest.raises(AccessError):
@@ -52,7 +54,11 @@ def test_queries_are_numbered_until_the_first_adversarial_within_eps() -> None:
 QUICK = [
     ({"attack": "noise", "repeats": 4}, "foolbox"),
     ({"attack": "square", "steps": 20, "p_init": 0.2}, "art"),
-    *([({"attack": "square", "steps": 20, "p_init": 0.2}, "torchattacks")] if "torchattacks" in INSTALLED else []),
+    *(
+        [({"attack": "square", "steps": 20, "p_init": 0.2}, "torchattacks")]
+        if "torchattacks" in INSTALLED
+        else []
+    ),
     ({"attack": "boundary", "steps": 40}, "foolbox"),
     ({"attack": "boundary", "steps": 40}, "art"),
     ({"attack": "hopskipjump", "steps": 1, "initial_evaluations": 10}, "foolbox"),
@@ -60,11 +66,13 @@ QUICK = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "carrier"), QUICK, ids=lambda v: v if isinstance(v, str) else v["attack"])
+@pytest.mark.parametrize(
+    ("declared", "carrier"), QUICK, ids=lambda v: v if isinstance(v, str) else v["attack"]
+)
 def test_results_and_queries_are_the_samples_own(
     declared: dict[str, Any], carrier: Carrier, linear: Classifier, samples: ImageSet
 ) -> None:
-    """Twice the same, in any batch: random streams are the sample's (ART's decision attacks alone cannot be seeded)."""
+    """Twice the same in any batch: streams are the sample's (only ART's decision attacks have no seed)."""
     few = samples.take(np.arange(6))
     attack = spec(**declared)
     whole, parts = (run(attack, carrier, linear, few, [0.05, 0.2], batch_size=size) for size in (6, 4))
@@ -77,7 +85,9 @@ def test_results_and_queries_are_the_samples_own(
 
 def test_geoda_says_what_it_starts_from(linear: Classifier, samples: ImageSet) -> None:
     alike = samples.take(np.flatnonzero(margins(samples.images) > 0))
-    with pytest.raises(ValueError, match="geoda starts from an image of another class, and the model takes all samples"):
+    with pytest.raises(
+        ValueError, match="geoda starts from an image of another class, and the model takes all samples"
+    ):
         run(spec(attack="geoda", queries=250), "art", linear, alike, [1.0])
 
 
@@ -95,11 +105,15 @@ def test_square_asks_once_a_step(linear: Classifier, samples: ImageSet) -> None:
     sturdy = samples.take(np.argsort(-np.abs(margins(samples.images[:48])))[:3])
     records = run(spec(attack="square", steps=20, p_init=0.2), "art", linear, sturdy, [0.001])[0]
     assert records.queries is not None
-    assert records.queries.max() <= 22, "the image, the first stripes, and 20 squares, or fewer where one comes again"
+    assert records.queries.max() <= 22, (
+        "the image, the first stripes, and 20 squares, or fewer where one comes again"
+    )
 
 
 def test_success_over_queries_rises_with_eps(linear: Classifier, samples: ImageSet) -> None:
-    records = run(spec(attack="hopskipjump", steps=2), "foolbox", linear, samples.take(np.arange(5)), [0.05, 0.2, 1.0])
+    records = run(
+        spec(attack="hopskipjump", steps=2), "foolbox", linear, samples.take(np.arange(5)), [0.05, 0.2, 1.0]
+    )
     queries = [r.queries for r in records]
     for nearer, farther in pairwise(queries):
         assert nearer is not None

@@ -35,7 +35,9 @@ def test_cascade_is_the_worst_case_of_its_members() -> None:
     strong = spec(**STRONG)
     assert isinstance(strong, Strong)
     whole = run(strong, "both", classifier, images, [0.11])[0]
-    alone = [run(member, library_of(member), classifier, images, [0.11])[0].success for member in strong.members]
+    alone = [
+        run(member, library_of(member), classifier, images, [0.11])[0].success for member in strong.members
+    ]
     np.testing.assert_array_equal(whole.success, np.any(alone, axis=0))
     assert 0 < whole.success.sum() < 24
 
@@ -45,7 +47,9 @@ def test_only_survivors_meet_the_next_attack() -> None:
     first = spec(attack="apgd", steps=5)
     spent = [run_unit(make_unit(a, c, [0.9]), target) for a, c in ((spec(**STRONG), "both"), (first, "art"))]
     assert spent[0].records[0].success.all()
-    assert spent[0].forwards == spent[1].forwards, "the first member breaks all at this eps: the others have nothing to do"
+    assert spent[0].forwards == spent[1].forwards, (
+        "the first member breaks all at this eps: the others have nothing to do"
+    )
 
 
 def test_dlr_needs_classes_and_has_its_closed_form() -> None:
@@ -66,7 +70,12 @@ def test_targets_are_ranked_by_likelihood() -> None:
             return torch.tensor([[5.0, 1.0, 3.0, 2.0]]).expand(len(x), 4)
 
     x, y = torch.zeros(2, 3, 2, 2), torch.tensor([0, 2])
-    assert [likeliest_wrong(Fixed(), x, y, rank).tolist() for rank in range(4)] == [[2, 0], [3, 3], [1, 1], [2, 0]]
+    assert [likeliest_wrong(Fixed(), x, y, rank).tolist() for rank in range(4)] == [
+        [2, 0],
+        [3, 3],
+        [1, 1],
+        [2, 0],
+    ]
 
 
 def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_target(
@@ -74,7 +83,9 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
 ) -> None:
     other = WEIGHT.clone()
     other[:4] *= -1
-    source = Classifier(Linear(other, float(-other.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    source = Classifier(
+        Linear(other, float(-other.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2
+    ).eval()
     for library in through(spec(attack="fgsm")):
         unit = make_unit(spec(attack="fgsm"), library, [0.1])
         target = replace(make_target(linear, samples, 64), source=make_target(source, samples, 64))
@@ -82,7 +93,9 @@ def test_transferred_adversarials_are_made_on_the_source_and_judged_by_the_targe
         away = np.where(samples.labels == 1, -1, 1)[:, None] * np.sign(other.numpy())
         moved = samples.x.reshape(len(samples), -1) + 0.1 * away
         margin = (moved - 0.5) @ WEIGHT.numpy()
-        np.testing.assert_array_equal(records.success, correct(samples) & ((margin > 0) != (margins(samples.images) > 0)))
+        np.testing.assert_array_equal(
+            records.success, correct(samples) & ((margin > 0) != (margins(samples.images) > 0))
+        )
         assert 0 < records.success.sum() < correct(samples).sum()
 
 
@@ -94,13 +107,21 @@ def test_transfer_plans_every_pair_of_models_once() -> None:
     units = make_units(suite, cards, "data")
     assert len(units) == 3 * (1 + 2) * 2 * 2
     assert len({cell.key for unit in units for cell in unit.cells}) == sum(len(unit.cells) for unit in units)
-    assert {u.source and u.source.name for u in units if u.model.name == "lora-fc"} == {None, "baseline", "lora-fc-conv1"}
+    assert {u.source and u.source.name for u in units if u.model.name == "lora-fc"} == {
+        None,
+        "baseline",
+        "lora-fc-conv1",
+    }
 
 
 SUITE = """
 name: s
 data: {source: digits, classes: [1, 3, 5]}
-backbone: {architecture: resnet18, mean: [0, 0, 0], std: [1, 1, 1], pretrain: {data: {source: digits, classes: [0, 2]}}}
+backbone:
+  architecture: resnet18
+  mean: [0, 0, 0]
+  std: [1, 1, 1]
+  pretrain: {data: {source: digits, classes: [0, 2]}}
 models: [{name: a}]
 eps: [8/255]
 attacks:
@@ -113,8 +134,14 @@ attacks:
         ("{attack: strong, libraries: [foolbox]}", "needs foolbox and art; add them to libraries"),
         ("{attack: noise, distribution: gaussian}", "gaussian noise is not bounded in linf"),
         ("{attack: apgd, libraries: [foolbox]}", "foolbox has no attack 'apgd' in linf; it is in: art"),
-        ("{attack: cw, norm: linf, libraries: [foolbox]}", "foolbox has no attack 'cw' in linf; it is in: art"),
-        ("{attack: cw, norm: linf, binary_search_steps: 3}", "cw has no binary_search_steps in linf; leave it out"),
+        (
+            "{attack: cw, norm: linf, libraries: [foolbox]}",
+            "foolbox has no attack 'cw' in linf; it is in: art",
+        ),
+        (
+            "{attack: cw, norm: linf, binary_search_steps: 3}",
+            "cw has no binary_search_steps in linf; leave it out",
+        ),
         ("{attack: cw, largest_const: 9}", "cw has no largest_const in l2; leave it out"),
         ("{attack: simba, stride: 2}", "simba has no stride for basis pixel; leave it out"),
         ("{attack: pgd, restarts: 3}", "set random_start or targeted"),
@@ -129,7 +156,7 @@ def test_what_cannot_be_carried_out_is_refused_with_its_line(attack: str, said: 
     file.write_text(f"{SUITE}  - {attack}\n")
     with pytest.raises(UserError, match=said) as refused:
         load_suite(file)
-    assert f"{file}:8" in str(refused.value)
+    assert f"{file}:11" in str(refused.value)
 
 
 def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:
@@ -161,4 +188,6 @@ def test_what_is_no_cross_check_says_why_below_the_table() -> None:
 
 def test_parameters_are_all_that_changes_the_answer() -> None:
     assert parameters(spec(attack="pgd", name="a", eps=["1/255"])) == parameters(spec(attack="pgd", name="b"))
-    assert parameters(spec(attack="pgd", restarts=2, random_start=True)) != parameters(spec(attack="pgd", random_start=True))
+    assert parameters(spec(attack="pgd", restarts=2, random_start=True)) != parameters(
+        spec(attack="pgd", random_start=True)
+    )

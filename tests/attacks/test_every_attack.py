@@ -1,4 +1,5 @@
-"""Every attack of the contract, through every library that has it, on a trained network: in its budget, and beating noise."""
+"""Every attack of the contract, through every library that has it, on a trained network: in its budget,
+and beating noise."""
 
 from functools import cache
 from typing import Any
@@ -20,7 +21,8 @@ from tests.builders.small import few, small_classifier
 EPS = {"linf": 0.25, "l2": 9.0, "l1": 120.0, "l0": 200.0, "spatial": 0.2}
 """Large: 8 x 8 digits scaled up to 32 x 32 are hard to change."""
 DRAWS = 100
-"""Random perturbations of the same size that each sample is given; shifts and rotations are met by shifts' own size in linf."""
+"""Random perturbations of the same size that each sample is given; shifts and rotations are met by shifts'
+own size in linf."""
 
 SMALL: dict[str, dict[str, Any]] = {
     "pgd": {"steps": 10},
@@ -35,16 +37,34 @@ SMALL: dict[str, dict[str, Any]] = {
     "hopskipjump": {"steps": 4},
     "hopskipjump/linf": {"steps": 8},
     "geoda": {"queries": 500},
-    "zoo": {"steps": 60, "step_size": 0.3, "initial_const": 100.0, "binary_search_steps": 1, "coordinates": 512},
+    "zoo": {
+        "steps": 60,
+        "step_size": 0.3,
+        "initial_const": 100.0,
+        "binary_search_steps": 1,
+        "coordinates": 512,
+    },
     "square": {"steps": 200},
     "square/l2": {"steps": 1000},
     "simba": {"steps": 500, "step_size": 1.0, "basis": "dct", "freq_dim": 8},
     "strong": {"steps": 10, "targets": 4, "queries": 50},
 }
-SLOW = {"brendel-bethge", "boundary", "cw/linf", "geoda", "salt-and-pepper", "simba", "spatial", "square", "zoo"}
+SLOW = {
+    "brendel-bethge",
+    "boundary",
+    "cw/linf",
+    "geoda",
+    "salt-and-pepper",
+    "simba",
+    "spatial",
+    "square",
+    "zoo",
+}
 """Those that take from 3 s to minutes."""
 CASES = [
-    pytest.param(*key.split("/"), carrier, marks=[pytest.mark.slow] if SLOW & {key, key.split("/")[0]} else [])
+    pytest.param(
+        *key.split("/"), carrier, marks=[pytest.mark.slow] if SLOW & {key, key.split("/")[0]} else []
+    )
     for key in CONTRACTS
     if not key.startswith("noise")
     for carrier in through(spec(attack=key.split("/")[0], norm=key.split("/")[1]))
@@ -72,7 +92,9 @@ def noise(norm: str) -> int:
 
 def found(attack: str, norm: str, carrier: Any) -> Records:
     declared = SMALL.get(f"{attack}/{norm}", SMALL.get(attack, {}))
-    return run(spec(attack=attack, norm=norm, **declared), carrier, small_classifier(), few(16), [EPS[norm]])[0]
+    return run(spec(attack=attack, norm=norm, **declared), carrier, small_classifier(), few(16), [EPS[norm]])[
+        0
+    ]
 
 
 @pytest.mark.parametrize(("attack", "norm", "carrier"), CASES)
@@ -112,11 +134,16 @@ PAIRS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "eps"), PAIRS, ids=lambda v: "-".join(map(str, v.values())) if isinstance(v, dict) else v)
+@pytest.mark.parametrize(
+    ("declared", "eps"), PAIRS, ids=lambda v: "-".join(map(str, v.values())) if isinstance(v, dict) else v
+)
 def test_pairs_agree_as_the_contract_says_on_a_network(declared: dict[str, Any], eps: float) -> None:
     attack, images = spec(**declared), few(200)
     assert len(images) == 200
-    found = {library: run(attack, library, small_classifier(), images, [eps], batch_size=100)[0] for library in through(attack)}
+    found = {
+        library: run(attack, library, small_classifier(), images, [eps], batch_size=100)[0]
+        for library in through(attack)
+    }
     assert pairs_of(attack)
     for first, second, pairing in pairs_of(attack):
         a, b = found[first], found[second]
@@ -141,9 +168,13 @@ def test_statistical_is_claimed_only_where_it_is_tested(key: str) -> None:
 
 @pytest.mark.parametrize("attack", ["cw", "ead"])
 @pytest.mark.parametrize("carrier", DEFAULT)
-def test_a_search_for_the_nearest_does_not_depend_on_the_company_of_a_sample(attack: str, carrier: Any) -> None:
+def test_a_search_for_the_nearest_does_not_depend_on_the_company_of_a_sample(
+    attack: str, carrier: Any
+) -> None:
     declared = spec(attack=attack, **(SMALL.get(attack) or SMALL[f"{attack}/l2"]))
-    whole, parts = (run(declared, carrier, small_classifier(), few(10), [4.0], batch_size=size)[0] for size in (10, 4))
+    whole, parts = (
+        run(declared, carrier, small_classifier(), few(10), [4.0], batch_size=size)[0] for size in (10, 4)
+    )
     assert whole.distance is not None
     assert parts.distance is not None
     np.testing.assert_allclose(whole.distance, parts.distance, rtol=1e-3)
@@ -160,9 +191,13 @@ def test_each_restart_follows_its_own_target() -> None:
     assert (a.adv_prob_true < one.adv_prob_true).any()
 
 
-@pytest.mark.parametrize("restarts", [{"restarts": 2, "random_start": True}, {"restarts": 4, "targeted": True}])
+@pytest.mark.parametrize(
+    "restarts", [{"restarts": 2, "random_start": True}, {"restarts": 4, "targeted": True}]
+)
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 def test_apgd_with_either_loss(loss: str, restarts: dict[str, Any]) -> None:
     more = {k: v for k, v in restarts.items() if k != "random_start"}
     attack = spec(attack="apgd", steps=10, loss=loss, **more)
-    assert run(attack, "art", small_classifier(), few(16), [EPS["linf"]])[0].success.sum() > max(noise("linf"), FEW)
+    assert run(attack, "art", small_classifier(), few(16), [EPS["linf"]])[0].success.sum() > max(
+        noise("linf"), FEW
+    )

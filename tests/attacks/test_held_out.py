@@ -1,4 +1,4 @@
-"""Whether what adaptive attacks leave of a defence is really robust: by an attack that is held out from the suites."""
+"""Whether what adaptive attacks leave of a defence is really robust: by an attack held out of the suites."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,23 @@ from tests.builders.small import digits, small_classifier
 
 
 @pytest.mark.parametrize(("bits", "eps"), [(2, 24), (3, 24), (4, 20)])
-def test_a_search_over_levels_breaks_no_more_of_a_squeezed_model_than_the_adaptive_attacks(bits: int, eps: int) -> None:
-    """The naive attack is weaker by far; the two adaptive ones, which share nothing, leave the same within a sign test."""
+def test_a_search_over_levels_breaks_no_more_of_a_squeezed_model_than_the_adaptive_attacks(
+    bits: int, eps: int
+) -> None:
+    """The naive attack is weaker by far; the two adaptive ones, which share nothing, leave the same within
+    a sign test."""
     samples, model = digits("test", 100), small_classifier()
     around = {"squeezed": {"of": "model", "defences": [{"defence": "bit-depth", "bits": bits}]}}
     pgd = {"attack": "pgd", "steps": 20, "rel_step_size": 0.1}
     result = bench.evaluate(
-        model, samples.x, samples.labels, defended=around, attacks=[pgd], eps=[f"{eps}/255"], trust="off", libraries=["foolbox"]
+        model,
+        samples.x,
+        samples.labels,
+        defended=around,
+        attacks=[pgd],
+        eps=[f"{eps}/255"],
+        trust="off",
+        libraries=["foolbox"],
     )
     ours = rank_models(result.run).worst_cases[ModelId("squeezed", 0)].robust > 0
     (score,) = result.card.defences

@@ -62,7 +62,16 @@ def known(classifier: Classifier, count: int) -> ImageSet:
 ATTACKS: list[tuple[Carrier, dict[str, Any]]] = [
     ("foolbox", {"attack": "boundary", "steps": 25}),
     ("foolbox", {"attack": "hopskipjump", "steps": 2, "initial_evaluations": 10, "max_evaluations": 20}),
-    ("foolbox", {"attack": "hopskipjump", "norm": "linf", "steps": 1, "initial_evaluations": 10, "max_evaluations": 20}),
+    (
+        "foolbox",
+        {
+            "attack": "hopskipjump",
+            "norm": "linf",
+            "steps": 1,
+            "initial_evaluations": 10,
+            "max_evaluations": 20,
+        },
+    ),
     ("foolbox", {"attack": "salt-and-pepper", "steps": 20}),
     ("foolbox", {"attack": "noise", "norm": "l2", "distribution": "gaussian", "repeats": 3}),
     ("foolbox", {"attack": "spatial", "shifts": 2, "rotations": 2}),
@@ -80,17 +89,26 @@ ATTACKS: list[tuple[Carrier, dict[str, Any]]] = [
 
 
 def attacked(
-    carrier: Carrier, declared: dict[str, Any], classifier: Classifier, samples: ImageSet, chosen: slice, batch: int
+    carrier: Carrier,
+    declared: dict[str, Any],
+    classifier: Classifier,
+    samples: ImageSet,
+    chosen: slice,
+    batch: int,
 ) -> UnitResult:
     """The samples ``chosen``, which start where all samples let them start, as the parts of a unit do."""
     whole = make_target(classifier, samples, batch)
     index = np.arange(len(samples))[chosen]
     part = make_target(classifier, samples.take(index), batch)
-    return run_unit(make_unit(spec(**declared), carrier, [0.02, 0.1]), replace(part, whole=whole), keep_images=True)
+    return run_unit(
+        make_unit(spec(**declared), carrier, [0.02, 0.1]), replace(part, whole=whole), keep_images=True
+    )
 
 
 @pytest.mark.parametrize(
-    ("carrier", "declared"), ATTACKS, ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values()))
+    ("carrier", "declared"),
+    ATTACKS,
+    ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values())),
 )
 def test_a_sample_meets_the_same_whatever_its_company(
     carrier: Carrier, declared: dict[str, Any], convolutional: Classifier
@@ -103,7 +121,9 @@ def test_a_sample_meets_the_same_whatever_its_company(
         again = attacked(carrier, declared, convolutional, samples, chosen, batch)
         assert together.images is not None
         assert again.images is not None
-        for one, other, x, y in zip(together.records, again.records, together.images, again.images, strict=True):
+        for one, other, x, y in zip(
+            together.records, again.records, together.images, again.images, strict=True
+        ):
             np.testing.assert_array_equal(x[chosen], y)
             for column in ("adv_pred", "success", "queries", "l2", "linf"):
                 if (wanted := getattr(one, column)) is not None:
@@ -114,7 +134,9 @@ def test_a_random_model_draws_for_each_sample_by_itself(convolutional: Classifie
     defended = Defended(Stack((GaussianNoise(sigma=0.05),), ("m",)), [convolutional]).eval()
     declared = {"attack": "square", "norm": "l2", "steps": 10}
     samples = known(convolutional, 4)
-    together, alone = (attacked("art", declared, defended, samples, chosen, 4) for chosen in (slice(None), slice(2, 3)))
+    together, alone = (
+        attacked("art", declared, defended, samples, chosen, 4) for chosen in (slice(None), slice(2, 3))
+    )
     assert together.images is not None
     assert alone.images is not None
     np.testing.assert_array_equal(together.images[1][2:3], alone.images[1])
@@ -194,7 +216,9 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("error", [ValueError("this sample"), Stop("all")], ids=["error", "stop"])
-def test_a_failing_task_is_heard_of_and_the_others_are_left_in_order(error: BaseException, convolutional: Classifier) -> None:
+def test_a_failing_task_is_heard_of_and_the_others_are_left_in_order(
+    error: BaseException, convolutional: Classifier
+) -> None:
     ask, left = Meeting(convolutional, "fp32"), []
 
     def other() -> Iterator[None]:
@@ -223,8 +247,8 @@ def test_art_is_told_what_it_would_find_out_itself(convolutional: Classifier) ->
     x = known(convolutional, 5).x.astype(np.float64)
     own, direct = (
         kind(
-            Single(convolutional), loss=nn.CrossEntropyLoss(), input_shape=(3, SIZE, SIZE), nb_classes=CLASSES,
-            clip_values=(0.0, 1.0), preprocessing=None, device_type="cpu",
+            Single(convolutional), loss=nn.CrossEntropyLoss(), input_shape=(3, SIZE, SIZE),
+            nb_classes=CLASSES, clip_values=(0.0, 1.0), preprocessing=None, device_type="cpu",
         ).predict(x, batch_size=2)
         for kind in (PyTorchClassifier, DirectClassifier)
     )  # fmt: skip

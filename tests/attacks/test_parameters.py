@@ -73,7 +73,9 @@ def given(attack: Attack, library: Library) -> tuple[str, dict[str, str]]:
         made = translate(attack, QUESTION)
     else:
         made = translate(attack, estimator() if library == "art" else nn.Linear(1, 1), QUESTION)
-    plain = {name: str(value) for name, value in vars(made).items() if not callable(value) and name not in UNTOLD}
+    plain = {
+        name: str(value) for name, value in vars(made).items() if not callable(value) and name not in UNTOLD
+    }
     return type(made).__name__, plain
 
 

@@ -1,4 +1,4 @@
-"""What is drawn at random is the sample's: equal through both libraries, for any batch, and gone afterwards."""
+"""What is drawn at random is the sample's: equal through both libraries, for any batch, gone afterwards."""
 
 import random
 import warnings
@@ -29,7 +29,9 @@ def test_starts_are_uniform_in_the_ball(norm: str, order: float, power: int) -> 
     offsets = (random_start(question(N), norm) - 0.5).flatten(1).double().numpy()
     radius = np.linalg.norm(offsets, ord=order, axis=1) / 0.1
     assert radius.max() <= 1 + 1e-5
-    assert kstest(radius**power, "uniform").pvalue > 0.01  # in n dimensions the radius to the n-th power is uniform
+    assert (
+        kstest(radius**power, "uniform").pvalue > 0.01
+    )  # in n dimensions the radius to the n-th power is uniform
     assert abs(offsets.mean()) < 4 * offsets.std() / np.sqrt(offsets.size)
 
 
@@ -41,9 +43,16 @@ def test_starts_belong_to_the_sample_and_the_restart() -> None:
 
 
 @pytest.mark.parametrize(
-    "declared", [{"attack": "fgsm"}, {"attack": "pgd", "steps": 3, "rel_step_size": 0.2}, {"attack": "mi-fgsm", "steps": 3}]
+    "declared",
+    [
+        {"attack": "fgsm"},
+        {"attack": "pgd", "steps": 3, "rel_step_size": 0.2},
+        {"attack": "mi-fgsm", "steps": 3},
+    ],
 )
-def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
+def test_random_starts_keep_exact_pairs_bitwise_equal(
+    declared: dict[str, Any], linear: Classifier, samples: ImageSet
+) -> None:
     attack = spec(**declared, random_start=True, restarts=2)
     first, *others = [run(attack, library, linear, samples, [0.02, 0.05]) for library in through(attack)]
     still = run(spec(**declared), "art", linear, samples, [0.02, 0.05])
@@ -56,7 +65,9 @@ def test_random_starts_keep_exact_pairs_bitwise_equal(declared: dict[str, Any], 
 
 
 @pytest.mark.parametrize("library", through(spec(attack="pgd")))
-def test_random_starts_do_not_depend_on_the_batch(library: str, linear: Classifier, samples: ImageSet) -> None:
+def test_random_starts_do_not_depend_on_the_batch(
+    library: str, linear: Classifier, samples: ImageSet
+) -> None:
     attack = spec(attack="pgd", steps=3, random_start=True, restarts=3)
     whole, parts = (run(attack, library, linear, samples, [0.03], batch_size=size)[0] for size in (64, 7))
     np.testing.assert_array_equal(whole.success, parts.success)

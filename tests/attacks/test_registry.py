@@ -1,4 +1,4 @@
-"""Attack libraries come and go: one of another package, a third one, one that is missing and one that is broken."""
+"""Attack libraries come and go: another package's, a third one, a missing one and a broken one."""
 
 import json
 import logging
@@ -27,7 +27,9 @@ def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
 
     def register(**points: str) -> None:
         found = [EntryPoint(name, value, registry.ENTRY_POINT) for name, value in points.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.ENTRY_POINT else [])
+        monkeypatch.setattr(
+            registry, "entry_points", lambda group: found if group == registry.ENTRY_POINT else []
+        )
         registry.libraries.cache_clear()
 
     yield register
@@ -42,12 +44,25 @@ def fresh_imports() -> Iterator[None]:
     registry.problem.cache_clear()
 
 
-def run(tmp_path: Path, factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch, more: str = "", code: int = Exit.OK) -> Any:
+def run(
+    tmp_path: Path,
+    factory: pytest.TempPathFactory,
+    patch: pytest.MonkeyPatch,
+    more: str = "",
+    code: int = Exit.OK,
+) -> Any:
     """The leaderboard of the tiny suite, going on with ``more``, run by the command line."""
     patch.setenv("BENCH_CACHE", str(factory.getbasetemp() / "registry-cache"))
     (tmp_path / "tiny.yaml").write_text(f"{TINY.rstrip()}\n{more}trust: off\n")
     out = tmp_path / "board.json"
-    arguments = ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]
+    arguments = [
+        "run",
+        str(tmp_path / "tiny.yaml"),
+        "--results",
+        str(tmp_path / "results"),
+        "--device",
+        "cpu",
+    ]
     assert main([*arguments, "--format", "json", "-o", str(out)]) == code
     return json.loads(out.read_text())
 
@@ -68,11 +83,18 @@ def test_a_library_of_another_package_attacks_and_is_cross_checked(
     board = run(tmp_path, tmp_path_factory, monkeypatch, "libraries: [foolbox, plain, art]\n")
     assert {c["library"] for c in board["cells"]} == {"foolbox", "plain", "art"}
     assert {c["status"] for c in board["cells"]} == {"ok"}
-    assert verdicts(board, "fgsm") == {("foolbox", "art", "agree"), ("foolbox", "plain", "agree"), ("art", "plain", "agree")}
+    assert verdicts(board, "fgsm") == {
+        ("foolbox", "art", "agree"),
+        ("foolbox", "plain", "agree"),
+        ("art", "plain", "agree"),
+    }
     assert ("foolbox", "plain", "not comparable") in verdicts(board, "pgd-3")
     fgsm = {(c["model"], c["eps"], c["library"]): c["asr"] for c in board["cells"] if c["attack"] == "fgsm"}
     assert all(fgsm[model, eps, "plain"] == fgsm[model, eps, "art"] for model, eps, _ in fgsm)
-    assert main(["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]) == Exit.OK
+    assert (
+        main(["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"])
+        == Exit.OK
+    )
     table = capsys.readouterr().out
     assert "cross-check: each two libraries on the same question" in table
     assert "Foolbox and Plain Torch" in " ".join(table.split())
@@ -82,7 +104,9 @@ def test_a_library_of_another_package_attacks_and_is_cross_checked(
     listed = capsys.readouterr().out
     assert "Plain Torch, pgd linf: one step, whatever is asked for" in " ".join(listed.split())
     assert '"plain"' in schema_text()
-    assert Suite.model_fields["libraries"].default == ("foolbox", "art"), "a suite's default is the same, whatever is installed"
+    assert Suite.model_fields["libraries"].default == ("foolbox", "art"), (
+        "a suite's default is the same, whatever is installed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,13 +214,15 @@ def test_every_library_keeps_to_the_contract() -> None:
 def test_an_unknown_library_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text(f"{TINY}libraries: [foolbox, torchattack]\n")
     with pytest.raises(
-        Exception, match=r"suite.yaml:\d+: libraries\[1\]: unknown value 'torchattack'; did you mean 'torchattacks'"
+        Exception,
+        match=r"suite.yaml:\d+: libraries\[1\]: unknown value 'torchattack'; did you mean 'torchattacks'",
     ):
         load_suite(tmp_path / "suite.yaml")
 
 
 def test_nothing_but_its_folder_and_its_line_in_the_registry_knows_a_library() -> None:
-    """The images that Foolbox's package bundles are a data set, and ART's preprocessors, run in a defence, are its own code."""
+    """The images that Foolbox's package bundles are a data set, and ART's preprocessors, run in a defence,
+    are its own code."""
     root = Path(registry.__file__).parents[2]
     homes = tuple(f"bench/attacks/{name}/" for name in ("foolbox", "art", "torchattacks"))
     guests = {"bench/attacks/registry.py", "bench/data/imagenet_samples.py", "adapters/defences/via_art.py"}

@@ -1,4 +1,4 @@
-"""torchattacks' defects, shown on the stock library: a test that fails here means that its workaround can go."""
+"""torchattacks' defects, shown on the stock library: if a test fails here, its workaround can go."""
 
 import contextlib
 import io
@@ -38,8 +38,10 @@ def first(samples: ImageSet, count: int = 8) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(samples.x[:count]), torch.from_numpy(samples.labels[:count])
 
 
-def test_the_mean_loss_loses_gradients_that_the_summed_one_keeps(linear: Classifier, samples: ImageSet) -> None:
-    """The smallest float32 is 1.4e-45: divided by eight samples, a gradient of 1e-44 is gone, and with it the adversarial."""
+def test_the_mean_loss_loses_gradients_that_the_summed_one_keeps(
+    linear: Classifier, samples: ImageSet
+) -> None:
+    """The smallest float32 is 1.4e-45: a gradient of 1e-44 / 8 samples is gone, with it the adversarial."""
     x, y = first(samples)
     model = Beside(Scaled(linear, 4e-45), "cpu")
     moved = [
@@ -99,10 +101,13 @@ def linear_with_parameter(linear: Classifier) -> nn.Module:
 
 
 def test_l2_starts_crowd_around_the_image() -> None:
-    """Uniform in the ball of n dimensions, the radius to the n-th power would be uniform: half of them within 0.944 of eps."""
+    """Uniform in the ball of n dimensions, the radius to the n-th power would be uniform: half of them
+    within 0.944 of eps."""
     x = torch.full((400, *SHAPE), 0.5)
     torch.manual_seed(0)
-    stock = torchattacks.PGDL2(Beside(Linear(), "cpu"), eps=0.1, alpha=0.1, steps=0)(x, torch.zeros(400, dtype=torch.int64))
+    stock = torchattacks.PGDL2(Beside(Linear(), "cpu"), eps=0.1, alpha=0.1, steps=0)(
+        x, torch.zeros(400, dtype=torch.int64)
+    )
     assert float((stock - x).flatten(1).norm(dim=1).median()) == pytest.approx(0.05, abs=0.01)
 
 

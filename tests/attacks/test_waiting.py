@@ -1,4 +1,5 @@
-"""What holds up a GPU, counted on the CPU: values that Python reads while an attack steps, and work done anew for each eps."""
+"""What holds up a GPU, counted on the CPU: values that Python reads while an attack steps, and work done
+anew for each eps."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,7 +33,9 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def values_read(library: Library, classifier: Classifier, samples: ImageSet, steps: int, declared: dict[str, Any]) -> int:
+def values_read(
+    library: Library, classifier: Classifier, samples: ImageSet, steps: int, declared: dict[str, Any]
+) -> int:
     unit = make_unit(spec(**declared, steps=steps), library, [0.02])
     target = make_target(classifier, samples, len(samples))
     counting = Counting()
@@ -44,7 +47,12 @@ def values_read(library: Library, classifier: Classifier, samples: ImageSet, ste
 @pytest.mark.parametrize(("library", "by_itself"), [("foolbox", 0), ("art", 1)])
 @pytest.mark.parametrize(
     "declared",
-    [{"attack": "pgd", "random_start": True}, {"attack": "pgd", "norm": "l2"}, {"attack": "bim"}, {"attack": "mi-fgsm"}],
+    [
+        {"attack": "pgd", "random_start": True},
+        {"attack": "pgd", "norm": "l2"},
+        {"attack": "bim"},
+        {"attack": "mi-fgsm"},
+    ],
 )
 def test_a_step_reads_no_value_but_those_that_the_library_reads(
     library: Library, by_itself: int, declared: dict[str, Any], linear: Classifier, samples: ImageSet

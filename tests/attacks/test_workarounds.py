@@ -1,4 +1,4 @@
-"""Each defect of a library, shown on the stock library: a test that fails here means that its workaround can go."""
+"""Each defect of a library, shown on the stock library: if a test fails here, its workaround can go."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
-from bench.attacks.art.workarounds import CleanGeoDa, FinishedHopSkipJump, Probabilities, StartingApgd, StartingPgd
+from bench.attacks.art.workarounds import (
+    CleanGeoDa,
+    FinishedHopSkipJump,
+    Probabilities,
+    StartingApgd,
+    StartingPgd,
+)
 from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
     BehindTheBoundary,
@@ -37,7 +43,7 @@ from tests.builders.linear import SHAPE, WEIGHT, Linear, margins
 
 
 class Scaled(nn.Module):
-    """``model`` with its logits times ``factor``; remembers the types of the images it saw, and counts its calls."""
+    """``model`` with its logits times ``factor``; remembers the types of its images and counts its calls."""
 
     def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
@@ -54,8 +60,8 @@ def estimator(
     model: nn.Module, kind: type[PyTorchClassifier] = PyTorchClassifier, shape: tuple[int, int, int] = SHAPE
 ) -> PyTorchClassifier:
     return kind(
-        model, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=shape, nb_classes=2, clip_values=(0.0, 1.0),
-        device_type="cpu",
+        model, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=shape, nb_classes=2,
+        clip_values=(0.0, 1.0), device_type="cpu",
     )  # fmt: skip
 
 
@@ -63,7 +69,9 @@ def first(samples: ImageSet, count: int = 8) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(samples.x[:count]), torch.from_numpy(samples.labels[:count])
 
 
-@pytest.mark.parametrize(("stock", "cure", "order"), [(fb.L2PGD, UnflooredL2, 2), (fb.L1PGD, UnflooredL1, 1)], ids=["l2", "l1"])
+@pytest.mark.parametrize(
+    ("stock", "cure", "order"), [(fb.L2PGD, UnflooredL2, 2), (fb.L1PGD, UnflooredL1, 1)], ids=["l2", "l1"]
+)
 def test_foolbox_steps_shrink_with_tiny_gradients(
     stock: Any, cure: Any, order: int, linear: Classifier, samples: ImageSet
 ) -> None:
@@ -72,7 +80,9 @@ def test_foolbox_steps_shrink_with_tiny_gradients(
     used = {}
     for kind in (stock, type("Cured", (cure, stock), {})):
         attack = kind(abs_stepsize=0.1, rel_stepsize=1.0, steps=3, random_start=False)
-        used[kind.__name__] = (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(p=order, dim=1)
+        used[kind.__name__] = (
+            (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(p=order, dim=1)
+        )
     assert used.pop("Cured").min() > 0.29
     assert next(iter(used.values())).max() < 0.15
 
@@ -85,7 +95,9 @@ def test_foolbox_l2_leaves_budget_unused_at_the_box(linear: Classifier, samples:
     used = {}
     for kind in (fb.L2PGD, type("Cured", (UnflooredL2, fb.L2PGD), {})):
         attack = kind(abs_stepsize=0.1, rel_stepsize=1.0, steps=5, random_start=False)
-        used[kind.__name__] = (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(dim=1)
+        used[kind.__name__] = (
+            (attack.run(model, x, Misclassification(y), epsilon=0.3) - x).flatten(1).norm(dim=1)
+        )
     assert used["L2ProjectedGradientDescentAttack"].min() < 0.295
     np.testing.assert_allclose(used["Cured"], 0.3, atol=1e-6)
 
@@ -133,7 +145,9 @@ def test_foolbox_fmn_may_never_cross_the_boundary(linear: Classifier, samples: I
 def test_foolbox_l0_fmn_keeps_one_value_too_many() -> None:
     import eagerpy
 
-    x0, moved, one = (eagerpy.astensor(torch.tensor(v)) for v in ([[0.5, 0.5, 0.5]], [[0.6, 0.8, 0.5]], [1.0]))
+    x0, moved, one = (
+        eagerpy.astensor(torch.tensor(v)) for v in ([[0.5, 0.5, 0.5]], [[0.6, 0.8, 0.5]], [1.0])
+    )
     cured = type("Cured", (CountedL0, fb.L0FMNAttack), {})
     kept = [int((kind().project(moved, x0, one) != x0).raw.sum()) for kind in (fb.L0FMNAttack, cured)]
     assert kept == [2, 1]
@@ -159,7 +173,9 @@ def test_foolbox_deepfool_installs_a_root_handler(
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
 
     def attack() -> list[logging.Handler]:
-        fb.L2DeepFoolAttack(steps=2).run(PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y))
+        fb.L2DeepFoolAttack(steps=2).run(
+            PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y)
+        )
         return list(logging.getLogger().handlers)
 
     with quiet_root_logger():
@@ -180,7 +196,8 @@ def test_foolbox_fgm_refuses_a_target(linear: Classifier, samples: ImageSet) -> 
 
 
 @pytest.mark.parametrize(
-    ("kind", "step"), [(fb.L2CarliniWagnerAttack, {"stepsize": 0.1}), (fb.EADAttack, {"initial_stepsize": 0.1})]
+    ("kind", "step"),
+    [(fb.L2CarliniWagnerAttack, {"stepsize": 0.1}), (fb.EADAttack, {"initial_stepsize": 0.1})],
 )
 def test_foolbox_stops_a_search_by_the_loss_of_the_whole_batch(
     kind: Any, step: dict[str, Any], linear: Classifier, samples: ImageSet
@@ -198,7 +215,9 @@ def test_foolbox_newtonfool_divides_by_zero(linear: Classifier, samples: ImageSe
     assert torch.isnan(fb.NewtonFoolAttack(steps=2, stepsize=0.01).run(model, x, Misclassification(y))).any()
 
 
-def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(linear: Classifier, samples: ImageSet) -> None:
+def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(
+    linear: Classifier, samples: ImageSet
+) -> None:
     def regions(count: int, rate: float) -> list[float]:
         attack = fb.L2BrendelBethgeAttack(steps=1, lr=rate)
         asked: list[float] = []
@@ -211,7 +230,9 @@ def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(linear: Cl
         x, y = first(samples, count)
         others = [int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in samples.labels[:count]]
         starts = torch.from_numpy(samples.x[others])
-        attack.run(PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y), starting_points=starts)
+        attack.run(
+            PyTorchModel(linear, bounds=(0, 1), device="cpu"), x, Misclassification(y), starting_points=starts
+        )
         return asked
 
     assert regions(4, 0.1) == pytest.approx([4 * regions(1, 0.1)[0]] * 4)
@@ -225,7 +246,9 @@ def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(linear: Cl
         (art.AutoProjectedGradientDescent, {"nb_random_init": 1}),
     ],
 )
-def test_art_draws_starts_by_position(stock: Any, how: dict[str, Any], linear: Classifier, samples: ImageSet) -> None:
+def test_art_draws_starts_by_position(
+    stock: Any, how: dict[str, Any], linear: Classifier, samples: ImageSet
+) -> None:
     sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:2]
     x, y = samples.x[sturdy], samples.labels[sturdy]
 
@@ -240,7 +263,9 @@ def test_art_draws_starts_by_position(stock: Any, how: dict[str, Any], linear: C
 def test_art_fgm_with_restarts_returns_clean_images(linear: Classifier, samples: ImageSet) -> None:
     sturdy = np.argsort(-np.abs(margins(samples.images[:48])))[:4]
     attack = art.FastGradientMethod(estimator(linear), eps=1e-3, num_random_init=2)
-    np.testing.assert_array_equal(attack.generate(samples.x[sturdy], samples.labels[sturdy]), samples.x[sturdy])
+    np.testing.assert_array_equal(
+        attack.generate(samples.x[sturdy], samples.labels[sturdy]), samples.x[sturdy]
+    )
 
 
 def test_art_hopskipjump_ends_off_the_boundary(linear: Classifier, samples: ImageSet) -> None:
@@ -250,7 +275,15 @@ def test_art_hopskipjump_ends_off_the_boundary(linear: Classifier, samples: Imag
     ratio = {}
     for kind in (art.HopSkipJump, FinishedHopSkipJump):
         np.random.seed(0)  # noqa: NPY002
-        attack = kind(estimator(Scaled(linear)), norm=2, max_iter=4, max_eval=200, init_eval=50, init_size=1, verbose=False)
+        attack = kind(
+            estimator(Scaled(linear)),
+            norm=2,
+            max_iter=4,
+            max_eval=200,
+            init_eval=50,
+            init_size=1,
+            verbose=False,
+        )
         found = attack.generate(x, y, x_adv_init=start)
         ratio[kind.__name__] = np.median(np.linalg.norm((found - x).reshape(4, -1), axis=1) / optimum)
     assert ratio["FinishedHopSkipJump"] < 1.1
@@ -260,7 +293,9 @@ def test_art_hopskipjump_ends_off_the_boundary(linear: Classifier, samples: Imag
 def test_art_hands_float64_to_the_model(linear: Classifier, samples: ImageSet) -> None:
     model = Scaled(linear)
     start = samples.x[[int(np.flatnonzero(samples.labels[:48] != samples.labels[0])[0])]]
-    attack = art.HopSkipJump(estimator(model), max_iter=1, max_eval=10, init_eval=10, init_size=1, verbose=False)
+    attack = art.HopSkipJump(
+        estimator(model), max_iter=1, max_eval=10, init_eval=10, init_size=1, verbose=False
+    )
     attack.generate(samples.x[:1], samples.labels[:1], x_adv_init=start)
     assert torch.float64 in model.seen
 
@@ -296,7 +331,9 @@ def test_art_geoda_looks_for_a_start_without_end(linear: Classifier, samples: Im
 
 
 @pytest.mark.parametrize(("queries", "decay", "error"), [(250, 0.6, IndexError), (300, 0.5, RecursionError)])
-def test_art_geoda_finds_no_schedule(queries: int, decay: float, error: type[Exception], linear: Classifier) -> None:
+def test_art_geoda_finds_no_schedule(
+    queries: int, decay: float, error: type[Exception], linear: Classifier
+) -> None:
     how = {"max_iter": queries, "lambda_param": decay, "sub_dim": 2, "verbose": False}
     with pytest.raises(error):
         art.GeoDA(estimator(linear), **how)
@@ -313,17 +350,28 @@ def test_geoda_keeps_the_schedule_that_art_finds(queries: int, decay: float, lin
     assert (ours.q_opt_iter, ours.iterate) == (stock.q_opt_iter, stock.iterate)
 
 
-def test_art_apgd_takes_the_worse_of_its_first_two_points_for_a_target(linear: Classifier, samples: ImageSet) -> None:
+def test_art_apgd_takes_the_worse_of_its_first_two_points_for_a_target(
+    linear: Classifier, samples: ImageSet
+) -> None:
     """Why a target is in our loss, not in ART's ``targeted``."""
     x, y = samples.x[:8], samples.labels[:8]
     target = estimator(linear)
     attack = art.AutoProjectedGradientDescent(
-        target, eps=0.3, eps_step=0.3, max_iter=1, targeted=True, nb_random_init=1, batch_size=8, verbose=False
+        target,
+        eps=0.3,
+        eps_step=0.3,
+        max_iter=1,
+        targeted=True,
+        nb_random_init=1,
+        batch_size=8,
+        verbose=False,
     )
     reached = attack.generate(x, 1 - y)
     fooled = linear(torch.from_numpy(reached)).argmax(1).numpy() == 1 - y
     assert fooled.all()
-    kept, best = (target.compute_loss(x=images, y=1 - y, reduction="none") for images in (attack.x_max, reached))
+    kept, best = (
+        target.compute_loss(x=images, y=1 - y, reduction="none") for images in (attack.x_max, reached)
+    )
     assert (kept > best).all()  # the loss towards the target, which should fall
 
 
@@ -337,16 +385,21 @@ class Moody(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)
         self.calls += 1
-        return torch.cat([(row if self.calls > 1 or i % 2 else row.flip(0))[None] for i, row in enumerate(logits)])
+        return torch.cat(
+            [(row if self.calls > 1 or i % 2 else row.flip(0))[None] for i, row in enumerate(logits)]
+        )
 
 
-def test_art_apgd_leaves_out_what_a_random_model_gets_wrong_just_now(linear: Classifier, samples: ImageSet) -> None:
+def test_art_apgd_leaves_out_what_a_random_model_gets_wrong_just_now(
+    linear: Classifier, samples: ImageSet
+) -> None:
     x, y = samples.x[:8], samples.labels[:8]
     found = []
     for kind in (art.AutoProjectedGradientDescent, StartingApgd):
         asked = estimator(moody := Moody(linear))
         attack = kind(
-            asked, eps=0.3, eps_step=0.3, max_iter=2, nb_random_init=1, batch_size=8, loss_type=None, verbose=False
+            asked, eps=0.3, eps_step=0.3, max_iter=2, nb_random_init=1, batch_size=8, loss_type=None,
+            verbose=False
         )  # fmt: skip
         attack.start_offset = np.zeros((8, 12), dtype=np.float32)
         moody.calls = 0
@@ -367,10 +420,13 @@ def test_art_zoo_gives_up_where_the_first_values_do_not_matter(samples: ImageSet
         np.random.seed(0)  # noqa: NPY002
         model = Scaled(Linear(weight, -0.5), 10.0)
         attack = art.ZooAttack(
-            estimator(model), learning_rate=0.1, max_iter=40, binary_search_steps=1, initial_const=1e3, abort_early=abort,
+            estimator(model), learning_rate=0.1, max_iter=40, binary_search_steps=1, initial_const=1e3,
+            abort_early=abort,
             use_resize=False, use_importance=False, nb_parallel=1, batch_size=1, verbose=False,
         )  # fmt: skip
-        found.append(int((model(torch.from_numpy(attack.generate(x, np.zeros(8, int)))).argmax(1) == 1).sum()))
+        found.append(
+            int((model(torch.from_numpy(attack.generate(x, np.zeros(8, int)))).argmax(1) == 1).sum())
+        )
         calls.append(model.calls)
     assert found[0] < found[1] == 8
     assert calls[0] < calls[1] / 2
@@ -424,7 +480,9 @@ def test_art_fgm_asks_for_the_same_gradient_at_every_eps(linear: Classifier, sam
 def test_art_pgd_asks_for_predictions_that_nobody_reads(linear: Classifier, samples: ImageSet) -> None:
     stock, ours = Scaled(linear), Scaled(linear)
     given: dict[str, Any] = {"eps": 0.1, "eps_step": 0.05, "max_iter": 3, "verbose": False}
-    expected = art.ProjectedGradientDescent(estimator(stock), **given).generate(samples.x[:8], samples.labels[:8])
+    expected = art.ProjectedGradientDescent(estimator(stock), **given).generate(
+        samples.x[:8], samples.labels[:8]
+    )
     attack = StartingPgd(estimator(ours), **given)
     found = attack.descend(torch.from_numpy(samples.x[:8]), torch.from_numpy(samples.labels[:8]))
     np.testing.assert_array_equal(found.numpy(), expected)
@@ -440,19 +498,26 @@ def test_art_simba_takes_class_numbers_for_one_hot_labels(linear: Classifier, sa
 def test_art_simba_refuses_logits(linear: Classifier, samples: ImageSet) -> None:
     y = np.eye(2, dtype=np.float32)[samples.labels[:1]]
     with pytest.raises(ValueError, match="probabilities"):
-        art.SimBA(estimator(Scaled(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
-    art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(samples.x[:1], y)
+        art.SimBA(estimator(Scaled(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(
+            samples.x[:1], y
+        )
+    art.SimBA(estimator(Probabilities(linear)), attack="px", max_iter=2, freq_dim=2, verbose=False).generate(
+        samples.x[:1], y
+    )
 
 
 @pytest.mark.slow
 def test_art_brendel_bethge_mixes_up_a_batch(linear: Classifier, samples: ImageSet) -> None:
-    """Why Foolbox alone carries it out: ART's search for the boundary asks whether all samples of the batch are adversarial."""
+    """Why Foolbox alone carries it out: ART's search for the boundary asks whether all samples of the
+    batch are adversarial."""
     pair = np.array([0, int(np.flatnonzero(samples.labels[:48] == samples.labels[0])[-1])])
     x, y = samples.x[pair], samples.labels[pair]
     other = samples.x[[int(np.flatnonzero(samples.labels[:48] != label)[0]) for label in y]]
 
     def attack(chosen: slice) -> Any:
-        bethge = art.BrendelBethgeAttack(estimator(linear), norm=2, steps=1, binary_search_steps=10, batch_size=2)
+        bethge = art.BrendelBethgeAttack(
+            estimator(linear), norm=2, steps=1, binary_search_steps=10, batch_size=2
+        )
         bethge._optimizer = SimpleNamespace(solve=lambda _, x, *__: np.zeros_like(x))  # the search alone
         found = bethge.generate(x[chosen], y[chosen], starting_points=other[chosen].copy())
         return np.linalg.norm((found - x[chosen]).reshape(len(found), -1), axis=1)

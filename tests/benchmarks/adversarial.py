@@ -1,8 +1,8 @@
-"""How long an adversarial training step takes, beside a bare loop and ART's Madry trainer: ratios of medians, one core.
+"""Adversarial training steps beside a bare loop and ART's Madry trainer: ratios of median times, one core.
 
-``python -m tests.benchmarks.adversarial`` interleaves all three on the same network, images and settings, and exits 1 where
-ours takes more than 1.05 times the bare loop, or ART's less than 1.5 times ours. The bare loop is what nobody can leave out:
-the gradients to the images through frozen parameters, and one training step.
+``python -m tests.benchmarks.adversarial`` interleaves all three on the same network, images and settings, and
+exits 1 where ours takes more than 1.05 times the bare loop, or ART's less than 1.5 times ours. The bare loop
+is what nobody can leave out: the gradients to the images through frozen parameters, and one training step.
 """
 
 import argparse
@@ -30,7 +30,9 @@ MOST_OVER_BARE, LEAST_UNDER_ART = 1.05, 1.5
 def images(count: int, size: int) -> ImageSet:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, 3, size, size)).astype(np.uint8)
-    return ImageSet(pixels, np.arange(count) % CLASSES, tuple(map(str, range(count))), tuple(map(str, range(CLASSES))))
+    return ImageSet(
+        pixels, np.arange(count) % CLASSES, tuple(map(str, range(count))), tuple(map(str, range(CLASSES)))
+    )
 
 
 def bare(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Callable[[], object]:
@@ -54,7 +56,9 @@ def bare(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Callable[[
 
 def ours(classifier: Classifier, data: ImageSet, steps: int) -> Callable[[], object]:
     adversarial = {"method": "pgd", "eps": EPS, "step_size": STEP, "steps": steps}
-    spec = TrainingSpec.model_validate({"epochs": 2, "batch_size": BATCH, "augmentation": "none", "adversarial": adversarial})
+    spec = TrainingSpec.model_validate(
+        {"epochs": 2, "batch_size": BATCH, "augmentation": "none", "adversarial": adversarial}
+    )
     training = Training(classifier, data, spec, seed=0)
     classifier.train()
     return lambda: training._step(training.x[:BATCH], training.y[:BATCH])
@@ -66,10 +70,12 @@ def art(classifier: Classifier, x: Tensor, y: Tensor, steps: int) -> Callable[[]
 
     optimizer = torch.optim.SGD(classifier.parameters(), lr=0.01, momentum=0.9)
     estimator = PyTorchClassifier(
-        model=classifier, loss=torch.nn.CrossEntropyLoss(), optimizer=optimizer, input_shape=tuple(x.shape[1:]),
-        nb_classes=CLASSES, clip_values=(0.0, 1.0), device_type="cpu",
+        model=classifier, loss=torch.nn.CrossEntropyLoss(), optimizer=optimizer,
+        input_shape=tuple(x.shape[1:]), nb_classes=CLASSES, clip_values=(0.0, 1.0), device_type="cpu",
     )  # fmt: skip
-    trainer = AdversarialTrainerMadryPGD(estimator, eps=EPS, eps_step=STEP, max_iter=steps, num_random_init=1, nb_epochs=1)
+    trainer = AdversarialTrainerMadryPGD(
+        estimator, eps=EPS, eps_step=STEP, max_iter=steps, num_random_init=1, nb_epochs=1
+    )
     given = x.numpy(), y.numpy()
     return lambda: trainer.fit(*given, batch_size=BATCH)
 
@@ -101,10 +107,16 @@ def main() -> int:
                 seconds[name].append(time.process_time() - started)
     median = {name: statistics.median(taken) for name, taken in seconds.items()}
     mine = median["bench"]
-    print(f"PGD-{options.steps} training step, ResNet18, {BATCH} images of {options.size} px, median of {options.rounds}")
+    print(
+        f"PGD-{options.steps} training step, ResNet18, {BATCH} images of {options.size} px, median of"
+        f" {options.rounds}"
+    )
     for name, taken in median.items():
         print(f"  {name}: {taken:.3f} s, {taken / mine:.2f} x bench")
-    met = mine <= MOST_OVER_BARE * median["bare loop"] and median["ART's Madry trainer"] >= LEAST_UNDER_ART * mine
+    met = (
+        mine <= MOST_OVER_BARE * median["bare loop"]
+        and median["ART's Madry trainer"] >= LEAST_UNDER_ART * mine
+    )
     return 0 if met else 1
 
 

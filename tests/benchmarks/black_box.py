@@ -1,7 +1,10 @@
-"""How fast black-box attacks are: ``bench``, whose samples are attacked side by side, against the plain libraries in their own
-batches, with the same parameters and starting points; and the floor, as many forward passes in the best batch alone.
+"""How fast black-box attacks are: ``bench``, whose samples are attacked side by side, against the plain
+libraries in their own
+batches, with the same parameters and starting points; and the floor, as many forward passes in the best batch
+alone.
 
-``python -m tests.benchmarks.black_box`` prints CPU seconds on one core, medians of interleaved rounds in one run.
+``python -m tests.benchmarks.black_box`` prints CPU seconds on one core, medians of interleaved rounds in one
+run.
 """
 
 import argparse
@@ -37,7 +40,7 @@ EPS = 1.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A classifier and ``samples`` that it predicts correctly; each starts at the next one of another class."""
+    """A classifier and ``samples`` that it predicts correctly; each starts at the next of another class."""
 
     classifier: Classifier
     samples: ImageSet
@@ -58,7 +61,8 @@ class Subject:
 
         model = Single(self.classifier.eval())
         return PyTorchClassifier(
-            Probabilities(model) if probabilities else model, loss=nn.CrossEntropyLoss(), clip_values=(0.0, 1.0),
+            Probabilities(model) if probabilities else model, loss=nn.CrossEntropyLoss(),
+            clip_values=(0.0, 1.0),
             input_shape=self.samples.input_shape, nb_classes=self.classifier.num_classes, device_type="cpu",
         )  # fmt: skip
 
@@ -82,21 +86,31 @@ def foolbox(make: Callable[[Any], Any]) -> Callable[[Subject], Any]:
         import foolbox as fb
 
         model = fb.PyTorchModel(subject.classifier.eval(), bounds=(0, 1))
-        x, y, starts = (torch.from_numpy(part) for part in (subject.samples.x, subject.samples.labels, subject.starts))
+        x, y, starts = (
+            torch.from_numpy(part) for part in (subject.samples.x, subject.samples.labels, subject.starts)
+        )
         return make(fb.attacks)(model, x, y, epsilons=[EPS], starting_points=starts)
 
     return call
 
 
-def art(make: Callable[[Any, Any], Any], *, starts: bool = False, one_hot: bool = False) -> Callable[[Subject], Any]:
+def art(
+    make: Callable[[Any, Any], Any], *, starts: bool = False, one_hot: bool = False
+) -> Callable[[Subject], Any]:
     def call(subject: Subject) -> Any:
         from art.attacks import evasion
 
         attack = make(evasion, subject.estimator(probabilities=one_hot))
         if isinstance(attack, CleanGeoDa):
             return [_geoda(attack, subject, i) for i in range(len(subject.samples))]
-        labels = np.eye(subject.classifier.num_classes)[subject.samples.labels] if one_hot else subject.samples.labels
-        return attack.generate(subject.samples.x, labels, **({"x_adv_init": subject.starts} if starts else {}))
+        labels = (
+            np.eye(subject.classifier.num_classes)[subject.samples.labels]
+            if one_hot
+            else subject.samples.labels
+        )
+        return attack.generate(
+            subject.samples.x, labels, **({"x_adv_init": subject.starts} if starts else {})
+        )
 
     return call
 
@@ -113,12 +127,19 @@ CASES = {
     "HopSkipJump, 5 steps, Foolbox": Case(
         "foolbox",
         {"attack": "hopskipjump", "steps": 5, "initial_evaluations": 50, "max_evaluations": 200},
-        foolbox(lambda fb: fb.HopSkipJumpAttack(steps=5, initial_gradient_eval_steps=50, max_gradient_eval_steps=200)),
+        foolbox(
+            lambda fb: fb.HopSkipJumpAttack(
+                steps=5, initial_gradient_eval_steps=50, max_gradient_eval_steps=200
+            )
+        ),
     ),
     "HopSkipJump, 5 steps, ART": Case(
         "art",
         {"attack": "hopskipjump", "steps": 5, "initial_evaluations": 50, "max_evaluations": 200},
-        art(lambda e, c: e.HopSkipJump(c, max_iter=5, init_eval=50, max_eval=200, init_size=1, verbose=False), starts=True),
+        art(
+            lambda e, c: e.HopSkipJump(c, max_iter=5, init_eval=50, max_eval=200, init_size=1, verbose=False),
+            starts=True,
+        ),
     ),
     "Boundary, 100 steps, ART": Case(
         "art",
@@ -138,7 +159,11 @@ CASES = {
     "Square, 200 steps, ART": Case(
         "art",
         {"attack": "square", "norm": "l2", "steps": 200},
-        art(lambda e, c: e.SquareAttack(c, norm=2, max_iter=200, eps=EPS, p_init=0.8, nb_restarts=1, verbose=False)),
+        art(
+            lambda e, c: e.SquareAttack(
+                c, norm=2, max_iter=200, eps=EPS, p_init=0.8, nb_restarts=1, verbose=False
+            )
+        ),
     ),
     "SimBA, 200 steps, ART": Case(
         "art",
@@ -180,7 +205,7 @@ def floor(subject: Subject, passes: int) -> None:
 
 
 def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, float]]:
-    """Median CPU seconds of the plain library, of ``bench`` and of the floor; and the passes that ``bench`` counted."""
+    """Median CPU seconds of the plain library, ``bench`` and the floor; and the passes ``bench`` counted."""
     np.random.seed(0)  # noqa: NPY002 (what the libraries draw from)
     passes = through_bench(case, subject).forwards
     contenders: dict[str, Callable[[], object]] = {
@@ -189,7 +214,9 @@ def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, fl
         "floor": lambda: floor(subject, passes),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _, (name, call) in itertools.product(range(rounds), contenders.items()):  # interleaved: drift hits all alike
+    for _, (name, call) in itertools.product(
+        range(rounds), contenders.items()
+    ):  # interleaved: drift hits all alike
         gc.collect()
         started = time.process_time()
         call()

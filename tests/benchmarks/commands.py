@@ -26,7 +26,16 @@ from tests.builders.scene import PROVENANCE
 
 RUNS = (10, 50)
 SAMPLES = 150
-CHECKS = ("deterministic", "logits", "gradients", "wrappers", "unconstrained", "more-steps", "rounding", "transfer-failure")
+CHECKS = (
+    "deterministic",
+    "logits",
+    "gradients",
+    "wrappers",
+    "unconstrained",
+    "more-steps",
+    "rounding",
+    "transfer-failure",
+)
 
 
 def main() -> None:
@@ -40,18 +49,21 @@ def main() -> None:
             fill(Path(folder), count)
             taken.append(seconds("-m", "bench", "compare", folder))
         print(f"| bench compare, {count} runs of the default suite | {taken[-1]:.2f} |", flush=True)
-    print(f"\n{RUNS[1]} runs take {taken[1] / taken[0]:.2f} times what {RUNS[0]} take; the limit of {RUNS[1]} is 3 s")
+    print(
+        f"\n{RUNS[1]} runs take {taken[1] / taken[0]:.2f} times what {RUNS[0]} take; the limit of {RUNS[1]}"
+        " is 3 s"
+    )
 
 
 def fill(folder: Path, count: int) -> None:
-    """``count`` runs of the default suite, each of other models with other outcomes, the first of them the reference."""
+    """``count`` runs of the default suite, each of other models and outcomes; the first is the reference."""
     runs = [store(folder, number) for number in range(count)]
     snapshot = snapshot_of(StoredRun(runs[0]))
     write_reference(folder, snapshot.header.suite_name, to_text(snapshot))
 
 
 def store(folder: Path, number: int) -> Path:
-    """The default suite on models each of which breaks at other distances, with evidence that nothing is wrong."""
+    """The default suite on models that break at different distances, with evidence that nothing is wrong."""
     header, rng = _header(number), np.random.default_rng(number)
     run = open_run(folder, header, fresh=True)
     distances = {m.model: rng.uniform(0, 0.1, SAMPLES).astype(np.float32) for m in header.models}
@@ -71,16 +83,22 @@ def _records(distance: Floats, eps: float) -> Records:
     adv = np.where(broken, (label + 1) % 5, clean)
     moved = np.where(clean == label, np.float32(eps), np.float32(0))
     ids = np.array([f"digits/{i:04d}" for i in range(SAMPLES)])
-    return Records(ids, label, clean, distance, distance, adv, distance, distance, broken, moved, moved, moved, moved)
+    return Records(
+        ids, label, clean, distance, distance, adv, distance, distance, broken, moved, moved, moved, moved
+    )
 
 
 def _header(number: int) -> RunHeader:
     suite = load_suite(find_suite("fgsm_pgd"))
     names = [model.name for model in suite.models]
     cards = {
-        ModelId(name, 0): Card(content_key({"model": name, "run": number}), "lora", 4136, 11_180_000, ()) for name in names
+        ModelId(name, 0): Card(content_key({"model": name, "run": number}), "lora", 4136, 11_180_000, ())
+        for name in names
     }
-    models = tuple(ModelEntry(m.name, 0, c.method, c.trainable_parameters, c.parameters, c.sha256) for m, c in cards.items())
+    models = tuple(
+        ModelEntry(m.name, 0, c.method, c.trainable_parameters, c.parameters, c.sha256)
+        for m, c in cards.items()
+    )
     return RunHeader(
         schema_version=SCHEMA_VERSION,
         run_id=f"run-{number:04d}",
@@ -93,14 +111,21 @@ def _header(number: int) -> RunHeader:
         samples=SAMPLES,
         provenance=PROVENANCE,
         models=models,
-        cells=tuple(entry_of(unit, i) for unit in make_units(suite, cards, "data") for i in range(len(unit.cells))),
+        cells=tuple(
+            entry_of(unit, i) for unit in make_units(suite, cards, "data") for i in range(len(unit.cells))
+        ),
     )
 
 
 def seconds(*arguments: str) -> float:
     """CPU time of Python with ``arguments``."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "80"})
+    subprocess.run(
+        [sys.executable, *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "COLUMNS": "80"},
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -1,7 +1,9 @@
-"""The ways in which people carry out the same grid, each as its own documentation shows it, and the floors under all of them.
+"""The ways in which people carry out the same grid, each as its own documentation shows it, and the floors
+under all of them.
 
-A contender gives the numbers that are wanted, which samples it breaks at each eps, and pays for them: Foolbox says so itself,
-the examples of ART and torchattacks end with a prediction of their images, the floors and ``bench`` predict them again.
+A contender gives the numbers that are wanted, which samples it breaks at each eps, and pays for them: Foolbox
+says so itself, the examples of ART and torchattacks end with a prediction of their images, the floors and
+``bench`` predict them again.
 """
 
 import copy
@@ -31,7 +33,8 @@ ART_ATTACKS, ART_PREDICTS = 32, 128
 
 @dataclass(frozen=True)
 class Subject:
-    """What is attacked: a classifier and ``samples`` that it predicts correctly, so that everybody attacks the same ones.
+    """What is attacked: a classifier and ``samples`` that it predicts correctly, so that everybody attacks
+    the same ones.
 
     ``batch``: images at once; None: as is usual.
     """
@@ -43,14 +46,20 @@ class Subject:
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
         """Images and labels in batches, on the classifier's device."""
-        whole = (torch.from_numpy(part).to(self.classifier.device) for part in (self.samples.x, self.samples.labels))
+        whole = (
+            torch.from_numpy(part).to(self.classifier.device)
+            for part in (self.samples.x, self.samples.labels)
+        )
         return list(zip(*(torch.split(part, self.batch or BATCH) for part in whole), strict=True))
 
     @cached_property
     def targets(self) -> dict[Precision, Target]:
         """The classifier made ready to be attacked: once per model, so no part of a grid's time."""
         names: tuple[Precision, ...] = ("fp32", "bf16")
-        return {precision: prepare(self.classifier, self.samples, self.batch or BATCH, precision) for precision in names}
+        return {
+            precision: prepare(self.classifier, self.samples, self.batch or BATCH, precision)
+            for precision in names
+        }
 
     @cached_property
     def frozen(self) -> Classifier:
@@ -60,7 +69,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Question:
-    """One grid against one model. ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random."""
+    """One grid against one model.
+
+    ``steps`` 0 means FGSM; a PGD step is a quarter of eps; nothing starts at random.
+    """
 
     subject: Subject
     eps: tuple[Fraction, ...]
@@ -75,7 +87,9 @@ Contender = Callable[[Question], Outcomes]
 @torch.inference_mode()
 def broken(model: nn.Module, adversarials: Iterable[Tensor], question: Question) -> Tensor:
     """Which of the ``adversarials`` (in the batches of ``question``) are not taken for what they are."""
-    return torch.cat([model(x).argmax(1) != y for x, (_, y) in zip(adversarials, question.subject.batches, strict=True)])
+    return torch.cat(
+        [model(x).argmax(1) != y for x, (_, y) in zip(adversarials, question.subject.batches, strict=True)]
+    )
 
 
 def plain_foolbox(question: Question) -> Outcomes:
@@ -95,7 +109,7 @@ def plain_foolbox(question: Question) -> Outcomes:
 
 
 def plain_art(question: Question) -> Outcomes:
-    """ART as in its examples: a classifier with loss and optimiser, ``generate`` for each eps, no labels, then ``predict``."""
+    """ART as in its examples: classifier, loss, optimiser; ``generate`` per eps, no labels; ``predict``."""
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
 
@@ -117,13 +131,15 @@ def plain_art(question: Question) -> Outcomes:
             attack = ProjectedGradientDescent(
                 estimator, eps=eps, eps_step=eps / 4, max_iter=question.steps, batch_size=size, verbose=False
             )
-        predictions = estimator.predict(attack.generate(x=subject.samples.x), batch_size=subject.batch or ART_PREDICTS)
+        predictions = estimator.predict(
+            attack.generate(x=subject.samples.x), batch_size=subject.batch or ART_PREDICTS
+        )
         found.append(torch.from_numpy(predictions.argmax(axis=1) != subject.samples.labels))
     return found
 
 
 def torchattacks(question: Question) -> Outcomes:
-    """torchattacks as in its README: one attack object for each eps, then the model's prediction of its images."""
+    """torchattacks as in its README: one attack object per eps, then the model's predictions."""
     import torchattacks
 
     model = question.subject.classifier.eval()
@@ -138,7 +154,10 @@ def torchattacks(question: Question) -> Outcomes:
 
 
 def floor_under(form: Callable[[Subject], nn.Module]) -> Contender:
-    """The bare loop: forward, backward to the input, step, and one forward pass to judge. What no library can undercut."""
+    """The bare loop: forward, backward to the input, step, and one forward pass to judge.
+
+    What no library can undercut.
+    """
 
     def contender(question: Question) -> Outcomes:
         model = form(question.subject)
@@ -172,7 +191,11 @@ def bench_through(library: Library, precision: Precision = "fp32") -> Contender:
     """``bench`` itself: attack, checks and re-prediction in float32; its records are its answer."""
 
     def contender(question: Question) -> Outcomes:
-        attack = Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25) if question.steps else Fgsm(attack="fgsm")
+        attack = (
+            Pgd(attack="pgd", steps=question.steps, rel_step_size=0.25)
+            if question.steps
+            else Fgsm(attack="fgsm")
+        )
         unit = Unit(ModelId("model", 0), attack, library, tuple(Cell(eps, str(eps)) for eps in question.eps))
         records = run_unit(unit, question.subject.targets[precision]).records
         return [torch.from_numpy(r.success) for r in records]

@@ -1,8 +1,8 @@
-"""How much of torchvision's and timm's convolutional networks is folded: of each family, BatchNorms before and after.
+"""BatchNorms of torchvision's and timm's convolutional networks, by family, before and after folding.
 
-``python -m tests.benchmarks.folding [PATTERN...]`` prints a line for each network whose pairs are not all folded, or whose
-logits change, and the share that is. Weights are random; a pair is a BatchNorm that is given what a convolution's module has
-returned.
+``python -m tests.benchmarks.folding [PATTERN...]`` prints a line for each network whose pairs are not all
+folded, or whose logits change, and the share that is. Weights are random; a pair is a BatchNorm that is given
+what a convolution's module has returned.
 """
 
 import argparse
@@ -47,7 +47,7 @@ OTHERS = (
 
 @dataclass(frozen=True)
 class Counted:
-    """A network's BatchNorms that read a convolution, and how many of these are left; how far its logits change, relatively."""
+    """BatchNorms in a network that read a convolution; how many are left; its logits' relative change."""
 
     name: str
     pairs: int
@@ -57,9 +57,16 @@ class Counted:
 
 
 def names() -> list[str]:
-    """Of each module of timm, and of torchvision's, the convolutional networks that are small enough: at most four of each."""
-    found = [f"timm/{name}" for module in timm.list_modules() for name in _smallest(timm.list_models(module=module))]
-    return [f"torchvision/{name}" for name in torchvision.models.list_models(module=torchvision.models)] + found
+    """Of each module of timm, and of torchvision's, the convolutional networks that are small enough: at
+    most four of each."""
+    found = [
+        f"timm/{name}"
+        for module in timm.list_modules()
+        for name in _smallest(timm.list_models(module=module))
+    ]
+    return [
+        f"torchvision/{name}" for name in torchvision.models.list_models(module=torchvision.models)
+    ] + found
 
 
 def _smallest(models: list[str]) -> list[str]:
@@ -68,7 +75,8 @@ def _smallest(models: list[str]) -> list[str]:
 
 
 def build(name: str) -> nn.Module | None:
-    """The network of that name with random weights and running statistics; None if it has no BatchNorm, or is too large."""
+    """The network of that name with random weights and running statistics; None if it has no BatchNorm, or
+    is too large."""
     library, _, architecture = name.partition("/")
     if _parameters(library, architecture) > MOST:
         return None
@@ -107,7 +115,9 @@ def count(name: str, network: nn.Module) -> Counted | None:
             pairs = pairs_of(network, x)
         except Exception:  # noqa: BLE001, S112 (it is made for another size)
             continue
-        plain = Classifier(network, mean=[0.5] * 3, std=[0.5] * 3, num_classes=10).eval().requires_grad_(False)
+        plain = (
+            Classifier(network, mean=[0.5] * 3, std=[0.5] * 3, num_classes=10).eval().requires_grad_(False)
+        )
         said = _Kept()
         logging.getLogger("adapters.fast.lossless").addHandler(said)
         try:
@@ -115,7 +125,9 @@ def count(name: str, network: nn.Module) -> Counted | None:
         finally:
             logging.getLogger("adapters.fast.lossless").removeHandler(said)
         kept = {n for n, module in form.network.named_modules() if isinstance(module, _BatchNorm)}
-        return Counted(name, len(pairs), len(pairs & kept), max_difference(plain, form, x), "; ".join(said.lines))
+        return Counted(
+            name, len(pairs), len(pairs & kept), max_difference(plain, form, x), "; ".join(said.lines)
+        )
     return None
 
 
@@ -171,10 +183,17 @@ def main() -> None:
     for one in counted(parser.parse_args().patterns):
         found.append(one)
         if one.left or one.difference > TOLERANCE or one.said:
-            print(f"{one.name}: {one.left} of {one.pairs} left, logits differ by {one.difference:.1e} {one.said}", flush=True)
+            print(
+                f"{one.name}: {one.left} of {one.pairs} left, logits differ by {one.difference:.1e}"
+                f" {one.said}",
+                flush=True,
+            )
     pairs, left = sum(one.pairs for one in found), sum(one.left for one in found)
     exact = sum(one.difference <= TOLERANCE for one in found)
-    print(f"{len(found)} networks: {pairs - left} of {pairs} pairs folded ({100 * (1 - left / max(pairs, 1)):.2f} %)")
+    print(
+        f"{len(found)} networks: {pairs - left} of {pairs} pairs folded"
+        f" ({100 * (1 - left / max(pairs, 1)):.2f} %)"
+    )
     print(f"{exact} of {len(found)} within {TOLERANCE:.0e} of their logits, relatively")
 
 

@@ -1,7 +1,7 @@
 """How the time of an attack grows with samples, steps, eps and models: ``python -m tests.benchmarks.growth``.
 
-Each line is a straight line fitted to the medians of three calls: what one more costs, what any call costs, and how much of the
-variation the line explains.
+Each line is a straight line fitted to the medians of three calls: what one more costs, what any call costs,
+and how much of the variation the line explains.
 """
 
 import itertools
@@ -27,7 +27,7 @@ EPS = [Fraction(n, 2550) for n in range(1, 9)]
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is attacked: a grid of ``eps`` budgets by PGD with ``steps`` steps on ``samples``, for each of ``models``."""
+    """How much is attacked: ``eps`` budgets, PGD of ``steps`` steps, ``samples``, for each of ``models``."""
 
     samples: int = 32
     steps: int = 5
@@ -68,7 +68,10 @@ def main() -> None:
     target = prepare(classifier, known(classifier, SIDE, max(AXES["samples"])), 32, "fp32")
     attack(target, Amount())
     print(f"\nGrowth of PGD through Foolbox, ResNet18, {SIDE} px, from {Amount()}\n")
-    print("| | values | median s | s for one more | s for any call | R² |\n| --- | --- | --- | ---: | ---: | ---: |")
+    print(
+        "| | values | median s | s for one more | s for any call | R² |\n| --- | --- | --- | ---: | ---: |"
+        " ---: |"
+    )
     for axis, values in AXES.items():
         taken: dict[int, list[float]] = {value: [] for value in values}
         for _, value in itertools.product(range(ROUNDS), values):
@@ -76,7 +79,9 @@ def main() -> None:
         medians = [statistics.median(taken[value]) for value in values]
         slope, intercept, explained = line(np.array(values), np.array(medians))
         shown = ", ".join(f"{m:.2f}" for m in medians)
-        print(f"| {axis} | {values} | {shown} | {slope:.4f} | {intercept:+.3f} | {explained:.4f} |", flush=True)
+        print(
+            f"| {axis} | {values} | {shown} | {slope:.4f} | {intercept:+.3f} | {explained:.4f} |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peak memory of an attack over that of the model and its samples, from 500 to 10,000 samples: it should not grow.
+"""Peak memory of attacks over that of the model and samples, from 500 to 10,000 samples: it should not grow.
 
 ``python -m tests.benchmarks.memory``; each number of samples has a process of its own.
 """
@@ -29,14 +29,16 @@ def main() -> None:
     print("| samples | MB |\n| ---: | ---: |")
     peaks = []
     for count in COUNTS:
-        done = subprocess.run([sys.executable, "-m", __spec__.name, str(count)], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", __spec__.name, str(count)], check=True, capture_output=True, text=True
+        )
         peaks.append(float(done.stdout))
         print(f"| {count:,} | {peaks[-1]:.0f} |", flush=True)
     print(f"\n{COUNTS[-1]:,} samples take {peaks[-1] / peaks[0]:.2f} times what {COUNTS[0]} take")
 
 
 def peak(count: int) -> float:
-    """Megabytes beyond those that are held once the model and ``count`` samples are loaded and all code is imported."""
+    """Megabytes beyond those held once the model and ``count`` samples are loaded and all code imported."""
     from bench.engine.plan import Cell, Unit
     from bench.engine.prepare import prepare
     from bench.executors.parts import run_in_parts
@@ -52,7 +54,9 @@ def peak(count: int) -> float:
     header = run_header(entries, samples=count, suite="memory", headline_eps="2/255", origin={})
     with tempfile.TemporaryDirectory() as folder:
         before = _resident()
-        result = run_in_parts(unit, prepare(classifier, samples, None, "fp32"), open_run(Path(folder), header, fresh=True))
+        result = run_in_parts(
+            unit, prepare(classifier, samples, None, "fp32"), open_run(Path(folder), header, fresh=True)
+        )
         assert len(result.records[0]) == count
         return _peak() - before
 

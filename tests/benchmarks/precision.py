@@ -1,8 +1,8 @@
-"""How many outcomes bf16 changes, beside how many another random start changes: ``python -m tests.benchmarks.precision SUITE``.
+"""Outcomes that bf16 or another random start changes: ``python -m tests.benchmarks.precision SUITE``.
 
-The models and eps are the suite's, trained unless they are cached; the attacks are those that can start at random, through
-Foolbox (ART's are the same to the bit in float32). Exits 1 where bf16 changes more than 1 % of an attack's outcomes, or more
-than another start does.
+The models and eps are the suite's, trained unless they are cached; the attacks are those that can start at
+random, through Foolbox (ART's are the same to the bit in float32). Exits 1 where bf16 changes more than 1 %
+of an attack's outcomes, or more than another start does.
 """
 
 import argparse

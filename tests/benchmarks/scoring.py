@@ -1,4 +1,5 @@
-"""What scoring a large stored run costs: ``python -m tests.benchmarks.scoring`` prints seconds and the peak of memory."""
+"""What scoring a large stored run costs: ``python -m tests.benchmarks.scoring`` prints seconds and the
+peak of memory."""
 
 import argparse
 import json
@@ -23,8 +24,9 @@ from bench.scoring.scorecard import score
 from bench.store import StoredRun
 card = score(StoredRun(Path(sys.argv[1])))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(json.dumps({"cells": len(card.cells), "comparisons": len(card.comparisons), "wall_s": time.perf_counter() - started,
-                  "cpu_s": time.process_time() - used, "peak_gib": peak}))
+seconds = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - used}
+counts = {"cells": len(card.cells), "comparisons": len(card.comparisons)}
+print(json.dumps({**counts, **seconds, "peak_gib": peak}))
 """
 """In a process of its own, imports included; ru_maxrss is in KiB on Linux."""
 
@@ -34,7 +36,9 @@ def store(folder: Path, cells: int, samples: int) -> OpenRun:
     entries = list(_entries(cells))
     models = tuple(ModelEntry(f"model{m}", 0, "lora", 1, 10, str(m)) for m in range(MODELS))
     origin = {"commit": "", "dirty": False, "started": ""}
-    header = run_header(entries, models, samples, run_id="large", suite="large", headline_eps="3/255", origin=origin)
+    header = run_header(
+        entries, models, samples, run_id="large", suite="large", headline_eps="3/255", origin=origin
+    )
     run = open_run(folder, header, fresh=True)
     rng = np.random.default_rng(0)
     for entry in entries:
@@ -49,8 +53,8 @@ def _entries(cells: int) -> Iterator[CellEntry]:
         rest, eps = divmod(rest, EPS)
         attack, model = divmod(rest, MODELS)
         yield cell_entry(
-            f"model{model}", 0, f"pgd-{attack}", f"{eps + 1}/255", "linf", LIBRARIES[library], "exact", f"cell{i:04d}",
-            kind="pgd", access="white-box", budget="fixed",
+            f"model{model}", 0, f"pgd-{attack}", f"{eps + 1}/255", "linf", LIBRARIES[library], "exact",
+            f"cell{i:04d}", kind="pgd", access="white-box", budget="fixed",
         )  # fmt: skip
 
 
@@ -63,7 +67,9 @@ def _records(rng: np.random.Generator, n: int, eps: float) -> Records:
     adv_prob = np.where(clean == label, adv_prob, prob)
     moved = np.where(clean == label, np.float32(eps) * moved, np.float32(0))
     ids = np.array([f"large/{i:05d}" for i in range(n)])
-    return Records(ids, label, clean, prob, prob, adv, adv_prob, adv_prob, success, moved, moved, moved, moved)
+    return Records(
+        ids, label, clean, prob, prob, adv, adv_prob, adv_prob, success, moved, moved, moved, moved
+    )
 
 
 def main() -> None:
@@ -74,13 +80,19 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = store(Path(folder), options.cells, options.samples).path
-        done = subprocess.run([sys.executable, "-c", SCORING, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCORING, str(path)], capture_output=True, text=True, check=True
+        )
     found = json.loads(done.stdout)
     print(
-        f"{found['cells']} cells x {options.samples} samples, {found['comparisons']} comparisons: {found['wall_s']:.1f} s",
+        f"{found['cells']} cells x {options.samples} samples, {found['comparisons']} comparisons:"
+        f" {found['wall_s']:.1f} s",
         end="",
     )
-    print(f" ({found['cpu_s']:.1f} s of processor time), peak {found['peak_gib']:.2f} GiB; the limits are 30 s and 2 GiB")
+    print(
+        f" ({found['cpu_s']:.1f} s of processor time), peak {found['peak_gib']:.2f} GiB; the limits are 30 s"
+        " and 2 GiB"
+    )
 
 
 if __name__ == "__main__":

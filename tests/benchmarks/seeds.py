@@ -1,10 +1,12 @@
-"""False alarms, coverage and power over training seeds, of what is shipped and of its rivals: models whose truth is known.
+"""False alarms, coverage and power over training seeds, of what is shipped and of its rivals: models whose
+truth is known.
 
-``python -m tests.benchmarks.seeds`` prints one line per method and number of seeds: the share of false alarms (two equal
-methods, p <= .05), how often the 95 % interval holds the true difference, and how often a true difference of 10 points is
-found. Over 50 to 1,000 samples, training that moves accuracy by a standard deviation of 0 to 5 points, accuracies from .1 to
-.95, and answers that are shared between all trainings, between those of one method, or by none. Each figure has its mean and
-its worst over these; with 1,000 draws the worst of a few hundred lies some 1.5 points beyond the truth by chance alone.
+``python -m tests.benchmarks.seeds`` prints one line per method and number of seeds: the share of false alarms
+(two equal methods, p <= .05), how often the 95 % interval holds the true difference, and how often a true
+difference of 10 points is found. Over 50 to 1,000 samples, training that moves accuracy by a standard
+deviation of 0 to 5 points, accuracies from .1 to .95, and answers that are shared between all trainings,
+between those of one method, or by none. Each figure has its mean and its worst over these; with 1,000 draws
+the worst of a few hundred lies some 1.5 points beyond the truth by chance alone.
 """
 
 import argparse
@@ -24,15 +26,20 @@ from bench.scoring.statistics import across_seeds, mean_difference
 Draws = npt.NDArray[np.float64]
 """Draws x methods x training seeds x samples."""
 Interval = tuple[Draws, Draws]
-SAMPLES, SEEDS, TRAINING, ACCURACY = (50, 150, 500, 1000), (2, 3, 4, 5), (0, 0.01, 0.03, 0.05), (0.1, 0.5, 0.8, 0.95)
+SAMPLES, SEEDS, TRAINING, ACCURACY = (
+    (50, 150, 500, 1000),
+    (2, 3, 4, 5),
+    (0, 0.01, 0.03, 0.05),
+    (0.1, 0.5, 0.8, 0.95),
+)
 SHARED = ((0.0, 0.0), (0.6, 0.0), (0.9, 0.0), (0.6, 0.3))
-"""Of what decides an answer, the part of the sample, and that of the sample in one method; the rest is each training's."""
+"""Of what decides answers, the sample's part, and the sample's in one method; the rest is each training's."""
 GAP = 0.1
 RESAMPLES = 200
 
 
 class World(NamedTuple):
-    """Two methods at several trainings on the same samples; ``gap`` is the first's true accuracy minus the second's.
+    """Two methods, several trainings, the same samples; ``gap``: the first's true accuracy minus the other's.
 
     ``untrained``: the second gives the same answers at every seed.
     """
@@ -47,7 +54,10 @@ class World(NamedTuple):
     def latent(self, rng: np.random.Generator, draws: int, gap: float) -> Draws:
         """An answer is right where this is negative."""
         n, (common, own) = self.samples, self.shared
-        z = rng.standard_normal((draws, 1, 1, n)) * common**0.5 + rng.standard_normal((draws, 2, 1, n)) * own**0.5
+        z = (
+            rng.standard_normal((draws, 1, 1, n)) * common**0.5
+            + rng.standard_normal((draws, 2, 1, n)) * own**0.5
+        )
         z = z + rng.standard_normal((draws, 2, self.seeds, n)) * (1 - common - own) ** 0.5
         luck = rng.standard_normal((draws, 2, self.seeds, 1))
         if self.untrained:
@@ -74,7 +84,10 @@ def certainty(latent: Draws, _: np.random.Generator) -> Draws:
 def success_rate(latent: Draws, rng: np.random.Generator) -> Draws:
     """Of the 85 % of samples that a training gets right, mostly the same ones, those that are broken."""
     draws, methods, seeds, n = latent.shape
-    ease = rng.standard_normal((draws, 1, 1, n)) * 0.8**0.5 + rng.standard_normal((draws, methods, seeds, n)) * 0.2**0.5
+    ease = (
+        rng.standard_normal((draws, 1, 1, n)) * 0.8**0.5
+        + rng.standard_normal((draws, methods, seeds, n)) * 0.2**0.5
+    )
     return np.where(ease < ndtri(0.85), latent < 0, np.nan)
 
 
@@ -82,7 +95,9 @@ def squares(table: Draws) -> tuple[Draws, Draws, Draws]:
     """Mean squares of seeds, samples and the rest."""
     seeds, n = table.shape[-2:]
     rows, columns = table.mean(-1, keepdims=True), table.mean(-2, keepdims=True)
-    rest = ((table - rows - columns + table.mean((-2, -1), keepdims=True)) ** 2).sum((-2, -1)) / ((seeds - 1) * (n - 1))
+    rest = ((table - rows - columns + table.mean((-2, -1), keepdims=True)) ** 2).sum((-2, -1)) / (
+        (seeds - 1) * (n - 1)
+    )
     return n * rows.var(-2, ddof=1)[..., 0], seeds * columns.var(-1, ddof=1)[..., 0], rest
 
 
@@ -137,7 +152,9 @@ class Figures(NamedTuple):
     power: float
 
 
-def figures(world: World, draws: int, quantity: Callable[[Draws, np.random.Generator], Draws]) -> Iterator[tuple[str, Figures]]:
+def figures(
+    world: World, draws: int, quantity: Callable[[Draws, np.random.Generator], Draws]
+) -> Iterator[tuple[str, Figures]]:
     """Each method's figures in ``world``; the rivals' only where every sample counts."""
     rng = np.random.default_rng(hash(world) % 2**32)
     gap = GAP if world.accuracy > GAP else -GAP
@@ -147,7 +164,14 @@ def figures(world: World, draws: int, quantity: Callable[[Draws, np.random.Gener
     both = [{"shipped": shipped(x), **(rivals(x) if quantity is accuracy else {})} for x in (null, other)]
     for name, (low, high) in both[0].items():
         found_low, found_high = both[1][name]
-        yield name, Figures(outside(low, high, 0), 1 - outside(found_low, found_high, truth), outside(found_low, found_high, 0))
+        yield (
+            name,
+            Figures(
+                outside(low, high, 0),
+                1 - outside(found_low, found_high, truth),
+                outside(found_low, found_high, 0),
+            ),
+        )
     if quantity is not certainty:
         yield "one method", Figures(np.nan, 1 - outside(*single(null), float(np.nanmean(many[0]))), np.nan)
 
@@ -161,9 +185,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--samples", type=int, nargs="+", default=SAMPLES)
     draws, samples = parser.parse_args().draws, parser.parse_args().samples
-    for quantity, untrained in ((accuracy, False), (accuracy, True), (success_rate, False), (certainty, False)):
+    for quantity, untrained in (
+        (accuracy, False),
+        (accuracy, True),
+        (success_rate, False),
+        (certainty, False),
+    ):
         found: dict[tuple[str, int], list[Figures]] = defaultdict(list)
-        for world in (World(*facts, untrained) for facts in product(samples, SEEDS, TRAINING, ACCURACY, SHARED)):
+        for world in (
+            World(*facts, untrained) for facts in product(samples, SEEDS, TRAINING, ACCURACY, SHARED)
+        ):
             for name, figure in figures(world, draws, quantity):
                 found[name, world.seeds].append(figure)
         table = Table(title=quantity.__name__ + ", only one method trained" * untrained, title_justify="left")
@@ -172,7 +203,9 @@ def main() -> None:
         for (name, seeds), rows in found.items():
             alarm, covered, power = np.array(rows).T
             alarms = f"{alarm.mean():.3f}, {alarm.max():.3f}"
-            table.add_row(name, str(seeds), alarms, f"{covered.mean():.3f}, {covered.min():.3f}", f"{power.mean():.2f}")
+            table.add_row(
+                name, str(seeds), alarms, f"{covered.mean():.3f}, {covered.min():.3f}", f"{power.mean():.2f}"
+            )
         Console(width=100).print(table)
 
 

@@ -1,8 +1,8 @@
-"""How strong ``strong`` is: its robust accuracy beside that of the original AutoAttack, on the same models and samples.
+"""``strong``'s robust accuracy beside that of the original AutoAttack, on the same models and samples.
 
-``python -m tests.benchmarks.strength`` (``tox -e strength``) exits 1 where ours lies more than half a point above. The models
-are a normally and an adversarially trained ResNet18 on the digits, each at an eps that few enough withstand for the comparison
-to fail.
+``python -m tests.benchmarks.strength`` (``tox -e strength``) exits 1 where ours lies more than half a point
+above. The models are a normally and an adversarially trained ResNet18 on the digits, each at an eps that few
+enough withstand for the comparison to fail.
 """
 
 import argparse
@@ -63,13 +63,16 @@ def digits(split: Split, samples: int | None = None) -> ImageSet:
 
 
 def train(epochs: int, pgd_steps: int) -> Classifier:
-    """A ResNet18 trained on the digits; with ``pgd_steps``, on adversarials made by so many steps (Madry et al. 2018)."""
+    """A ResNet18 trained on the digits; with ``pgd_steps``, on adversarials made by so many steps (Madry
+    et al. 2018)."""
     torch.manual_seed(0)
     images = digits("train")
     classifier = Classifier(resnet18(num_classes=10), mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=10)
     x, y = torch.from_numpy(images.x), torch.from_numpy(images.labels)
     optimizer = torch.optim.SGD(classifier.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=epochs * (len(x) // BATCH))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.05, total_steps=epochs * (len(x) // BATCH)
+    )
     for _ in range(epochs):
         for index in torch.split(torch.randperm(len(x)), BATCH)[: len(x) // BATCH]:
             batch = descend(classifier.eval(), x[index], y[index], pgd_steps)
@@ -111,13 +114,15 @@ def autoattack(classifier: Classifier, samples: ImageSet, eps: Fraction, norm: s
     from pyautoattack import AutoAttack
 
     x, y = torch.from_numpy(samples.x), torch.from_numpy(samples.labels)
-    attack = AutoAttack(classifier, norm=norm.capitalize(), eps=float(eps), seed=0, version="standard", device="cpu")
+    attack = AutoAttack(
+        classifier, norm=norm.capitalize(), eps=float(eps), seed=0, version="standard", device="cpu"
+    )
     adversarial, _ = attack.run_standard_evaluation(x, y, batch_size=BATCH)
     return 100 * float((predict(classifier, adversarial, y).pred == samples.labels).mean())
 
 
 def open_eps(classifier: Classifier, samples: ImageSet, norm: str) -> tuple[Fraction, float]:
-    """The smallest eps of the grid at which at most OPEN percent withstand PGD-20, and how many do, in percent."""
+    """The smallest grid eps at which at most OPEN percent withstand PGD-20, and how many percent do."""
     attack = Pgd.model_validate({"attack": "pgd", "norm": norm, "steps": 20})
     low, high = 0, len(GRIDS[norm]) - 1
     while low < high:
@@ -151,7 +156,16 @@ def main() -> None:
     options = parser.parse_args()
     samples = digits("test", options.count)
     table = Table(title=f"robust accuracy, %, of {len(samples)} samples", title_justify="left")
-    for column in ("ResNet18 trained", "eps", "clean", "PGD-20", "AutoAttack", "strong", "AutoAttack s", "strong s"):
+    for column in (
+        "ResNet18 trained",
+        "eps",
+        "clean",
+        "PGD-20",
+        "AutoAttack",
+        "strong",
+        "AutoAttack s",
+        "strong s",
+    ):
         table.add_column(column, justify="right")
     met = []
     for name, epochs, pgd_steps in (("normally", 8, 0), ("adversarially", 12, 5)):

@@ -1,7 +1,8 @@
-"""What worker processes gain and cost: a suite from trained models, in one, two and more of them, interleaved.
+"""What worker processes gain and cost: a suite from trained models, in one, two and more, interleaved.
 
-``python -m tests.benchmarks.workers`` prints, of the default suite, the medians of wall-clock and CPU seconds and their ratios
-to one worker's. The clock says something on quiet cores alone; what workers cost in CPU is hardly changed by other work.
+``python -m tests.benchmarks.workers`` prints, of the default suite, the medians of wall-clock and CPU seconds
+and their ratios to one worker's. The clock says something on quiet cores alone; what workers cost in CPU is
+hardly changed by other work.
 """
 
 import argparse
@@ -28,14 +29,26 @@ def main() -> None:
     for _ in range(asked.rounds):
         for workers, found in taken.items():
             with tempfile.TemporaryDirectory() as results:
-                options = ["--workers", str(workers), "--results", results, "--only", asked.only, "-o", os.devnull]
+                options = [
+                    "--workers",
+                    str(workers),
+                    "--results",
+                    results,
+                    "--only",
+                    asked.only,
+                    "-o",
+                    os.devnull,
+                ]
                 found.append(_bench("run", asked.suite, *options))
     print(f"\n{asked.suite} from trained models, {asked.rounds} rounds\n")
     print("| workers | wall s | × one | CPU s | overhead, % |\n| ---: | ---: | ---: | ---: | ---: |")
     alone = _medians(taken[asked.workers[0]])
     for workers, found in taken.items():
         wall, cpu = _medians(found)
-        print(f"| {workers} | {wall:.1f} | {alone[0] / wall:.2f} | {cpu:.1f} | {100 * (cpu / alone[1] - 1):+.1f} |")
+        print(
+            f"| {workers} | {wall:.1f} | {alone[0] / wall:.2f} | {cpu:.1f} |"
+            f" {100 * (cpu / alone[1] - 1):+.1f} |"
+        )
 
 
 def _medians(found: list[tuple[float, float]]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""A table of all masked and honest models: by how much each is overstated, its grade, and the checks that say so."""
+"""A table of all masked and honest models: how overstated each is, its grade, and the checks that say so."""
 
 import argparse
 import copy
@@ -45,7 +45,10 @@ def main() -> None:
         said = ", ".join(f"{c}{'' if g == 'fail' else '!'}" for c, g in judged.flagged().items())
         numbers = f"clean {100 * judged.correct.mean():5.1f} robust {robust:5.1f} over {over:5.1f}"
         mark = "##" if bad or wrong else "  "
-        print(f"{mark} {name:34} {numbers} {judged.supporting.grade:9} cost {judged.cost:4.0%}  {said}", flush=True)
+        print(
+            f"{mark} {name:34} {numbers} {judged.supporting.grade:9} cost {judged.cost:4.0%}  {said}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

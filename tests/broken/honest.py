@@ -19,8 +19,8 @@ class Rectified(Network):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(12, 12, 3, padding=1),
-            nn.ReLU(), nn.Flatten(),
+            nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         self.head = nn.Linear(12 * 16, CLASSES)
 
@@ -49,10 +49,10 @@ def straight_through(x: Tensor) -> Tensor:
 
 
 def fit(
-    network: nn.Module, seed: int, *, eps: float = 0.0, steps: int = 40, rate: float = 0.02, noise: float = 0.0,
-    smoothing: float = 0.0, decay: float = 0.0,
+    network: nn.Module, seed: int, *, eps: float = 0.0, steps: int = 40, rate: float = 0.02,
+    noise: float = 0.0, smoothing: float = 0.0, decay: float = 0.0,
 ) -> nn.Module:  # fmt: skip
-    """``network`` trained on shapes: on adversarials within ``eps`` (on the [0, 1] scale), or under ``noise``."""
+    """``network`` trained on shapes: on adversarials within ``eps`` (on [0, 1]), or under ``noise``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         images = shapes(256, seed + 1)
@@ -103,7 +103,9 @@ HONEST: dict[str, Callable[[], nn.Module]] = {
     "plain 0": lambda: fit(built(Network, 0), 0),
     "adversarially trained": lambda: fit(built(Network, 1), 1, eps=10 / 255, steps=80),
     "rectified": lambda: fit(built(Rectified, 0), 0),
-    "rectified, adversarially trained": lambda: fit(built(Rectified, 1), 1, eps=12 / 255, steps=80, rate=0.01),
+    "rectified, adversarially trained": lambda: fit(
+        built(Rectified, 1), 1, eps=12 / 255, steps=80, rate=0.01
+    ),
     "linear": lambda: fit(built(Linear, 0), 0, rate=0.01),
     "weak": lambda: fit(built(Network, 2), 2, steps=30),
     "straight-through": lambda: Defended(fit(built(Network, 3), 3, steps=60), straight_through, same),

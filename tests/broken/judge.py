@@ -1,4 +1,5 @@
-"""A model judged as a user's is, with the effort that a user gets, beside what an attacker who knows of its mask finds."""
+"""A model judged as a user's is, with the effort that a user gets, beside what an attacker who knows of
+its mask finds."""
 
 import copy
 import time
@@ -46,7 +47,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's cells with their trust, by attack, library and eps; ``robust`` is the worst case, in samples of ``n``."""
+    """A model's cells with their trust, by attack, library and eps; ``robust`` is the worst case, in
+    samples of ``n``."""
 
     trust: dict[tuple[str, str, Fraction], CellTrust]
     supporting: CellTrust
@@ -64,7 +66,12 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
     """Attack ``model`` and grade it, as a run does; ``known`` goes on to the subject that is examined."""
     target = prepare(model, samples, None, "fp32")
     units = [
-        Unit(ModelId("model", 0), attack, carrier, tuple(Cell(eps, f"{attack.label} {carrier} {eps}") for eps in setting.grid))
+        Unit(
+            ModelId("model", 0),
+            attack,
+            carrier,
+            tuple(Cell(eps, f"{attack.label} {carrier} {eps}") for eps in setting.grid),
+        )
         for attack in setting.attacks
         for carrier in setting.carriers
     ]
@@ -100,15 +107,20 @@ def _outcomes(r: Records) -> CellOutcomes:
     return CellOutcomes(r.id, r.label, r.clean_pred == r.label, r.success, float(r.linf.max()))
 
 
-def overstated(judged: Judged, model: Classifier, fair: Sequence[Classifier], samples: ImageSet, headline: Fraction) -> float:
-    """The share of ``samples`` that ``judged`` calls robust and that an attacker who has the ``fair`` copies breaks."""
+def overstated(
+    judged: Judged, model: Classifier, fair: Sequence[Classifier], samples: ImageSet, headline: Fraction
+) -> float:
+    """The share of ``samples`` that ``judged`` calls robust and attackers with the ``fair`` copies break."""
     untouched = copy.deepcopy(model)
     found = broken_in_truth([*fair, copy.deepcopy(model)], untouched, samples, float(headline))
     return float((found & judged.correct & ~judged.broken).mean())
 
 
-def broken_in_truth(models: Sequence[Classifier], judged_by: Classifier, samples: ImageSet, eps: float) -> Bools:
-    """Samples that ``judged_by`` gets wrong within ``eps`` (linf), by margin descent on each of ``models``, its fair copies.
+def broken_in_truth(
+    models: Sequence[Classifier], judged_by: Classifier, samples: ImageSet, eps: float
+) -> Bools:
+    """Samples that ``judged_by`` gets wrong within ``eps`` (linf), by margin descent on each of ``models``,
+    its fair copies.
 
     Each image is judged in the company of all samples in order, by the most frequent of three answers.
     """
@@ -127,7 +139,9 @@ def _wrong(model: nn.Module, x: Tensor, y: Tensor) -> Bools:
     return wrong
 
 
-def _descend(model: nn.Module, x: Tensor, y: Tensor, eps: float, restart: int, generator: torch.Generator) -> Tensor:
+def _descend(
+    model: nn.Module, x: Tensor, y: Tensor, eps: float, restart: int, generator: torch.Generator
+) -> Tensor:
     moved = x.clone()
     if restart:
         moved = (x + eps * (2 * torch.rand(x.shape, generator=generator) - 1)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Models that hide their gradients, or their answers, around a network: each looks more robust than it is, in one way.
+"""Models that hide a network's gradients, or its answers: each looks more robust than it is, in one way.
 
 They are built around the tests' small network as around a ResNet, whose own adversarials still fool them.
 """
@@ -24,7 +24,8 @@ def quantise(x: Tensor) -> Tensor:
 
 
 def ripple(x: Tensor) -> Tensor:
-    """Shattered gradients (Athalye et al. 2018): 20 times as steep as the network, with a sign that changes at every step."""
+    """Shattered gradients (Athalye et al. 2018): 20 times as steep as the network, with a sign that
+    changes at every step."""
     return x + 0.02 * torch.sin(1000 * x)
 
 
@@ -79,7 +80,10 @@ def partly_nan(gradient: Tensor) -> Tensor:
 
 def misled(gradient: Tensor) -> Tensor:
     """Of the opposite sign in two rows of three."""
-    return gradient * torch.where(torch.arange(gradient.shape[-2], device=gradient.device) % 3 > 0, -1.0, 1.0)[:, None]
+    return (
+        gradient
+        * torch.where(torch.arange(gradient.shape[-2], device=gradient.device) % 3 > 0, -1.0, 1.0)[:, None]
+    )
 
 
 def thermometer(x: Tensor) -> Tensor:
@@ -91,7 +95,9 @@ def thermometer(x: Tensor) -> Tensor:
 def jpeg(x: Tensor) -> Tensor:
     """Rounded in the cosine basis of 4 x 4 blocks, as JPEG does in one of 8 x 8."""
     n = torch.arange(4, device=x.device)
-    basis = torch.cos(torch.pi * (n[None] + 0.5) * n[:, None] / 4) * torch.where(n == 0, 0.5, 0.5**0.5)[:, None]
+    basis = (
+        torch.cos(torch.pi * (n[None] + 0.5) * n[:, None] / 4) * torch.where(n == 0, 0.5, 0.5**0.5)[:, None]
+    )
     blocks = x.unfold(2, 4, 4).unfold(3, 4, 4)
     rounded = (torch.einsum("ij,bchwjk,lk->bchwil", basis, blocks, basis) / 0.2).round() * 0.2
     back = torch.einsum("ji,bchwjk,kl->bchwil", basis, rounded, basis)
@@ -112,12 +118,12 @@ def rounded_logits(logits: Tensor) -> Tensor:
 
 
 def hashed_noise(x: Tensor) -> Tensor:
-    """Noise that the image's own last digits draw: always the same for the same image, another one for the next."""
+    """Noise that the image's own last digits draw: the same for the same image, another for the next."""
     return x + 0.15 * torch.sin(1e5 * (x + x.flatten(1).sum(1)[:, None, None, None]))
 
 
 def max_of_detached(x: Tensor) -> Tensor:
-    """The image; its gradient goes to the brightest of each 2 x 2 pixels, all others are taken from a copy."""
+    """The image; its gradient goes to the brightest of each 2 x 2 pixels, all others come from a copy."""
     pooled = F.max_pool2d(x, 2).repeat_interleave(2, -1).repeat_interleave(2, -2)
     return torch.where(x == pooled, x, x.detach())
 
@@ -154,7 +160,9 @@ class Remembers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(x)
-        answers = [self._answer(image, answer) for image, answer in zip(x.detach(), logits.detach(), strict=True)]
+        answers = [
+            self._answer(image, answer) for image, answer in zip(x.detach(), logits.detach(), strict=True)
+        ]
         return torch.stack(answers) + logits - logits.detach()
 
     def _answer(self, image: Tensor, answer: Tensor) -> Tensor:
@@ -190,7 +198,7 @@ class NormalisedByBatch(nn.Module):
 
 
 class Twofold(nn.Module):
-    """Answers by ``network`` while its gradient, or all that is asked with gradients on, comes from ``twin``."""
+    """Answers by ``network``; its gradient, or all that is asked with gradients on, comes from ``twin``."""
 
     def __init__(self, network: nn.Module, twin: nn.Module, *, answers: bool) -> None:
         super().__init__()
@@ -244,7 +252,9 @@ class Drifting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        shift = 0.15 * torch.sin(torch.arange(x[0].numel(), device=x.device) * 1.7 + self.calls).view(x.shape[1:])
+        shift = 0.15 * torch.sin(torch.arange(x[0].numel(), device=x.device) * 1.7 + self.calls).view(
+            x.shape[1:]
+        )
         out: Tensor = self.network(x + shift)
         return out
 
@@ -275,7 +285,8 @@ def scrambled(network: nn.Module) -> nn.Module:
 class Masked:
     """One way to mask: ``build`` it around a network. One of ``named`` is the check that should say so.
 
-    That holds where it makes the network look more robust than it is; or ``always``, where it is wrong in itself.
+    That holds where it makes the network look more robust than it is; or ``always``, where it is wrong in
+    itself.
     """
 
     build: Callable[[Any], nn.Module]

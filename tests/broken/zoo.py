@@ -19,7 +19,11 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.Softplus(), nn.Conv2d(8, 8, 3, stride=2), nn.Softplus(), nn.Flatten()
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Softplus(),
+            nn.Conv2d(8, 8, 3, stride=2),
+            nn.Softplus(),
+            nn.Flatten(),
         )
         self.head = nn.Linear(8 * 3 * 3, CLASSES)
 
@@ -31,7 +35,9 @@ class Network(nn.Module):
 class Defended(nn.Module):
     """``network`` with its input changed by ``before`` and its output by ``after``."""
 
-    def __init__(self, network: nn.Module, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, network: nn.Module, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
+    ) -> None:
         super().__init__()
         self.network, self.before, self.after = network, before, after
 

@@ -21,7 +21,7 @@ from tests.builders.linear import WEIGHT, margins
 
 W = np.abs(WEIGHT.double().numpy())
 GAIN = {"linf": W.sum(), "l2": np.linalg.norm(W), "l1": W.max()}
-"""By how much the best perturbation of size 1 moves the linear model's margin: the dual norm of its weights."""
+"""How far the best perturbation of size 1 moves the linear model's margin: the dual norm of its weights."""
 
 
 DEFAULT = ("foolbox", "art")
@@ -45,11 +45,18 @@ def spec(**declared: Any) -> Attack:
 
 
 def make_unit(attack: Attack, carrier: Carrier, eps: list[float]) -> Unit:
-    return Unit(ModelId("m", 0), attack, carrier, tuple(Cell(Fraction(str(e)), str(e)) for e in eps), stream=3)
+    return Unit(
+        ModelId("m", 0), attack, carrier, tuple(Cell(Fraction(str(e)), str(e)) for e in eps), stream=3
+    )
 
 
 def run(
-    attack: Attack, carrier: Carrier, classifier: Classifier, samples: ImageSet, eps: list[float], batch_size: int = 64
+    attack: Attack,
+    carrier: Carrier,
+    classifier: Classifier,
+    samples: ImageSet,
+    eps: list[float],
+    batch_size: int = 64,
 ) -> list[Records]:
     return run_unit(make_unit(attack, carrier, eps), make_target(classifier, samples, batch_size)).records
 

@@ -18,23 +18,30 @@ LARGER = Fraction(16, 255)
 SAMPLE = np.arange(N)
 SEES: dict[str, dict[str, Any]] = {
     "base": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "origin": "suite", "size": None},
-    "lora|r=8": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "origin": "assumed", "size": 224},
+    "lora|r=8": {
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "origin": "assumed",
+        "size": 224,
+    },
 }
 NOTES = {"lora|r=8": ("the prefix 'module.' was taken off <planted>",)}
 ORIGIN = {"commit": "", "dirty": False, "started": ""}
 
 
-def records(broken: Bools, *, queries: bool = False, distance: Floats | None = None, eps: Fraction = Fraction(1)) -> Records:
-    """Class 0 everywhere; the first 4 samples are wrong from the start, those of ``broken`` after the attack."""
+def records(
+    broken: Bools, *, queries: bool = False, distance: Floats | None = None, eps: Fraction = Fraction(1)
+) -> Records:
+    """Class 0 everywhere; the first 4 samples are wrong when clean, those of ``broken`` after the attack."""
     clean = (SAMPLE < 4).astype(np.int64)
     success = broken & (clean == 0)
     moved = np.where(clean == 0, min(1 / 32, float(eps)), 0).astype(np.float32)
     prob = np.where(SAMPLE % 2, 0.75, 0.9375).astype(np.float32)
     adv_prob = np.where(success, 0.625, prob).astype(np.float32)
     return Records(
-        np.array([f"s{i:03d}" for i in range(N)]), np.zeros(N, np.int64), clean, prob, np.where(clean, 1 - prob, prob),
-        np.where(success, 1, clean), adv_prob, np.where(success | (clean == 1), 1 - adv_prob, adv_prob), success, moved, moved,
-        moved, moved,
+        np.array([f"s{i:03d}" for i in range(N)]), np.zeros(N, np.int64), clean, prob,
+        np.where(clean, 1 - prob, prob), np.where(success, 1, clean), adv_prob,
+        np.where(success | (clean == 1), 1 - adv_prob, adv_prob), success, moved, moved, moved, moved,
         queries=np.where(success, 2 * (N - SAMPLE), 400 * (clean == 0)) if queries else None,
         distance=None if distance is None else np.where(clean == 0, distance, 0).astype(np.float32),
     )  # fmt: skip
@@ -43,24 +50,39 @@ def records(broken: Bools, *, queries: bool = False, distance: Floats | None = N
 def entry(model: str, seed: int, attack: str, eps: str | Fraction, library: str) -> CellEntry:
     """A cell; the attack's name says what kind it is."""
     pairing = {"fgsm": "exact", "pgd": "statistical"}.get(attack, "single")
-    access, budget = "score" if attack == "square" else "white-box", "minimum-norm" if attack == "deepfool" else "fixed"
+    access, budget = (
+        "score" if attack == "square" else "white-box",
+        "minimum-norm" if attack == "deepfool" else "fixed",
+    )
     key = f"{model}-{seed}-{attack}-{eps}-{library}".replace("/", "_")
-    return cell_entry(model, seed, attack, eps, "linf", library, pairing, key, kind=attack, access=access, budget=budget)
+    return cell_entry(
+        model, seed, attack, eps, "linf", library, pairing, key, kind=attack, access=access, budget=budget
+    )
 
 
 def open_board(folder: Path, cells: list[CellEntry], data: DataEntry | None = None) -> OpenRun:
-    """The run of ``cells``, none of which is finished; with ``data`` it says what its models see, as older ones do not."""
+    """The run of ``cells``, none of which is finished; with ``data`` it says what its models see, as older
+    ones do not."""
     own = dict.fromkeys((c.model, c.seed) for c in cells)
     models = tuple(ModelEntry(model, seed, "lora", 4136, 11_000_000, f"{model}{seed}") for model, seed in own)
-    models = tuple(replace(m, preprocessing=SEES[m.model], notes=NOTES.get(m.model, ())) for m in models) if data else models
+    models = (
+        tuple(replace(m, preprocessing=SEES[m.model], notes=NOTES.get(m.model, ())) for m in models)
+        if data
+        else models
+    )
     name = "20260101T000000Z-ffffffff"
     header = run_header(cells, models, N, run_id=name, suite="board", origin=ORIGIN, data=data)
     return open_run(folder, header, fresh=True)
 
 
 def one_seed(folder: Path) -> Scorecard:
-    """Two models: a cell that failed, a check that failed, libraries that differ, a black box, a minimum-norm attack."""
-    carriers = {"fgsm": ("foolbox", "art"), "pgd": ("foolbox", "art"), "square": ("art",), "deepfool": ("foolbox",)}
+    """Two models: a failed cell and check, libraries that differ, a black box, a minimum-norm attack."""
+    carriers = {
+        "fgsm": ("foolbox", "art"),
+        "pgd": ("foolbox", "art"),
+        "square": ("art",),
+        "deepfool": ("foolbox",),
+    }
     cells = [
         entry(model, 0, attack, eps, library)
         for model in ("base", "lora|r=8")
@@ -68,7 +90,9 @@ def one_seed(folder: Path) -> Scorecard:
         for library in libraries
         for eps in ("8/255", "16/255")
     ]
-    run = open_board(folder, cells, DataEntry(N, 446, ("healthy", "ill"), 32, (8, 8), notes=("3 samples are <planted>",)))
+    run = open_board(
+        folder, cells, DataEntry(N, 446, ("healthy", "ill"), 32, (8, 8), notes=("3 samples are <planted>",))
+    )
     for cell in cells:
         if (cell.model, cell.attack, cell.library, cell.eps) == ("lora|r=8", "pgd", "art", LARGER):
             run.write_error(cell.key, "RuntimeError: <planted>")
@@ -78,14 +102,27 @@ def one_seed(folder: Path) -> Scorecard:
     evidence = [
         Evidence("deterministic", "base", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("deterministic", "lora|r=8", 0, None, None, 0.0, 16, "logits change by 0"),
-        Evidence("binarisation", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "found 4 of 16 planted adversarials"),
+        Evidence(
+            "binarisation", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "found 4 of 16 planted adversarials"
+        ),
         *(
-            Evidence("binarisation", "lora|r=8", 0, attack, None, 1.0, 16, "found 16 of 16 planted adversarials")
+            Evidence(
+                "binarisation", "lora|r=8", 0, attack, None, 1.0, 16, "found 16 of 16 planted adversarials"
+            )
             for attack in ("pgd", "deepfool")
         ),
         Evidence("binarisation", "base", 0, "square", "art", 0.5, 2, "found 1 of 2 planted adversarials"),
         *(
-            Evidence("rounding", model, 0, attack, None, 0.0, 16, "0 of 16 adversarials are lost when rounded to 8 bits")
+            Evidence(
+                "rounding",
+                model,
+                0,
+                attack,
+                None,
+                0.0,
+                16,
+                "0 of 16 adversarials are lost when rounded to 8 bits",
+            )
             for model in ("base", "lora|r=8")
             for attack in ("fgsm", "pgd", "deepfool")
         ),

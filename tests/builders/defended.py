@@ -34,7 +34,14 @@ def defended(*defences: Defence, around: list[Classifier]) -> Defended:
 
 
 def attacked(
-    model: Classifier, samples: ImageSet, attack: Attack, library: str, eps: str, *, way: Way | None = None, draws: int = 16
+    model: Classifier,
+    samples: ImageSet,
+    attack: Attack,
+    library: str,
+    eps: str,
+    *,
+    way: Way | None = None,
+    draws: int = 16,
 ) -> tuple[UnitResult, Target]:
     """One cell of ``attack`` on ``model``, adapted in ``way``."""
     target = make_target(model, samples, 64, judging=JUDGING)
@@ -48,4 +55,6 @@ def grey(count: int, shift: list[float]) -> ImageSet:
 
     x = torch.full((count, 12), 0.5) + torch.tensor(shift)
     images = x.reshape(count, 3, 2, 2).numpy().astype(np.float32)
-    return ImageSet(images, np.ones(count, np.int64), tuple(f"grey/{i}" for i in range(count)), ("low", "high"))
+    return ImageSet(
+        images, np.ones(count, np.int64), tuple(f"grey/{i}" for i in range(count)), ("low", "high")
+    )

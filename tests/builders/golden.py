@@ -1,4 +1,7 @@
-"""Goldens: the whole output, as committed. BENCH_UPDATE_GOLDENS=1 writes them anew; look at the diff before you commit it."""
+"""Goldens: the whole output, as committed.
+
+BENCH_UPDATE_GOLDENS=1 writes them anew; look at the diff before you commit it.
+"""
 
 import os
 from pathlib import Path

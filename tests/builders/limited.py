@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def ends_within(megabytes: int, seconds: int, work: Callable[[], bool]) -> bool:
-    """Whether ``work`` gives True in a child that may take so much more memory and CPU time than this process has taken."""
+    """Whether ``work`` gives True in a child that may take so much more memory and CPU time than this
+    process has taken."""
     pid = os.fork()
     if pid == 0:
         code = 1

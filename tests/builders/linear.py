@@ -1,8 +1,8 @@
 """A classifier whose answers under attack are known in closed form.
 
-Two classes with logits (0, w.x + b) over 3 x 2 x 2 images. For a sample with margin m = |w.x + b| predicted correctly, the
-nearest adversarial lies at distance m / ||w||_1 in linf and m / ||w||_2 in l2 (if the box does not bind), so that FGSM, PGD and
-every sound attack succeed exactly at eps above that distance.
+Two classes with logits (0, w.x + b) over 3 x 2 x 2 images. For a sample with margin m = |w.x + b| predicted
+correctly, the nearest adversarial lies at distance m / ||w||_1 in linf and m / ||w||_2 in l2 (if the box does
+not bind), so that FGSM, PGD and every sound attack succeed exactly at eps above that distance.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def linear_classifier() -> Classifier:
 
 
 def linear_samples(count: int = 64, spread: int = 40) -> ImageSet:
-    """``count`` images near the middle of the box, labelled as the linear model predicts them, but for the last quarter."""
+    """``count`` images near the box's middle; all but the last quarter as the linear model predicts them."""
     rng = np.random.default_rng(0)
     images = rng.integers(128 - spread, 128 + spread, size=(count, *SHAPE)).astype(np.uint8)
     labels = (margins(images) > 0).astype(np.int64)

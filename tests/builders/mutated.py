@@ -1,4 +1,4 @@
-"""JSON documents as damage, strangers and other programs leave them: one place of a sound document is changed."""
+"""JSON documents as damage, strangers and other programs leave them: a sound document with one change."""
 
 import json
 import random
@@ -7,11 +7,23 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1, 2**31, 2**64, 10**400, 0.5, -0.0, 1e308, "", "x", "0", "true", "é" * 3, "\ud800", "\x00",
-    "../x",    "a" * 5000, "8/255", "1/0", "nan", [], [[]], [None], ["x"], [1, "x"], {}, {"x": 1}, {"": None}, [{}],
+    None, True, False, 0, -1, 1, 2**31, 2**64, 10**400, 0.5, -0.0, 1e308, "", "x", "0", "true", "é" * 3,
+    "\ud800", "\x00", "../x", "a" * 5000, "8/255", "1/0", "nan", [], [[]], [None], ["x"], [1, "x"], {},
+    {"x": 1}, {"": None}, [{}],
 ]  # fmt: skip
 """What stands where something else was expected."""
-RAW = ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, '"\\ud800"', "[" * 5000 + "]" * 5000, '{"a":1,"a":2}', "nul", "+1"]
+RAW = [
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    '"\\ud800"',
+    "[" * 5000 + "]" * 5000,
+    '{"a":1,"a":2}',
+    "nul",
+    "+1",
+]
 """What Python would not write."""
 MARK = "\u2603mark\u2603"
 
@@ -19,7 +31,13 @@ MARK = "\u2603mark\u2603"
 def places(document: Any, at: Path = ()) -> Iterator[Path]:
     """Every place in ``document``."""
     yield at
-    pairs = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    pairs = (
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document)
+        if isinstance(document, list)
+        else ()
+    )
     for key, value in pairs:
         yield from places(value, (*at, key))
 
@@ -32,7 +50,10 @@ def mutated(document: Any, rng: random.Random) -> tuple[str, bytes]:
     if how == "text":
         return _damaged(json.dumps(copy).encode(), rng)
     if not at:
-        return f"all of it is {how}", (RAW[rng.randrange(len(RAW))] if how == "raw" else json.dumps(rng.choice(ODD))).encode()
+        return (
+            f"all of it is {how}",
+            (RAW[rng.randrange(len(RAW))] if how == "raw" else json.dumps(rng.choice(ODD))).encode(),
+        )
     parent, key = _parent(copy, at), at[-1]
     if how == "drop":
         del parent[key]
@@ -77,7 +98,10 @@ def _damaged(data: bytes, rng: random.Random) -> tuple[str, bytes]:
     return rng.choice([
         (f"cut at {place}", data[:place]),
         (f"a byte at {place}", data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]),
-        (f"a bit at {place}", data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]),
+        (
+            f"a bit at {place}",
+            data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :],
+        ),
         (f"64 bytes lost at {place}", data[:place] + data[place + 64 :]),
         ("UTF-16", data.decode().encode("utf-16")),
         ("a byte order mark", b"\xef\xbb\xbf" + data),

@@ -29,6 +29,12 @@ def fails(probe: Probe) -> list[Evidence]:
     raise RuntimeError(f"{probe.model.num_classes} is too many")
 
 
-CHECK = Check("brightness", brightness, "tests.builders.own_check:measure", "tests.builders.own_check:has_two_classes", cost=1)
+CHECK = Check(
+    "brightness",
+    brightness,
+    "tests.builders.own_check:measure",
+    "tests.builders.own_check:has_two_classes",
+    cost=1,
+)
 RAISES = Check("raises", brightness, "tests.builders.own_check:fails")
 NAMESAKE = Check("wrappers", brightness, "tests.builders.own_check:measure")

@@ -1,4 +1,5 @@
-"""An attack library as another package would bring it: FGSM and noise in plain torch, declared and translated in one module."""
+"""An attack library as another package would bring it: FGSM and noise in plain torch, declared and
+translated in one module."""
 
 from collections.abc import Callable
 
@@ -17,11 +18,16 @@ LIBRARY = AttackLibrary(
     distributions=("torch",),
     modules=(),
     translation="tests.builders.own_library",
-    attacks={"fgsm/linf": Carried("exact"), "pgd/linf": Carried("related", "one step, whatever is asked for")},
+    attacks={
+        "fgsm/linf": Carried("exact"),
+        "pgd/linf": Carried("related", "one step, whatever is asked for"),
+    },
 )
 NOT_A_LIBRARY = object()
 NAMESAKE = AttackLibrary("art", "Another ART", ("torch",), (), "tests.builders.own_library", {})
-STRANGE = AttackLibrary("strange", "Strange", ("torch",), (), "tests.builders.own_library", {"spell/linf": Carried("exact")})
+STRANGE = AttackLibrary(
+    "strange", "Strange", ("torch",), (), "tests.builders.own_library", {"spell/linf": Carried("exact")}
+)
 
 
 def make_craft(spec: Attack, opponent: Opponent) -> Craft:

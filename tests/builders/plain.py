@@ -1,4 +1,5 @@
-"""What a user would write without us: a folder of images, FGSM and PGD in a plain loop, and the samples of a run beside it."""
+"""What a user would write without us: a folder of images, FGSM and PGD in a plain loop, and the samples of
+a run beside it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,7 @@ def pgd(logits: Logits, x: Tensor, y: Tensor) -> Tensor:
 
 
 def by_hand(logits: Logits, images: npt.NDArray[np.uint8], labels: list[int]) -> dict[str, list[int]]:
-    """The predictions of each image: clean, and after each attack, which only those that are right are subjected to."""
+    """Each image's predictions: clean, and after each attack, which only those that are right undergo."""
     x, y = batch(images), torch.tensor(labels)
     with torch.no_grad():
         clean = logits(x).argmax(1)
@@ -95,7 +96,8 @@ def by_bench(result: "bench.Result", model: str, library: str) -> dict[str, list
 
 @torch.no_grad()
 def fit_head(network: torch.nn.Module, head: torch.nn.Linear, x: Tensor, outputs: list[int]) -> None:
-    """Set the rows of ``head`` so that ``network`` says of each of ``x`` (normalised) its entry of ``outputs``, nearly always.
+    """Set the rows of ``head`` so that ``network`` says of each of ``x`` (normalised) its entry of
+    ``outputs``, nearly always.
 
     By ridge regression on what goes into the head; the other rows stay as they are, below zero.
     """

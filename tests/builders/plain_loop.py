@@ -39,7 +39,9 @@ def right(logits: Logits, x: Tensor, y: Tensor) -> Flags:
         return np.asarray((logits(x).argmax(1) == y).numpy())
 
 
-def briefly_trained(network: nn.Module, images: ImageSet, mean: float, std: float, *, steps: int = 12) -> nn.Module:
+def briefly_trained(
+    network: nn.Module, images: ImageSet, mean: float, std: float, *, steps: int = 12
+) -> nn.Module:
     """``network`` after some steps on ``images``: right more often than not, and easily fooled."""
     x, y = (torch.from_numpy(images.x) - mean) / std, torch.from_numpy(images.labels)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)

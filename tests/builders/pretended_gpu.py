@@ -1,7 +1,8 @@
-"""A GPU that is none: ``python -m tests.builders.pretended_gpu run SUITE --device pretended`` is ``bench`` on it.
+"""A fake GPU: ``python -m tests.builders.pretended_gpu run SUITE --device pretended`` is ``bench`` on it.
 
-Its tensors say that they lie on another device and are computed on the CPU, to the same bits. As with CUDA, operations refuse
-tensors of two devices, and numpy those that are not on the CPU. Unlike CUDA it has no autocast and no random generator.
+Its tensors say that they lie on another device and are computed on the CPU, to the same bits. As with CUDA,
+operations refuse tensors of two devices, and numpy those that are not on the CPU. Unlike CUDA it has no
+autocast and no random generator.
 """
 
 import sys
@@ -71,7 +72,9 @@ def carry_out(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def _refuse_mixture(func: Any, args: Any, elsewhere: list[Tensor]) -> None:
     mixed = any(t.dim() > 0 for t in elsewhere)
     if mixed and not (func in INDEXES and isinstance(args[0], Pretended)):
-        raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found {NAME}:0 and cpu")
+        raise RuntimeError(
+            f"{func}: expected all tensors to be on the same device, but found {NAME}:0 and cpu"
+        )
 
 
 def _held(value: Any) -> Any:
@@ -90,7 +93,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Functions(TorchFunctionMode):
-    """What torch does before any operation is dispatched: tensors made of numbers, numbers of tensors, indices of lists."""
+    """What torch does before any operation is dispatched: tensors made of numbers, numbers of tensors,
+    indices of lists."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -100,7 +104,11 @@ class _Functions(TorchFunctionMode):
             return args[0].cpu().tolist()
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             index = args[1]
-            args = (args[0], tuple(map(_as_index, index)) if isinstance(index, tuple) else _as_index(index), *args[2:])
+            args = (
+                args[0],
+                tuple(map(_as_index, index)) if isinstance(index, tuple) else _as_index(index),
+                *args[2:],
+            )
         return func(*args, **kwargs)
 
 
@@ -137,7 +145,10 @@ class _Inference(torch.no_grad):
 
 @contextmanager
 def pretended_gpu() -> Iterator[None]:
-    """The device is there. To be entered once, before ``bench`` is imported: torch counts its devices once."""
+    """The device is there.
+
+    To be entered once, before ``bench`` is imported: torch counts its devices once.
+    """
     vars(torch).update(inference_mode=_Inference, is_inference_mode_enabled=lambda: _Inference.depth > 0)
     from art.estimators.classification import PyTorchClassifier
 

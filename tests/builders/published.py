@@ -33,10 +33,10 @@ def published(suite: str, broken: Broken, certainty: Mapping[str, float] | None 
     """
     names = list(dict.fromkeys(model for model, _ in broken))
     seeds = len(next(iter(broken.values())))
-    before = pack_levels(np.full(N, 0.75))
+    before, right = pack_levels(np.full(N, 0.75)), pack_bits(first(N))
     facts = {"method": "lora", "trainable_parameters": 5, "parameters": 100, "of": (), "passes": 1}
     models = [
-        PublishedModel(m, s, sha256=f"{m}{s}", trust="pass", correct=pack_bits(first(N)), certainty=before, **facts)  # type: ignore[arg-type]
+        PublishedModel(m, s, sha256=f"{m}{s}", trust="pass", correct=right, certainty=before, **facts)  # type: ignore[arg-type]
         for m in names
         for s in range(seeds)
     ]
@@ -49,7 +49,7 @@ def published(suite: str, broken: Broken, certainty: Mapping[str, float] | None 
         for s in range(seeds)
     ]  # fmt: skip
     made = Published(
-        PUBLISHED_VERSION, suite, "run", "complete", EPS, {"name": suite}, N, None, (), 60.0, {"agree": 4}, tuple(models),
-        tuple(cells),
+        PUBLISHED_VERSION, suite, "run", "complete", EPS, {"name": suite}, N, None, (), 60.0, {"agree": 4},
+        tuple(models), tuple(cells),
     )  # fmt: skip
     return from_text(to_text(made), suite)

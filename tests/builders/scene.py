@@ -23,9 +23,9 @@ from tests.builders.linear import SHAPE, WEIGHT, Linear
 
 GRID = (Fraction(8, 255), Fraction(16, 255), Fraction(32, 255))
 PROVENANCE: dict[str, Any] = {
-    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7", "platform": "Linux",
-    "processor": "P",
-    "device": "cpu", "packages": {"torch": "2.6.0", "foolbox": "3.3.4", "adversarial-robustness-toolbox": "1.20.1"},
+    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7",
+    "platform": "Linux", "processor": "P", "device": "cpu",
+    "packages": {"torch": "2.6.0", "foolbox": "3.3.4", "adversarial-robustness-toolbox": "1.20.1"},
     "command": "bench run", "started": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
 
@@ -38,7 +38,9 @@ def scene_samples(count: int = 120) -> ImageSet:
     offset[:, 0] = rng.integers(30, 60, size=count)
     towards = np.where(labels == 1, 1, -1)[:, None] * np.sign(WEIGHT.numpy())
     images = (128 + towards * offset).astype(np.uint8).reshape(count, *SHAPE)
-    return ImageSet(images, labels.astype(np.int64), tuple(f"scene/{i:03d}" for i in range(count)), ("low", "high"))
+    return ImageSet(
+        images, labels.astype(np.int64), tuple(f"scene/{i:03d}" for i in range(count)), ("low", "high")
+    )
 
 
 def linear_model(weight: torch.Tensor = WEIGHT) -> Classifier:
@@ -61,25 +63,35 @@ class Scene:
 
     models: dict[str, torch.Tensor] = field(default_factory=lambda: {"base": WEIGHT, "lora": WEIGHT * 2})
     samples: ImageSet = field(default_factory=scene_samples)
-    attacks: tuple[Fgsm | Pgd, ...] = (Fgsm(attack="fgsm"), Pgd(attack="pgd", name="pgd", steps=10, rel_step_size=0.25))
+    attacks: tuple[Fgsm | Pgd, ...] = (
+        Fgsm(attack="fgsm"),
+        Pgd(attack="pgd", name="pgd", steps=10, rel_step_size=0.25),
+    )
     gate: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=lambda: dict(PROVENANCE))
 
 
 def store_with_reference(results: Path, scene: Scene | None = None) -> Path:
-    """A run of ``scene``, as a rule ``Scene()``, under ``results``, and the reference made of it; returns ``results``."""
+    """A run of ``scene``, as a rule ``Scene()``, and its reference, in ``results``; returns ``results``."""
     store_scene(results, scene)
     assert main(["reference", "update", "latest", "--results", str(results)]) == 0
     return results
 
 
-def store_scene(results: Path, scene: Scene | None = None, *, failing: str | None = None, fresh: bool = True) -> Path:
-    """Attack and store ``scene``; the cells of the attack ``failing`` become error cells. Returns the run's folder.
+def store_scene(
+    results: Path, scene: Scene | None = None, *, failing: str | None = None, fresh: bool = True
+) -> Path:
+    """Attack and store ``scene``; the cells of the attack ``failing`` become error cells.
 
-    Unless ``fresh``, cells that ``results`` holds are taken over.
+    Returns the run's folder. Unless ``fresh``, cells that ``results`` holds are taken over.
     """
     scene = scene or Scene()
-    units = [_unit(scene, model, attack, library) for model in scene.models for attack in scene.attacks for library in DEFAULT]
+    units = [
+        _unit(scene, model, attack, library)
+        for model in scene.models
+        for attack in scene.attacks
+        for library in DEFAULT
+    ]
     run = open_run(results, _header(scene, units), fresh=fresh)
     for unit in units:
         if not run.missing(unit.keys):
@@ -96,8 +108,15 @@ def store_scene(results: Path, scene: Scene | None = None, *, failing: str | Non
 
 
 def _unit(scene: Scene, model: str, attack: Fgsm | Pgd, library: Library) -> Unit:
-    facts = {"model": _sha(scene.models[model]), "name": model, "data": scene.samples.content_hash, "library": library}
-    keys = [content_key({**facts, "attack": [attack.label, parameters(attack)], "eps": str(eps)}) for eps in GRID]
+    facts = {
+        "model": _sha(scene.models[model]),
+        "name": model,
+        "data": scene.samples.content_hash,
+        "library": library,
+    }
+    keys = [
+        content_key({**facts, "attack": [attack.label, parameters(attack)], "eps": str(eps)}) for eps in GRID
+    ]
     return Unit(ModelId(model, 0), attack, library, tuple(map(Cell, GRID, keys)))
 
 
@@ -135,7 +154,13 @@ def _header(scene: Scene, units: list[Unit]) -> RunHeader:
 def _entry(unit: Unit, cell: Cell) -> CellEntry:
     contract = contract_of(unit.attack)
     place = unit.model.name, unit.model.seed, unit.attack.label, cell.eps, unit.attack.norm, unit.library
-    return CellEntry(*place, pairing_of(unit.attack, unit.library), cell.key, kind=unit.attack.attack, access=contract.access)
+    return CellEntry(
+        *place,
+        pairing_of(unit.attack, unit.library),
+        cell.key,
+        kind=unit.attack.attack,
+        access=contract.access,
+    )
 
 
 def relabelled(samples: ImageSet) -> ImageSet:

@@ -1,4 +1,4 @@
-"""A small convolutional network trained on the digits in a second: enough to be fooled, quick enough for every attack."""
+"""A small convolutional network trained on digits in a second: fit to be fooled, quick in every attack."""
 
 from functools import cache
 
@@ -14,7 +14,9 @@ from bench.data.spec import DataSpec, Split
 
 def digits(part: Split, samples: int | None = None) -> ImageSet:
     """Digits 0 to 4 at 3 x 32 x 32."""
-    return data.load(DataSpec.model_validate({"source": "digits", "classes": [0, 1, 2, 3, 4], "samples": samples}), part)
+    return data.load(
+        DataSpec.model_validate({"source": "digits", "classes": [0, 1, 2, 3, 4], "samples": samples}), part
+    )
 
 
 @cache
@@ -23,8 +25,8 @@ def small_classifier() -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(
-            nn.AvgPool2d(2), nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(),
-            nn.Linear(16 * 25, 5),
+            nn.AvgPool2d(2), nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(),
+            nn.Flatten(), nn.Linear(16 * 25, 5),
         )  # fmt: skip
         classifier = Classifier(network, mean=[0.5] * 3, std=[0.5] * 3, num_classes=5)
         images = digits("train")

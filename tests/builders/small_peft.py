@@ -1,4 +1,4 @@
-"""A network of milliseconds that every method of peft for images fits on, and adapters of plain peft on it."""
+"""A network of milliseconds that every peft method for images fits on, and adapters of plain peft on it."""
 
 import inspect
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 IMAGES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 OPTIONS: dict[str, dict[str, Any]] = {
-    "ADALORA": {"total_step": 10}, "C3A": {"block_size": 4}, "FOURIERFT": {"n_frequency": 8}, "MISS": {"r": 2},
-    "IA3": {"feedforward_modules": ["b"]}, "LN_TUNING": {"target_modules": ["norm"]}, "PSOFT": {"r": 2}, "SHIRA": {"r": 2},
-    "ROAD": {"group_size": 4}, "SUPERTUNING": {"sparsity": 0.5}, "VBLORA": {"vector_length": 4, "num_vectors": 8},
-    "WAVEFT": {"n_frequency": 8},
+    "ADALORA": {"total_step": 10}, "C3A": {"block_size": 4}, "FOURIERFT": {"n_frequency": 8},
+    "MISS": {"r": 2}, "IA3": {"feedforward_modules": ["b"]}, "LN_TUNING": {"target_modules": ["norm"]},
+    "PSOFT": {"r": 2}, "SHIRA": {"r": 2}, "ROAD": {"group_size": 4}, "SUPERTUNING": {"sparsity": 0.5},
+    "VBLORA": {"vector_length": 4, "num_vectors": 8}, "WAVEFT": {"n_frequency": 8},
 }  # fmt: skip
 """What a method needs on layers as small as these."""
 
@@ -39,7 +39,11 @@ def save_with_peft(folder: Path, method: str, disturb: Callable[[nn.Module], Non
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
 
     config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[method]
-    targets = {"target_modules": ["a", "b"]} if "target_modules" in inspect.signature(config.__init__).parameters else {}
+    targets = (
+        {"target_modules": ["a", "b"]}
+        if "target_modules" in inspect.signature(config.__init__).parameters
+        else {}
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         adapted = get_peft_model(Small(), config(**(targets | OPTIONS.get(method, {}) | options)))

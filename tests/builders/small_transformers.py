@@ -1,4 +1,5 @@
-"""Small random image classifiers of transformers, saved as transformers saves them; their heads are fitted to the pictures."""
+"""Small random image classifiers of transformers, saved as transformers saves them; their heads are fitted
+to the pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +28,11 @@ KINDS: dict[str, dict[str, Any]] = {
 PROCESSORS = {"Dinov2": "BitImageProcessor", "Swin": "ViTImageProcessor", "ResNet": "ConvNextImageProcessor"}
 
 
-def save_model(folder: Path, kind: str = "ViT", names: Sequence[str] = NAMES, labels: Sequence[int] = LABELS) -> Any:
-    """Write a small ``kind`` that calls the pictures ``labels`` of ``names``, with its image processor; the model itself."""
+def save_model(
+    folder: Path, kind: str = "ViT", names: Sequence[str] = NAMES, labels: Sequence[int] = LABELS
+) -> Any:
+    """Write a small ``kind`` that calls the pictures ``labels`` of ``names``, with its image processor;
+    the model itself."""
     import transformers
 
     config = getattr(transformers, f"{kind}Config")(image_size=SIZE, num_labels=len(names), **KINDS[kind])
@@ -37,7 +41,9 @@ def save_model(folder: Path, kind: str = "ViT", names: Sequence[str] = NAMES, la
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(0)
         model = getattr(transformers, f"{kind}ForImageClassification")(config).eval()
-    fit_head(Answers(model), find_head(model)[1], normalised(batch(pictures(len(labels), SIZE))), list(labels))
+    fit_head(
+        Answers(model), find_head(model)[1], normalised(batch(pictures(len(labels), SIZE))), list(labels)
+    )
     with quiet():
         model.save_pretrained(str(folder))
     processor = getattr(transformers, PROCESSORS.get(kind, f"{kind}ImageProcessor"))

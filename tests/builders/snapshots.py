@@ -12,9 +12,10 @@ from bench.store.records import Bools
 from tests.builders.runs import cell_entry
 
 PROVENANCE: dict[str, Any] = {
-    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7", "platform": "Linux",
-    "processor": "P",
-    "device": "cpu", "packages": {"torch": "2.6.0", "foolbox": "3.3.4"}, "started": "2026-01-01T00:00:00+00:00",
+    "bench_version": "0.1.0", "commit": "a" * 40, "dirty": False, "code": "c" * 64, "python": "3.11.7",
+    "platform": "Linux", "processor": "P",
+    "device": "cpu", "packages": {"torch": "2.6.0", "foolbox": "3.3.4"},
+    "started": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
 
 
@@ -33,10 +34,12 @@ def make_snapshot(
     errors: Sequence[str] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """A run of one model, one cell per entry of ``broken`` ("attack eps" -> N flags); those in ``errors`` have none."""
+    """One model's run: a cell per entry of ``broken`` ("attack eps" -> N flags); ``errors`` have none."""
     n = len(next(iter(broken.values()))) if broken else 1
     correct = np.ones(n, dtype=bool) if correct is None else correct
-    cells = tuple(_cell(name) for name in broken) + tuple(_cell(name, "error", "RuntimeError: <planted>") for name in errors)
+    cells = tuple(_cell(name) for name in broken) + tuple(
+        _cell(name, "error", "RuntimeError: <planted>") for name in errors
+    )
     header = RunHeader(
         schema_version=SCHEMA_VERSION,
         run_id=title,
@@ -51,7 +54,11 @@ def make_snapshot(
         models=(ModelEntry("lora", 0, "lora", 1, 12, weights * 64),),
         cells=cells,
     )
-    outcomes = {c.key: Outcomes(np.ones(n, dtype=bool), correct, broken[c.key] & correct) for c in cells if c.status == "ok"}
+    outcomes = {
+        c.key: Outcomes(np.ones(n, dtype=bool), correct, broken[c.key] & correct)
+        for c in cells
+        if c.status == "ok"
+    }
     ids = tuple(f"sample/{i:03d}" for i in range(n))
     return Snapshot(title, header, ids, np.zeros(n, dtype=np.int64), outcomes)
 

@@ -1,4 +1,4 @@
-"""AdapterHub's package has the name of our ``adapters``: where it hides ours, that is said instead of a traceback."""
+"""AdapterHub's package is called ``adapters``, as ours: where it hides ours, that is said, no traceback."""
 
 import os
 import subprocess
@@ -27,7 +27,13 @@ def hub(tmp_path: Path) -> Path:
 def python(hub: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(hub), str(ROOT)])}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=hub, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *arguments],
+        cwd=hub,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -37,7 +43,11 @@ def test_import_warns_and_the_api_says_what_hides_it(hub: Path) -> None:
     assert f"RuntimeWarning: {hub}/adapters/__init__.py is another package called 'adapters'" in done.stderr
     used = python(hub, "-c", "import bench; bench.load('latest')")
     assert used.returncode == 1
-    assert used.stderr.strip().splitlines()[-1].startswith(f"ImportError: {hub}/adapters/__init__.py is another package")
+    assert (
+        used.stderr.strip()
+        .splitlines()[-1]
+        .startswith(f"ImportError: {hub}/adapters/__init__.py is another package")
+    )
     assert "pip uninstall adapters" in used.stderr
 
 
@@ -51,12 +61,20 @@ def test_every_command_says_so_without_a_traceback(command: list[str], hub: Path
 
 def test_where_ours_is_found_nothing_is_said(tmp_path: Path) -> None:
     assert clash.find_clash() is None
-    done = python(tmp_path, "-W", "error", "-c", "import bench, sys; print('torch' in sys.modules, 'numpy' in sys.modules)")
+    done = python(
+        tmp_path,
+        "-W",
+        "error",
+        "-c",
+        "import bench, sys; print('torch' in sys.modules, 'numpy' in sys.modules)",
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "False False\n", "")
 
 
-def test_a_file_of_ours_that_the_other_has_overwritten_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Installed into one folder, the two mix: the second installation leaves its own __init__.py among our files."""
+def test_a_file_of_ours_that_the_other_has_overwritten_is_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Installed into one folder, the two mix: the second leaves its own __init__.py among our files."""
     mixed = tmp_path / "adapters" / "__init__.py"
     mixed.parent.mkdir()
     mixed.write_text(HUB)

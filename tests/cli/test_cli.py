@@ -29,7 +29,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``bench`` in ``home``."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "BENCH_CACHE": str(home / "cache"), **environment}
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=home, env=env, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], cwd=home, env=env, capture_output=True, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def test_first_run_prints_json_of_every_cell(first_run: subprocess.CompletedProc
     for cell in printed["cells"]:
         assert cell["n"] == 12
         assert cell["asr_low"] <= cell["asr"] <= cell["asr_high"]
-        assert cell["robust_accuracy"] == pytest.approx(cell["accuracy"] - cell["asr"] * cell["n_correct"] / 12)
+        assert cell["robust_accuracy"] == pytest.approx(
+            cell["accuracy"] - cell["asr"] * cell["n_correct"] / 12
+        )
 
 
 def test_second_run_computes_nothing(home: Path, first_run: subprocess.CompletedProcess[str]) -> None:
@@ -66,7 +70,9 @@ def test_second_run_computes_nothing(home: Path, first_run: subprocess.Completed
     assert {file: file.stat().st_mtime_ns for file in home.glob("results/*/*/cells/*")} == before
 
 
-def test_fresh_run_gives_byte_identical_records(home: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+def test_fresh_run_gives_byte_identical_records(
+    home: Path, first_run: subprocess.CompletedProcess[str]
+) -> None:
     before = cell_files(home)
     again = bench(home, "run", "tiny.yaml", "--fresh", "--format", "json")
     assert json.loads(again.stdout)["run_id"] != json.loads(first_run.stdout)["run_id"]
@@ -109,13 +115,17 @@ def test_csv_and_markdown_hold_the_same_numbers(home: Path) -> None:
 
 
 def test_quiet_says_the_answer_alone_and_verbose_what_is_decided(home: Path) -> None:
-    quiet = bench(home, "run", "tiny.yaml", "-q", "--fresh", "--workers", "2", "--results", "q", "--format", "json")
+    quiet = bench(
+        home, "run", "tiny.yaml", "-q", "--fresh", "--workers", "2", "--results", "q", "--format", "json"
+    )
     assert (quiet.returncode, quiet.stderr) == (Exit.OK, "")
     assert len(json.loads(quiet.stdout)["cells"]) == CELLS
     wrong = bench(home, "run", "tiny.yaml", "-q", "--only", "zzz")
     assert (wrong.returncode, wrong.stdout) == (Exit.USAGE, "")
     assert wrong.stderr.startswith("bench: --only zzz: matches no unit")
-    loud = bench(home, "run", "tiny.yaml", "-v", "--fresh", "--workers", "2", "--results", "v", "--format", "json")
+    loud = bench(
+        home, "run", "tiny.yaml", "-v", "--fresh", "--workers", "2", "--results", "v", "--format", "json"
+    )
     assert json.loads(loud.stdout)["cells"][0]["asr"] == json.loads(quiet.stdout)["cells"][0]["asr"]
     said = loud.stderr.splitlines()
     assert any(line.startswith("bench: on cpu with torch ") for line in said)
@@ -124,7 +134,10 @@ def test_quiet_says_the_answer_alone_and_verbose_what_is_decided(home: Path) -> 
     assert "bench: tasks: 8, worker processes: 2" in said
     attacked = [line for line in said if "forward and" in line]
     assert len(attacked) == CELLS // 2, "each unit's worker says what it spent"
-    assert any(line.startswith("bench: lora-fc/0/fgsm/art: 2 cells, 6 forward and 6 backward passes in ") for line in attacked)
+    assert any(
+        line.startswith("bench: lora-fc/0/fgsm/art: 2 cells, 6 forward and 6 backward passes in ")
+        for line in attacked
+    )
 
 
 @pytest.mark.usefixtures("first_run")
@@ -157,7 +170,9 @@ def test_train_says_where_the_weights_are(home: Path) -> None:
     before = sorted((home / "cache" / "models").iterdir())
     done = bench(home, "train", "tiny.yaml", COLUMNS="200")
     assert done.returncode == Exit.OK, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("baseline", "lora-fc"))]
+    rows = [
+        line.split() for line in done.stdout.splitlines() if line.strip().startswith(("baseline", "lora-fc"))
+    ]
     assert [row[:3] for row in rows] == [["baseline", "0", "full"], ["lora-fc", "0", "lora"]]
     assert {Path(row[-1]) for row in rows} <= set(before)
     assert sorted((home / "cache" / "models").iterdir()) == before, "nothing is trained twice"
@@ -165,14 +180,19 @@ def test_train_says_where_the_weights_are(home: Path) -> None:
 
 
 def test_only_runs_what_matches_and_says_what_is_left(home: Path) -> None:
-    done = bench(home, "run", "tiny.yaml", "--only", "baseline/*/art", "--results", "part", "--format", "json")
+    done = bench(
+        home, "run", "tiny.yaml", "--only", "baseline/*/art", "--results", "part", "--format", "json"
+    )
     assert done.returncode == Exit.OK, "what was asked for is complete"
     printed = json.loads(done.stdout)
     assert printed["status"] == "incomplete", "the run is not"
     cells = printed["cells"]
     assert {(c["model"], c["library"]) for c in cells if c["status"] == "ok"} == {("baseline", "art")}
     assert {c["status"] for c in cells} == {"ok", "not run"}
-    assert f"what --only asks for: complete; {CELLS * 3 // 4} of {CELLS} cells of the suite are left to a run" in done.stderr
+    assert (
+        f"what --only asks for: complete; {CELLS * 3 // 4} of {CELLS} cells of the suite are left to a run"
+        in done.stderr
+    )
 
 
 @pytest.mark.usefixtures("first_run")
@@ -180,7 +200,10 @@ def test_shards_into_the_same_folder_make_the_whole_run(home: Path) -> None:
     first = bench(home, "run", "tiny.yaml", "--shard", "1/2", "--results", "shards", "--format", "json")
     assert first.returncode == Exit.OK
     assert [c["status"] for c in json.loads(first.stdout)["cells"]].count("ok") == CELLS // 2
-    assert f"shard 1/2: complete; {CELLS // 2} of {CELLS} cells of the suite are left to the other shards" in first.stderr
+    assert (
+        f"shard 1/2: complete; {CELLS // 2} of {CELLS} cells of the suite are left to the other shards"
+        in first.stderr
+    )
     second = bench(home, "run", "tiny.yaml", "--shard", "2/2", "--results", "shards", "--format", "json")
     assert second.returncode == Exit.OK
     assert "left to" not in second.stderr
@@ -230,7 +253,12 @@ def test_a_list_for_programs_has_what_the_table_shows(
         printed = capsys.readouterr().out.splitlines()
         assert max(map(len, printed)) <= columns
         words = {word for line in printed for word in line.split()}
-        header = {word for name in document["rows"][0] if name not in ("access", "budget") for word in name.split("_")}
+        header = {
+            word
+            for name in document["rows"][0]
+            if name not in ("access", "budget")
+            for word in name.split("_")
+        }
         assert header <= words, "no header is broken inside a word"
 
 
@@ -242,7 +270,9 @@ def test_doctor_finds_this_machine_ready(home: Path) -> None:
     assert str(home / "cache")[:20] in done.stdout
 
 
-def test_doctor_needs_nothing_that_only_linux_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_needs_nothing_that_only_linux_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     assert main(["doctor"]) == 0
     assert f"{os.cpu_count()} cores to use; a run takes" in " ".join(capsys.readouterr().out.split())
@@ -261,10 +291,18 @@ MATRIX = "matrix: {targets: {stem: [conv11]}}\n"
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("targets: [fc]", "targets: [fcc]", "wrong.yaml:13: target 'fcc' is not a layer of this backbone; did you mean 'fc'?"),
+        (
+            "targets: [fc]",
+            "targets: [fcc]",
+            "wrong.yaml:13: target 'fcc' is not a layer of this backbone; did you mean 'fc'?",
+        ),
         ("classes: [6, 7]", "classes: [6, 70]", "wrong.yaml:8: data: no class '70'; did you mean '7'?"),
         ("classes: [0, 1]", "classes: [0, 10]", "wrong.yaml:6: data: no class '10'; did you mean '1'?"),
-        ("eps: [2/255, 16/255]\n", "eps: [2/255, 16/255]\n" + MATRIX, "wrong.yaml:16: target 'conv11' is not a layer"),
+        (
+            "eps: [2/255, 16/255]\n",
+            "eps: [2/255, 16/255]\n" + MATRIX,
+            "wrong.yaml:16: target 'conv11' is not a layer",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_named_by_file_and_line(home: Path, old: str, new: str, message: str) -> None:

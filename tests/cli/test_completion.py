@@ -13,10 +13,20 @@ from bench.suite.suite import shipped_suites
 def offered(line: str, folder: Path) -> set[str]:
     """The completions of ``line``, with the cursor at its end, as bash quotes them."""
     answer = folder / "answer"
-    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+    }
     environment = {**os.environ, **asked, "_ARGCOMPLETE_IFS": "\n"}
     done = subprocess.run(
-        [sys.executable, "-m", "bench"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bench"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stderr == ""
     return {word.rstrip() for word in answer.read_text().splitlines()}
@@ -29,7 +39,9 @@ def test_suites_are_the_shipped_ones_and_the_files_here(tmp_path: Path) -> None:
     assert offered("bench run fg", tmp_path) == {"fgsm_pgd"}
 
 
-@pytest.mark.parametrize("command", ["report", "figures", "export --to card", "reproduce", "compare", "reference update"])
+@pytest.mark.parametrize(
+    "command", ["report", "figures", "export --to card", "reproduce", "compare", "reference update"]
+)
 def test_runs_are_those_of_the_results_folder(command: str, tmp_path: Path) -> None:
     for folder in ("results", "elsewhere"):
         run = tmp_path / folder / "suite" / f"20260101-of-{folder}"

@@ -1,4 +1,4 @@
-"""Defended models from the command line: what was attacked only naively cannot rank above its undefended self."""
+"""Defended models from the command line: what is only naively attacked cannot outrank its undefended self."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,9 @@ def test_a_model_attacked_only_naively_has_no_rank_and_one_attacked_adaptively_h
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     naive = printed(tmp_path, SUITE, capsys)
-    plain, squeezed = (next(m for m in naive["models"] if m["model"] == name) for name in ("plain", "squeezed"))
+    plain, squeezed = (
+        next(m for m in naive["models"] if m["model"] == name) for name in ("plain", "squeezed")
+    )
     assert squeezed["worst_case"] > plain["worst_case"], "the gain that is only a hidden gradient"
     assert (plain["rank"], squeezed["rank"], squeezed["trust"]) == (1, None, "fail")
     assert squeezed["unranked"] == "its strongest attack, pgd-5, fails adaptive"

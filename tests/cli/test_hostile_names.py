@@ -56,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Shop:
-    """Two runs in which the suite (where no path is in the way), a model, an attack and an error carry ``name``."""
+    """Two runs: the suite (where no path is in the way), a model, an attack and an error carry ``name``."""
 
     def __init__(self, folder: Path, runs: Path, name: str) -> None:
         self.name = name
@@ -137,7 +137,8 @@ def assert_markdown(text: str, _: str) -> None:
 def assert_junit(text: str, name: str) -> None:
     root = ET.fromstring(text)  # noqa: S314 (written by us)
     assert {element.tag for element in root.iter()} <= {
-        "testsuites", "testsuite", "properties", "property", "testcase", "failure", "error", "system-out", "system-err",
+        "testsuites", "testsuite", "properties", "property", "testcase", "failure", "error", "system-out",
+        "system-err",
     }  # fmt: skip
     if name.isprintable():
         assert any(name in value for element in root.iter() for value in element.attrib.values())
@@ -153,7 +154,9 @@ CHECKS = {"json": assert_json, "csv": assert_csv, "md": assert_markdown, "junit"
 
 
 @pytest.mark.parametrize("what", SHOWN)
-def test_shown_as_text(what: str, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shown_as_text(
+    what: str, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     before = sorted(shop.results.parent.parent.rglob("*"))
     SHOWN[what](shop)
@@ -217,7 +220,9 @@ def test_a_stored_name_that_is_a_path_is_refused(field: str, name: str, tmp_path
         StoredRun(run)
 
 
-def test_a_plug_in_is_not_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_is_not_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There are none: a suite holds data only, and every key that could name code is refused."""
     (tmp_path / "plug.py").write_text("open('ran', 'w')")
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,9 @@ def test_compare_takes_its_runs_and_options_in_any_order(
     runs: tuple[str, str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, first, second = runs
-    orders = {tuple(order) for order in permutations([(first,), (second,), ("--results", results), ("--all",)])}
+    orders = {
+        tuple(order) for order in permutations([(first,), (second,), ("--results", results), ("--all",)])
+    }
     kept = [order for order in orders if order.index((first,)) < order.index((second,))]
     assert len(kept) == 12
     said = set()
@@ -43,7 +45,9 @@ def test_compare_takes_its_runs_and_options_in_any_order(
         (["a", "-q", "-v"], "argument -v/--verbose: not allowed with argument -q/--quiet"),
     ],
 )
-def test_what_cannot_be_read_is_named(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_read_is_named(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["compare", *words])
     assert stop.value.code == 2
@@ -51,8 +55,10 @@ def test_what_cannot_be_read_is_named(words: list[str], message: str, capsys: py
 
 
 def test_every_command_takes_q_and_v(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["run"], ["train"], ["reproduce"], ["compare"], ["reference", "update"], ["report"], ["figures"], ["list"],
-                  ["schema"], ["doctor"]):  # fmt: skip
+    for words in (
+        ["run"], ["train"], ["reproduce"], ["compare"], ["reference", "update"], ["report"], ["figures"],
+        ["list"], ["schema"], ["doctor"],
+    ):  # fmt: skip
         with pytest.raises(SystemExit):
             main([*words, "--help"])
         assert "[-q | -v]" in capsys.readouterr().out, words

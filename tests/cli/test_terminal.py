@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: a line of progress that no log line tears, and how a stopped command goes on."""
+"""What people at a terminal see: a progress line that no log line tears; how a stopped command goes on."""
 
 import os
 import pty
@@ -63,7 +63,7 @@ def plain(written: str) -> str:
 
 
 def shown(written: str) -> list[str]:
-    """What stands there once ``written`` has been written: its cursor goes up, back and down, and it erases lines."""
+    """What stands there once ``written`` is written: its cursor goes up, back, down, and it erases lines."""
     lines, row, column = [""], 0, 0
     for number, control, move, text in STEP.findall(written):
         if control == "A":
@@ -87,7 +87,10 @@ def test_a_log_line_stands_above_the_progress() -> None:
 
 
 STOPPED = "what is finished is stored, the same command goes on from there"
-FULL = "tiny: cannot be written: No space left on device; what is stored stays; fix this and give the same command again"
+FULL = (
+    "tiny: cannot be written: No space left on device; what is stored stays; fix this and give the same"
+    " command again"
+)
 AWAY = "what is finished is stored: leave --fresh away to go on from there"
 
 
@@ -104,6 +107,7 @@ def test_how_a_stopped_command_goes_on(
     error: BaseException, options: list[str], code: int, said: str, unsaid: str,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+
     def stop(*_: Any) -> None:
         raise error
 
@@ -119,16 +123,27 @@ def test_how_a_stopped_command_goes_on(
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_run_in_workers_is_one_steady_line(columns: int, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    run = f"from bench.cli import main; main(['run', '{tmp_path}/tiny.yaml', '--workers', '2', '--results', '{tmp_path}/r'])"
+    run = (
+        f"from bench.cli import main; main(['run', '{tmp_path}/tiny.yaml', '--workers', '2', '--results',"
+        f" '{tmp_path}/r'])"
+    )
     written = terminal(run, columns, BENCH_CACHE=str(tmp_path / "cache"))
-    drawn = [text for frame in re.split(r"\r\x1b\[2K|[\r\n]+", written) if "/16 cells" in (text := plain(frame))]
+    drawn = [
+        text for frame in re.split(r"\r\x1b\[2K|[\r\n]+", written) if "/16 cells" in (text := plain(frame))
+    ]
     assert {len(line) for line in drawn} == {columns}
     assert {line.index("/16 cells") for line in drawn} == {columns - 22}
-    units = {f"{model}/0/{attack}/{library}" for model in ("baseline", "lora-fc") for attack in ("fgsm", "pgd-3")
-             for library in ("foolbox", "art")}  # fmt: skip
+    units = {
+        f"{model}/0/{attack}/{library}"
+        for model in ("baseline", "lora-fc")
+        for attack in ("fgsm", "pgd-3")
+        for library in ("foolbox", "art")
+    }
     told = {line.split()[0] for line in drawn if line[0] != " "} - {"loading", "checking"}
     assert told <= units
     assert len(told) > 2
     assert any(re.search(r"eps [12]/2", line) for line in drawn)
-    assert any(line.startswith("attacked: 12 of 181") for line in shown(written)), "the answer, with nothing before it"
+    assert any(line.startswith("attacked: 12 of 181") for line in shown(written)), (
+        "the answer, with nothing before it"
+    )
     assert not any("/16 cells" in line for line in shown(written)), "the line is gone"

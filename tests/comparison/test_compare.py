@@ -72,19 +72,24 @@ def test_exact_mode_lists_every_flip() -> None:
 
 
 @pytest.mark.parametrize(("direction", "to", "word"), [
-    ("worse", 90, "fail"), ("worse", 30, "pass"), ("better", 90, "pass"), ("better", 30, "fail"), ("any", 90, "fail"),
+    ("worse", 90, "fail"), ("worse", 30, "pass"), ("better", 90, "pass"), ("better", 30, "fail"),
+    ("any", 90, "fail"),
 ])  # fmt: skip
 @pytest.mark.parametrize("metric", ["asr", "robust_accuracy"])
 def test_direction(direction: str, to: int, word: str, metric: str) -> None:
     gate = {"direction": direction, "metric": metric}
     before = make_snapshot("a", {"pgd 8/255": flags(60, N)}, gate=gate)
-    assert compare(before, make_snapshot("b", {"pgd 8/255": flags(to, N)}, weights="v"), gated=True).word == word
+    assert (
+        compare(before, make_snapshot("b", {"pgd 8/255": flags(to, N)}, weights="v"), gated=True).word == word
+    )
 
 
 def test_minimum_effect() -> None:
     after = make_snapshot("b", {"pgd 8/255": flags(80, N)}, weights="v")
     words = [
-        compare(make_snapshot("a", {"pgd 8/255": flags(60, N)}, gate={"min_effect": e}), after, gated=True).word
+        compare(
+            make_snapshot("a", {"pgd 8/255": flags(60, N)}, gate={"min_effect": e}), after, gated=True
+        ).word
         for e in (0.124, 0.126)
     ]
     assert words == ["fail", "pass"]
@@ -105,7 +110,9 @@ def test_failed_gate_stays_failed_when_cells_lack() -> None:
 
 def test_error_in_the_first_run_is_not_comparable() -> None:
     before = make_snapshot("a", {"pgd 8/255": flags(60, N)}, errors=["fgsm 8/255"])
-    verdict = compare(before, make_snapshot("b", {"pgd 8/255": flags(60, N), "fgsm 8/255": flags(0, N)}), gated=True)
+    verdict = compare(
+        before, make_snapshot("b", {"pgd 8/255": flags(60, N), "fgsm 8/255": flags(0, N)}), gated=True
+    )
     assert verdict.word == "incomplete"
     assert "the first run has no numbers here" in verdict.not_comparable[0].reason
 
@@ -125,7 +132,7 @@ def test_unreadable_gate_is_refused() -> None:
 
 
 def simulate(rng: np.random.Generator, shift: float = 0.0) -> tuple[Snapshot, Snapshot]:
-    """Two runs of 72 cells whose samples are broken with the same probabilities, but for ``shift`` in the second."""
+    """Two runs of 72 cells whose samples break with equal probabilities, but for ``shift`` in the second."""
     names = [f"attack{a} {e}/255" for a, e in product(range(12), (1, 2, 4, 8, 12, 16))]
     chance = {name: rng.beta(0.5, 0.5, N) for name in names}
     draw = {name: rng.random(N) < p for name, p in chance.items()}
@@ -151,10 +158,12 @@ def graded(snapshot: Snapshot, grade: Grade) -> Snapshot:
 
 
 @pytest.mark.parametrize(("then", "now", "word"), [
-    ("pass", "pass", "pass"), ("pass", "warn", "pass"), ("pass", "fail", "incomplete"), (None, "fail", "incomplete"),
-    ("fail", "fail", "pass"), ("fail", "pass", "pass"),
+    ("pass", "pass", "pass"), ("pass", "warn", "pass"), ("pass", "fail", "incomplete"),
+    (None, "fail", "incomplete"), ("fail", "fail", "pass"), ("fail", "pass", "pass"),
 ])  # fmt: skip
-def test_a_cell_that_cannot_be_trusted_any_more_does_not_pass(then: Grade | None, now: Grade, word: str) -> None:
+def test_a_cell_that_cannot_be_trusted_any_more_does_not_pass(
+    then: Grade | None, now: Grade, word: str
+) -> None:
     run = make_snapshot("a", {"pgd 8/255": flags(60, N)})
     verdict = compare(graded(run, then) if then else run, graded(run, now), gated=True)
     assert verdict.word == word
@@ -173,7 +182,8 @@ REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "fgs
 
 
 def retrained(reference: Snapshot, dead: str) -> Snapshot:
-    """As on another machine: the models of ``reference`` trained again, and at most ``dead`` all attacks broken in the code."""
+    """As on another machine: the models of ``reference`` trained again, and at most ``dead`` all attacks
+    broken in the code."""
     header = replace(
         reference.header,
         models=tuple(replace(model, sha256="0" * 64) for model in reference.header.models),
@@ -193,12 +203,14 @@ def test_attacks_that_are_dead_at_small_eps_fail_on_every_machine(dead: str) -> 
     reference = from_file(REFERENCE)
     verdict = compare(reference, retrained(reference, dead), gated=True)
     assert verdict.word == "fail"
-    assert any(row.before < 0.35 for row in verdict.failures), "these cannot fall by the 35 points of retrained models"
+    assert any(row.before < 0.35 for row in verdict.failures), (
+        "these cannot fall by the 35 points of retrained models"
+    )
     assert all(row.after == 0 for row in verdict.failures)
     if dead == "8/255":
-        assert {(row.cell.attack, row.cell.library) for row in verdict.failures if isinstance(row.cell, CellId)} == set(
-            product(("fgsm", "pgd-10"), ("foolbox", "art"))
-        )
+        assert {
+            (row.cell.attack, row.cell.library) for row in verdict.failures if isinstance(row.cell, CellId)
+        } == set(product(("fgsm", "pgd-10"), ("foolbox", "art")))
 
 
 def test_it_is_said_how_many_cells_could_not_have_fallen(figure: Figure) -> None:
@@ -207,12 +219,19 @@ def test_it_is_said_how_many_cells_could_not_have_fallen(figure: Figure) -> None
     assert verdict.word == "pass"
     stuck = [row for row in verdict.rows if row.metric == "asr" and not row.can_fall]
     assert f"{len(stuck)} of these could not have failed by falling" in next(iter(details(verdict)))
-    assert {row.cell.eps for row in stuck if isinstance(row.cell, CellId)} == {Fraction(n, 255) for n in (1, 2, 4)}
-    figure(f"8 the default suite's cells that cannot fail by falling where models are trained again: {len(stuck)} of 72")
+    assert {row.cell.eps for row in stuck if isinstance(row.cell, CellId)} == {
+        Fraction(n, 255) for n in (1, 2, 4)
+    }
+    figure(
+        "8 the default suite's cells that cannot fail by falling where models are trained again:"
+        f" {len(stuck)} of 72"
+    )
 
 
 @pytest.mark.parametrize(("left", "word"), [(15, "pass"), (7, "fail")])
-def test_a_fall_that_training_again_explains_passes_and_an_attack_that_is_gone_does_not(left: int, word: str) -> None:
+def test_a_fall_that_training_again_explains_passes_and_an_attack_that_is_gone_does_not(
+    left: int, word: str
+) -> None:
     before = make_snapshot("a", {"pgd 8/255": flags(30, N)}, gate={"retrained_min_effect": 0.35})
     after = make_snapshot("b", {"pgd 8/255": flags(left, N)}, weights="v")
     assert compare(before, after, gated=True).word == word
@@ -225,7 +244,9 @@ bits = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda found: np.ar
 
 @given(bits, bits, bits, bits, st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_comparison_is_antisymmetric(a: np.ndarray, b: np.ndarray, ca: np.ndarray, cb: np.ndarray, same: bool) -> None:
+def test_comparison_is_antisymmetric(
+    a: np.ndarray, b: np.ndarray, ca: np.ndarray, cb: np.ndarray, same: bool
+) -> None:
     first = make_snapshot("a", {"pgd 8/255": a}, correct=ca)
     second = make_snapshot("b", {"pgd 8/255": b}, correct=cb, weights="w" if same else "v")
     there, back = compare(first, second), compare(second, first)
@@ -241,20 +262,34 @@ def test_comparison_is_antisymmetric(a: np.ndarray, b: np.ndarray, ca: np.ndarra
 def test_reference_text_holds_the_snapshot(broken: np.ndarray, correct: np.ndarray) -> None:
     snapshot = make_snapshot("a", {"pgd 8": broken, "fgsm 1": ~broken}, correct=correct)
     back = from_text(to_text(snapshot), "a")
-    assert (back.header.cells, back.header.models, back.ids) == (snapshot.header.cells, snapshot.header.models, snapshot.ids)
+    assert (back.header.cells, back.header.models, back.ids) == (
+        snapshot.header.cells,
+        snapshot.header.models,
+        snapshot.ids,
+    )
     np.testing.assert_array_equal(back.labels, snapshot.labels)
     for key, outcomes in snapshot.outcomes.items():
         for name in ("seen", "correct", "broken"):
             np.testing.assert_array_equal(getattr(back.outcomes[key], name), getattr(outcomes, name))
     assert to_text(back) == to_text(snapshot)
-    assert from_text(to_text(graded(snapshot, "warn")), "a").grades == {"pgd 8": "warn", "fgsm 1": "warn"} | back.grades
+    assert (
+        from_text(to_text(graded(snapshot, "warn")), "a").grades
+        == {
+            "pgd 8": "warn",
+            "fgsm 1": "warn",
+        }
+        | back.grades
+    )
 
 
 def random_model(title: str, right: float, weights: str) -> Snapshot:
     """Of a random model that is right on every image, and under attack so often."""
     plain = make_snapshot(title, {"pgd 8": flags(N if right < 0.5 else 0, N)}, weights=weights)
     chances = np.ones(N, np.float32), np.full(N, right, np.float32)
-    return replace(plain, outcomes={k: replace(o, before=chances[0], after=chances[1]) for k, o in plain.outcomes.items()})
+    return replace(
+        plain,
+        outcomes={k: replace(o, before=chances[0], after=chances[1]) for k, o in plain.outcomes.items()},
+    )
 
 
 @pytest.mark.parametrize(("now", "word"), [(0.55, "fail"), (0.595, "pass"), (0.6, "pass")])
@@ -284,5 +319,6 @@ def test_a_reference_with_chances_that_are_none_is_refused() -> None:
 
 def test_exit_codes_are_those_of_the_contract() -> None:
     assert {
-        "pass": Exit.OK, "changed": Exit.OK, "no change shown": Exit.OK, "fail": Exit(3), "incomplete": Exit(4)
+        "pass": Exit.OK, "changed": Exit.OK, "no change shown": Exit.OK, "fail": Exit(3),
+        "incomplete": Exit(4)
     } == EXITS  # fmt: skip

@@ -1,4 +1,4 @@
-"""Planted regressions: each gives the right verdict, cause and exit code, through the command line as CI uses it."""
+"""Planted regressions: each gives the right verdict, cause and exit code, by the command line as in CI."""
 
 import json
 import shutil
@@ -46,7 +46,19 @@ def gate(results: Path, capsys: pytest.CaptureFixture[str]) -> Gate:
 
     def run(after: Path | str = "latest", *more: str) -> tuple[int, dict[str, Any]]:
         capsys.readouterr()
-        code = main(["compare", "reference", str(after), "--gate", "--results", str(results), "--format", "json", *more])
+        code = main(
+            [
+                "compare",
+                "reference",
+                str(after),
+                "--gate",
+                "--results",
+                str(results),
+                "--format",
+                "json",
+                *more,
+            ]
+        )
         out = capsys.readouterr().out
         found = json.loads(out) if out else {}
         if found:
@@ -61,7 +73,9 @@ def kinds(verdict: dict[str, Any]) -> set[str]:
 
 
 def failed(verdict: dict[str, Any], **chosen: str) -> set[tuple[str, ...]]:
-    rows = [r for r in verdict["rows"] if r["outcome"] == "failed" and all(r[k] == v for k, v in chosen.items())]
+    rows = [
+        r for r in verdict["rows"] if r["outcome"] == "failed" and all(r[k] == v for k, v in chosen.items())
+    ]
     return {tuple(str(row[k]) for k in ("model", "attack", "library", "eps")) for row in rows}
 
 
@@ -74,10 +88,14 @@ def test_the_same_run_passes(gate: Gate) -> None:
 
 def test_attack_weakened_in_the_code(gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pgd, "step_at", lambda _, eps: eps * 0.02)
-    code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40, "code": "d" * 64})))
+    code, verdict = gate(
+        store_scene(results, Scene(provenance={**PROVENANCE, "commit": "b" * 40, "code": "d" * 64}))
+    )
     assert (code, verdict["verdict"], kinds(verdict)) == (3, "fail", {"code"})
     assert {attack for _, attack, _, _ in failed(verdict)} == {"pgd"}
-    assert {row["attack"] for row in verdict["rows"] if row["trust"] == "fail"} == {"pgd"}, "it is weaker than FGSM"
+    assert {row["attack"] for row in verdict["rows"] if row["trust"] == "fail"} == {"pgd"}, (
+        "it is weaker than FGSM"
+    )
     assert "aaaaaaaaaaaa -> bbbbbbbbbbbb" in verdict["causes"][0]["text"]
     row = next(r for r in verdict["rows"] if r["outcome"] == "failed")
     assert row["exact"]
@@ -131,16 +149,22 @@ def test_swapped_label_file_is_not_comparable(gate: Gate, results: Path) -> None
 
 def test_other_pixels_under_the_same_ids_are_not_comparable(gate: Gate, results: Path) -> None:
     samples = scene_samples()
-    code, verdict = gate(store_scene(results, replace(Scene(), samples=replace(samples, images=samples.images + 1))))
+    code, verdict = gate(
+        store_scene(results, replace(Scene(), samples=replace(samples, images=samples.images + 1)))
+    )
     assert code == 4
     assert "other content" in verdict["not_comparable"][0]["reason"]
 
 
 def test_samples_of_the_reference_that_are_missing_do_not_pass(gate: Gate, results: Path) -> None:
     samples = scene_samples()
-    code, verdict = gate(store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0]))))
+    code, verdict = gate(
+        store_scene(results, replace(Scene(), samples=samples.take(samples.labels.nonzero()[0])))
+    )
     assert (code, verdict["verdict"], verdict["rows"]) == (4, "incomplete", [])
-    assert {p["reason"] for p in verdict["not_comparable"]} == {"60 of 120 samples of the reference are missing"}
+    assert {p["reason"] for p in verdict["not_comparable"]} == {
+        "60 of 120 samples of the reference are missing"
+    }
 
 
 def test_samples_beside_those_of_the_reference_do_not_pass(gate: Gate, results: Path) -> None:
@@ -172,7 +196,9 @@ def test_too_few_samples_to_show_anything_do_not_pass(gate: Gate, results: Path)
     few = samples.take(samples.labels.nonzero()[0][:5])
     path = store_scene(results, replace(Scene(), samples=few))
     assert main(["reference", "update", str(path), "--results", str(results)]) == 0
-    code, verdict = gate(store_scene(results, Scene(models={"base": WEIGHT * 3, "lora": WEIGHT * 4}, samples=few)))
+    code, verdict = gate(
+        store_scene(results, Scene(models={"base": WEIGHT * 3, "lora": WEIGHT * 4}, samples=few))
+    )
     assert code == 4
     assert "only 5 shared samples" in verdict["not_comparable"][0]["reason"]
 
@@ -221,7 +247,9 @@ def test_other_library_version_with_equal_numbers_is_named_and_passes(gate: Gate
     assert {row["exact"] for row in verdict["rows"] if row["library"] != "foolbox"} == {True}
 
 
-def test_other_library_version_that_moves_numbers(gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_library_version_that_moves_numbers(
+    gate: Gate, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Pgd, "step_at", lambda _, eps: eps * 0.02)
     packages = {**PROVENANCE["packages"], "adversarial-robustness-toolbox": "1.21.0", "foolbox": "3.4.0"}
     code, verdict = gate(store_scene(results, Scene(provenance={**PROVENANCE, "packages": packages})))
@@ -232,9 +260,13 @@ def test_other_library_version_that_moves_numbers(gate: Gate, results: Path, mon
 
 
 @pytest.mark.parametrize("where", ["scene/*/run.json", "reference/scene.json"])
-def test_newer_schema_version_is_refused(where: str, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_newer_schema_version_is_refused(
+    where: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rewrite(next(results.glob(where)), schema_version=99)
-    code = main(["compare", "reference", str(next(results.glob("scene/[!.]*"))), "--gate", "--results", str(results)])
+    code = main(
+        ["compare", "reference", str(next(results.glob("scene/[!.]*"))), "--gate", "--results", str(results)]
+    )
     said = capsys.readouterr()
     assert code == 4
     assert "written by a newer version (schema 99" in said.err
@@ -293,7 +325,9 @@ def test_retrained_models_have_their_own_minimum_effect(gate: Gate, results: Pat
     assert {r["min_effect"] for r in verdict["rows"] if r["model"] == "base"} == {0.02}
 
 
-def test_an_attack_that_finds_next_to_nothing_fails_even_where_models_were_trained_again(gate: Gate, results: Path) -> None:
+def test_an_attack_that_finds_next_to_nothing_fails_even_where_models_were_trained_again(
+    gate: Gate, results: Path
+) -> None:
     declare(results, retrained_min_effect=1)
     code, verdict = gate(store_scene(results, Scene(models={"base": Scene().models["base"], "lora": ROBUST})))
     assert code == 3

@@ -15,7 +15,7 @@ SUITE = TINY.replace("resnet18", "timm/test_resnet").replace("eps: [2/255, 16/25
 
 @pytest.fixture(scope="session")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite, a cache with its models, and results with a run and the reference made of it, weights beside it."""
+    """A suite, a cache of its models, and results: a run and the reference made of it, weights beside it."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "tiny.yaml").write_text(SUITE)
     with pytest.MonkeyPatch.context() as patch:
@@ -23,7 +23,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["run", str(folder / "tiny.yaml"), "--results", str(folder / "results")]) == 0
         command = ["reference", "update", "latest", "--force", "--results", str(folder / "results")]
         assert main([*command, "--limit-mb", "2", "--with-weights"]) == 2
-        assert not (folder / "results" / "reference").exists(), "neither the numbers nor the weights are there"
+        assert not (folder / "results" / "reference").exists(), (
+            "neither the numbers nor the weights are there"
+        )
         assert main([*command, "--with-weights"]) == 0
     return folder
 
@@ -42,7 +44,9 @@ def run(folder: Path, *more: str) -> int:
     return main(["run", str(folder / "tiny.yaml"), "--results", str(folder / "results"), *reference, *more])
 
 
-def test_a_run_takes_the_weights_of_its_reference(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_takes_the_weights_of_its_reference(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(elsewhere, "--fresh", "--gate") == 0
     assert "PASS" in capsys.readouterr().out
     first, second = (read_header(path / "run.json") for path in sorted(list_runs(elsewhere / "results")))
@@ -51,7 +55,12 @@ def test_a_run_takes_the_weights_of_its_reference(elsewhere: Path, capsys: pytes
     cache = elsewhere / "cache"
     assert not (cache / "models").exists(), "what others train with the same recipe stays theirs"
     weights = elsewhere / "results" / "reference" / "tiny.weights"
-    assert {file.suffix for file in weights.rglob("*") if file.is_file()} <= {".safetensors", ".json", ".md", ""}, "no pickles"
+    assert {file.suffix for file in weights.rglob("*") if file.is_file()} <= {
+        ".safetensors",
+        ".json",
+        ".md",
+        "",
+    }, "no pickles"
 
 
 def test_its_run_can_be_the_reference_again(elsewhere: Path) -> None:
@@ -59,12 +68,22 @@ def test_its_run_can_be_the_reference_again(elsewhere: Path) -> None:
     kept = {file: file.read_bytes() for file in weights.rglob("*") if file.is_file()}
     assert run(elsewhere, "--fresh") == 0
     for more in ([], ["--with-weights"]):
-        assert main(["reference", "update", "latest", "--force", "--results", str(elsewhere / "results"), *more]) == 0
+        assert (
+            main(["reference", "update", "latest", "--force", "--results", str(elsewhere / "results"), *more])
+            == 0
+        )
     assert {file: file.read_bytes() for file in weights.rglob("*") if file.is_file()} == kept
 
 
 def test_the_suites_own_reference_has_a_short_name(elsewhere: Path) -> None:
-    command = ["run", str(elsewhere / "tiny.yaml"), "--results", str(elsewhere / "results"), "--weights-of", "reference"]
+    command = [
+        "run",
+        str(elsewhere / "tiny.yaml"),
+        "--results",
+        str(elsewhere / "results"),
+        "--weights-of",
+        "reference",
+    ]
     assert main([*command, "--dry-run"]) == 0
     assert main([*command, "--only", "lora-fc/0/fgsm/*"]) == 0
 
@@ -72,7 +91,10 @@ def test_the_suites_own_reference_has_a_short_name(elsewhere: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("epochs: 1, lr: 0.01", "epochs: 2, lr: 0.01"), "has no weights of baseline, as it is asked for now"),
+        (
+            ("epochs: 1, lr: 0.01", "epochs: 2, lr: 0.01"),
+            "has no weights of baseline, as it is asked for now",
+        ),
         (
             ("timm/test_resnet", "timm/test_resnet\n  mean: [0.4, 0.5, 0.5]\n  std: [0.5, 0.5, 0.5]"),
             "has no weights of baseline",
@@ -87,7 +109,9 @@ def test_a_recipe_that_has_changed_trains_nothing(
     assert said in capsys.readouterr().err
 
 
-def test_weights_that_are_damaged_or_anothers_are_named(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_are_damaged_or_anothers_are_named(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     reference = elsewhere / "results" / "reference"
     file = next((reference / "tiny.weights" / "models").glob("*/adapter/adapter_model.safetensors"))
     whole = file.read_bytes()

@@ -1,4 +1,4 @@
-"""All runs of a suite in one ranking, in every format; the linear models' robustness is known in closed form."""
+"""All runs of a suite in one ranking, in every format; linear models' robustness is known in closed form."""
 
 import csv
 import io
@@ -51,7 +51,11 @@ def test_models_of_all_runs_stand_in_one_ranking(folder: Path) -> None:
     counts = [e.place.worst_case.count for e in together.entrants if e.place.worst_case]
     offset = np.abs(np.rint(scene_samples().x.reshape(120, 12)[:, 1] * 255) - 128)
     assert counts == [120, 119, (offset > 16).sum()], "those whose coordinate is farther from grey than eps"
-    assert (together.samples, together.headline_eps, together.attacks) == (120, Fraction(16, 255), ("fgsm", "pgd"))
+    assert (together.samples, together.headline_eps, together.attacks) == (
+        120,
+        Fraction(16, 255),
+        ("fgsm", "pgd"),
+    )
     assert by_runs[third] is not together, "other samples are another question"
     assert by_runs[third].samples == 60
     assert found(by_runs[failed]) == [(None, "other", (failed,))]
@@ -90,7 +94,13 @@ def test_the_table_fits_and_breaks_no_header(
     lines = show(folder, "table", capsys).splitlines()
     assert max(map(len, lines)) <= columns
     header = next(line for line in lines if "model" in line and "runs" in line)
-    assert header.split() == ["#", "model", "runs", *["clean", "acc.", "%", "[95", "%]"], *["robust", "acc.", "%", "[95", "%]"]]
+    assert header.split() == [
+        "#",
+        "model",
+        "runs",
+        *["clean", "acc.", "%", "[95", "%]"],
+        *["robust", "acc.", "%", "[95", "%]"],
+    ]
     assert any(line.split()[:3] == ["1", "robust", "3"] for line in lines)
     assert any(line.split()[:4] == ["1", "base", "3", "4"] for line in lines)
 
@@ -99,4 +109,7 @@ def test_a_model_that_did_otherwise_is_another_entrant(tmp_path: Path) -> None:
     store_scene(tmp_path, Scene(models={"base": WEIGHT}))
     store_scene(tmp_path, Scene(models={"base": WEAK}))
     (ranking,) = ranked(tmp_path).rankings
-    assert [(e.place.rank, e.place.model.name, len(e.runs)) for e in ranking.entrants] == [(1, "base", 1), (2, "base", 1)]
+    assert [(e.place.rank, e.place.model.name, len(e.runs)) for e in ranking.entrants] == [
+        (1, "base", 1),
+        (2, "base", 1),
+    ]

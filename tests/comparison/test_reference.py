@@ -97,7 +97,9 @@ def test_reference_names_no_place_on_a_machine(results: Path) -> None:
     assert data["provenance"]["packages"] == PROVENANCE["packages"]
 
 
-def test_update_refuses_error_cells_even_when_forced(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_update_refuses_error_cells_even_when_forced(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = store_scene(results, failing="pgd")
     before = (results / "reference" / "scene.json").read_text()
     assert main(["reference", "update", str(path), "--force", "--results", str(results)]) == 2
@@ -120,13 +122,17 @@ def test_update_refuses_a_dirty_tree_unless_forced(results: Path, capsys: pytest
     assert main(["reference", "update", path, "--force", "--results", str(results)]) == 0
 
 
-def test_gate_without_a_reference_says_how_to_make_one(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gate_without_a_reference_says_how_to_make_one(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(results / "reference")
     assert main(["compare", str(results), "--gate", "--results", str(results)]) == 4
     assert "`bench reference update RUN` makes one" in capsys.readouterr().err
 
 
-def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_listing_sets_each_run_against_its_reference(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["compare", str(results)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("complete") == 2
@@ -139,7 +145,10 @@ def test_listing_sets_each_run_against_its_reference(results: Path, capsys: pyte
 def test_listing_as_json(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(results), "--format", "json"]) == 0
     newer, older = json.loads(capsys.readouterr().out)["runs"]
-    assert (older["status"], older["reference"]) == ("complete", {"verdict": "pass", "rows": 26, "changed": 0})
+    assert (older["status"], older["reference"]) == (
+        "complete",
+        {"verdict": "pass", "rows": 26, "changed": 0},
+    )
     assert (newer["reference"]["verdict"], newer["started"]) == ("fail", "2026-01-02T00:00:00+00:00")
     assert {(m["model"], m["accuracy"]["value"]) for m in newer["models"]} == {("base", 1.0), ("lora", 1.0)}
     assert main(["compare", str(results), "--format", "junit"]) == 2
@@ -153,7 +162,11 @@ def truncate(file: Path) -> None:
 BREAK: dict[str, Callable[[Path], Any]] = {
     "truncated": truncate, "newer": lambda file: rewrite(file, schema_version=99), "deleted": Path.unlink
 }  # fmt: skip
-ASKING = (["compare", "reference", "latest"], ["compare", "reference", "latest", "--gate"], ["report", "latest"])
+ASKING = (
+    ["compare", "reference", "latest"],
+    ["compare", "reference", "latest", "--gate"],
+    ["report", "latest"],
+)
 
 
 @pytest.mark.parametrize("damage", BREAK.values(), ids=BREAK.keys())
@@ -174,7 +187,11 @@ def test_a_broken_run_is_a_row_of_its_own(
 @pytest.mark.parametrize("asked", ASKING)
 @pytest.mark.parametrize("damage", BREAK.values(), ids=BREAK.keys())
 def test_latest_is_never_the_run_before_a_broken_one(
-    damage: Callable[[Path], Any], asked: list[str], results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: Callable[[Path], Any],
+    asked: list[str],
+    results: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     newer = max(results.glob("scene/[!.]*"))
     damage(newer / "run.json")
@@ -218,7 +235,19 @@ def test_listing_hides_no_lost_cell(
 def test_printed_verdict_is_the_exit_code(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(results), "--gate", "--results", str(results)]) == 3
     assert "gate: FAIL" in capsys.readouterr().out
-    assert main(["compare", "reference", min(results.glob("scene/[!.]*")).name, "--gate", "--results", str(results)]) == 0
+    assert (
+        main(
+            [
+                "compare",
+                "reference",
+                min(results.glob("scene/[!.]*")).name,
+                "--gate",
+                "--results",
+                str(results),
+            ]
+        )
+        == 0
+    )
     assert "gate: PASS" in capsys.readouterr().out
 
 
@@ -228,7 +257,17 @@ def test_github_gets_a_summary_and_annotations(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     out = tmp_path / "gate.xml"
-    arguments = ["compare", str(results), "--gate", "--results", str(results), "--format", "junit", "-o", str(out)]
+    arguments = [
+        "compare",
+        str(results),
+        "--gate",
+        "--results",
+        str(results),
+        "--format",
+        "junit",
+        "-o",
+        str(out),
+    ]
     assert main(arguments) == 3
     assert "gate: FAIL" in (tmp_path / "summary.md").read_text()
     assert capsys.readouterr().err.startswith("::error title=scene::gate: FAIL")
@@ -236,7 +275,10 @@ def test_github_gets_a_summary_and_annotations(
 
 
 def test_unwritable_summary_leaves_the_verdict(
-    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    results: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(results))
     assert main(["compare", str(results), "--gate", "--results", str(results)]) == 3
@@ -256,7 +298,18 @@ def test_others_may_read_a_run_and_a_reference(results: Path) -> None:
 
 
 def in_pytest(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "bench.pytest_plugin", "-q", "-rf", "-p", "no:cacheprovider", *more]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "bench.pytest_plugin",
+        "-q",
+        "-rf",
+        "-p",
+        "no:cacheprovider",
+        *more,
+    ]
     return subprocess.run(
         [*command, "--rootdir", str(folder), "-c", "/dev/null", str(folder)],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
@@ -300,7 +353,9 @@ def test_plugin_imports_nothing_of_the_project_in_an_ordinary_session(tmp_path: 
         ({"weights-of": "r.json", "data-root": "d"}, ["--weights-of", "r.json", "--data-root", "d"]),
     ],
 )
-def test_action_s_run_step_gives_its_inputs_to_the_run(inputs: dict[str, str], asked: list[str], tmp_path: Path) -> None:
+def test_action_s_run_step_gives_its_inputs_to_the_run(
+    inputs: dict[str, str], asked: list[str], tmp_path: Path
+) -> None:
     action = yaml.safe_load((REPOSITORY / ".github" / "actions" / "gate" / "action.yml").read_text())
     values = {name: str(said.get("default", "mine.yaml")) for name, said in action["inputs"].items()} | inputs
     (tmp_path / "bench").write_text('#!/bin/sh\nprintf "%s\\n" "$BENCH_CACHE" "$@"\nexit ${CODE:-4}\n')
@@ -313,14 +368,18 @@ def test_action_s_run_step_gives_its_inputs_to_the_run(inputs: dict[str, str], a
     expected = [values["cache"], "run", "mine.yaml", "--results", "results", *asked, "--fresh"]
     assert done.stdout.splitlines() == expected
     for code in (1, 2, 130):
-        failed = subprocess.run(command, env={**environment, "CODE": str(code)}, capture_output=True, check=False)
+        failed = subprocess.run(
+            command, env={**environment, "CODE": str(code)}, capture_output=True, check=False
+        )
         assert failed.returncode == 1, "no gate is asked after a run that did not end"
 
 
 def test_action_s_gate_step_does_what_it_says(results: Path, tmp_path: Path) -> None:
     action = yaml.safe_load((REPOSITORY / ".github" / "actions" / "gate" / "action.yml").read_text())
     step = action["runs"]["steps"][-1]
-    (tmp_path / "bench").write_text(f'#!/bin/sh\ncd "{REPOSITORY}" && exec "{sys.executable}" -m bench "$@"\n')
+    (tmp_path / "bench").write_text(
+        f'#!/bin/sh\ncd "{REPOSITORY}" && exec "{sys.executable}" -m bench "$@"\n'
+    )
     (tmp_path / "bench").chmod(0o755)
     environment = {
         **os.environ,
@@ -330,7 +389,9 @@ def test_action_s_gate_step_does_what_it_says(results: Path, tmp_path: Path) -> 
         "GITHUB_ACTIONS": "true",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
     }
-    done = subprocess.run(["bash", "-e", "-c", step["run"]], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 3, done.stderr
     assert "gate: FAIL" in done.stdout
     assert (tmp_path / "out.xml").read_text().count("<failure") == 4

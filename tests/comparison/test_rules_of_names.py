@@ -9,12 +9,17 @@ from bench.ids import ModelId
 from bench.store import ModelEntry
 from tests.builders.snapshots import flags, make_snapshot
 
-OLD = ModelEntry("lora", 0, "lora", 1, 12, "old", {"adapter/adapter_model.safetensors": "a", "card.json": "b"})
+OLD = ModelEntry(
+    "lora", 0, "lora", 1, 12, "old", {"adapter/adapter_model.safetensors": "a", "card.json": "b"}
+)
 NEW = replace(OLD, sha256="new", rule=3, files={"adapter/adapter_model.safetensors": "a", "card.json": "c"})
 
 
 def said(before: ModelEntry, after: ModelEntry) -> list[str]:
-    runs = [replace(make_snapshot("r", {"fgsm 8/255": flags(1, 2)}).header, models=(entry,)) for entry in (before, after)]
+    runs = [
+        replace(make_snapshot("r", {"fgsm 8/255": flags(1, 2)}).header, models=(entry,))
+        for entry in (before, after)
+    ]
     a, b = (Made(header, header.origin("")) for header in runs)
     return [str(cause) for cause in drifts(a, b, Subject(ModelId("lora", 0), "fgsm", "foolbox"))]
 
@@ -28,7 +33,9 @@ def test_other_files_under_another_rule_cannot_be_told() -> None:
     other = replace(NEW, files={"adapter/adapter_model.safetensors": "z"})
     assert OLD.same_as(other) is None
     assert replace(OLD, files={}).same_as(replace(NEW, files={})) is None
-    assert said(OLD, other) == ["model drift: whether lora/0 is the same model cannot be told: it was named by another rule"]
+    assert said(OLD, other) == [
+        "model drift: whether lora/0 is the same model cannot be told: it was named by another rule"
+    ]
 
 
 def test_under_one_rule_the_name_says_it() -> None:
@@ -47,7 +54,11 @@ ADAPTER = {"backbone/model.safetensors": "b", "adapter/adapter_model.safetensors
         ("lora", {"adapter/adapter_model.safetensors": "x"}, "trained again"),
         ("peft", {"adapter/adapter_model.safetensors": "x", "card.json": "y"}, "adapter changed"),
         ("peft", {"backbone/model.safetensors": "x"}, "backbone changed"),
-        ("peft", {"adapter/adapter_config.json": "x", "backbone/model.safetensors": "x"}, "backbone and adapter changed"),
+        (
+            "peft",
+            {"adapter/adapter_config.json": "x", "backbone/model.safetensors": "x"},
+            "backbone and adapter changed",
+        ),
         ("none", {"backbone/model.safetensors": "x"}, "backbone changed"),
         ("none", {"code/net.py": "x"}, "code changed"),
         ("peft", {}, "its files changed"),
@@ -56,4 +67,6 @@ ADAPTER = {"backbone/model.safetensors": "b", "adapter/adapter_model.safetensors
 def test_what_nobody_trained_was_changed(method: str, files: dict[str, str], why: str) -> None:
     before = replace(OLD, method=method, files=ADAPTER)
     after = replace(before, sha256="x", files={**ADAPTER, **files})
-    assert said(before, after) == [f"model drift: the weights of lora/0 differ, old -> x (declared the same, {why})"]
+    assert said(before, after) == [
+        f"model drift: the weights of lora/0 differ, old -> x (declared the same, {why})"
+    ]

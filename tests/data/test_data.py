@@ -1,4 +1,4 @@
-"""Data sources: what is chosen, that it is stable, and what a user is told when something is missing or broken."""
+"""Data sources: what is chosen, that it is stable, what a user is told if something is missing or broken."""
 
 import hashlib
 import http.server
@@ -63,7 +63,10 @@ def test_tiny_imagenet_is_read_from_its_official_layout(places: Places) -> None:
     train = data.load(tiny(classes=["n02", "n03"]), "train", places)
     assert (len(train), train.classes, train.input_shape) == (24, ("n02", "n03"), (3, 64, 64))
     # n03 comes first in wnids.txt, and file 10 after file 9
-    assert train.ids[:2] == ("tiny-imagenet-200/train/n03/images/n03_0.png", "tiny-imagenet-200/train/n03/images/n03_1.png")
+    assert train.ids[:2] == (
+        "tiny-imagenet-200/train/n03/images/n03_0.png",
+        "tiny-imagenet-200/train/n03/images/n03_1.png",
+    )
     np.testing.assert_array_equal(train.labels, [1] * 12 + [0] * 12)
     np.testing.assert_array_equal(train.images[11, :, 0, 0], [0, 110, 0])
     np.testing.assert_array_equal(train.images[12, :, 5, 5], [80, 0, 0])
@@ -110,7 +113,9 @@ def test_images_are_scaled_on_the_short_side_and_cropped() -> None:
     assert (pixels == (255, 0, 0)).all()
 
 
-def test_decoded_pixels_are_kept_until_a_file_changes(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_pixels_are_kept_until_a_file_changes(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = data.load(tiny(size=8), "train", places)
     monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
     assert data.load(tiny(size=8), "train", places).content_hash == first.content_hash
@@ -122,7 +127,9 @@ def test_decoded_pixels_are_kept_until_a_file_changes(places: Places, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[:200], lambda data: data[:-1] + bytes([data[-1] ^ 1])], ids=["torn", "flipped"]
+    "damage",
+    [lambda data: data[:200], lambda data: data[:-1] + bytes([data[-1] ^ 1])],
+    ids=["torn", "flipped"],
 )
 def test_a_damaged_cache_file_is_named_and_decoded_again(
     damage: Callable[[bytes], bytes], places: Places, caplog: pytest.LogCaptureFixture
@@ -155,10 +162,22 @@ LISTED = "val/val_annotations.txt"
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        (LISTED, lambda text: "\n".join(text.splitlines()[:6]), r"val_6.png and 2 more: not in val_annotations.txt; download"),
+        (
+            LISTED,
+            lambda text: "\n".join(text.splitlines()[:6]),
+            r"val_6.png and 2 more: not in val_annotations.txt; download",
+        ),
         (LISTED, lambda _: "", r"val_0.png and 8 more: not in val_annotations.txt; download"),
-        (LISTED, lambda text: text.replace("n01", "n09"), r"the line of val_1.png names no class of wnids.txt; download"),
-        (LISTED, lambda text: text.replace("val_3.png\tn03", "val_3.png"), r"the line of val_3.png names no class"),
+        (
+            LISTED,
+            lambda text: text.replace("n01", "n09"),
+            r"the line of val_1.png names no class of wnids.txt; download",
+        ),
+        (
+            LISTED,
+            lambda text: text.replace("val_3.png\tn03", "val_3.png"),
+            r"the line of val_3.png names no class",
+        ),
         (LISTED, lambda text: text.replace("n01", "n02"), r"has no image of the class n01; download"),
         ("wnids.txt", lambda _: "", r"wnids.txt: names no class; download"),
     ],
@@ -186,7 +205,9 @@ def test_sixteen_bits_are_scaled_and_pixels_without_a_range_refused(tmp_path: Pa
         Image.fromarray(picture).save(tmp_path / name)
     pixels = np.asarray(read_image(tmp_path / "deep.png"))
     np.testing.assert_array_equal(pixels[0], [[0] * 3, [0] * 3, [128] * 3, [255] * 3])
-    with pytest.raises(UserError, match=r"real.tiff: its pixels \(mode F\) have no fixed range; save it with 8 bits"):
+    with pytest.raises(
+        UserError, match=r"real.tiff: its pixels \(mode F\) have no fixed range; save it with 8 bits"
+    ):
         read_image(tmp_path / "real.tiff")
 
 
@@ -220,7 +241,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
             opened.write(file, file.relative_to(made.parent))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/{archive.name}", hashlib.md5(archive.read_bytes()).hexdigest()  # noqa: S324
+    checksum = hashlib.md5(archive.read_bytes()).hexdigest()  # noqa: S324
+    yield f"http://127.0.0.1:{server.server_port}/{archive.name}", checksum
     server.shutdown()
 
 
@@ -228,7 +250,9 @@ def test_tiny_imagenet_is_downloaded_and_checked(
     served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiny_imagenet, "URL", served[0])
-    with pytest.raises(UserError, match="the download failed"):  # the checksum of the real archive does not fit
+    with pytest.raises(
+        UserError, match="the download failed"
+    ):  # the checksum of the real archive does not fit
         data.load(tiny(), "train", Places(tmp_path))
     assert not (tmp_path / tiny_imagenet.FOLDER).exists()
     monkeypatch.setattr(tiny_imagenet, "MD5", served[1])
@@ -237,7 +261,9 @@ def test_tiny_imagenet_is_downloaded_and_checked(
 
 def test_without_a_network_the_manual_step_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny_imagenet, "URL", "http://127.0.0.1:9/tiny-imagenet-200.zip")
-    with pytest.raises(UserError, match=r"the download failed .*; download http://127.0.0.1:9/.* and unpack it"):
+    with pytest.raises(
+        UserError, match=r"the download failed .*; download http://127.0.0.1:9/.* and unpack it"
+    ):
         data.load(tiny(), "train", Places(tmp_path))
 
 
@@ -252,7 +278,8 @@ def test_cifar10_as_folders(tmp_path: Path) -> None:
 
 
 def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CIFAR-10 as torchvision unpacks it, with two images a batch: batch b holds flat reds of 10 b and 10 b + 1."""
+    """CIFAR-10 as torchvision unpacks it, with two images a batch: batch b holds flat reds of 10 b and 10
+    b + 1."""
     from torchvision.datasets import CIFAR10
 
     folder = root / CIFAR10.base_folder
@@ -273,11 +300,15 @@ def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "meta", meta)
 
 
-def test_cifar10_as_torchvision_unpacks_it_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10_as_torchvision_unpacks_it_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_cifar10(tmp_path, monkeypatch)
     spec, places = DataSpec(source="cifar10", size=16), Places(tmp_path, tmp_path / "decoded")
     train, test = (data.load(spec, split, places) for split in ("train", "test"))
-    np.testing.assert_array_equal(train.images[:, :, 0, 0], [[10 * b + i, 0, 0] for b in range(5) for i in range(2)])
+    np.testing.assert_array_equal(
+        train.images[:, :, 0, 0], [[10 * b + i, 0, 0] for b in range(5) for i in range(2)]
+    )
     np.testing.assert_array_equal(train.labels, [0, 1, 1, 1, 0, 1, 1, 1, 0, 1])
     assert (test.ids, test.classes[:2]) == (("cifar10/test/00000", "cifar10/test/00001"), ("plane", "car"))
     monkeypatch.setattr("bench.data.decoded.fit", lambda *_: pytest.fail("decoded twice"))
@@ -313,7 +344,9 @@ def test_folders_whose_parts_hold_other_classes_are_refused_and_hidden_ones_skip
         data.load(spec, "test", places)
     write_image(tmp_path / "mine" / "test" / "a" / "0.png", (0, 0, 0), (16, 16))
     (tmp_path / "mine" / "test" / ".ipynb_checkpoints").mkdir()
-    assert data.load(spec, "test", places).classes == data.load(spec, "train", places).classes == ("a", "b", "c")
+    assert (
+        data.load(spec, "test", places).classes == data.load(spec, "train", places).classes == ("a", "b", "c")
+    )
 
 
 def test_the_bundled_imagenet_samples() -> None:

@@ -1,4 +1,5 @@
-"""Images from strangers: whatever a file holds, the answer is a picture or an error that names the file, and nothing else."""
+"""Images from strangers: whatever a file holds, the answer is a picture or an error that names the file,
+and nothing else."""
 
 import io
 import os
@@ -24,18 +25,36 @@ SEED = int(os.environ.get("BENCH_TORTURE_SEED", "0"))
 MANY = int(os.environ.get("BENCH_TORTURE_INPUTS", "20000"))
 FEW = 400
 NUMBERS = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-CHUNKS = (b"zTXt", b"iTXt", b"tEXt", b"iCCP", b"acTL", b"fcTL", b"eXIf", b"PLTE", b"tRNS", b"gAMA", b"IDAT", b"IEND", b"pHYs")
+CHUNKS = (
+    b"zTXt",
+    b"iTXt",
+    b"tEXt",
+    b"iCCP",
+    b"acTL",
+    b"fcTL",
+    b"eXIf",
+    b"PLTE",
+    b"tRNS",
+    b"gAMA",
+    b"IDAT",
+    b"IEND",
+    b"pHYs",
+)
 SOUND: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("bmp", {}), ("gif", {}), ("jpg", {}), ("jpg", {"progressive": True}), ("png", {}), ("ppm", {}), ("tif", {}),
-    ("tif", {"compression": "tiff_lzw"}), ("tif", {"compression": "jpeg"}), ("tif", {"compression": "packbits"}),
-    ("webp", {}), ("webp", {"lossless": True}),
+    ("bmp", {}), ("gif", {}), ("jpg", {}), ("jpg", {"progressive": True}), ("png", {}), ("ppm", {}),
+    ("tif", {}), ("tif", {"compression": "tiff_lzw"}), ("tif", {"compression": "jpeg"}),
+    ("tif", {"compression": "packbits"}), ("webp", {}), ("webp", {"lossless": True}),
 )  # fmt: skip
 MODES = {
     "jpg": ("RGB", "L", "CMYK"),
     "png": ("RGB", "RGBA", "P", "L", "LA", "1", "I;16"),
     "tif": ("RGB", "CMYK", "L", "1", "P"),
 }
-PLAIN = [b"P3\n# a comment\n2 2\n255\n" + b"1 2 3 " * 4, b"P1\n4 2\n1 0 1 0\n0 1 0 1\n", b"P2 2 2 65535 1 2 3 4"]
+PLAIN = [
+    b"P3\n# a comment\n2 2\n255\n" + b"1 2 3 " * 4,
+    b"P1\n4 2\n1 0 1 0\n0 1 0 1\n",
+    b"P2 2 2 65535 1 2 3 4",
+]
 
 
 def sound() -> Iterator[bytes]:
@@ -47,9 +66,17 @@ def sound() -> Iterator[bytes]:
         for mode in MODES.get(suffix, ("RGB",)):
             if options.get("compression") == "jpeg" and mode not in {"RGB", "L"}:
                 continue
-            shown = picture.convert("L").convert(mode) if mode in {"LA", "I;16"} else picture.convert("RGB").convert(mode)
+            shown = (
+                picture.convert("L").convert(mode)
+                if mode in {"LA", "I;16"}
+                else picture.convert("RGB").convert(mode)
+            )
             more: dict[str, Any] = {"exif": exif} if suffix in {"jpg", "png", "webp"} else {}
-            more |= {"save_all": True, "append_images": [shown.rotate(180)]} if suffix in {"gif", "tif", "webp"} else {}
+            more |= (
+                {"save_all": True, "append_images": [shown.rotate(180)]}
+                if suffix in {"gif", "tif", "webp"}
+                else {}
+            )
             more |= {"transparency": 3} if (suffix, mode) == ("png", "P") else {}
             file = io.BytesIO()
             shown.save(file, {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix), **options, **more)
@@ -70,7 +97,9 @@ def _flip(data: bytes, rng: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 4, 20))):
         if changed:
-            changed[rng.randrange(min(len(changed), rng.choice((40, 200, len(changed)))))] = rng.randrange(256)
+            changed[rng.randrange(min(len(changed), rng.choice((40, 200, len(changed)))))] = rng.randrange(
+                256
+            )
     return bytes(changed)
 
 
@@ -102,7 +131,9 @@ def _digits(data: bytes, rng: random.Random) -> bytes:
     if not found:
         return data
     chosen = rng.choice(found)
-    written = rng.choice((b"0", b"-1", b"1e9", b"9" * 30, b"99999", b"65536", b"x", b"#", b"", b" ", b"\n" * 50))
+    written = rng.choice(
+        (b"0", b"-1", b"1e9", b"9" * 30, b"99999", b"65536", b"x", b"#", b"", b" ", b"\n" * 50)
+    )
     return data[: chosen.start()] + written + data[chosen.end() :]
 
 
@@ -111,11 +142,20 @@ def _chunk(data: bytes, rng: random.Random) -> bytes:
     places = [m.start() - 4 for m in re.finditer(rb"IDAT|PLTE|IEND|tRNS|eXIf", data) if m.start() >= 4]
     if not data.startswith(b"\x89PNG") or not places:
         return data
-    body = rng.choice((b"", b"x", b"Comment\0\0", b"Comment\0\0\0\0\0", b"Comment", b"\xff" * 9, b"icc\0\0")) + rng.choice(
+    body = rng.choice(
+        (b"", b"x", b"Comment\0\0", b"Comment\0\0\0\0\0", b"Comment", b"\xff" * 9, b"icc\0\0")
+    ) + rng.choice(
         (b"", zlib.compress(b"x" * 2000), zlib.compress(b"x" * 200)[:-3], rng.randbytes(20), b"\0" * 26)
     )
     kind, at = rng.choice(CHUNKS), rng.choice(places)
-    return data[:at] + struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) + data[at:]
+    return (
+        data[:at]
+        + struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", zlib.crc32(kind + body))
+        + data[at:]
+    )
 
 
 def _checked(data: bytes) -> bytes:
@@ -137,14 +177,16 @@ def answer(file: Path, data: bytes) -> str:
     try:
         picture = read_image(file)
     except UserError as error:
-        return "refused" if str(error).startswith(f"{file}: ") and "\n" not in str(error) else "an odd message"
+        return (
+            "refused" if str(error).startswith(f"{file}: ") and "\n" not in str(error) else "an odd message"
+        )
     assert picture.mode == "RGB"
     assert np.asarray(picture).shape == (picture.height, picture.width, 3)
     return "picture"
 
 
 def fuzz(file: Path, count: int) -> tuple[int, int, float]:
-    """How many of ``count`` mutated pictures were read, how many refused, and the seconds that the slowest took."""
+    """How many of ``count`` mutated pictures were read, how many refused, and the slowest one's seconds."""
     rng, answers, slowest = random.Random(SEED), [], 0.0
     for _ in range(count):
         data = mutate(rng.choice(PICTURES), rng)
@@ -174,8 +216,8 @@ def test_mutated_pictures_are_read_or_refused(file: Path) -> None:
 def test_many_mutated_pictures(file: Path, figure: Figure) -> None:
     read, refused, slowest = fuzz(file, MANY)
     figure(
-        f"5 hostile images (seed {SEED}): {MANY} inputs, {read} still pictures, {refused} refused by name, 0 tracebacks, "
-        f"slowest {slowest:.2f} s"
+        f"5 hostile images (seed {SEED}): {MANY} inputs, {read} still pictures, {refused} refused by name, 0"
+        f" tracebacks, slowest {slowest:.2f} s"
     )
     assert read + refused == MANY
     assert slowest < 30
@@ -186,9 +228,14 @@ def png(width: int, height: int, *, depth: int = 1, colour: int = 0) -> bytes:
     row = b"\0" * (1 + (width * depth * {0: 1, 2: 3}[colour] + 7) // 8)
     packed = zlib.compressobj(9)
     body = b"".join(packed.compress(row) for _ in range(height)) + packed.flush()
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)), (b"IDAT", body), (b"IEND", b""))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)),
+        (b"IDAT", body),
+        (b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
     )
 
 
@@ -196,7 +243,13 @@ def with_comment(size: int, kind: bytes = b"zTXt") -> bytes:
     """A sound PNG with a comment that unpacks to ``size`` bytes."""
     body = kind + b"Comment\0\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"") + zlib.compress(b"x" * size)
     picture = png(8, 8)
-    return picture[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + picture[33:]
+    return (
+        picture[:33]
+        + struct.pack(">I", len(body) - 4)
+        + body
+        + struct.pack(">I", zlib.crc32(body))
+        + picture[33:]
+    )
 
 
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -209,8 +262,14 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         "pixels",
     ),
     "a PPM of nothing": (lambda: b"P6 99999 99999 255\n", "pixels"),
-    "a GIF of nothing": (lambda: b"GIF89a" + b"\xff" * 4 + b"\0\0\0,\0\0\0\0" + b"\xff" * 4 + b"\0\x08\0;", "pixels"),
-    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not a readable image"),
+    "a GIF of nothing": (
+        lambda: b"GIF89a" + b"\xff" * 4 + b"\0\0\0,\0\0\0\0" + b"\xff" * 4 + b"\0\x08\0;",
+        "pixels",
+    ),
+    "PostScript": (
+        lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "not a readable image",
+    ),
 }
 
 
@@ -244,7 +303,7 @@ def test_a_huge_file_is_refused_unread(file: Path) -> None:
 
 
 def test_pictures_look_as_imagefolder_shows_them(file: Path) -> None:
-    """Pixel by pixel: transparency, palettes, CMYK, animations and a turn by EXIF as torchvision's loader takes them."""
+    """Pixel by pixel as torchvision's loader: transparency, palettes, CMYK, animations and a turn by EXIF."""
     from torchvision.datasets.folder import pil_loader
 
     loader: Callable[[str], Image.Image] = pil_loader

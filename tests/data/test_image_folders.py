@@ -1,4 +1,5 @@
-"""Folders of images as people have them: what is attacked, what belongs to a class, at what size, and what is said of it."""
+"""Folders of images as people have them: what is attacked, what belongs to a class, at what size, and what
+is said of it."""
 
 import os
 import shutil
@@ -22,15 +23,20 @@ SIZE = (16, 16)
 
 
 def fill(folder: Path, **counts: int) -> Path:
-    """``folder`` with one folder per class of so many images, each of a colour of its own; "a__b" is the folder b in a."""
+    """``folder`` with one folder per class of so many images, each of a colour of its own; "a__b" is the
+    folder b in a."""
     for name, count in counts.items():
         for i in range(count):
             number = sum(1 for _ in folder.parent.rglob("*.png"))
-            write_image(folder / name.replace("__", "/") / f"{i}.png", (number % 256, number // 256, len(name)), SIZE)
+            write_image(
+                folder / name.replace("__", "/") / f"{i}.png", (number % 256, number // 256, len(name)), SIZE
+            )
     return folder
 
 
-def load(root: Path, split: data.Split = "test", *, trained: bool = False, cache: bool = False, **options: Any) -> ImageSet:
+def load(
+    root: Path, split: data.Split = "test", *, trained: bool = False, cache: bool = False, **options: Any
+) -> ImageSet:
     spec = DataSpec.model_validate({"source": "imagefolder", "path": "mine", **options})
     return data.load(spec, split, Places(root, root / "cache" if cache else None), trained=trained)
 
@@ -39,18 +45,21 @@ def notes(found: ImageSet) -> str:
     return "\n".join(found.facts.notes)
 
 
-# Parts -----------------------------------------------------------------------------------------------------------------------
+# Parts
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("train", "attacked"),
     [
-        ("train", "test"), ("Training", "Testing"), ("TRAIN", "VAL"), ("Train", "valid"), ("training", "validation"),
-        ("training_set", "test_set"), ("train-data", "Val"), ("train", "dev"),
+        ("train", "test"), ("Training", "Testing"), ("TRAIN", "VAL"), ("Train", "valid"),
+        ("training", "validation"), ("training_set", "test_set"), ("train-data", "Val"), ("train", "dev"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("trained", [False, True])
-def test_parts_are_found_in_any_usual_spelling(train: str, attacked: str, trained: bool, tmp_path: Path) -> None:
+def test_parts_are_found_in_any_usual_spelling(
+    train: str, attacked: str, trained: bool, tmp_path: Path
+) -> None:
     fill(tmp_path / "mine" / train, a=3, b=4)
     fill(tmp_path / "mine" / attacked, a=2, b=3)
     test = load(tmp_path, trained=trained)
@@ -74,7 +83,9 @@ def test_of_test_and_val_the_first_is_attacked_and_said(tmp_path: Path) -> None:
 def test_a_lone_part_is_attacked_whole(part: str, tmp_path: Path) -> None:
     fill(tmp_path / "mine" / part, a=5, b=6)
     assert len(load(tmp_path)) == 11
-    with pytest.raises(UserError, match=rf"mine: there is nothing to train on: looked for train/ .* found {part}/; .*half"):
+    with pytest.raises(
+        UserError, match=rf"mine: there is nothing to train on: looked for train/ .* found {part}/; .*half"
+    ):
         load(tmp_path, "train", trained=True)
 
 
@@ -111,30 +122,57 @@ def test_a_part_without_class_folders_is_left_out_and_named(unlabelled: str, tmp
     fill(tmp_path / "mine", **{unlabelled: 4})
     found = load(tmp_path)
     assert {name.split("/")[1] for name in found.ids} == {"val"}
-    said = f"mine/{unlabelled.split('__')[0]} is left out: it holds loose images, or fewer than two class folders"
+    said = (
+        f"mine/{unlabelled.split('__')[0]} is left out: it holds loose images, or fewer than two class"
+        " folders"
+    )
     assert found.facts.notes == (said,)
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"train__a": 2, "train__b": 2}, r"mine: there is nothing to attack: looked for test/, .*val/, .*found train/; add it"),
+        (
+            {"train__a": 2, "train__b": 2},
+            r"mine: there is nothing to attack: looked for test/, .*val/, .*found train/; add it",
+        ),
         (
             {"test__a": 1, "test__b": 1, "Test__a": 1, "Test__b": 1},
             r"mine: holds both (Test/ and test|test/ and Test)/; leave",
         ),
-        ({"val__a": 1, "val__b": 1, "valid__a": 1, "valid__b": 1}, r"mine: holds both val/ and valid/; leave"),
-        ({"x__train__a": 1, "x__train__b": 1, "y__a": 1}, r"mine/x: holds train/, so that it is a data set and no class"),
-        ({"train__a": 1, "test__a": 1}, r"mine: holds no class folders; put the images there, one folder per class"),
+        (
+            {"val__a": 1, "val__b": 1, "valid__a": 1, "valid__b": 1},
+            r"mine: holds both val/ and valid/; leave",
+        ),
+        (
+            {"x__train__a": 1, "x__train__b": 1, "y__a": 1},
+            r"mine/x: holds train/, so that it is a data set and no class",
+        ),
+        (
+            {"train__a": 1, "test__a": 1},
+            r"mine: holds no class folders; put the images there, one folder per class",
+        ),
         ({"a": 1}, r"mine: holds one class folder only, a/"),
-        ({"train__a": 1, "train__b": 1, "train__c": 1, "test__b": 1, "test__c": 1}, r"mine/test: has no class folder a;"),
-        ({"train__b": 1, "train__c": 1, "test__a": 1, "test__b": 1, "test__c": 1}, r"mine/train: has no class folder a;"),
-        ({"images__a": 1, "images__b": 1}, r"one class folder only, images/; there are folders in .*mine/images: if these are"),
-        ({"train__x__a": 1, "train__x__b": 1, "val__x__a": 1, "val__x__b": 1}, r"in .*/mine/\w+/x and .*/mine/\w+/x: if"),
+        (
+            {"train__a": 1, "train__b": 1, "train__c": 1, "test__b": 1, "test__c": 1},
+            r"mine/test: has no class folder a;",
+        ),
+        (
+            {"train__b": 1, "train__c": 1, "test__a": 1, "test__b": 1, "test__c": 1},
+            r"mine/train: has no class folder a;",
+        ),
+        (
+            {"images__a": 1, "images__b": 1},
+            r"one class folder only, images/; there are folders in .*mine/images: if these are",
+        ),
+        (
+            {"train__x__a": 1, "train__x__b": 1, "val__x__a": 1, "val__x__b": 1},
+            r"in .*/mine/\w+/x and .*/mine/\w+/x: if",
+        ),
     ],
     ids=[
-        "train only", "twice", "two spellings", "a set in a folder", "one class in parts", "one class", "less", "more",
-        "deeper", "parts deeper",
+        "train only", "twice", "two spellings", "a set in a folder", "one class in parts", "one class",
+        "less", "more", "deeper", "parts deeper",
     ],
 )  # fmt: skip
 def test_what_cannot_be_told_is_refused(counts: dict[str, int], message: str, tmp_path: Path) -> None:
@@ -146,7 +184,9 @@ def test_what_cannot_be_told_is_refused(counts: dict[str, int], message: str, tm
 @pytest.mark.parametrize("make", [lambda _: None, Path.mkdir, Path.touch], ids=["missing", "empty", "a file"])
 def test_a_folder_that_is_none_is_named(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "mine")
-    with pytest.raises(UserError, match=r"mine: (no such folder|holds no class folders); put the images there.*--data-root"):
+    with pytest.raises(
+        UserError, match=r"mine: (no such folder|holds no class folders); put the images there.*--data-root"
+    ):
         load(tmp_path)
 
 
@@ -157,14 +197,21 @@ def test_folders_of_classes_with_parts_are_read_as_one_and_said(tmp_path: Path) 
     assert "the class folders of mine hold test, train: all of them are read, as one" in found.facts.notes
 
 
-# Classes ---------------------------------------------------------------------------------------------------------------------
+# Classes
+# ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"classes": ["b", "a"]}, {"exclude": ["__MACOSX"]}, {"exclude": ["__MACOSX", "c"]}])
+@pytest.mark.parametrize(
+    "options", [{"classes": ["b", "a"]}, {"exclude": ["__MACOSX"]}, {"exclude": ["__MACOSX", "c"]}]
+)
 @pytest.mark.parametrize("parts", [("train", "test"), ("",)])
-def test_what_is_left_out_does_no_harm(options: dict[str, Any], parts: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_is_left_out_does_no_harm(
+    options: dict[str, Any], parts: tuple[str, ...], tmp_path: Path
+) -> None:
     for part in parts:
-        fill(tmp_path / "mine" / part, a=2, b=3, **({} if "c" not in options.get("exclude", []) else {"c": 1}))
+        fill(
+            tmp_path / "mine" / part, a=2, b=3, **({} if "c" not in options.get("exclude", []) else {"c": 1})
+        )
         (tmp_path / "mine" / part / "__MACOSX").mkdir()
     found = load(tmp_path, **options)
     assert found.classes == tuple(options.get("classes", ["a", "b"]))
@@ -180,7 +227,9 @@ def test_a_class_that_one_part_lacks_does_no_harm_where_the_classes_are_listed(t
 
 def test_an_empty_class_is_named_with_the_fix(tmp_path: Path) -> None:
     (fill(tmp_path / "mine", a=1, b=1) / "c").mkdir()
-    with pytest.raises(UserError, match=r"mine/c: no images here or in folders below \(looked for .bmp, .*\); .*exclude"):
+    with pytest.raises(
+        UserError, match=r"mine/c: no images here or in folders below \(looked for .bmp, .*\); .*exclude"
+    ):
         load(tmp_path)
 
 
@@ -190,7 +239,9 @@ def test_numbered_folders_stand_as_text_and_it_is_said(name: str, tmp_path: Path
     fill(tmp_path / "mine", **dict.fromkeys(names, 1))
     found = load(tmp_path)
     assert found.classes == tuple(sorted(names))
-    said = f"class folders are numbered; label 2 is '{name.format(10)}': textual order, as ImageFolder has it; "
+    said = (
+        f"class folders are numbered; label 2 is '{name.format(10)}': textual order, as ImageFolder has it; "
+    )
     listed = ", ".join(f'"{name}"' for name in names)
     assert f"{said}give classes: [{listed}] for number order" in found.facts.notes
     for quiet in (load(tmp_path, classes=names), load(tmp_path, exclude=names[10:])):
@@ -204,22 +255,28 @@ def test_of_other_names_no_order_is_said(names: list[str], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(False, "booleans"), (1.5, r"1.5 \(float\)"), (None, r"None \(NoneType\)"), ({"a": 1}, r"\(dict\)")]
+    ("name", "kind"),
+    [(False, "booleans"), (1.5, r"1.5 \(float\)"), (None, r"None \(NoneType\)"), ({"a": 1}, r"\(dict\)")],
 )
 @pytest.mark.parametrize("key", ["classes", "exclude"])
 def test_names_that_yaml_takes_for_something_else_are_to_be_quoted(name: object, kind: str, key: str) -> None:
-    with pytest.raises(ValueError, match=rf"YAML reads as .*{kind}.* without quotes; quote them, like \['no', 'yes'\]"):
+    with pytest.raises(
+        ValueError, match=rf"YAML reads as .*{kind}.* without quotes; quote them, like \['no', 'yes'\]"
+    ):
         DataSpec.model_validate({"source": "digits", key: [name, "x"]})
 
 
 def test_zeros_before_a_number_need_quotes(tmp_path: Path) -> None:
     fill(tmp_path / "mine", **{"001": 1, "002": 1})
     assert load(tmp_path, classes=["001", "002"]).classes == ("001", "002")
-    with pytest.raises(UserError, match=r"no class '1'; .* a name with leading zeros needs quotes, like '007'"):
+    with pytest.raises(
+        UserError, match=r"no class '1'; .* a name with leading zeros needs quotes, like '007'"
+    ):
         load(tmp_path, classes=[1, 2])
 
 
-# Files -----------------------------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_folders_below_a_class_are_read_as_imagefolder_reads_them(tmp_path: Path) -> None:
@@ -233,7 +290,10 @@ def test_folders_below_a_class_are_read_as_imagefolder_reads_them(tmp_path: Path
     (tmp_path / "mine/b/folder.png").mkdir()
     shutil.copy(tmp_path / "mine/a/0.png", tmp_path / "mine/b/folder.png/in.jpg")
     found = load(tmp_path)
-    theirs = {(str(Path(file).relative_to(tmp_path)), label) for file, label in ImageFolder(str(tmp_path / "mine")).samples}
+    theirs = {
+        (str(Path(file).relative_to(tmp_path)), label)
+        for file, label in ImageFolder(str(tmp_path / "mine")).samples
+    }
     assert set(zip(found.ids, found.labels.tolist(), strict=True)) == theirs
     assert len(found) == len(theirs) == 15
 
@@ -254,7 +314,9 @@ def test_pictures_that_imagefolder_does_not_see_are_left_out_and_said(tmp_path: 
         (tmp_path / "mine" / name).write_bytes(b"")
     found = load(tmp_path)
     assert len(found) == 4
-    assert "left out, as ImageFolder leaves them out: 2 .gif, 1 .heic (save them as .png)" in found.facts.notes
+    assert (
+        "left out, as ImageFolder leaves them out: 2 .gif, 1 .heic (save them as .png)" in found.facts.notes
+    )
 
 
 def _link(target: str) -> Callable[[Path], None]:
@@ -285,7 +347,9 @@ def _socket(file: Path) -> None:
     ids=["broken link", "a link to itself", "a pipe", "a socket", "a device", "empty", "a web page"],
 )
 @pytest.mark.parametrize("cache", [False, True])
-def test_a_file_that_is_no_image_is_named(make: Callable[[Path], None], message: str, cache: bool, tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named(
+    make: Callable[[Path], None], message: str, cache: bool, tmp_path: Path
+) -> None:
     make(fill(tmp_path / "mine", a=1, b=1) / "a" / "odd.png")
     with pytest.raises(UserError, match=rf"^{tmp_path}/mine/a/{message}"):
         load(tmp_path, cache=cache)
@@ -296,7 +360,9 @@ def test_links_that_lead_in_a_circle_are_named(target: str, tmp_path: Path) -> N
     folder = fill(tmp_path / "mine", a=1, a__views=1, b=1, b__deeper=1)
     (folder / "b/deeper/back").symlink_to("../../a")
     (folder / "a" / "link").symlink_to(target)
-    with pytest.raises(UserError, match=r"mine/[ab]/.*: leads to .*mine/[ab].*, which is read already; remove this link"):
+    with pytest.raises(
+        UserError, match=r"mine/[ab]/.*: leads to .*mine/[ab].*, which is read already; remove this link"
+    ):
         load(tmp_path)
 
 
@@ -318,7 +384,8 @@ def test_a_name_that_is_no_text_is_named(place: bytes, tmp_path: Path) -> None:
     str(caught.value).encode()
 
 
-# Size ------------------------------------------------------------------------------------------------------------------------
+# Size
+# ------------------------------------------------------------------------------------------------------------
 
 
 def sized(root: Path, *sizes: tuple[int, int]) -> None:
@@ -344,8 +411,8 @@ def sized(root: Path, *sizes: tuple[int, int]) -> None:
 )
 @pytest.mark.parametrize("cache", [False, True])
 def test_the_size_is_that_of_the_images_where_they_agree(
-    sizes: list[tuple[int, int]], options: dict[str, Any], side: int, native: tuple[int, int], cropped: bool, cache: bool,
-    tmp_path: Path,
+    sizes: list[tuple[int, int]], options: dict[str, Any], side: int, native: tuple[int, int], cropped: bool,
+    cache: bool, tmp_path: Path,
 ) -> None:  # fmt: skip
     sized(tmp_path, *sizes)
     for _ in range(1 + cache):  # decoded, and out of the cache
@@ -364,7 +431,8 @@ def test_every_source_says_what_its_images_were(tmp_path: Path) -> None:
     assert (small.native, small.cropped, small.available, small.notes) == ((64, 64), False, 9, ())
 
 
-# Samples ---------------------------------------------------------------------------------------------------------------------
+# Samples
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -375,17 +443,24 @@ def test_every_source_says_what_its_images_were(tmp_path: Path) -> None:
         ({"samples": 9}, 9, "samples: 9 asked for, some classes have fewer than 4: 2 of a, 8 of b"),
         ({"samples": 5000}, 10, "samples: 5000 asked for, 10 are there: 2 of a, 8 of b"),
         ({"samples_per_class": 2}, 4, None),
-        ({"samples_per_class": 3}, 5, "samples_per_class: 3 asked for, some classes have fewer than 3: 2 of a, 8 of b"),
+        (
+            {"samples_per_class": 3},
+            5,
+            "samples_per_class: 3 asked for, some classes have fewer than 3: 2 of a, 8 of b",
+        ),
     ],
 )
-def test_samples_beyond_what_there_is_are_said(options: dict[str, Any], n: int, said: str | None, tmp_path: Path) -> None:
+def test_samples_beyond_what_there_is_are_said(
+    options: dict[str, Any], n: int, said: str | None, tmp_path: Path
+) -> None:
     fill(tmp_path / "mine" / "test", a=2, b=8)
     found = load(tmp_path, **options)
     assert (len(found), found.facts.available) == (n, 10)
     assert found.facts.notes == ((said,) if said else ())
 
 
-# Tiny-ImageNet ---------------------------------------------------------------------------------------------------------------
+# Tiny-ImageNet
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("within", ["", "images"])
@@ -404,7 +479,9 @@ def test_tiny_imagenet_with_val_sorted_by_class(within: str, leftover: str, tmp_
     found = data.load(tiny(), "test", Places(tmp_path))
     assert found.classes == official.classes == WNIDS
     assert labels_by_name(found) == labels_by_name(official)
-    assert found.facts.notes == ("tiny-imagenet-200/val is sorted into class folders, which are taken as its labels",)
+    assert found.facts.notes == (
+        "tiny-imagenet-200/val is sorted into class folders, which are taken as its labels",
+    )
 
 
 def test_of_tiny_imagenet_only_the_chosen_classes_are_read(tmp_path: Path) -> None:
@@ -425,14 +502,18 @@ def test_tiny_imagenet_as_it_comes_is_no_imagefolder(tmp_path: Path) -> None:
     write_image(tmp_path / "mine" / "test" / "images" / "test_0.png", (0, 0, 0))
     with pytest.raises(UserError, match=r"mine: Tiny-ImageNet in its official layout.*source: tiny-imagenet"):
         load(tmp_path)
-    assert load(tmp_path, "all", trained=True).classes == tuple(sorted(WNIDS))  # training images lie in class folders
+    assert load(tmp_path, "all", trained=True).classes == tuple(
+        sorted(WNIDS)
+    )  # training images lie in class folders
 
 
-# The cache -------------------------------------------------------------------------------------------------------------------
+# The cache
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_decoded_pixels_go_by_content(tmp_path: Path) -> None:
-    """A file that is rewritten with as many bytes and its old times is another one; one that is only touched is the same."""
+    """A file that is rewritten with as many bytes and its old times is another one; one that is only
+    touched is the same."""
     folder = fill(tmp_path / "mine", a=2, b=2)
     file = (folder / "a" / "0.png").rename(folder / "a" / "0.bmp")
     for colour in ((1, 2, 3), (3, 2, 1)):
@@ -461,7 +542,9 @@ def test_the_way_to_a_size_is_part_of_the_cache(tmp_path: Path) -> None:
         assert cached.content_hash == fresh.content_hash
 
 
-def test_files_that_change_while_they_are_read_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_change_while_they_are_read_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = fill(tmp_path / "mine", a=1, b=1) / "b" / "0.png"
 
     def overwrite(chosen: Path) -> Image.Image:

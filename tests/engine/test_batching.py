@@ -1,4 +1,4 @@
-"""Batches: as large as fit, no answer depends on them, and memory does not grow with the number of samples."""
+"""Batches: as large as fit, answers do not depend on them, nor memory on the number of samples."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from tests.executors.test_executors import UNITS, assert_equal, open_linear
 
 
 @pytest.mark.parametrize(
-    ("holds", "most", "found"), [(100, 4096, 32), (64, 4096, 32), (63, 4096, 16), (10_000, 20, 16), (9, 4096, 8)]
+    ("holds", "most", "found"),
+    [(100, 4096, 32), (64, 4096, 32), (63, 4096, 16), (10_000, 20, 16), (9, 4096, 8)],
 )
 def test_the_largest_batch_of_which_twice_as_many_fit(holds: int, most: int, found: int) -> None:
     tried: list[int] = []

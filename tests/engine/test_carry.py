@@ -36,11 +36,17 @@ def crafted(pred: list[int], queries: int) -> Crafted:
 def test_what_one_eps_breaks_is_left_out_at_the_larger_ones() -> None:
     found = Survivors([1.0, 2.0, 3.0], np.array([0, 0, 0, 0]), carry=True)
     asked = []
-    for (index, same), pred in zip(found.to_attack(at_once=False), ([1, 0, 0, 0], [0, 2, 0], [0, 3]), strict=True):
+    for (index, same), pred in zip(
+        found.to_attack(at_once=False), ([1, 0, 0, 0], [0, 2, 0], [0, 3]), strict=True
+    ):
         asked.append((index.tolist(), same))
         found.add(same[0], crafted(pred, queries=len(asked)), index)
     assert asked == [([0, 1, 2, 3], [1.0]), ([1, 2, 3], [2.0]), ([1, 3], [3.0])]
-    assert [found.best[eps].pred.tolist() for eps in (1.0, 2.0, 3.0)] == [[1, 0, 0, 0], [1, 0, 2, 0], [1, 0, 2, 3]]
+    assert [found.best[eps].pred.tolist() for eps in (1.0, 2.0, 3.0)] == [
+        [1, 0, 0, 0],
+        [1, 0, 2, 0],
+        [1, 0, 2, 3],
+    ]
     queries = [found.best[eps].queries for eps in (1.0, 2.0, 3.0)]
     assert [None if q is None else q.tolist() for q in queries] == [[1, 1, 1, 1], [1, 2, 2, 2], [1, 3, 2, 3]]
     assert [(i.tolist(), same) for i, same in found.to_attack(at_once=True)] == [([1, 2, 3], [1.0, 2.0, 3.0])]
@@ -48,17 +54,23 @@ def test_what_one_eps_breaks_is_left_out_at_the_larger_ones() -> None:
 
 def attacked(classifier: Classifier, samples: ImageSet, **declared: Any) -> UnitResult:
     carrier = "both" if declared["attack"] == "strong" else "foolbox"
-    return run_unit(make_unit(spec(**declared), carrier, GRID), make_target(classifier, samples, 64), keep_images=True)
+    return run_unit(
+        make_unit(spec(**declared), carrier, GRID), make_target(classifier, samples, 64), keep_images=True
+    )
 
 
 def test_the_worst_case_over_the_grid_costs_less(linear: Classifier, samples: ImageSet) -> None:
-    each, carried = (attacked(linear, samples, attack="pgd", steps=10, grid=grid) for grid in ("each", "carry"))
+    each, carried = (
+        attacked(linear, samples, attack="pgd", steps=10, grid=grid) for grid in ("each", "carry")
+    )
     assert each.images is not None
     assert carried.images is not None
     np.testing.assert_array_equal(each.images[0], carried.images[0])
     assert 0 < each.records[0].success.sum() < each.records[1].success.sum()
     broken = np.zeros(len(samples), dtype=bool)
-    for own, whole, image, before in zip(carried.records, each.records, carried.images, [None, *carried.images], strict=False):
+    for own, whole, image, before in zip(
+        carried.records, each.records, carried.images, [None, *carried.images], strict=False
+    ):
         if before is not None:
             np.testing.assert_array_equal(image[broken], before[broken])
         np.testing.assert_array_equal(own.success, broken | whole.success)
@@ -82,7 +94,9 @@ def test_strong_carries_and_no_other_attack_does_by_itself() -> None:
 
 
 def test_an_attack_without_a_budget_has_nothing_to_carry() -> None:
-    with pytest.raises(ValueError, match="deepfool has one answer for all eps, and nothing to carry; leave grid out"):
+    with pytest.raises(
+        ValueError, match="deepfool has one answer for all eps, and nothing to carry; leave grid out"
+    ):
         spec(attack="deepfool", grid="carry")
 
 
@@ -98,22 +112,30 @@ def keys(**declared: Any) -> list[str]:
 
 def test_a_carried_cell_is_of_the_eps_below_it() -> None:
     each, carried, shorter = (
-        keys(attack="pgd", eps=eps, grid=grid) for grid, eps in (("each", (1, 2, 3)), ("carry", (1, 2, 3)), ("carry", (2, 3)))
+        keys(attack="pgd", eps=eps, grid=grid)
+        for grid, eps in (("each", (1, 2, 3)), ("carry", (1, 2, 3)), ("carry", (2, 3)))
     )
     assert not set(each) & set(carried)
     assert not set(carried) & set(shorter)
     assert keys(attack="pgd", eps=(1, 2, 3)) == each
-    assert keys(attack="pgd", eps=(1, 2, 3, 4), grid="carry")[:3] == carried, "a larger eps is none of their business"
+    assert keys(attack="pgd", eps=(1, 2, 3, 4), grid="carry")[:3] == carried, (
+        "a larger eps is none of their business"
+    )
 
 
 def test_an_unknown_grid_is_refused() -> None:
-    data = {**load_suite(Path("suites/fgsm_pgd.yaml")).model_dump(mode="json"), "attacks": [{"attack": "pgd", "grid": "al"}]}
+    data = {
+        **load_suite(Path("suites/fgsm_pgd.yaml")).model_dump(mode="json"),
+        "attacks": [{"attack": "pgd", "grid": "al"}],
+    }
     with pytest.raises(UserError, match="unknown value 'al'"):
         suite_from(data)
 
 
 def test_a_random_model_is_worst_where_it_is_right_least_often() -> None:
-    sometimes = replace(crafted([0, 0], 1), right=np.array([0.5, 0.2], np.float32), choice=np.array([0.5, 0.0], np.float32))
+    sometimes = replace(
+        crafted([0, 0], 1), right=np.array([0.5, 0.2], np.float32), choice=np.array([0.5, 0.0], np.float32)
+    )
     found = Survivors([1.0, 2.0], np.array([0, 0]), carry=True)
     found.add(1.0, sometimes, np.arange(2))
     assert [index.tolist() for index, _ in found.to_attack(at_once=False)] == [[0], [0]]

@@ -38,7 +38,9 @@ def test_the_row_that_harms_more_is_kept_and_queries_add_up() -> None:
 def test_a_column_that_only_one_has_stays_as_it_is(
     mine: list[int] | None, theirs: list[int] | None, left: list[int] | None
 ) -> None:
-    found = crafted([0], [0.9], 1.0, mine).improved_by(crafted([1], [0.1], 2.0, theirs), np.array([0]), LABELS)
+    found = crafted([0], [0.9], 1.0, mine).improved_by(
+        crafted([1], [0.1], 2.0, theirs), np.array([0]), LABELS
+    )
     assert (None if found.queries is None else found.queries.tolist()) == left
 
 

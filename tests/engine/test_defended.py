@@ -1,4 +1,4 @@
-"""Defended linear models through the whole engine: what naive and adaptive attacks reach is known in closed form."""
+"""Defended linear models through the whole engine: closed forms for what naive and adaptive attacks reach."""
 
 import math
 
@@ -25,7 +25,8 @@ PGD = {"attack": "pgd", "steps": 20, "rel_step_size": 0.25}
 def test_a_quantised_linear_model_falls_to_bpda_at_the_undefended_eps(library: str) -> None:
     """Values a hair below the middle of two levels lose a level at each 1 / 15 that they are lowered by.
 
-    Two levels are more than the quantised margin, one is not; the undefended margin is what 2 / 15 takes away.
+    Two levels are more than the quantised margin, one is not; the undefended margin is what 2 / 15 takes
+    away.
     """
     weight, start = W.abs(), (8.5 - 0.001) / 15
     image = grey(3, [start - 0.5] * 12)
@@ -42,18 +43,23 @@ def test_a_quantised_linear_model_falls_to_bpda_at_the_undefended_eps(library: s
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 def test_a_noisy_linear_model_is_right_as_often_as_the_normal_integral(library: str) -> None:
-    """Noise of sigma in each value moves w.x + b by sigma |w|: right with probability Phi(margin / (sigma |w|))."""
+    """Noise of sigma per value moves w.x + b by sigma |w|: right with chance Phi(margin / (sigma |w|))."""
     sigma, eps, image = 0.2, 1 / 20, grey(40, [0.0] * 12)
     margin = eps * float(W.abs().sum()) + 0.1
     model = defended(GaussianNoise(sigma=sigma), around=[linear(W, margin - 0.5 * float(W.sum()))])
     result, target = attacked(model, image, spec(**PGD), library, "1/20", way=EOT)
     records, spread = result.records[0], sigma * float(W.norm())
-    for right, left in ((records.clean_right, margin), (records.adv_right, margin - eps * float(W.abs().sum()))):
+    for right, left in (
+        (records.clean_right, margin),
+        (records.adv_right, margin - eps * float(W.abs().sum())),
+    ):
         assert right is not None
         probability = 0.5 * (1 + math.erf(left / spread / math.sqrt(2)))
         error = math.sqrt(probability * (1 - probability) / (target.judging.judge * 40))
         assert float(right.mean()) == pytest.approx(probability, abs=4 * error)
-        assert float(right.std()) == pytest.approx(error * math.sqrt(40), rel=0.5), "each sample has draws of its own"
+        assert float(right.std()) == pytest.approx(error * math.sqrt(40), rel=0.5), (
+            "each sample has draws of its own"
+        )
 
 
 def test_passes_through_every_member_and_draw_are_counted() -> None:
@@ -64,14 +70,20 @@ def test_passes_through_every_member_and_draw_are_counted() -> None:
     mean, _ = attacked(switch, image, steps, "foolbox", "1/50", way=Way("mean-loss", "mean-loss"))
     assert (naive.forwards, naive.backwards) == (20, 20)
     assert (mean.forwards, mean.backwards) == (40, 40)
-    noisy, _ = attacked(defended(GaussianNoise(), around=[linear(W, 9.0)]), image, steps, "foolbox", "1/50", way=EOT, draws=8)
+    noisy, _ = attacked(
+        defended(GaussianNoise(), around=[linear(W, 9.0)]), image, steps, "foolbox", "1/50", way=EOT, draws=8
+    )
     assert (noisy.forwards, noisy.backwards) == (160, 160)
 
 
 def test_the_exact_expectation_is_over_members() -> None:
-    """One member is right on all images and one on none: expected correctness is the first one's probability."""
-    model = defended(RandomlySwitched(probabilities=(0.3, 0.7)), around=[linear(W * 0, 1.0), linear(W * 0, -1.0)])
-    result, _ = attacked(model, grey(4, [0.0] * 12), spec(attack="fgsm"), "foolbox", "1/50", way=Way("p", "mean-probability"))
+    """One member is right on all images and one on none: expected correctness is the first's probability."""
+    model = defended(
+        RandomlySwitched(probabilities=(0.3, 0.7)), around=[linear(W * 0, 1.0), linear(W * 0, -1.0)]
+    )
+    result, _ = attacked(
+        model, grey(4, [0.0] * 12), spec(attack="fgsm"), "foolbox", "1/50", way=Way("p", "mean-probability")
+    )
     records = result.records[0]
     assert records.clean_right.tolist() == records.adv_right.tolist() == pytest.approx([0.3] * 4)  # type: ignore[union-attr]
 

@@ -30,7 +30,10 @@ def expecting(folder: Path, what: str) -> Path:
         ("654", "models[1].expect_accuracy: 654 is not a share from 0 to 1"),
         ("65.4%", "models[1].expect_accuracy: input should be a valid number"),
         ("true", "models[1].expect_accuracy: input should be a valid number"),
-        ("{value: 0.654, within: 2}", "models[1].expect_accuracy.within: 2 is not a share from 0 to 1; write 0.02 for 2 %"),
+        (
+            "{value: 0.654, within: 2}",
+            "models[1].expect_accuracy.within: 2 is not a share from 0 to 1; write 0.02 for 2 %",
+        ),
         ("{within: 0.01}", "the key 'value' is missing"),
         ("{value: 0.654, whithin: 0.01}", "unknown key 'whithin'; did you mean 'within'?"),
     ],
@@ -75,12 +78,16 @@ def test_what_chance_allows_is_said() -> None:
     assert Expectation(value=0.5, within=0.01).allowed(11) == "within 0.01"
 
 
-def test_a_missed_expectation_stops_the_run_before_any_attack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missed_expectation_stops_the_run_before_any_attack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is no part of any key either: with another expectation the same run goes on."""
     results = tmp_path / "results"
 
     def run(what: str, *options: str) -> int:
-        return main(["run", str(expecting(tmp_path, what)), "--results", str(results), "--format", "json", *options])
+        return main(
+            ["run", str(expecting(tmp_path, what)), "--results", str(results), "--format", "json", *options]
+        )
 
     assert run("{value: 0.5, within: 0.5}", "--only", "lora-fc/0/fgsm/*") == 0
     found = json.loads(capsys.readouterr().out)
@@ -92,8 +99,14 @@ def test_a_missed_expectation_stops_the_run_before_any_attack(tmp_path: Path, ca
     assert run(wrong) == 4
     said = capsys.readouterr().err.splitlines()[-1]
     right = round(12 * accuracy)
-    assert f"suite.yaml:{LINE}: lora-fc: the clean accuracy is {accuracy:.3f} ({right} of 12 samples), expected is " in said
-    assert all(word in said for word in ("class order", "normalisation", "size", "other weights", "nothing was attacked"))
+    assert (
+        f"suite.yaml:{LINE}: lora-fc: the clean accuracy is {accuracy:.3f} ({right} of 12 samples),"
+        " expected is " in said
+    )
+    assert all(
+        word in said
+        for word in ("class order", "normalisation", "size", "other weights", "nothing was attacked")
+    )
     assert list_runs(results) == [path]
     assert (path / "run.json").read_bytes() == before, "nothing was stored"
 

@@ -1,4 +1,4 @@
-"""An attack that raises, returns NaN or leaves its budget, at one eps: what a user of the command line sees."""
+"""An attack that raises, returns NaN or leaves its budget at one eps: what a command-line user sees."""
 
 import json
 from collections.abc import Callable
@@ -65,12 +65,21 @@ def test_only_the_cell_that_fails_is_an_error_cell(
     monkeypatch.setattr(attack_session, "make_craft", make)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "failing-attacks-cache"))
     (tmp_path / "tiny.yaml").write_text(TINY)
-    arguments = ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]
+    arguments = [
+        "run",
+        str(tmp_path / "tiny.yaml"),
+        "--results",
+        str(tmp_path / "results"),
+        "--device",
+        "cpu",
+    ]
     assert main([*arguments, "--format", "json"]) == Exit.INCOMPLETE
     said = capsys.readouterr()
     cells = json.loads(said.out)["cells"]
     failed = [c for c in cells if c["status"] != "ok"]
-    assert {(c["attack"], c["library"], c["eps"], c["status"]) for c in failed} == {("pgd-3", "art", "16/255", "error")}
+    assert {(c["attack"], c["library"], c["eps"], c["status"]) for c in failed} == {
+        ("pgd-3", "art", "16/255", "error")
+    }
     assert {c["model"] for c in failed} == {"baseline", "lora-fc"}
     assert all(reason in c["error"] for c in failed)
     assert len(cells) - len(failed) == 14

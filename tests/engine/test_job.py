@@ -36,9 +36,12 @@ def test_no_shipped_suite_adapts_to_a_class_of_its_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "needed"), [({"attack": "strong"}, 4), ({"attack": "apgd", "loss": "dlr"}, 3), ({"attack": "apgd"}, None)]
+    ("attack", "needed"),
+    [({"attack": "strong"}, 4), ({"attack": "apgd", "loss": "dlr"}, 3), ({"attack": "apgd"}, None)],
 )
-def test_a_loss_that_needs_more_classes_is_refused_before_training(attack: dict[str, object], needed: int | None) -> None:
+def test_a_loss_that_needs_more_classes_is_refused_before_training(
+    attack: dict[str, object], needed: int | None
+) -> None:
     suite = tiny(attacks=[{"attack": "fgsm"}, attack])
     if needed is None:
         assert make_job(suite).suite is suite
@@ -52,7 +55,10 @@ def test_a_loss_that_needs_more_classes_is_refused_before_training(attack: dict[
 
 def test_only_a_backbone_that_starts_at_random_follows_the_training_seed() -> None:
     def seeds(backbone: dict[str, object]) -> list[int]:
-        return [recipe.backbone.seed for recipe in make_job(tiny(seeds=[3, 4], backbone=backbone)).recipes.values()]
+        return [
+            recipe.backbone.seed
+            for recipe in make_job(tiny(seeds=[3, 4], backbone=backbone)).recipes.values()
+        ]
 
     assert seeds({}) == [3, 4, 3, 4]
     assert seeds({"weights": "IMAGENET1K_V1"}) == [0, 0, 0, 0]

@@ -74,7 +74,9 @@ def test_the_line_fills_the_width_and_nothing_in_it_moves(width: int, bar: int, 
     assert lines[-1].count("━") == round(bar * 0.5)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, "-:--"), (0.4, "0:00"), (61, "1:01"), (3600 + 125, "1:02:05")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-:--"), (0.4, "0:00"), (61, "1:01"), (3600 + 125, "1:02:05")]
+)
 def test_time_as_it_is_read(seconds: float | None, text: str) -> None:
     assert module._clock(seconds) == text
 
@@ -85,7 +87,9 @@ def test_share_and_eps_of_a_step() -> None:
     assert step.share == pytest.approx((1 + (1 + 0.5) / 4) / 2)
     assert str(step) == "m/0/pgd/art  eps 2/4, batch 2/2"
     assert str(Step("checking m/0")) == "checking m/0"
-    assert str(Step("m/0/deepfool/art", answered=12, asked=12, grid=3)) == "m/0/deepfool/art  eps 3/3", "once for all eps"
+    assert str(Step("m/0/deepfool/art", answered=12, asked=12, grid=3)) == "m/0/deepfool/art  eps 3/3", (
+        "once for all eps"
+    )
 
 
 def test_a_run_tells_every_batch_and_eps(tmp_path: Path) -> None:
@@ -98,7 +102,9 @@ def test_a_run_tells_every_batch_and_eps(tmp_path: Path) -> None:
     told = list(dict.fromkeys((step.batch, step.eps) for step in first if step.asked and not step.over))
     assert told == [(batch, eps) for batch in range(batches) for eps in range(grid + 1)]
     assert {step.asked for step in first if step.asked} <= {n * grid for n in range(1, BATCH + 1)}
-    assert [step.share for step in first if not step.over] == sorted(step.share for step in first if not step.over)
+    assert [step.share for step in first if not step.over] == sorted(
+        step.share for step in first if not step.over
+    )
     assert (first[0].share, first[-1].share, first[-1].over) == (0.0, 1.0, True)
     assert {step.what for step in steps} == {unit.label for unit in UNITS}
 
@@ -108,7 +114,10 @@ def test_nobody_is_told_where_nobody_watches() -> None:
     with pulse.watched(steps.append), pulse.doing("checking m/0"), pulse.unwatched():
         pulse.at(grid=3, asked=5)
         pulse.answered(5)
-    assert [(step.what, step.grid, step.over) for step in steps] == [("checking m/0", 0, False), ("checking m/0", 3, True)]
+    assert [(step.what, step.grid, step.over) for step in steps] == [
+        ("checking m/0", 0, False),
+        ("checking m/0", 3, True),
+    ]
 
 
 class Letters:
@@ -121,7 +130,9 @@ class Letters:
         self.put_in.append(letter)
 
 
-def test_a_worker_reports_as_often_as_somebody_looks_and_its_beginnings_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_reports_as_often_as_somebody_looks_and_its_beginnings_and_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, mail = Clock(), Letters()
     monkeypatch.setattr("bench.executors.letters.time", clock)
     with pulse.watched(reporting(mail)):
@@ -132,7 +143,9 @@ def test_a_worker_reports_as_often_as_somebody_looks_and_its_beginnings_and_ends
                     clock.now += 0.001
                     pulse.answered(1)
     counts = {name: [step.answered for step in mail.put_in if step.what == name] for name in ("one", "two")}
-    assert all(found[0] == 0 and found[-1] == 1000 and 5 <= len(found) <= 6 for found in counts.values()), counts
+    assert all(found[0] == 0 and found[-1] == 1000 and 5 <= len(found) <= 6 for found in counts.values()), (
+        counts
+    )
     shown = Progress(Console(file=io.StringIO(), force_terminal=True, width=80))
     for letter in mail.put_in[:-1]:
         Reader(shown).read(letter)
@@ -187,8 +200,12 @@ def test_on_a_terminal_the_oldest_of_what_is_done_is_shown_until_it_ends() -> No
         progress.refresh()
     shown = lines_of(out.getvalue())
     cells = sum(len(unit.cells) for unit in UNITS)
-    assert any(re.fullmatch(r"training lora  epoch 1/4, loss 0.500 +25 % +0:00 left", line) for line in shown), shown
-    assert any(re.match(rf"{UNITS[0].label}  eps 1/2 \(\+1 more\) +1/{cells} cells", line) for line in shown), shown
+    assert any(
+        re.fullmatch(r"training lora  epoch 1/4, loss 0.500 +25 % +0:00 left", line) for line in shown
+    ), shown
+    assert any(
+        re.match(rf"{UNITS[0].label}  eps 1/2 \(\+1 more\) +1/{cells} cells", line) for line in shown
+    ), shown
     assert any(line.startswith(f"{UNITS[1].label}  eps 0/2 (+1 more)") for line in shown), shown
     assert screen_after(out.getvalue()) == [], "it is gone when all is done"
 
@@ -204,8 +221,13 @@ def test_of_trainings_side_by_side_what_is_left_is_said_of_the_one_that_is_named
     progress.refresh()
     second(4, 4, Epoch(0.4))
     lines = [" ".join(line.split()) for line in lines_of(out.getvalue())]
-    assert any(re.fullmatch(r"training a epoch 1/4, loss 0.250 \(\+1 more\) 25 % \d:\d\d left", line) for line in lines), lines
-    assert any(re.fullmatch(r"training b epoch 3/4, loss 0.500 75 % \d:\d\d left", line) for line in lines), lines
+    assert any(
+        re.fullmatch(r"training a epoch 1/4, loss 0.250 \(\+1 more\) 25 % \d:\d\d left", line)
+        for line in lines
+    ), lines
+    assert any(re.fullmatch(r"training b epoch 3/4, loss 0.500 75 % \d:\d\d left", line) for line in lines), (
+        lines
+    )
     assert not any("training a" in line and "75 %" in line for line in lines)
 
 

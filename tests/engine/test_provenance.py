@@ -36,7 +36,11 @@ def test_the_code_s_hash_is_that_of_all_modules(checkout: Path) -> None:
     seen = [provenance.code()]
     (checkout / "README.md").write_text("two")
     assert provenance.code() == seen[0]
-    for change in ("echo two > bench/a.py", "mv bench/a.py bench/c.py", "mkdir adapters/deep && touch adapters/deep/d.py"):
+    for change in (
+        "echo two > bench/a.py",
+        "mv bench/a.py bench/c.py",
+        "mkdir adapters/deep && touch adapters/deep/d.py",
+    ):
         subprocess.run(["sh", "-c", change], cwd=checkout, check=True)
         assert provenance.code() not in seen
         seen.append(provenance.code())
@@ -57,7 +61,9 @@ def test_the_user_s_repository_is_named_by_its_commit_and_changed_files(tmp_path
     in_git(own, "init", "-q")
     in_git(own, "add", ".")
     in_git(own, "commit", "-qm", "first")
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=own, capture_output=True, text=True, check=True).stdout.strip()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=own, capture_output=True, text=True, check=True
+    ).stdout.strip()
     clean = {"commit": head, "dirty": False}
     assert provenance.repository(own / "suites", results) == clean
     (own / "new.txt").write_text("git does not know it")

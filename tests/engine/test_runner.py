@@ -24,13 +24,15 @@ Library = Literal["foolbox", "art"]
 EPS = [0.02, 0.04, 0.08]
 
 
-def run(attack: Attack, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64) -> list[Records]:
+def run(
+    attack: Attack, library: Library, linear: Classifier, samples: ImageSet, batch_size: int = 64
+) -> list[Records]:
     unit = Unit(ModelId("linear", 0), attack, library, tuple(Cell(eps, str(eps)) for eps in GRID))
     return run_unit(unit, make_target(linear, samples, batch_size)).records
 
 
 def box_margin(images: np.ndarray, eps: float) -> np.ndarray:
-    """The lowest margin that any image within ``eps`` (linf) and the box can reach, towards the other class."""
+    """The lowest margin that any image within ``eps`` (linf) and the box reaches towards the other class."""
     weight = WEIGHT.double().numpy()
     x = images.reshape(len(images), -1) / 255
     direction = np.sign(margins(images))[:, None] * np.sign(weight)
@@ -40,7 +42,9 @@ def box_margin(images: np.ndarray, eps: float) -> np.ndarray:
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
-def test_success_is_exactly_the_closed_form(attack: Attack, library: Library, linear: Classifier, samples: ImageSet) -> None:
+def test_success_is_exactly_the_closed_form(
+    attack: Attack, library: Library, linear: Classifier, samples: ImageSet
+) -> None:
     correct = (margins(samples.images) > 0) == samples.labels
     assert correct.sum() == 48
     counts = []
@@ -53,7 +57,9 @@ def test_success_is_exactly_the_closed_form(attack: Attack, library: Library, li
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.attack)
 def test_libraries_agree_bitwise(attack: Attack, linear: Classifier, samples: ImageSet) -> None:
-    for a, b in zip(run(attack, "foolbox", linear, samples), run(attack, "art", linear, samples), strict=True):
+    for a, b in zip(
+        run(attack, "foolbox", linear, samples), run(attack, "art", linear, samples), strict=True
+    ):
         for column in ("success", "adv_prob", "adv_prob_true", "linf", "l2"):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
 
@@ -98,7 +104,9 @@ APART: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("library", ["foolbox", "art"])
 @pytest.mark.parametrize("declared", SHARING + APART, ids=lambda d: "-".join(map(str, d.values())))
-def test_a_descent_spends_one_pass_a_step_and_its_first_once_for_the_grid(library: Library, declared: dict[str, Any]) -> None:
+def test_a_descent_spends_one_pass_a_step_and_its_first_once_for_the_grid(
+    library: Library, declared: dict[str, Any]
+) -> None:
     samples, attack = few(48), spec(**declared, steps=4)
     target = make_target(small_classifier(), samples, 20)
     n = len(target.correct)
@@ -122,7 +130,11 @@ def test_check_refuses_what_must_not_count() -> None:
     x = torch.full((1, 3, 2, 2), 0.5)
     _check(x, x + 0.1, 0.1)
     check_budget(np.array([9.000005], dtype=np.float32), 9.0)  # float32 rounding grows with the distance
-    for bad, reason in ((x + 0.2, "left its budget"), (x * torch.nan, "not finite"), (x + 0.6, "left the box")):
+    for bad, reason in (
+        (x + 0.2, "left its budget"),
+        (x * torch.nan, "not finite"),
+        (x + 0.6, "left the box"),
+    ):
         with pytest.raises(AttackError, match=reason):
             _check(x, bad, 0.1)
 
@@ -140,12 +152,17 @@ def test_distances_are_those_of_numpy() -> None:
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize(
-    "declared", [{"attack": "pgd", "steps": 2, "rel_step_size": 0.5}, {"attack": "fmn", "steps": 5}], ids=["pgd", "fmn"]
+    "declared",
+    [{"attack": "pgd", "steps": 2, "rel_step_size": 0.5}, {"attack": "fmn", "steps": 5}],
+    ids=["pgd", "fmn"],
 )
 def test_logits_that_are_not_finite_under_attack_are_an_error_and_neither_broken_nor_robust(
     declared: dict[str, Any], value: float, samples: ImageSet
 ) -> None:
-    """Of what wins among NaN, argmax says the first. The model fails on images that are none of the samples when judged."""
+    """Of what wins among NaN, argmax says the first.
+
+    The model fails on images that are none of the samples when judged.
+    """
 
     class Fails(Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -153,7 +170,9 @@ def test_logits_that_are_not_finite_under_attack_are_an_error_and_neither_broken
             bad = torch.is_inference_mode_enabled() & ~bytewise
             return torch.where(bad[:, None], value, super().forward(x))
 
-    fails = Classifier(Fails(bias=float(-WEIGHT.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+    fails = Classifier(
+        Fails(bias=float(-WEIGHT.sum() / 2)), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2
+    ).eval()
     unit = make_unit(spec(**declared), "foolbox", [0.0333])
     reason = r"the model's logits are not finite \(NaN or infinite\) on \d+ of 48 attacked images"
     with pytest.raises(AttackError, match=reason):

@@ -61,7 +61,7 @@ def files(result: bench.Result, folder: str) -> dict[str, bytes]:
 
 
 def test_the_worst_and_the_median_sample_are_shown_as_they_were_attacked(tmp_path: Path) -> None:
-    """FGSM moves each value by eps against the weights' signs; what is left of the true class falls with the margin."""
+    """FGSM moves each value by eps against its weight; what the true class keeps falls with the margin."""
     samples, found = linear_samples(), shown(evaluated(tmp_path))
     score = margins(samples.images)
     attacked = np.flatnonzero((score > 0) == samples.labels)
@@ -72,7 +72,9 @@ def test_the_worst_and_the_median_sample_are_shown_as_they_were_attacked(tmp_pat
     ]
     for one, row in zip(found, (by_margin[0], by_margin[len(by_margin) // 2]), strict=True):
         clean = samples.images[row].astype(int)
-        towards = np.sign(WEIGHT.numpy()).astype(int).reshape(clean.shape) * (1 if samples.labels[row] == 0 else -1)
+        towards = np.sign(WEIGHT.numpy()).astype(int).reshape(clean.shape) * (
+            1 if samples.labels[row] == 0 else -1
+        )
         np.testing.assert_array_equal(one.clean, clean.transpose(1, 2, 0))
         np.testing.assert_array_equal(one.adversarial, (clean + HEADLINE * towards).transpose(1, 2, 0))
         np.testing.assert_array_equal(one.difference, np.where(towards > 0, 255, 0).transpose(1, 2, 0))
@@ -87,7 +89,7 @@ def test_the_worst_and_the_median_sample_are_shown_as_they_were_attacked(tmp_pat
 
 
 def test_what_a_smaller_eps_has_broken_is_shown_as_that_broke_it(tmp_path: Path) -> None:
-    """The median sample and the worst fall at 14/255 already, and are not attacked again at the headline's 16/255."""
+    """The median and the worst sample fall at 14/255, and are not attacked again at the headline's 16/255."""
     attack = {"attack": "fgsm", "grid": "carry"}
     found = shown(evaluated(tmp_path, attacks=[attack], eps=["14/255", "16/255"]))
     assert [one.which for one in found] == ["worst", "median"]
@@ -104,7 +106,9 @@ def test_without_a_largest_change_that_is_given_the_sample_s_own_fills_the_range
         assert {int(one.difference.min()), int(one.difference.max())} & {0, 255}
 
 
-def test_they_change_no_number_and_are_the_same_however_a_run_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_change_no_number_and_are_the_same_however_a_run_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attacks = ["fgsm", {"attack": "pgd", "steps": 3, "rel_step_size": 0.5}]
     alone, together = (evaluated(tmp_path / str(n), attacks=attacks, workers=n) for n in (1, 2))
     assert len(files(alone, "strips")) == 4
@@ -121,7 +125,10 @@ def test_images_that_are_at_hand_are_not_crafted_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(strips, "run_unit", lambda *_, **__: pytest.fail("crafted again"))
     target = make_target(linear_classifier(), linear_job(None).samples, 10)
     result = run_unit(UNITS[0], target, keep_images=True)
-    assert [which for which, _ in strips.strips(UNITS[0], 1, target, result, ("worst", "median"))] == ["worst", "median"]
+    assert [which for which, _ in strips.strips(UNITS[0], 1, target, result, ("worst", "median"))] == [
+        "worst",
+        "median",
+    ]
 
 
 def open_shown(results: Path) -> OpenRun:
@@ -167,7 +174,9 @@ def test_a_picture_that_cannot_be_had_is_said_and_costs_no_cell(
         if fault == "raises":
             raise RuntimeError("planted")
         found = again(*arguments, **options)
-        return replace(found, records=[replace(r, adv_prob_true=r.adv_prob_true + 0.02) for r in found.records])
+        return replace(
+            found, records=[replace(r, adv_prob_true=r.adv_prob_true + 0.02) for r in found.records]
+        )
 
     monkeypatch.setattr(strips, "run_unit", faulty)
     with caplog.at_level(logging.WARNING):
@@ -182,16 +191,33 @@ def test_a_model_that_gets_nothing_right_has_no_pictures(tmp_path: Path) -> None
     wrong = (margins(samples.images) < 0).astype(int)
     network = Linear(bias=float(-WEIGHT.sum() / 2))
     result = bench.evaluate(
-        network, samples.x, wrong, attacks=["fgsm"], eps=EPS, classes=["a", "b"], trust="off", results=tmp_path
+        network,
+        samples.x,
+        wrong,
+        attacks=["fgsm"],
+        eps=EPS,
+        classes=["a", "b"],
+        trust="off",
+        results=tmp_path,
     )
     assert not files(result, "strips")
     assert not shown(result)
 
 
 def header(size: int, models: int, attacks: int, **facts: Any) -> RunHeader:
-    """Of a run of so many models under so many white-box attacks through two libraries, on images of ``size`` pixels."""
+    """Of a run of so many models, so many white-box attacks and two libraries, on ``size``-pixel images."""
     cells = [
-        cell_entry(f"m{m}", 0, f"a{a}", Fraction(eps, 255), "linf", lib, "exact", f"{m}-{a}-{eps}-{lib}", access="white-box")
+        cell_entry(
+            f"m{m}",
+            0,
+            f"a{a}",
+            Fraction(eps, 255),
+            "linf",
+            lib,
+            "exact",
+            f"{m}-{a}-{eps}-{lib}",
+            access="white-box",
+        )
         for m in range(models)
         for a in range(attacks)
         for lib in ("foolbox", "art")
@@ -242,7 +268,9 @@ def test_a_picture_that_is_larger_than_its_share_is_not_kept(tmp_path: Path) -> 
     assert not strip_file(run.path, key, "worst").exists()
 
 
-def test_a_cell_that_is_taken_over_brings_its_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cell_that_is_taken_over_brings_its_pictures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = evaluated(tmp_path)
     again = replace(first.run.header, fingerprint="e" * 32, run_id="run-eeeeeeee")
     cells = tuple(replace(c, status="missing", adversarials=None) for c in again.cells)
@@ -252,14 +280,18 @@ def test_a_cell_that_is_taken_over_brings_its_pictures(tmp_path: Path, caplog: p
 
     (first.path / "strips" / lost).write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING):
-        third = open_run(tmp_path, replace(again, fingerprint="d" * 32, run_id="run-dddddddd", cells=cells), fresh=False)
+        third = open_run(
+            tmp_path, replace(again, fingerprint="d" * 32, run_id="run-dddddddd", cells=cells), fresh=False
+        )
         assert len(list((third.path / "strips").iterdir())) == 2, "the sound one of the other run"
         assert len(shown(bench.load(first.path))) == 1
     assert f"{lost}: no strip" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["row", "text", "mode", "shape", "huge", "jpeg"])
-def test_a_stranger_s_picture_is_read_within_bounds(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stranger_s_picture_is_read_within_bounds(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     result = evaluated(tmp_path)
     file = next((result.path / "strips").glob("*worst.png"))
     grey = np.zeros((2, 6, 3), dtype=np.uint8)

@@ -1,4 +1,7 @@
-"""What happens to a unit that fails, hangs, runs out of memory or is interrupted. The model is linear: the answer is known."""
+"""What happens to a unit that fails, hangs, runs out of memory or is interrupted.
+
+The model is linear: the answer is known.
+"""
 
 import contextlib
 import ctypes
@@ -95,7 +98,9 @@ def linear_job(limit: float | None) -> Job:
 
 
 def run_all(run: OpenRun, zoo: LinearZoo | None = None, limit: float | None = None) -> None:
-    models = Models(job := linear_job(limit), cast("Zoo", zoo or LinearZoo()), {ModelId("linear", 0): "sha256"})
+    models = Models(
+        job := linear_job(limit), cast("Zoo", zoo or LinearZoo()), {ModelId("linear", 0): "sha256"}
+    )
     run_units(job, models, run, UNITS, Progress(Console(file=sys.stderr)), lambda _: None)
 
 
@@ -112,7 +117,7 @@ Attack = Callable[[Unit, int, Tensor], None]
 
 @pytest.fixture
 def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Attack], list[tuple[str, int]]]:
-    """Runs a function before each batch of each unit; returns the list of (attack, batch size) that were attacked."""
+    """Runs a function before each batch of each unit; returns the list of attacked (attack, batch size)."""
     from bench.attacks.translation import make_craft as real
 
     def install(act: Attack) -> list[tuple[str, int]]:
@@ -212,7 +217,8 @@ def test_a_second_attempt_goes_on_at_the_batch_that_failed(tmp_path: Path, sabot
         MemoryError("Unable to allocate 3 GiB"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to"
+            " allocate 9 bytes"
         ),
     ],
     ids=["numpy", "cuda", "cpu"],
@@ -252,7 +258,9 @@ def test_memory_really_exhausted_is_recognised() -> None:
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             allocate()
         assert out_of_memory(caught.value), caught.value
-    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    )
     assert not out_of_memory(RuntimeError("shape mismatch"))
 
 
@@ -316,7 +324,9 @@ def test_native_code_that_hangs_ends_the_process_with_its_unit_stored(tmp_path: 
         attack_session.make_craft = make
         t.run_all(t.open_linear(Path(sys.argv[1]) / "hangs"), limit=5)
     """)
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True
+    )
     assert done.returncode == 4, done.stderr
     run = open_linear(tmp_path / "hangs")
     assert statuses(run) == ["ok", "error", "missing"]

@@ -1,4 +1,4 @@
-"""A run on a Ray cluster that is started for it: two of its units fail, the others give what one process gives."""
+"""A run on a Ray cluster started for it: two of its units fail, the others give what one process gives."""
 
 import json
 import os
@@ -33,7 +33,10 @@ def test_on_ray_a_run_trains_attacks_and_fails_as_in_one_process(here: Place, tm
     done = place.run("--executor", "ray", "--format", "json", code=SPOIL, start_new_session=True)
     assert done.returncode == 4, done.stderr
     cells = json.loads(done.stdout)["cells"]
-    failed = {unit: {c["error"] for c in cells if name(c) == unit} for unit in {name(c) for c in cells if c["error"]}}
+    failed = {
+        unit: {c["error"] for c in cells if name(c) == unit}
+        for unit in {name(c) for c in cells if c["error"]}
+    }
     (lost,) = failed.pop(DIES)
     assert lost.startswith("its Ray worker is lost: The worker died unexpectedly")
     assert failed == {RAISES: {"RuntimeError: the library broke"}}
@@ -58,7 +61,9 @@ def name(cell: dict[str, str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(number: int, code: int, here: Place, tmp_path: Path) -> None:
+def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(
+    number: int, code: int, here: Place, tmp_path: Path
+) -> None:
     place = Place(tmp_path, cache=here.cache, suite=SUITE.replace("steps: 2", "steps: 60"))
     process = place.start("--executor", "ray", start_new_session=True)
     assert process.stderr is not None
@@ -68,7 +73,10 @@ def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(number: int, c
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == code
-    assert f"interrupted ({signal.Signals(number).name}); what is finished is stored, the same command goes on" in said
+    assert (
+        f"interrupted ({signal.Signals(number).name}); what is finished is stored, the same command goes on"
+        in said
+    )
     assert "Traceback" not in said
     assert 0 < len(place.digests()) < CELLS
     assert gone(process.pid)
@@ -80,7 +88,7 @@ def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(number: int, c
 def test_a_second_machine_that_is_lost_costs_only_what_ran_there(
     here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two raylets on one machine, one of which is killed while it is at work: its units are tried again on the other."""
+    """Two raylets on one machine, one of which is killed at work: its units are tried again on the other."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -110,7 +118,10 @@ def test_a_second_machine_that_is_lost_costs_only_what_ran_there(
 @pytest.mark.slow
 def test_the_driver_does_not_eat_a_core_while_it_waits(here: Place, tmp_path: Path) -> None:
     place = Place(tmp_path, cache=here.cache)
-    code = "from bench.executors import node; from tests.builders import spoilt; node.attack = spoilt.sleeping_attack"
+    code = (
+        "from bench.executors import node; from tests.builders import spoilt; node.attack ="
+        " spoilt.sleeping_attack"
+    )
     process = place.start("--executor", "ray", code=code, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -133,7 +144,9 @@ def cpu_seconds(pid: int) -> float:
 def gone(session: int) -> bool:
     """Whether no process of ``session`` is left after some seconds."""
     for _ in range(50):
-        if subprocess.run(["ps", "-s", str(session), "-o", "pid="], capture_output=True, check=False).returncode:
+        if subprocess.run(
+            ["ps", "-s", str(session), "-o", "pid="], capture_output=True, check=False
+        ).returncode:
             return True
         time.sleep(0.2)
     return False
@@ -145,15 +158,28 @@ def test_without_ray_the_error_names_the_fix(
     (tmp_path / "tiny.yaml").write_text(TINY)
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "bench.executors.cluster", raising=False)
-    assert main(["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "r"), "--executor", "ray"]) == 2
-    assert capsys.readouterr().err == "bench: --executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'\n"
+    assert (
+        main(["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / "r"), "--executor", "ray"]) == 2
+    )
+    assert (
+        capsys.readouterr().err
+        == "bench: --executor ray: Ray is not installed; pip install 'lora-robustness-bench[ray]'\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "before", "said"),
     [
-        (["--device", "cuda:1"], "", "--device cuda:1: Ray chooses the GPU of each task; give auto, cpu or cuda"),
-        ([], "import os; os.environ['RAY_ADDRESS'] = '127.0.0.1:1'", "RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there"),
+        (
+            ["--device", "cuda:1"],
+            "",
+            "--device cuda:1: Ray chooses the GPU of each task; give auto, cpu or cuda",
+        ),
+        (
+            [],
+            "import os; os.environ['RAY_ADDRESS'] = '127.0.0.1:1'",
+            "RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there",
+        ),
     ],
 )
 @pytest.mark.slow
@@ -170,7 +196,7 @@ def test_what_the_cluster_cannot_give_is_said_before_anything_runs(
 def test_on_ray_a_missed_accuracy_stops_the_run_before_any_attack(here: Place, tmp_path: Path) -> None:
     suite = SUITE.replace("{name: full}", "{name: full, expect_accuracy: {value: 0, within: 0}}")
     place = Place(tmp_path, cache=here.cache, suite=suite)
-    (alone, on_ray) = (place.run(*options) for options in ((), ("--executor", "ray")))
+    alone, on_ray = (place.run(*options) for options in ((), ("--executor", "ray")))
     assert (alone.returncode, on_ray.returncode) == (4, 4)
     assert on_ray.stderr.splitlines()[-1] == alone.stderr.splitlines()[-1]
     assert "tiny.yaml:9: full: the clean accuracy is " in on_ray.stderr

@@ -1,4 +1,5 @@
-"""Worker processes: tasks that fail, are killed, are asked to stop; the same bytes from any number; cores that are free."""
+"""Worker processes: tasks that fail, are killed, are asked to stop; the same bytes from any number; cores
+that are free."""
 
 import io
 import os
@@ -36,7 +37,16 @@ from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun
 from tests.builders.linear import linear_classifier
-from tests.executors.test_executors import UNITS, LinearZoo, deadlock, linear_job, open_linear, sabotage, statuses, stored
+from tests.executors.test_executors import (
+    UNITS,
+    LinearZoo,
+    deadlock,
+    linear_job,
+    open_linear,
+    sabotage,
+    statuses,
+    stored,
+)
 from tests.torture.forked import start, warm_up
 from tests.torture.tiny import CELLS, SUITE, Place
 from tests.torture.tiny import UNITS as TINY_UNITS
@@ -102,11 +112,27 @@ def test_what_comes_first_is_carried_out_before_what_waits() -> None:
     assert order == ["a", "urgent", "b", "late"]
 
 
+def test_tasks_start_in_their_order_also_where_a_host_has_to_be_started() -> None:
+    """Else the last models' tasks would follow one another, and one worker would check the last one alone."""
+    pool = Pool(1, lambda _: lambda request, _: request, Reader(SILENT))
+    for where, request in [("a", 1), ("b", 2), ("a", 3), ("b", 4)]:
+        pool.add(Task(request, where))
+    with pool:
+        assert [ended.value for _, ended in pool.ended()] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("workers", "expected"),
-    [(1, "a1 a2 b1 b2 b3 c1 c2"), (2, "a1 a2 b1 c1 b2 c2 b3"), (3, "a1 b1 c1 a2 b2 c2 b3"), (9, "a1 b1 c1 a2 b2 c2 b3")],
+    [
+        (1, "a1 a2 b1 b2 b3 c1 c2"),
+        (2, "a1 a2 b1 c1 b2 c2 b3"),
+        (3, "a1 b1 c1 a2 b2 c2 b3"),
+        (9, "a1 b1 c1 a2 b2 c2 b3"),
+    ],
 )
-def test_the_last_models_are_attacked_by_turns_so_that_their_checks_start_together(workers: int, expected: str) -> None:
+def test_the_last_models_are_attacked_by_turns_so_that_their_checks_start_together(
+    workers: int, expected: str
+) -> None:
     named = ["a1", "a2", "b1", "b2", "b3", "c1", "c2"]
     units = {name: replace(UNITS[0], model=ModelId(name[0], 0), stream=int(name[1])) for name in named}
     ordered = last_models_together(list(units.values()), workers)
@@ -127,7 +153,9 @@ def test_children_share_what_their_host_has_loaded() -> None:
             pool.add(Task(request, where))
     with pool:
         found = {(t.where, t.request): ended.value for t, ended in pool.ended()}
-    assert {key: value[2] for key, value in found.items()} == {(w, r): 3 * len(w) + r for w in ("a", "bb") for r in range(3)}
+    assert {key: value[2] for key, value in found.items()} == {
+        (w, r): 3 * len(w) + r for w in ("a", "bb") for r in range(3)
+    }
     assert all(parent == host for parent, host, _ in found.values())
     assert len({host for _, host, _ in found.values()}) == 2
     assert made == [], "nothing is loaded here"
@@ -232,7 +260,9 @@ def test_one_signal_lets_each_task_end_its_batch(to_all: bool, tmp_path: Path) -
     with pytest.raises(Interrupted) as caught, interrupt.deferred():
         all_of(pool_of(2, stop_soon, [0, 1, 2]))
     assert caught.value.exit_code == 130
-    assert {file.name for file in tmp_path.glob("batch-*")} == {"batch-0", "batch-1"}, "both were ended, nothing new was begun"
+    assert {file.name for file in tmp_path.glob("batch-*")} == {"batch-0", "batch-1"}, (
+        "both were ended, nothing new was begun"
+    )
     assert alive([int(file.name[4:]) for file in tmp_path.glob("pid-*")]) == []
 
 
@@ -297,7 +327,9 @@ def attack(run: OpenRun, workers: int, limit: float | None = None) -> SeveralZoo
     job = linear_job(limit)
     run.header = replace(run.header, models=(ModelEntry("linear", 0, "none", 0, 0, "sha256"),))
     zoo = SeveralZoo()
-    Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False).attack(job, run, UNITS, UNITS)
+    Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False).attack(
+        job, run, UNITS, UNITS
+    )
     return zoo
 
 
@@ -311,7 +343,9 @@ def test_units_give_the_same_bytes_in_any_number_of_workers(workers: int, tmp_pa
     assert not list((together.path / "parts").glob("*"))
 
 
-def test_a_killed_worker_costs_one_unit_which_is_tried_again(tmp_path: Path, sabotage: Any, capfd: Any) -> None:
+def test_a_killed_worker_costs_one_unit_which_is_tried_again(
+    tmp_path: Path, sabotage: Any, capfd: Any
+) -> None:
     def die(label: str, _: int, __: Any) -> None:
         if label == "two" and not (tmp_path / "died").exists():
             (tmp_path / "died").touch()
@@ -329,12 +363,16 @@ def test_a_killed_worker_costs_one_unit_which_is_tried_again(tmp_path: Path, sab
     assert [f"[{i}/3] " in said for i in (1, 2, 3, 4)] == [True, True, True, False]
 
 
-def test_a_unit_that_always_kills_its_worker_is_an_error_cell_and_only_it(tmp_path: Path, sabotage: Any) -> None:
+def test_a_unit_that_always_kills_its_worker_is_an_error_cell_and_only_it(
+    tmp_path: Path, sabotage: Any
+) -> None:
     sabotage(lambda label, *_: os.kill(os.getpid(), signal.SIGKILL) if label == "two" else None)
     run = open_linear(tmp_path)
     attack(run, 2)
     assert statuses(run) == ["ok", "error", "ok"]
-    assert {run.entries[cell.key].error for cell in UNITS[1].cells} == {"its worker was lost 3 times: killed by SIGKILL"}
+    assert {run.entries[cell.key].error for cell in UNITS[1].cells} == {
+        "its worker was lost 3 times: killed by SIGKILL"
+    }
     sabotage(lambda *_: None)
     attack(again := open_linear(tmp_path), 2)
     assert statuses(again) == ["ok"] * 3
@@ -384,7 +422,9 @@ def test_a_unit_that_another_run_is_at_is_waited_for(tmp_path: Path, sabotage: A
     run.refresh()
     assert statuses(run) == ["ok"] * 3
     starts = (tmp_path / "starts").read_text().split()
-    assert {label: starts.count(label) for label in ("one", "two", "three")} == dict.fromkeys(("one", "two", "three"), 5)
+    assert {label: starts.count(label) for label in ("one", "two", "three")} == dict.fromkeys(
+        ("one", "two", "three"), 5
+    )
 
 
 @pytest.fixture(scope="module")
@@ -399,10 +439,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def weights(place: Place) -> dict[str, str]:
     """The checksums of all trained weights."""
-    return {str(file.relative_to(place.cache)): file.read_text() for file in place.cache.glob("*/*/SHA256SUMS")}
+    return {
+        str(file.relative_to(place.cache)): file.read_text() for file in place.cache.glob("*/*/SHA256SUMS")
+    }
 
 
-def test_a_run_trains_attacks_and_checks_the_same_in_any_number_of_workers(alone: Place, tmp_path: Path) -> None:
+def test_a_run_trains_attacks_and_checks_the_same_in_any_number_of_workers(
+    alone: Place, tmp_path: Path
+) -> None:
     place = Place(tmp_path)
     child = start(place, "--workers", "3", before=lambda: torch.set_num_threads(2))
     assert child.wait() == 0
@@ -456,7 +500,9 @@ def test_given_models_are_evaluated_in_workers_too() -> None:
     torch.manual_seed(0)
     networks = {"a": Own(), "b": Own()}
     images, labels = torch.rand(12, 3, 8, 8), torch.arange(12) % 2
-    one, two = (bench.evaluate(networks, images, labels, attacks=["fgsm"], workers=n, trust="off") for n in (1, 2))
+    one, two = (
+        bench.evaluate(networks, images, labels, attacks=["fgsm"], workers=n, trust="off") for n in (1, 2)
+    )
     assert one.samples.equals(two.samples)
     assert len(one.samples) == 2 * 2 * 3 * 12
 
@@ -484,7 +530,10 @@ def test_a_cluster_has_workers_of_its_own(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "tiny.yaml").write_text(SUITE)
     options = ["--executor", "ray", "--workers", "2", "--results", str(tmp_path / "r")]
     assert main(["run", str(tmp_path / "tiny.yaml"), *options]) == 2
-    assert capsys.readouterr().err == "bench: --workers: on a Ray cluster, each core is a worker; leave it away\n"
+    assert (
+        capsys.readouterr().err
+        == "bench: --workers: on a Ray cluster, each core is a worker; leave it away\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -509,8 +558,12 @@ def test_cores_within_the_limit_of_a_container(
     assert cores.allowed() == expected
 
 
-@pytest.mark.parametrize(("others", "own", "free"), [(0.0, 1.0, 4), (0.3, 1.0, 4), (1.0, 1.0, 3), (2.6, 0.0, 1), (4.0, 0.0, 1)])
-def test_cores_that_others_use_are_not_free(others: float, own: float, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("others", "own", "free"), [(0.0, 1.0, 4), (0.3, 1.0, 4), (1.0, 1.0, 3), (2.6, 0.0, 1), (4.0, 0.0, 1)]
+)
+def test_cores_that_others_use_are_not_free(
+    others: float, own: float, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten seconds in which this process computed for ``own`` of each, and others on as many cores as said."""
     bound, ticks = {0, 2, 3, 5}, os.sysconf("SC_CLK_TCK")
     moments = iter([(0.0, 0.0), (10.0, 1.0)])

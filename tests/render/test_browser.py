@@ -14,7 +14,9 @@ from bench.scoring.scorecard import score
 from bench.store import StoredRun
 from tests.builders.scene import Scene, store_scene
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
 LONG = "lora-" + "r8_alpha16_on_every_layer_" * 4
 TOLD = "parent.postMessage(JSON.stringify(%s), '*')"
@@ -32,7 +34,10 @@ def told(folder: Path, page: str, width: int, script: str) -> str:
     """What the JavaScript ``script`` gives at the end of ``page``, which is ``width`` pixels wide."""
     (folder / "report.html").write_text(page.replace("</body>", f"<script>{TOLD % script}</script></body>"))
     listen = "onmessage = e => { document.body.dataset.told = e.data }"
-    frame = f'<script>{listen}</script><iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    frame = (
+        f'<script>{listen}</script><iframe src="report.html"'
+        f' style="width:{width}px;height:900px;border:0"></iframe>'
+    )
     (folder / "frame.html").write_text(f"<!DOCTYPE html><body>{frame}</body>")
     command = [
         str(BROWSER),
@@ -42,7 +47,12 @@ def told(folder: Path, page: str, width: int, script: str) -> str:
         "--hide-scrollbars",
         f"--user-data-dir={folder}/u",
     ]
-    command += ["--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", (folder / "frame.html").as_uri()]
+    command += [
+        "--window-size=1400,1000",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+        (folder / "frame.html").as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r'data-told="([^"]*)"', done.stdout)
     assert found, done.stderr
@@ -53,30 +63,45 @@ def told(folder: Path, page: str, width: int, script: str) -> str:
 def test_nothing_sticks_out_of_the_page(page: str, tmp_path: Path, width: int) -> None:
     wide = "[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, pre, svg') && "
     wide += "e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
-    found = told(tmp_path, page, width, f"[innerWidth, document.documentElement.scrollWidth <= innerWidth, {wide}]")
+    found = told(
+        tmp_path, page, width, f"[innerWidth, document.documentElement.scrollWidth <= innerWidth, {wide}]"
+    )
     assert found == f"[{width},true,[]]"
 
 
 def test_on_a_phone_no_table_has_to_be_pushed_sideways(page: str, tmp_path: Path) -> None:
-    """Each row is a block, whose cells say what they are: the first of a row names it, the others have their headings."""
+    """Each row is a block whose cells say what they are: the first names it, the others have headings."""
     folded = "document.querySelectorAll('details').forEach(d => d.open = true)"
-    cut = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+    cut = (
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).map(e =>"
+        " e.ariaLabel)"
+    )
     said = "[...document.querySelectorAll('[aria-label=Models] tbody tr:first-child td')].map(e => "
     said += "getComputedStyle(e, '::before').content)"
     found = json.loads(told(tmp_path, page, 400, f"({folded}, [{cut}, {said}])"))
-    names = ["rank", "adaptation", "trained parameters", "clean accuracy, % [95 %]", "robust accuracy, % [95 %]", "certainty"]
+    names = [
+        "rank",
+        "adaptation",
+        "trained parameters",
+        "clean accuracy, % [95 %]",
+        "robust accuracy, % [95 %]",
+        "certainty",
+    ]
     assert found == [[], ["none", *(f'"{name}"' for name in names)]]
 
 
 def test_tables_sort_by_their_headings(page: str, tmp_path: Path) -> None:
-    """Fractions by what they are worth; rising, falling, and as they were; what is no number comes last either way."""
+    """Fractions by what they are worth; rising, falling, as they were; what is no number is always last."""
     script = """(() => {
-      const table = document.querySelector('[aria-label="Attack success rate"] table'), head = table.tHead.rows[0].cells[1];
-      const eps = () => [...table.tBodies[0].rows].map(r => r.cells[1].textContent.replace('/255', '')).join(' ');
+      const table = document.querySelector('[aria-label="Attack success rate"] table'),
+head = table.tHead.rows[0].cells[1];
+      const eps = () => [...table.tBodies[0].rows].map(r =>
+r.cells[1].textContent.replace('/255', '')).join(' ');
       table.tBodies[0].rows[0].cells[1].textContent = '1/2';
       table.tBodies[0].rows[3].cells[1].textContent = '\u2013';
       const seen = [eps()];
-      for (let i = 0; i < 3; i++) { head.querySelector('button').click(); seen.push(head.getAttribute('aria-sort'), eps()); }
+      for (let i = 0; i < 3; i++) { head.querySelector('button').click();
+seen.push(head.getAttribute('aria-sort'), eps()); }
       return seen;
     })()"""
     as_it_was, rising, falling = "1/2 16 32 \u2013 16 32", "16 16 32 32 1/2 \u2013", "1/2 32 32 16 16 \u2013"
@@ -86,9 +111,11 @@ def test_tables_sort_by_their_headings(page: str, tmp_path: Path) -> None:
 
 def test_headings_are_buttons_that_a_keyboard_reaches(page: str, tmp_path: Path) -> None:
     script = """(() => {
-      const head = document.querySelector('[aria-label="Models"] thead th'), button = head.querySelector('button');
+      const head = document.querySelector('[aria-label="Models"] thead th'),
+button = head.querySelector('button');
       button.focus();
       return [document.activeElement === button, button.type, button.textContent,
-              document.querySelectorAll('thead th').length === document.querySelectorAll('thead th > button').length];
+              document.querySelectorAll('thead th').length ===
+document.querySelectorAll('thead th > button').length];
     })()"""
     assert json.loads(told(tmp_path, page, 1280, script)) == [True, "button", "model", True]

@@ -18,7 +18,9 @@ def worst(card: Scorecard) -> str:
     return "\n".join(f"{m.model}: {m.worst_case.count}" for m in card.models if m.worst_case)
 
 
-PLAIN = Format("plain", run=worst, verdict=lambda verdict, every_row: f"{verdict.word} {len(verdict.rows)} {every_row}")
+PLAIN = Format(
+    "plain", run=worst, verdict=lambda verdict, every_row: f"{verdict.word} {len(verdict.rows)} {every_row}"
+)
 
 
 @pytest.fixture
@@ -76,7 +78,11 @@ def test_a_format_of_another_package_is_one_like_ours(
     ],
 )
 def test_a_format_that_cannot_show_it_is_refused_before_anything_is_run(
-    command: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
@@ -87,7 +93,9 @@ def test_a_format_that_cannot_show_it_is_refused_before_anything_is_run(
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_format_that_lists_no_runs_is_refused(two_runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_format_that_lists_no_runs_is_refused(
+    two_runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["compare", str(two_runs[0].parent), "--format", "plain"]) == 2
     assert "--format 'plain' shows no list of runs; give one of table, json" in capsys.readouterr().err
 

@@ -17,10 +17,23 @@ from tests.builders.golden import assert_golden
 SCENES = {"board": boards.one_seed, "seeds": boards.three_seeds}
 TOP = {"schema_version", "suite", "run_id", "status", "models", "cells", "crosschecks", "comparisons"}
 CELL = {
-    "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty", "robust_accuracy", "asr",
+    "model", "seed", "attack", "eps", "norm", "library", "n", "n_correct", "accuracy", "certainty",
+    "robust_accuracy", "asr",
     "asr_low", "asr_high", "certainty_adv", "seconds", "forwards", "backwards", "status", "trust",
 }  # fmt: skip
-CROSSCHECK = {"model", "seed", "attack", "eps", "first", "second", "verdict", "agreement", "asr_first", "asr_second", "p_value"}
+CROSSCHECK = {
+    "model",
+    "seed",
+    "attack",
+    "eps",
+    "first",
+    "second",
+    "verdict",
+    "agreement",
+    "asr_first",
+    "asr_second",
+    "p_value",
+}
 
 
 @pytest.fixture(params=SCENES)
@@ -66,11 +79,15 @@ def test_json_has_the_contract_s_keys(scene: tuple[str, Scorecard]) -> None:
 
 def test_numbers_in_json_and_csv_are_those_of_the_cell(tmp_path: Path) -> None:
     card = boards.one_seed(tmp_path)
-    cells = {tuple(c[k] for k in ("model", "attack", "library", "eps")): c for c in json.loads(render.to_json(card))["cells"]}
+    cells = {
+        tuple(c[k] for k in ("model", "attack", "library", "eps")): c
+        for c in json.loads(render.to_json(card))["cells"]
+    }
     found = cells["base", "fgsm", "foolbox", "8/255"]
-    assert {k: found[k] for k in ("n", "n_correct", "accuracy", "robust_accuracy", "asr", "status", "trust")} == {
-        "n": 160, "n_correct": 156, "accuracy": 156 / 160, "robust_accuracy": 86 / 160, "asr": pytest.approx(70 / 156),
-        "status": "ok", "trust": "pass",
+    names = ("n", "n_correct", "accuracy", "robust_accuracy", "asr", "status", "trust")
+    assert {k: found[k] for k in names} == {
+        "n": 160, "n_correct": 156, "accuracy": 156 / 160, "robust_accuracy": 86 / 160,
+        "asr": pytest.approx(70 / 156), "status": "ok", "trust": "pass",
     }  # fmt: skip
     failed = cells["lora|r=8", "pgd", "art", "16/255"]
     assert (failed["status"], failed["error"], failed["asr"], failed["trust"]) == (

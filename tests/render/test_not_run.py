@@ -29,7 +29,7 @@ CELLS = [
 
 
 def board(folder: Path, done: dict[tuple[str, str, str], str]) -> tuple[Path, Scorecard]:
-    """Those of CELLS that (model, attack, library) in ``done`` names as "ok" or "error"; nothing of the rest."""
+    """Those of CELLS that (model, attack, library) in ``done`` calls "ok" or "error"; none of the rest."""
     run = open_board(folder, CELLS)
     for cell in CELLS:
         how = done.get((cell.model, cell.attack, cell.library))
@@ -53,13 +53,17 @@ def test_nothing_is_called_an_error(done: dict[tuple[str, str, str], str], tmp_p
         "80": printed(card, 80),
         "140": printed(card, 140),
         "md": render.to_markdown(card),
-        "json": json.dumps([{k: v for k, v in c.items() if k != "error"} for c in json.loads(render.to_json(card))["cells"]]),
+        "json": json.dumps(
+            [{k: v for k, v in c.items() if k != "error"} for c in json.loads(render.to_json(card))["cells"]]
+        ),
         "csv": "\n".join(render.to_csv(card).splitlines()[1:]),
         "report": (tmp_path / "r.html").read_text().partition("</style>")[2],
     }
     for name, text in shown.items():
         assert "not run" in text, name
-        assert not {"error", "missing", "incomplete"} & set(text.replace("calibration error", "").split()), name
+        assert not {"error", "missing", "incomplete"} & set(text.replace("calibration error", "").split()), (
+            name
+        )
     make_figures(card)
 
 
@@ -67,7 +71,9 @@ def test_one_library_has_its_rates_and_no_rank(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_LIBRARY)
     assert {c.verdict for c in card.crosschecks} == {"one library"}
     by_hand = {
-        (c.entry.id.model, c.entry.attack): c.metrics.asr.value for c in card.cells if c.metrics and c.entry.eps == EPS[0]
+        (c.entry.id.model, c.entry.attack): c.metrics.asr.value
+        for c in card.cells
+        if c.metrics and c.entry.eps == EPS[0]
     }
     assert {(a.model, a.attack): a.asr.value for a in card.attacks if a.eps == EPS[0]} == by_hand
     assert len(by_hand) == 4
@@ -87,7 +93,9 @@ def test_one_model_is_whole(tmp_path: Path) -> None:
 
 def test_a_cell_that_failed_is_an_error_beside_those_that_were_not_run(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_MODEL | {("base", "pgd", "art"): "error"})
-    assert {c.verdict for c in card.crosschecks if (c.model.name, c.attack) == ("base", "pgd")} == {"incomplete"}
+    assert {c.verdict for c in card.crosschecks if (c.model.name, c.attack) == ("base", "pgd")} == {
+        "incomplete"
+    }
     rows = list(csv.DictReader(io.StringIO(render.to_csv(card))))
     assert [row["status"] for row in rows].count("error") == len(EPS)
     assert "base/0/pgd/art eps 12/255: error: RuntimeError: planted" in printed(card, 140)
@@ -98,7 +106,9 @@ def test_a_cell_that_failed_is_an_error_beside_those_that_were_not_run(tmp_path:
 
 
 def test_several_seeds(tmp_path: Path) -> None:
-    cells = [entry("base", seed, "fgsm", "8/255", library) for seed in (0, 1) for library in ("foolbox", "art")]
+    cells = [
+        entry("base", seed, "fgsm", "8/255", library) for seed in (0, 1) for library in ("foolbox", "art")
+    ]
     run = open_board(tmp_path, cells)
     for cell in cells[:2]:
         run.write_cell(cell.key, records(records_of(cell).success), seconds=1.0)
@@ -124,9 +134,21 @@ def stored(status: dict[str, str]) -> list[CellEntry]:
             0,
             "what --only asks for: complete; 8 of 16 cells of the suite are left to a run",
         ),
-        ("*/foolbox", (1, 1), {"foolbox": "error"}, 4, "what --only asks for: 8 cells of it failed; 8 of 16 cells"),
+        (
+            "*/foolbox",
+            (1, 1),
+            {"foolbox": "error"},
+            4,
+            "what --only asks for: 8 cells of it failed; 8 of 16 cells",
+        ),
         ("*/art", (1, 1), {"foolbox": "ok"}, 4, None),
-        ("*", (1, 2), {"foolbox": "ok"}, 0, "shard 1/2: complete; 8 of 16 cells of the suite are left to the other shards"),
+        (
+            "*",
+            (1, 2),
+            {"foolbox": "ok"},
+            0,
+            "shard 1/2: complete; 8 of 16 cells of the suite are left to the other shards",
+        ),
         ("*", (2, 2), {"foolbox": "ok"}, 4, None),
         ("*", (1, 1), {"foolbox": "ok", "art": "ok"}, 0, None),
     ],

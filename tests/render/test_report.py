@@ -31,9 +31,9 @@ from tests.comparison.test_gate import rewrite
 DRAWN = ("security_curves", "differences", "attack_success", "certainty", "confusion")
 
 TAGS = {
-    "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "ul", "li", "div", "table", "thead", "tbody",
-    "tr", "th", "td", "figure", "figcaption", "details", "summary", "pre", "script", "svg", "defs", "g", "path", "use", "text",
-    "clippath", "rect",
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "ul", "li", "div", "table",
+    "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary", "pre", "script", "svg",
+    "defs", "g", "path", "use", "text", "clippath", "rect",
 }  # fmt: skip
 """All that a report is made of."""
 
@@ -74,7 +74,9 @@ class Page(HTMLParser):
             if key == "id":
                 self.ids.append(value or "")
             assert not key.startswith("on"), f"{tag} {key}"
-            if key in {"src", "href", "xlink:href", "srcset", "poster", "data", "action"} and not (value or "").startswith("#"):
+            if key in {"src", "href", "xlink:href", "srcset", "poster", "data", "action"} and not (
+                value or ""
+            ).startswith("#"):
                 self.asks.append(f"{tag} {value}")
 
     def handle_endtag(self, tag: str) -> None:
@@ -89,7 +91,9 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
     page = Page(text)
     assert not page.open
     assert not page.asks
-    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|srcset|<base|<link|<form", text.replace("// Tables sort", ""))
+    assert not re.search(
+        r"https?:|//[a-z]|@import|url\((?!#)|srcset|<base|<link|<form", text.replace("// Tables sort", "")
+    )
     assert re.findall(r"<script[^>]*>", text) == ["<script>"]
     assert "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"" in text
     assert len(set(page.ids)) == len(page.ids), "the figures' ids must not collide"
@@ -98,9 +102,9 @@ def test_report_is_one_well_formed_page_that_asks_for_nothing(run: StoredRun, ca
 
 
 HOSTILE = (
-    "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "</td></table></details>",
-    "{{ 7 * 7 }}", "$\\alpha$", "</text></svg><script>alert(1)</script>", "url(//evil.example)", "--><script>alert(1)</script>",
-    "]]><style>*{}</style>",
+    "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '" onmouseover="alert(1)',
+    "</td></table></details>", "{{ 7 * 7 }}", "$\\alpha$", "</text></svg><script>alert(1)</script>",
+    "url(//evil.example)", "--><script>alert(1)</script>", "]]><style>*{}</style>",
 )  # fmt: skip
 
 
@@ -110,12 +114,19 @@ def test_hostile_names_stay_text_in_tables_and_figures(run: StoredRun, card: Sco
     renamed = replace(
         card,
         models=tuple(replace(m, model=bad) if m.model.name != "base" else m for m in card.models),
-        cells=tuple(replace(c, entry=replace(c.entry, model=name)) if c.entry.model != "base" else c for c in card.cells),
+        cells=tuple(
+            replace(c, entry=replace(c.entry, model=name)) if c.entry.model != "base" else c
+            for c in card.cells
+        ),
         attacks=tuple(replace(a, model=bad) if a.model.name != "base" else a for a in card.attacks),
         crosschecks=tuple(replace(c, model=bad) if c.model.name != "base" else c for c in card.crosschecks),
         headline=tuple(replace(c, first=bad) for c in card.headline),
         classes=tuple(
-            replace(s, model=bad, classes=tuple(replace(c, name=name) for c in s.classes)) if s.model.name != "base" else s
+            (
+                replace(s, model=bad, classes=tuple(replace(c, name=name) for c in s.classes))
+                if s.model.name != "base"
+                else s
+            )
             for s in card.classes
         ),
     )
@@ -178,7 +189,11 @@ def test_report_shows_confidence_distance_and_curves(run: StoredRun, card: Score
     cell = next(c for c in card.cells if c.entry.eps == Fraction(16, 255))
     assert cell.metrics is not None
     m = cell.metrics
-    for before, after in ((m.ece, m.ece_adv), (m.prob_true, m.prob_true_adv), (m.confident_errors, m.confident_errors_adv)):
+    for before, after in (
+        (m.ece, m.ece_adv),
+        (m.prob_true, m.prob_true_adv),
+        (m.confident_errors, m.confident_errors_adv),
+    ):
         assert f"{number(before)} → {number(after)}" in words
     assert number(m.distances["linf"].median) in words
     for curve in card.curves:
@@ -201,7 +216,9 @@ def test_security_curves_hold_the_scorecard_s_numbers(card: Scorecard) -> None:
     figure = make_figures(card)["security_curves"]
     axis = next(a for a in figure.axes if a.get_title() == "pgd")
     line = next(one for one in axis.get_lines() if one.get_label() == "base, foolbox = art")
-    cells = [c for c in card.cells if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "pgd", "art")]
+    cells = [
+        c for c in card.cells if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "pgd", "art")
+    ]
     robust = [100 * c.metrics.robust_accuracy.value for c in cells if c.metrics]
     assert np.asarray(line.get_xdata()).tolist() == pytest.approx([0, 8, 16, 32])
     assert np.asarray(line.get_ydata()).tolist() == pytest.approx([100, *robust])
@@ -223,7 +240,9 @@ def test_figures_on_the_command_line(run: StoredRun, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "inches"), [(1, 3.3), (2, 6.9)])
-def test_figures_are_one_or_two_columns_wide(run: StoredRun, tmp_path: Path, width: int, inches: float) -> None:
+def test_figures_are_one_or_two_columns_wide(
+    run: StoredRun, tmp_path: Path, width: int, inches: float
+) -> None:
     assert main(["figures", str(run.path), "-o", str(tmp_path), "--width", str(width)]) == 0
     for file in tmp_path.glob("*.svg"):
         found = re.search(r'<svg [^>]*width="([\d.]+)pt"', file.read_text())
@@ -247,12 +266,19 @@ def labels(figure: Figure) -> list[str]:
 
 def test_libraries_that_agree_exactly_are_drawn_once_and_others_by_themselves(card: Scorecard) -> None:
     for name in ("security_curves", "certainty"):
-        assert labels(make_figures(card)[name]) == [f"{model}, foolbox = art" for model in ("base", "<b>&\"'")]
+        assert labels(make_figures(card)[name]) == [
+            f"{model}, foolbox = art" for model in ("base", "<b>&\"'")
+        ]
     one_sample = [
-        replace(c, agreement=0.99) if (c.model.name, c.eps) == ("base", Fraction(8, 255)) else c for c in card.crosschecks
+        replace(c, agreement=0.99) if (c.model.name, c.eps) == ("base", Fraction(8, 255)) else c
+        for c in card.crosschecks
     ]
     apart = make_figures(replace(card, crosschecks=tuple(one_sample)))["security_curves"]
-    assert labels(apart) == ["base, foolbox", "base, art", "<b>&\"', foolbox = art"], "equal shares are not equal outcomes"
+    assert labels(apart) == [
+        "base, foolbox",
+        "base, art",
+        "<b>&\"', foolbox = art",
+    ], "equal shares are not equal outcomes"
 
 
 def test_lines_of_libraries_that_agree_but_lie_apart_are_both_drawn(card: Scorecard) -> None:
@@ -268,8 +294,15 @@ def test_lines_of_libraries_that_agree_but_lie_apart_are_both_drawn(card: Scorec
 
 def test_certainty_has_its_bands(card: Scorecard) -> None:
     axis = make_figures(card)["certainty"].axes[0]
-    cells = [c for c in card.cells if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "fgsm", "foolbox")]
-    low, high = zip(*((c.metrics.certainty_adv_low, c.metrics.certainty_adv_high) for c in cells if c.metrics), strict=True)
+    cells = [
+        c
+        for c in card.cells
+        if (c.entry.model, c.entry.attack, c.entry.library) == ("base", "fgsm", "foolbox")
+    ]
+    low, high = zip(
+        *((c.metrics.certainty_adv_low, c.metrics.certainty_adv_high) for c in cells if c.metrics),
+        strict=True,
+    )
     band = axis.collections[0].get_paths()[0].vertices
     assert {round(y, 9) for y in (*low, *high)} <= {round(float(y), 9) for y in np.asarray(band)[:, 1]}
 
@@ -280,7 +313,11 @@ def test_the_forest_has_every_pair_with_its_interval(card: Scorecard) -> None:
     own = rows(card)[pair]
     assert [row.where for row in own] == ["worst case 16/255", "fgsm 16/255", "pgd 16/255"]
     worst = card.headline[0].robust
-    assert (own[0].difference, own[0].low, own[0].shown) == (100 * worst.difference, 100 * worst.low, worst.shown)
+    assert (own[0].difference, own[0].low, own[0].shown) == (
+        100 * worst.difference,
+        100 * worst.low,
+        worst.shown,
+    )
     texts = [text.get_text() for text in make_figures(card)["differences"].axes[0].texts]
     assert texts == [row.text for row in own]
 
@@ -292,7 +329,10 @@ def test_long_names_leave_room_for_the_numbers(card: Scorecard, width: Width) ->
     renamed = replace(
         card,
         headline=tuple(replace(c, first=long) for c in card.headline),
-        cells=tuple(replace(c, entry=replace(c.entry, model=long.name)) if c.entry.model != "base" else c for c in card.cells),
+        cells=tuple(
+            replace(c, entry=replace(c.entry, model=long.name)) if c.entry.model != "base" else c
+            for c in card.cells
+        ),
         classes=tuple(replace(s, model=long) if s.model.name != "base" else s for s in card.classes),
     )
     for name, figure in make_figures(renamed, width).items():

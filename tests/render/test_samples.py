@@ -28,8 +28,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> bench.Result:
     samples, network = linear_samples(), linear_classifier().network
     assert isinstance(network, nn.Module)
     return bench.evaluate(
-        network, samples.x, samples.labels, attacks=["fgsm"], eps=["16/255"], classes=["low", HOSTILE], trust="off",
-        results=tmp_path_factory.mktemp("samples"), workers=1,
+        network, samples.x, samples.labels, attacks=["fgsm"], eps=["16/255"], classes=["low", HOSTILE],
+        trust="off", results=tmp_path_factory.mktemp("samples"), workers=1,
     )  # fmt: skip
 
 
@@ -53,7 +53,9 @@ def test_the_report_shows_the_samples_and_what_they_are_taken_for(
         assert f"fgsm, foolbox: {one.which} sample, {one.sample}" in words
         assert f"predicted: {one.before.predicted} ({number(one.before.prob)})" in words
         assert f"predicted: {one.after.predicted} ({number(one.after.prob)})" in words
-        assert (f"true: {one.label} ({number(one.after.prob_true)})" in words) == (one.after.predicted != one.label)
+        assert (f"true: {one.label} ({number(one.after.prob_true)})" in words) == (
+            one.after.predicted != one.label
+        )
         assert f"× {one.factor:.3g}" in words
     assert words.count("× 7.97") == 2, "half of 255/16"
 
@@ -85,7 +87,9 @@ def test_a_browser_draws_the_very_pixels_and_asks_for_nothing(
     result: bench.Result, tmp_path: Path, width: int, abreast: int
 ) -> None:
     page = result.report(tmp_path / "r.html").read_text()
-    drawn = "[...document.images].map(e => [e.naturalWidth, e.naturalHeight, getComputedStyle(e).imageRendering, "
+    drawn = (
+        "[...document.images].map(e => [e.naturalWidth, e.naturalHeight, getComputedStyle(e).imageRendering, "
+    )
     drawn += "e.width > 90, e.getBoundingClientRect().right <= innerWidth].join(' '))"
     strips = "new Set([...document.querySelectorAll('.strip')].map(e => e.getBoundingClientRect().left)).size"
     asked = "performance.getEntriesByType('resource').map(e => e.name)"

@@ -1,4 +1,4 @@
-"""Every JSON document names its version and has a published schema, which real documents of every kind keep to."""
+"""Each JSON document names its version and has a published schema, which real ones of each kind keep to."""
 
 import json
 from pathlib import Path
@@ -58,16 +58,24 @@ def test_a_leaderboard_keeps_to_its_schema(board: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("board", "leaderboard"), ("seeds", "leaderboard"), ("exact", "verdict"), ("verdict", "verdict")]
+    ("name", "what"),
+    [("board", "leaderboard"), ("seeds", "leaderboard"), ("exact", "verdict"), ("verdict", "verdict")],
 )
 def test_what_is_committed_as_an_example_keeps_to_its_schema(name: str, what: str) -> None:
     check(what, json.loads((FOLDER / f"{name}.json").read_text()))
 
 
 def test_verdicts_with_errors_new_cells_and_nothing_keep_to_theirs() -> None:
-    before, after = (make_snapshot("a", {"pgd 8/255": flags(20, 100)}), make_snapshot("b", {}, errors=["pgd 8/255"]))
+    before, after = (
+        make_snapshot("a", {"pgd 8/255": flags(20, 100)}),
+        make_snapshot("b", {}, errors=["pgd 8/255"]),
+    )
     more = make_snapshot("c", {"pgd 8/255": flags(60, 100), "fgsm 1/255": flags(0, 100)}, weights="x")
-    for first, second in ((before, after), (before, more), (before, make_snapshot("d", {"fgsm 1/3": flags(1, 100)}))):
+    for first, second in (
+        (before, after),
+        (before, more),
+        (before, make_snapshot("d", {"fgsm 1/3": flags(1, 100)})),
+    ):
         for gated in (True, False):
             check("verdict", json.loads(verdict_json(compare(first, second, gated=gated))))
 

@@ -19,7 +19,12 @@ from tests.render.test_leaderboard_formats import printed
 
 DATA = DataEntry(150, 446, ("1", "3", "5"), 32, (32, 32))
 HALF: dict[str, Any] = {"mean": [0.5] * 3, "std": [0.5] * 3, "origin": "suite", "size": None}
-IMAGENET: dict[str, Any] = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "origin": "weights", "size": 224}
+IMAGENET: dict[str, Any] = {
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "origin": "weights",
+    "size": 224,
+}
 
 
 def header(data: DataEntry | None, *models: ModelEntry) -> RunHeader:
@@ -52,8 +57,14 @@ def lines(data: DataEntry | None, *models: ModelEntry) -> list[str]:
             replace(DATA, native=(8, 30)),
             "150 of 446 samples at 32 px, scaled up (their shorter sides have 8 to 30 px)",
         ),
-        (replace(DATA, native=(8, 40)), "150 of 446 samples at 32 px, scaled (their shorter sides have 8 to 40 px)"),
-        (replace(DATA, native=(32, 32), cropped=True), "150 of 446 samples at 32 px, their own size, cropped"),
+        (
+            replace(DATA, native=(8, 40)),
+            "150 of 446 samples at 32 px, scaled (their shorter sides have 8 to 40 px)",
+        ),
+        (
+            replace(DATA, native=(32, 32), cropped=True),
+            "150 of 446 samples at 32 px, their own size, cropped",
+        ),
     ],
 )
 def test_samples_and_how_their_size_came_about(data: DataEntry, said: str) -> None:
@@ -75,20 +86,26 @@ def test_the_order_of_the_classes_has_a_name_and_begins_as_it_is() -> None:
 def test_one_line_where_all_models_are_normalised_the_same_else_one_for_each() -> None:
     half = "normalisation: mean 0.5, std 0.5 (as the suite says)"
     assert lines(None, model("a", HALF), model("a", HALF, seed=1), model("b", HALF)) == [half]
-    assert lines(None, model("a", HALF), model("b", IMAGENET), model("c", HALF), model("b", IMAGENET, seed=1)) == [
+    assert lines(
+        None, model("a", HALF), model("b", IMAGENET), model("c", HALF), model("b", IMAGENET, seed=1)
+    ) == [
         "normalisation of a, c: mean 0.5, std 0.5 (as the suite says)",
         "normalisation of b: mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's, the weights' own)",
     ]
     assert lines(None, model("a", {**IMAGENET, "origin": "architecture"})) == [
-        "normalisation: mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's, the architecture's default)"
+        "normalisation: mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's, the architecture's"
+        " default)"
     ]
 
 
 def test_what_is_only_assumed_is_marked_and_nothing_else_is() -> None:
-    found = what_is_seen(header(DATA, model("a", {**IMAGENET, "origin": "assumed", "size": None}), model("b", HALF)))
+    found = what_is_seen(
+        header(DATA, model("a", {**IMAGENET, "origin": "assumed", "size": None}), model("b", HALF))
+    )
     assert [line for line in found if line.assumed] == [
         Seen(
-            "normalisation of a: mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's, assumed: give mean and std)",
+            "normalisation of a: mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's, assumed: give"
+            " mean and std)",
             assumed=True,
         )
     ]
@@ -108,7 +125,9 @@ def test_notes_name_their_models_unless_they_are_of_all() -> None:
     assert lines(None, model("a", {}, "x")) == ["a: x"]
 
 
-def test_every_format_shows_it_and_the_assumption_in_yellow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_format_shows_it_and_the_assumption_in_yellow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     card = boards.one_seed(tmp_path)
     texts = [line.text for line in card.seen]
     assert len(texts) == 7

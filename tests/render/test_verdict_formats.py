@@ -1,4 +1,4 @@
-"""Every format of a verdict: goldens of the whole output, and the contract of each format with its readers."""
+"""Every format of a verdict: goldens of the whole output, and each format's contract with its readers."""
 
 import csv
 import io
@@ -29,7 +29,12 @@ STARTED = "2026-01-01T00:00:00"
 def verdict() -> Verdict:
     """A failed gate with one of everything: a change, noise, a missing cell, a crashed one, and a new one."""
     same = {"fgsm 1/255": flags(2, N)}
-    old = {"pgd 8/255": flags(100, N), "fgsm 8/255": flags(40, N), "apgd 8/255": flags(9, N), "gone 8/255": flags(9, N)}
+    old = {
+        "pgd 8/255": flags(100, N),
+        "fgsm 8/255": flags(40, N),
+        "apgd 8/255": flags(9, N),
+        "gone 8/255": flags(9, N),
+    }
     new = {"pgd 8/255": flags(40, N), "fgsm 8/255": np.roll(flags(40, N), 1), "new 8/255": flags(1, N)}
     after = make_snapshot("latest", new | same, weights="v", errors=["apgd 8/255"])
     return compare(make_snapshot("reference", old | same), after, gated=True)
@@ -40,7 +45,9 @@ def exact() -> Verdict:
     """Two runs of which only the code differs, which 25 samples notice."""
     before = make_snapshot("reference", {"pgd 8/255": flags(30, N)})
     changed = {"commit": "b" * 40, "code": "d" * 64}
-    return compare(before, make_snapshot("latest", {"pgd 8/255": flags(5, N)}, provenance=changed), gated=True)
+    return compare(
+        before, make_snapshot("latest", {"pgd 8/255": flags(5, N)}, provenance=changed), gated=True
+    )
 
 
 def printed(verdict: Verdict, *, every_row: bool, width: int = 80) -> str:
@@ -125,7 +132,9 @@ def test_step_summary_is_appended_and_kept_within_github_s_limit(verdict: Verdic
 def test_annotations_name_the_worst_cells_and_cannot_be_broken_out_of(verdict: Verdict) -> None:
     lines = list(annotations(verdict))
     assert lines[0].startswith("::error title=hand|made::gate: FAIL")
-    assert lines[1].startswith("::error title=lora/0/pgd/foolbox/8/255::asr 62.5 %25 -> 25.0 %25 (-37.5 points")
+    assert lines[1].startswith(
+        "::error title=lora/0/pgd/foolbox/8/255::asr 62.5 %25 -> 25.0 %25 (-37.5 points"
+    )
     assert lines[2] == "::error title=lora/0/apgd/foolbox/8/255::RuntimeError: <planted>"
     assert not any("\n" in line for line in lines)
 

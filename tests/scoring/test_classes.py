@@ -33,8 +33,8 @@ def records(label: object = LABEL, clean: object = CLEAN, attacked: object = ATT
     truth = np.asarray(label)
     success = (right == truth) & (wrong != truth)
     return Records(
-        np.array([f"s{i}" for i in range(len(LABEL))]), truth, right, sure, sure, wrong, unsure, unsure, success, zeros, zeros,
-        zeros, zeros,
+        np.array([f"s{i}" for i in range(len(LABEL))]), truth, right, sure, sure, wrong, unsure, unsure,
+        success, zeros, zeros, zeros, zeros,
     )  # fmt: skip
 
 
@@ -48,13 +48,22 @@ CELL = entry("a", 0, "pgd", "8/255", "art")
 
 def test_each_class_has_its_shares_and_its_rows_of_the_confusion_matrices() -> None:
     (found,) = class_scores(CELL, records(), ("cat", "dog", "owl"))
-    assert (found.model, found.attack, found.library, found.eps) == (ModelId("a", 0), "pgd", "art", Fraction(8, 255))
+    assert (found.model, found.attack, found.library, found.eps) == (
+        ModelId("a", 0),
+        "pgd",
+        "art",
+        Fraction(8, 255),
+    )
     cat, dog, owl = found.classes
     assert [c.name for c in found.classes] == ["cat", "dog", "owl"]
     assert (cat.accuracy, cat.robust_accuracy) == (proportion(2, 3), proportion(1, 3))
     assert (cat.clean, cat.attacked) == ((2, 1, 0), (1, 1, 1))
     assert (dog.robust_accuracy, dog.clean, dog.attacked) == (proportion(0, 2), (0, 2, 0), (2, 0, 0))
-    assert (owl.accuracy, owl.clean, owl.attacked) == (proportion(0, 1), (0, 0, 0), (0, 0, 0)), "7 is none of the classes"
+    assert (owl.accuracy, owl.clean, owl.attacked) == (
+        proportion(0, 1),
+        (0, 0, 0),
+        (0, 0, 0),
+    ), "7 is none of the classes"
 
 
 def test_classes_without_names_have_numbers_and_a_class_without_samples_no_share() -> None:
@@ -81,7 +90,11 @@ def test_of_a_random_model_shares_are_expectations() -> None:
 
 def test_the_strongest_cell_of_each_model_leaves_the_fewest_right() -> None:
     weak, strong = records(attacked=CLEAN), records()
-    cells = [(entry(m, 0, a, "8/255", "art"), r) for m in "ab" for a, r in (("fgsm", weak), ("pgd", strong), ("cw", strong))]
+    cells = [
+        (entry(m, 0, a, "8/255", "art"), r)
+        for m in "ab"
+        for a, r in (("fgsm", weak), ("pgd", strong), ("cw", strong))
+    ]
     found = with_strongest(one for cell, own in cells for one in class_scores(cell, own, ("a", "b", "c")))
     assert [(s.model.name, s.attack) for s in found if s.strongest] == [("a", "pgd"), ("b", "pgd")]
 
@@ -112,7 +125,9 @@ def test_certainty_has_its_interval_over_samples() -> None:
     assert found.certainty_low < 0.75 < found.certainty_high
     low, high = found.certainty_adv_low, found.certainty_adv_high
     assert 0 < low < 0.75 < high <= 1
-    assert high - low > found.certainty_high - found.certainty_low, "half of them at 0.5, half at 1, vary more than equal ones"
+    assert high - low > found.certainty_high - found.certainty_low, (
+        "half of them at 0.5, half at 1, vary more than equal ones"
+    )
 
 
 def test_certainty_over_seeds_is_of_the_mean_over_libraries() -> None:

@@ -1,4 +1,4 @@
-"""The check of labels: it names the order that the network was trained in, and leaves honest models alone, however weak."""
+"""The check of labels names the order that a network was trained in, and spares honest ones, however weak."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +20,10 @@ ORIGIN = {"commit": "", "dirty": False, "started": "", "packages": {}}
 
 
 def predicted(rows: Sequence[int], each: int, right: int) -> tuple[Ints, Ints]:
-    """Labels and predictions of ``each`` samples a class, of which ``right`` are taken for the row of their class.
+    """Labels and predictions of ``each`` samples a class, of which ``right`` are taken for their class's row.
 
-    The others go to the row that a class has after its own, so that none is right by accident in the order ``rows``.
+    The others go to the row that a class has after its own, so that none is right by accident in the order
+    ``rows``.
     """
     count = len(rows)
     label, turn = np.repeat(np.arange(count), each), np.tile(np.arange(each), count)
@@ -41,20 +42,31 @@ def rows_of(data: Sequence[str], network: Sequence[str]) -> list[int]:
         (TEXT, NUMBER, "in number order: the network was trained in that order; give classes: [0, 1, 2, 3,"),
         (NUMBER, TEXT, "in sorted order, as tools list folders: the network was trained in that order; give"),
         (("b", "no", "a", "10"), ("10", "a", "b", "no"), "give classes: [10, a, b, 'no']"),
-        (("item9", "item10", "item8"), ("item8", "item9", "item10"), "in number order: the network was trained in that order"),
+        (
+            ("item9", "item10", "item8"), ("item8", "item9", "item10"),
+            "in number order: the network was trained in that order",
+        ),
         (("n3", "n2", "n1"), ("n2", "n1", "n3"), "label 0 'n3' is predicted as label 2 'n1' (19 of 20)"),
         (LETTERS[:2], LETTERS[1::-1], "give classes: [b, a]"),
-        (LETTERS, (*LETTERS[3:], *LETTERS[:3]), "and 9 more are moved; give classes: [d, e, f, g, h, i, j, k, l, a, b, c]"),
+        (
+            LETTERS, (*LETTERS[3:], *LETTERS[:3]),
+            "and 9 more are moved; give classes: [d, e, f, g, h, i, j, k, l, a, b, c]",
+        ),
     ],
 )  # fmt: skip
-def test_the_network_s_order_is_named_and_given_to_paste(data: Sequence[str], network: Sequence[str], said: str) -> None:
+def test_the_network_s_order_is_named_and_given_to_paste(
+    data: Sequence[str], network: Sequence[str], said: str
+) -> None:
     rows = rows_of(data, network)
     label, pred = predicted(rows, 20, 19)
     found = check_labels(label, pred, 0.96, data)
     assert found.grade == "fail"
     assert said in found.detail
     assert f" but {19 * len(data)} in " in found.detail
-    assert f"does not match the network's: {(label == pred).sum()} of {20 * len(data)} samples are right" in found.detail
+    assert (
+        f"does not match the network's: {(label == pred).sum()} of {20 * len(data)} samples are right"
+        in found.detail
+    )
 
 
 def test_two_of_ten_classes_swapped_are_found_and_the_rest_left_alone() -> None:
@@ -77,7 +89,10 @@ def test_two_of_twelve_classes_of_ten_samples_are_found_where_both_are_taken_for
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([1, 2, 3, 4, 5, 3], "105 if every class is the next one: the network has a class before these (background"),
+        (
+            [1, 2, 3, 4, 5, 3],
+            "105 if every class is the next one: the network has a class before these (background",
+        ),
         ([3, 0, 1, 2, 3, 4], "105 if every class is the one before: the network lacks the first of these"),
     ],
 )
@@ -104,7 +119,9 @@ def test_wordnet_s_ids_in_another_order_than_sorted() -> None:
     assert found.grade == "fail"
     assert found.detail.endswith("all 200 in this order] (wnids.txt and sorted folders differ)")
     shuffled = np.random.default_rng(1).permutation(200)
-    assert check_labels(*predicted(shuffled.tolist(), 1, 1), 0.8, sorted(names)).grade == "fail", "no named order: near chance"
+    assert check_labels(*predicted(shuffled.tolist(), 1, 1), 0.8, sorted(names)).grade == "fail", (
+        "no named order: near chance"
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +138,8 @@ def test_wordnet_s_ids_in_another_order_than_sorted() -> None:
     ],
 )
 def test_near_chance_with_high_certainty(classes: int, right: int, certainty: float, grade: str) -> None:
-    """120 samples; what is wrong goes to all the other classes evenly, but for two classes, where it is the other one."""
+    """120 samples; what is wrong goes to all the other classes evenly, but for two classes, where it is
+    the other one."""
     label = np.arange(120) % classes
     wrong = 1 + np.arange(120) // classes % (classes - 1)
     pred = np.where(np.arange(120) < right, label, (label + wrong) % classes)
@@ -129,7 +147,8 @@ def test_near_chance_with_high_certainty(classes: int, right: int, certainty: fl
     assert found.grade == grade
     if grade != "pass" and classes > 2:
         assert (
-            f"{right} of 120 samples are right, no more than by chance, at a mean certainty of {certainty:.2f}" in found.detail
+            f"{right} of 120 samples are right, no more than by chance, at a mean certainty of"
+            f" {certainty:.2f}" in found.detail
         )
         assert "labels, class order or head are not those of the network" in found.detail
 
@@ -148,7 +167,8 @@ def test_too_few_samples_say_nothing() -> None:
 
 
 def honest(rng: np.random.Generator) -> tuple[Ints, Ints, float, list[str]]:
-    """A model in which no class scores above an image's own but by its bias, from a good one to overwhelming bias and noise."""
+    """A model in which no class scores above an image's own but by its bias, from a good one to
+    overwhelming bias and noise."""
     classes, n = int(rng.choice([2, 3, 5, 10, 12, 50, 200])), int(rng.choice([20, 50, 150, 500, 2000]))
     label = np.arange(n) % classes
     if rng.random() < 0.5:
@@ -165,7 +185,8 @@ def honest(rng: np.random.Generator) -> tuple[Ints, Ints, float, list[str]]:
 
 
 def test_no_honest_model_is_told_that_its_classes_have_another_order() -> None:
-    """Of 3000 models, from good ones to hopeless ones, none; of those that do better than guessing, none for any reason."""
+    """Of 3000 models, from good ones to hopeless ones, none; of those that do better than guessing, none
+    for any reason."""
     rng = np.random.default_rng(0)
     for _ in range(3000):
         label, pred, certainty, names = honest(rng)
@@ -183,11 +204,23 @@ def run_of(folder: Path, label: Ints, pred: Ints, data: DataEntry | None) -> Sco
     moved = np.where(right, 1 / 64, 0).astype(np.float32)
     true = np.where(right, prob, 1 - prob).astype(np.float32)
     found = Records(
-        np.array([f"s{i:03d}" for i in range(n)]), label, pred, prob, true, pred, prob, true, np.zeros(n, bool), moved, moved,
-        moved, none,
+        np.array([f"s{i:03d}" for i in range(n)]), label, pred, prob, true, pred, prob, true,
+        np.zeros(n, bool), moved, moved, moved, none,
     )  # fmt: skip
     cells = tuple(
-        cell_entry("m", 0, "fgsm", f"{k}/255", "linf", "art", "exact", f"{k}", kind="fgsm", access="white-box", budget="fixed")
+        cell_entry(
+            "m",
+            0,
+            "fgsm",
+            f"{k}/255",
+            "linf",
+            "art",
+            "exact",
+            f"{k}",
+            kind="fgsm",
+            access="white-box",
+            budget="fixed",
+        )
         for k in (4, 8)
     )
     models = (ModelEntry("m", 0, "none", 0, 10, "m"),)
@@ -201,7 +234,10 @@ def run_of(folder: Path, label: Ints, pred: Ints, data: DataEntry | None) -> Sco
 
 def test_a_model_whose_labels_fail_has_no_rank_and_every_cell_says_so(tmp_path: Path) -> None:
     label, pred = predicted(rows_of(TEXT, NUMBER), 20, 19)
-    advice = {"give classes: [0, 1, 2, 3, 4,": DataEntry(240, 240, TEXT, 32), "give the data's classes in the": None}
+    advice = {
+        "give classes: [0, 1, 2, 3, 4,": DataEntry(240, 240, TEXT, 32),
+        "give the data's classes in the": None,
+    }
     for i, (said, data) in enumerate(advice.items()):
         card = run_of(tmp_path / str(i), label, pred, data)
         for cell in card.cells:
@@ -223,6 +259,6 @@ def test_a_model_that_gets_nothing_right_is_told_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("own", "grade"), [(30, "pass"), (24, "fail")])
 def test_another_order_must_be_right_three_times_as_often(own: int, grade: str) -> None:
-    """Of 100 samples a class, ``own`` are right the others are taken for the next class, all the way round."""
+    """Of 100 samples a class, ``own`` are right, the others taken for the next class, all the way round."""
     label, turn = np.repeat(np.arange(5), 100), np.tile(np.arange(100), 5)
     assert check_labels(label, (label + (turn >= own)) % 5, 0.4, LETTERS[:5]).grade == grade

@@ -37,7 +37,9 @@ def test_a_mean_difference_of_one_seed_is_the_paired_t_test() -> None:
 def test_a_mean_difference_over_seeds_by_hand() -> None:
     first = np.array([[1.0, 1, 0, 1], [1, 0, 0, np.nan]])
     second = np.array([[0.0, 1, 0, 0], [0, 0, 0, 1]])
-    one = np.array([[1, 1, 0, 1], [1 / 3 + 4 / 3 * 2 / 3, 1 / 3 - 4 / 9, 1 / 3 - 4 / 9, 1 / 3]])  # what 3 samples say, of 4
+    one = np.array(
+        [[1, 1, 0, 1], [1 / 3 + 4 / 3 * 2 / 3, 1 / 3 - 4 / 9, 1 / 3 - 4 / 9, 1 / 3]]
+    )  # what 3 samples say, of 4
     other = np.array([[0, 1, 0, 0], [0, 0, 0, 0]])
     by_seed = 4 * sum(table.mean(axis=1).var(ddof=1) for table in (one, other))
     by_sample = 2 * (one - other).mean(axis=0).var(ddof=1)

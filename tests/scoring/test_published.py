@@ -1,4 +1,4 @@
-"""What is published of a run is scored as the run itself is, from its bits; what contradicts itself is refused."""
+"""What is published of a run is scored as the run is, from its bits; what contradicts itself is refused."""
 
 import json
 from dataclasses import asdict, replace
@@ -25,13 +25,18 @@ ROUNDING = 2e-5
 KNOWN = {"switched": ("plain", "lora")}
 
 
-def records(rng: np.random.Generator, strength: float, clean: tuple[Flags, Floats], eps: float, *, random: bool) -> Records:
+def records(
+    rng: np.random.Generator, strength: float, clean: tuple[Flags, Floats], eps: float, *, random: bool
+) -> Records:
     """Class 0 everywhere; of what is right, an attack breaks about ``strength``."""
     correct, prob = clean
     broken = correct & (rng.random(N) < strength)
     adv = np.where(broken | ~correct, 1, 0)
     adv_prob = np.where(correct, rng.uniform(0.5, 1, N), prob).astype(np.float32)
-    true = [np.where(right, certainty, 1 - certainty) for right, certainty in ((correct, prob), (adv == 0, adv_prob))]
+    true = [
+        np.where(right, certainty, 1 - certainty)
+        for right, certainty in ((correct, prob), (adv == 0, adv_prob))
+    ]
     moved = np.where(correct, eps, 0).astype(np.float32)
     chances: dict[str, Any] = {}
     if random:
@@ -39,26 +44,39 @@ def records(rng: np.random.Generator, strength: float, clean: tuple[Flags, Float
         right = np.where(correct, 1.0, 0.25).astype(np.float32)
         chances = {"clean_right": right, "adv_right": after, "adv_choice": np.roll(after, 1)}
     return Records(
-        np.array([f"s{i:03d}" for i in range(N)]), np.zeros(N, np.int64), np.where(correct, 0, 1), prob, true[0], adv, adv_prob,
-        true[1], broken, moved, moved, moved, moved, **chances,
+        np.array([f"s{i:03d}" for i in range(N)]), np.zeros(N, np.int64), np.where(correct, 0, 1), prob,
+        true[0], adv, adv_prob, true[1], broken, moved, moved, moved, moved, **chances,
     )  # fmt: skip
 
 
 def run_of(folder: Path, seeds: int, *, defended: bool = False) -> StoredRun:
-    """Models attacked by FGSM and, through both libraries, PGD at two eps; one that is ``defended`` switches between others."""
+    """Models attacked by FGSM and, through both libraries, PGD at two eps; one that is ``defended``
+    switches between others."""
     rng = np.random.default_rng(seeds)
     models = ("plain", "lora", *(KNOWN if defended else ("weak",)))
     carried = (("fgsm", "foolbox"), ("pgd", "foolbox"), ("pgd", "art"))
     asked = list(product(models, range(seeds), carried, ("8/255", "16/255")))
     cells: dict[CellEntry, Records] = {}
-    clean = {(m, s): (rng.random(N) < 0.9, rng.uniform(0.5, 1, N).astype(np.float32)) for m in models for s in range(seeds)}
+    clean = {
+        (m, s): (rng.random(N) < 0.9, rng.uniform(0.5, 1, N).astype(np.float32))
+        for m in models
+        for s in range(seeds)
+    }
     for m, s, (attack, library), eps in asked:
         roles = ("naive", "adaptive") if m in KNOWN else ("",)
         for role in roles:
-            strength = 0.3 + 0.02 * s + 0.3 * (m == "weak") + 0.2 * (eps == "16/255") + 0.1 * (role == "adaptive")
+            strength = (
+                0.3 + 0.02 * s + 0.3 * (m == "weak") + 0.2 * (eps == "16/255") + 0.1 * (role == "adaptive")
+            )
             name = attack if role != "adaptive" else f"{attack} (mean loss)"
             key = f"{m}-{s}-{name}-{eps}-{library}".replace("/", "_")
-            facts = {"kind": attack, "access": "white-box", "budget": "fixed", "role": role, "draws": 32 if role else 0}
+            facts = {
+                "kind": attack,
+                "access": "white-box",
+                "budget": "fixed",
+                "role": role,
+                "draws": 32 if role else 0,
+            }
             entry = cell_entry(m, s, name, eps, "linf", library, "statistical", key, **facts)
             cells[entry] = records(rng, strength, clean[m, s], float(Fraction(eps)), random=m in KNOWN)
     entries = tuple(ModelEntry(m, s, "lora", 10, 100, f"{m}{s}", of=KNOWN.get(m, ())) for m, s in clean)
@@ -76,7 +94,9 @@ def both(folder: Path, seeds: int, **facts: bool) -> tuple[Scorecard, Published]
 
 def assert_same(found: Any, expected: Any) -> None:
     """Dataclasses, their lists and values: numbers but for the rounding of certainties."""
-    flat, wanted = (json.loads(json.dumps([asdict(row) for row in rows], default=str)) for rows in (found, expected))
+    flat, wanted = (
+        json.loads(json.dumps([asdict(row) for row in rows], default=str)) for rows in (found, expected)
+    )
     assert len(flat) == len(wanted) > 0
     for one, other in zip(flat, wanted, strict=True):
         assert _leaves(one) == pytest.approx(_leaves(other), abs=50 * ROUNDING, nan_ok=True)
@@ -102,7 +122,11 @@ def test_what_is_published_gives_the_same_tests_and_sentences_as_the_run(seeds: 
     assert any(s.shown for s in found.sentences), "weak is weaker"
     if seeds > 1:
         assert_same(found.seeds, card.seeds)
-    assert (published.status, published.samples, sum(published.crosschecks.values())) == ("complete", N, len(card.crosschecks))
+    assert (published.status, published.samples, sum(published.crosschecks.values())) == (
+        "complete",
+        N,
+        len(card.crosschecks),
+    )
 
 
 def test_shares_and_their_intervals_are_the_leaderboards(tmp_path: Path) -> None:
@@ -121,7 +145,11 @@ def test_shares_and_their_intervals_are_the_leaderboards(tmp_path: Path) -> None
         assert model.worst_case is not None
         worst = by_name[model.model.name].worst_case
         assert worst is not None
-        assert (worst.value, worst.low, worst.high) == (model.worst_case.value, model.worst_case.low, model.worst_case.high)
+        assert (worst.value, worst.low, worst.high) == (
+            model.worst_case.value,
+            model.worst_case.low,
+            model.worst_case.high,
+        )
         assert by_name[model.model.name].certainty.value == pytest.approx(model.certainty, abs=ROUNDING)
 
 
@@ -150,7 +178,9 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
         ({"cells": "stranger"}, "is not among its models"),
     ],
 )
-def test_what_contradicts_itself_is_refused_by_name(change: dict[str, Any], message: str, text: str, tmp_path: Path) -> None:
+def test_what_contradicts_itself_is_refused_by_name(
+    change: dict[str, Any], message: str, text: str, tmp_path: Path
+) -> None:
     data = json.loads(text)
     first = data["cells"][0]
     cells = {

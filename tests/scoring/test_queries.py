@@ -23,14 +23,15 @@ INF = 10**6
 
 
 def cell(model: str, needed: list[int], spent: int) -> tuple[CellEntry, Records]:
-    """A cell whose first sample is predicted wrongly; the others break after ``needed`` queries, or never (INF)."""
+    """A cell whose first sample is predicted wrongly; others break after ``needed`` queries, INF is never."""
     n = 1 + len(needed)
     success = np.array([False, *(q < INF for q in needed)])
     label = np.zeros(n, dtype=np.int64)
     pred = np.array([1, *[0] * len(needed)])
     floats = np.zeros(n, dtype=np.float32)
     records = Records(
-        np.array([f"s/{i}" for i in range(n)]), label, pred, floats, floats, np.where(success, 1, pred), floats, floats,
+        np.array([f"s/{i}" for i in range(n)]), label, pred, floats, floats, np.where(success, 1, pred),
+        floats, floats,
         success, floats, floats, floats, floats, queries=np.array([0, *(min(q, spent) for q in needed)]),
     )  # fmt: skip
     entry = cell_entry(model, 0, "square", "32/255", "linf", "art", "single", f"{model}-key", access="score")
@@ -46,16 +47,21 @@ def test_asr_over_queries_is_the_share_broken_by_then() -> None:
     assert lora.steps == ((12, 0.5),)
     assert (base.spent, lora.spent) == (300, 80)
     assert (base.median, lora.median) == (7, 12)
-    assert base.budgets == lora.budgets == (10, 100, 1000), "the first power of ten that no model exceeded is the last"
+    assert base.budgets == lora.budgets == (10, 100, 1000), (
+        "the first power of ten that no model exceeded is the last"
+    )
     assert [p.value for p in base.asr] == [0.5, 0.75, 0.75]
     assert [(p.count, p.n) for p in lora.asr] == [(0, 4), (2, 4), (2, 4)]
 
 
 def test_a_random_model_loses_as_often_as_it_is_wrong() -> None:
-    """2.3 of the answers are right unasked, of which 0.41 would be wrong another time; 0.75 fall by 7 queries, 0.25 by 12."""
+    """2.3 of the answers are right unasked, of which 0.41 would be wrong another time; 0.75 fall by 7
+    queries, 0.25 by 12."""
     entry, records = cell("base", [7, INF, 12], 40)
     before, after = (np.array(a, dtype=np.float32) for a in ([0, 1, 0.8, 0.5], [0, 0.25, 0.8, 0]))
-    (found,) = query_scores([(entry, replace(records, clean_right=before, adv_right=after, adv_choice=after))])
+    (found,) = query_scores(
+        [(entry, replace(records, clean_right=before, adv_right=after, adv_choice=after))]
+    )
     assert [q for q, _ in found.steps] == [0, 7, 12]
     assert [share for _, share in found.steps] == pytest.approx([0.41 / 2.3, 1.16 / 2.3, 1.41 / 2.3])
     assert [p.value for p in found.asr] == pytest.approx([1.16 / 2.3, 1.41 / 2.3])

@@ -1,4 +1,5 @@
-"""What a stored run says of adversarial training: answers with paired intervals, a collapse by name, the curves as a figure."""
+"""What a stored run says of adversarial training: answers with paired intervals, a collapse by name, the
+curves as a figure."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,7 +30,11 @@ MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "full-adv": ({"adaptation": {"method": "full"}, "training": PGD}, 1_000_000, 100),
     "lora": ({"adaptation": LORA}, 5_000, 10),
     "lora-adv": ({"adaptation": LORA, "training": PGD}, 5_000, 60),
-    "robust-full-adv": ({"adaptation": {"method": "full"}, "training": PGD, "backbone": ROBUST}, 1_000_000, 105),
+    "robust-full-adv": (
+        {"adaptation": {"method": "full"}, "training": PGD, "backbone": ROBUST},
+        1_000_000,
+        105,
+    ),
     "robust-lora": ({"adaptation": LORA, "backbone": ROBUST}, 5_000, 70),
     "robust-lora-adv": ({"adaptation": LORA, "training": PGD, "backbone": ROBUST}, 5_000, 101),
 }
@@ -45,7 +50,9 @@ def board(folder: Path, robust: dict[str, Robust] | None = None, seeds: int = 1)
         for library in ("foolbox", "art")
     ]
     models = [_model(name, seed, (robust or {}).get(name)) for name in MODELS for seed in range(seeds)]
-    header = run_header(cells, tuple(models), N, run_id="20260101T000000Z-ffffffff", suite="board", origin=ORIGIN)
+    header = run_header(
+        cells, tuple(models), N, run_id="20260101T000000Z-ffffffff", suite="board", origin=ORIGIN
+    )
     declared = [{"name": name, **declared} for name, (declared, *_) in MODELS.items()]
     suite = {"backbone": {"architecture": "resnet18"}, "training": {"epochs": 3}, "models": declared}
     run = open_run(folder, replace(header, suite=suite), fresh=True)
@@ -85,7 +92,12 @@ def test_the_three_questions_are_answered_with_paired_differences(tmp_path: Path
 
 def test_p_values_are_mcnemars_corrected_over_all_answers(tmp_path: Path) -> None:
     card = board(tmp_path)
-    found = {(d.model, d.against): d for answer in card.answers for d in answer.differences if d.quantity == "robust accuracy"}
+    found = {
+        (d.model, d.against): d
+        for answer in card.answers
+        for d in answer.differences
+        if d.quantity == "robust accuracy"
+    }
     assert len(found) == 6
     close = found["robust-lora-adv", "robust-full-adv"]
     assert (close.value, close.difference) == pytest.approx((97 / N, -4 / N))
@@ -126,7 +138,9 @@ def test_every_format_has_the_answers(tmp_path: Path) -> None:
     assert "What adversarial training does for adapters" in to_html(card, StoredRun(run).header, None)
 
 
-def test_a_suite_without_adversarial_training_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_without_adversarial_training_answers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(MODELS, "lora-adv", ({"adaptation": LORA}, 5_000, 60))
     for name in ("full-adv", "robust-full-adv", "robust-lora", "robust-lora-adv"):
         monkeypatch.delitem(MODELS, name)
@@ -138,7 +152,10 @@ def test_the_curves_are_drawn_one_panel_a_model(tmp_path: Path) -> None:
     collapsed = replace(CURVES, collapsed=2, kept=1)
     figure = make_figures(board(tmp_path, {"full-adv": CURVES, "lora-adv": collapsed}))["training"]
     panels = [axis for axis in figure.axes if axis.get_visible()]
-    assert sorted(axis.get_title() for axis in panels) == ["full-adv: pgd, eps 8/255", "lora-adv: pgd, eps 8/255"]
+    assert sorted(axis.get_title() for axis in panels) == [
+        "full-adv: pgd, eps 8/255",
+        "lora-adv: pgd, eps 8/255",
+    ]
     drawn = {line.get_label(): line for line in panels[-1].lines}
     np.testing.assert_allclose(drawn["PGD-10"].get_ydata(), [45, 50])  # type: ignore[arg-type]
     assert {"clean", "FGSM", "PGD-10", "weights that stay", "collapse"} == set(drawn)
@@ -162,8 +179,13 @@ def test_a_collapse_is_graded_by_whose_weights_stayed(training: Robust, kind: st
     found = overfitting(kind, training)
     assert (found.check, found.grade) == ("overfitting", grade)
     if training.collapsed:
-        assert "fast training collapsed in epoch 2 (held-out accuracy 95% under FGSM, 2% under PGD)" in found.detail
-    assert with_training(CellTrust("unchecked", ()), kind, CURVES).grade == "unchecked", "a pass proves nothing else"
+        assert (
+            "fast training collapsed in epoch 2 (held-out accuracy 95% under FGSM, 2% under PGD)"
+            in found.detail
+        )
+    assert with_training(CellTrust("unchecked", ()), kind, CURVES).grade == "unchecked", (
+        "a pass proves nothing else"
+    )
     assert with_training(CellTrust("pass", ()), kind, None).findings == ()
 
 

@@ -1,4 +1,4 @@
-"""A stored run whose answers are known, scored: metrics, comparisons, ranks, verdicts, curves and the printed sentences."""
+"""A stored run of known answers: metrics, comparisons, ranks, verdicts, curves and the printed sentences."""
 
 import io
 import json
@@ -33,7 +33,7 @@ ASKED = CrossCheck(ModelId("m", 0), "pgd", Fraction(8, 255), "foolbox", "art", "
 
 
 def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Records:
-    """Class 0 everywhere; the first ``wrong`` samples are wrong from the start, those of ``broken`` after the attack."""
+    """Class 0 everywhere; the first ``wrong`` samples are wrong when clean, ``broken`` after the attack."""
     clean = (wrong > SAMPLE).astype(np.int64)
     success = broken & (clean == 0)
     adv = np.where(success, 1, clean)
@@ -58,20 +58,36 @@ def records(wrong: int, broken: np.ndarray, distance: float = 8 / 255) -> Record
     )
 
 
-def store(folder: Path, cells: dict[tuple[str, int, str, str], Records], evidence: list[Evidence] | None = None) -> StoredRun:
+def store(
+    folder: Path, cells: dict[tuple[str, int, str, str], Records], evidence: list[Evidence] | None = None
+) -> StoredRun:
     """A run with one cell for each (model, seed, library, eps), all of the attack pgd-10."""
     entries = [
         cell_entry(
-            m, s, "pgd-10", eps, "linf", lib, "exact", f"{m}-{s}-{lib}-{i}", kind="pgd", access="white-box", budget="fixed"
+            m,
+            s,
+            "pgd-10",
+            eps,
+            "linf",
+            lib,
+            "exact",
+            f"{m}-{s}-{lib}-{i}",
+            kind="pgd",
+            access="white-box",
+            budget="fixed",
         )
         for i, (m, s, lib, eps) in enumerate(cells)
     ]
     return stored(folder, dict(zip(entries, cells.values(), strict=True)), evidence)
 
 
-def stored(folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidence] | None = None) -> StoredRun:
+def stored(
+    folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidence] | None = None
+) -> StoredRun:
     """A run with the records of each of ``cells``."""
-    models = tuple(ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((c.model, c.seed) for c in cells))
+    models = tuple(
+        ModelEntry(m, s, "lora", 1, 10, m) for m, s in dict.fromkeys((c.model, c.seed) for c in cells)
+    )
     header = run_header(cells, models, N)
     run = open_run(folder, header, fresh=True)
     for entry, found in cells.items():
@@ -83,7 +99,7 @@ def stored(folder: Path, cells: dict[CellEntry, Records], evidence: list[Evidenc
 
 
 def three_models(folder: Path, evidence: list[Evidence] | None = None) -> Scorecard:
-    """ "base" and "twin" differ on 3 of 200 samples, "weak" breaks on 60 more; each is attacked through both libraries."""
+    """ "base" and "twin" differ on 3 of 200 samples, "weak" breaks on 60 more; both libraries attack each."""
     broken = {"base": SAMPLE >= 160, "twin": SAMPLE >= 163, "weak": SAMPLE >= 100}
     cells = {(m, 0, lib, "8/255"): records(4, b) for m, b in broken.items() for lib in ("foolbox", "art")}
     return score(store(folder, cells, evidence))
@@ -98,23 +114,46 @@ def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
 def test_the_leaderboards_foot_answers_in_words(tmp_path: Path) -> None:
     card = three_models(tmp_path)
     assert [sentence.text for sentence in card.sentences] == [
-        "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.12: "
-        "no difference shown (could have shown 3.9)",
+        (
+            "twin vs base, worst case 8/255: robust accuracy +1.5 points [-0.6, +3.8], p = 0.12: "
+            "no difference shown (could have shown 3.9)"
+        ),
         "weak vs base, worst case 8/255: robust accuracy -30.0 points [-36.2, -23.4], p < 0.001: less robust",
         "weak vs twin, worst case 8/255: robust accuracy -31.5 points [-37.8, -24.8], p < 0.001: less robust",
-        "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.12: no difference shown (could have shown 4.0)",
+        (
+            "twin vs base, pgd-10 8/255: ASR -1.5 points [-3.9, +0.7], p = 0.12: no difference shown (could"
+            " have shown 4.0)"
+        ),
         "weak vs base, pgd-10 8/255: ASR +30.6 points [+23.9, +36.9], p < 0.001: less robust",
-        "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 4.5)",
-        "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have shown 4.5)",
-        "twin vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have shown 0.025)",
-        "weak vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have shown 0.025)",
-        "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown (could have shown 0.011)",
+        (
+            "twin vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have"
+            " shown 4.5)"
+        ),
+        (
+            "weak vs base, clean: accuracy +0.0 points [-2.1, +2.1], p = 1: equal on every sample (could have"
+            " shown 4.5)"
+        ),
+        (
+            "twin vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have"
+            " shown 0.025)"
+        ),
+        (
+            "weak vs base, clean: certainty +0.000 [-0.014, +0.014], p = 1: equal on every sample (could have"
+            " shown 0.025)"
+        ),
+        (
+            "twin vs base, pgd-10 8/255: certainty +0.005 [-0.001, +0.011], p = 0.42: no difference shown"
+            " (could have shown 0.011)"
+        ),
         "weak vs base, pgd-10 8/255: certainty -0.105 [-0.127, -0.083], p < 0.001: lower",
     ]
 
 
 def test_success_is_compared_on_samples_that_both_models_get_right(tmp_path: Path) -> None:
-    cells = {("a", 0, "art", "8/255"): records(0, SAMPLE >= 150), ("b", 0, "art", "8/255"): records(100, SAMPLE >= 150)}
+    cells = {
+        ("a", 0, "art", "8/255"): records(0, SAMPLE >= 150),
+        ("b", 0, "art", "8/255"): records(100, SAMPLE >= 150),
+    }
     (comparison,) = score(store(tmp_path, cells)).comparisons
     assert (comparison.robust.first, comparison.robust.second) == (0.25, 0.75)
     assert (comparison.asr.n, comparison.asr.first, comparison.asr.second) == (100, 0.5, 0.5)
@@ -165,8 +204,12 @@ def test_the_verdict_follows_the_contract(pairing: str, apart: int, verdict: str
         (200, 100, 88, "differ"),
     ],
 )
-def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, foolbox: int, art: int, verdict: str) -> None:
-    found = judge(ASKED, "statistical", "linf", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE))
+def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(
+    n: int, foolbox: int, art: int, verdict: str
+) -> None:
+    found = judge(
+        ASKED, "statistical", "linf", records(N - n, N - foolbox <= SAMPLE), records(N - n, N - art <= SAMPLE)
+    )
     assert found.verdict == verdict
     assert found.gap_low is not None
     assert found.gap_high is not None
@@ -180,11 +223,17 @@ def test_a_statistical_pair_agrees_only_where_the_interval_shows_it(n: int, fool
 def test_a_random_model_is_cross_checked_by_how_often_it_is_right(
     foolbox: float, art: float, verdict: str, stronger: str | None, pairing: str
 ) -> None:
-    """In the first case what it does most of the time is the opposite on every sample, in the second the same on all."""
+    """In the first case what it does most of the time is the opposite on every sample, in the second the
+    same on all."""
     right = {"foolbox": foolbox, "art": art}
     ones = np.ones(N, np.float32)
     both = [
-        replace(records(0, np.full(N, often < 0.5)), clean_right=ones, adv_right=ones * often, adv_choice=ones * often)
+        replace(
+            records(0, np.full(N, often < 0.5)),
+            clean_right=ones,
+            adv_right=ones * often,
+            adv_choice=ones * often,
+        )
         for often in right.values()
     ]
     found = judge(ASKED, pairing, "linf", *both)
@@ -215,7 +264,12 @@ def test_of_nothing_attacked_nothing_is_said(tmp_path: Path) -> None:
     run = nothing_right(tmp_path)
     card = score(run)
     base = card.crosschecks[0]
-    assert (base.verdict, base.agreement, base.asr_first, base.p_value) == ("not comparable", None, None, None)
+    assert (base.verdict, base.agreement, base.asr_first, base.p_value) == (
+        "not comparable",
+        None,
+        None,
+        None,
+    )
     said = [
         render.to_json(card),
         render.to_csv(card),
@@ -231,8 +285,14 @@ def test_of_nothing_attacked_nothing_is_said(tmp_path: Path) -> None:
 def test_models_that_get_no_sample_both_right_have_no_success_to_compare(tmp_path: Path) -> None:
     first = records(100, SAMPLE >= 150)
     flipped = {name: getattr(first, name)[::-1] for name in COLUMNS if name != "id"}
-    card = score(store(tmp_path, {("a", 0, "art", "8/255"): first, ("b", 0, "art", "8/255"): replace(first, **flipped)}))
-    assert "b vs a, pgd-10 8/255: ASR cannot be compared: no sample that both get right" in [s.text for s in card.sentences]
+    card = score(
+        store(
+            tmp_path, {("a", 0, "art", "8/255"): first, ("b", 0, "art", "8/255"): replace(first, **flipped)}
+        )
+    )
+    assert "b vs a, pgd-10 8/255: ASR cannot be compared: no sample that both get right" in [
+        s.text for s in card.sentences
+    ]
     assert json.loads(render.to_json(card))["comparisons"][1]["asr"]["difference"] is None
 
 
@@ -251,14 +311,16 @@ def test_curves_by_hand() -> None:
     fixed = fixed_budget_curve(1.0, [1, 2], [0.6, 0.2])
     assert fixed.area == pytest.approx((0.8 + 0.4) / 2)
     assert fixed.median == pytest.approx(1.25)
-    free = minimum_norm_curve(np.array([True, True, True, False]), np.array([0.5, 1.5, np.inf, 0], dtype=np.float32), [1, 2])
+    free = minimum_norm_curve(
+        np.array([True, True, True, False]), np.array([0.5, 1.5, np.inf, 0], dtype=np.float32), [1, 2]
+    )
     assert free.robust == (0.75, 0.5, 0.25)
     assert free.area == pytest.approx((0.5 + 1.5 + 2 + 0) / 4 / 2)
     assert free.median == 1.5
 
 
 def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path: Path) -> None:
-    """Half of the samples are broken nearer than the largest eps; some of the others farther away, some never."""
+    """Half of the samples are broken nearer than the largest eps; some others farther away, some never."""
     distance = np.where(SAMPLE < 150, (SAMPLE + 1) / 100, np.inf).astype(np.float32)
     cells = {}
     for eps in ("1/2", "1"):
@@ -269,13 +331,19 @@ def test_a_minimum_norm_attack_is_scored_by_the_distances_that_it_found(tmp_path
     card = score(StoredRun(run.path))
     (curve,) = card.curves
     assert curve.curve.robust == (1.0, *(c.metrics.robust_accuracy.value for c in card.cells if c.metrics))
-    assert curve.curve.median == pytest.approx(1.005), "half way between the 100th and the 101st, both beyond the largest eps"
+    assert curve.curve.median == pytest.approx(1.005), (
+        "half way between the 100th and the 101st, both beyond the largest eps"
+    )
     assert curve.curve.area == pytest.approx((sum(range(1, 101)) / 100 + 100) / N)
     assert "1.005" in shown(card, 80)
 
 
-@pytest.mark.parametrize(("access", "grades"), [("white-box", ["fail"]), ("score", ["fail"]), ("decision", [])])
-def test_only_an_attack_on_labels_may_leave_every_sample_as_it_was(access: str, grades: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("access", "grades"), [("white-box", ["fail"]), ("score", ["fail"]), ("decision", [])]
+)
+def test_only_an_attack_on_labels_may_leave_every_sample_as_it_was(
+    access: str, grades: list[str], tmp_path: Path
+) -> None:
     run = store(tmp_path, {("a", 0, "art", "8/255"): records(0, SAMPLE < 0, 0.0)})
     rewrite(run.path / "run.json", cells=[{**asdict(c), "access": access} for c in run.header.cells])
     (cell,) = score(StoredRun(run.path)).cells
@@ -286,11 +354,15 @@ def test_only_an_attack_on_labels_may_leave_every_sample_as_it_was(access: str, 
 def test_many_comparisons_are_summed_up(tmp_path: Path) -> None:
     broken = {f"m{i}": 160 - 50 * (i == 1) - 50 * (i == 2) <= SAMPLE for i in range(5)}
     text = " ".join(
-        shown(score(store(tmp_path, {(m, 0, "art", "8/255"): records(0, b) for m, b in broken.items()})), 140).split()
+        shown(
+            score(store(tmp_path, {(m, 0, "art", "8/255"): records(0, b) for m, b in broken.items()})), 140
+        ).split()
     )
     assert "m1 vs m0, worst case 8/255: robust accuracy -25.0 points" in text
     assert "m2 vs m1, worst case" not in text
-    assert "and 16 comparisons that show no difference, 4 between other models: --format md lists them" in text
+    assert (
+        "and 16 comparisons that show no difference, 4 between other models: --format md lists them" in text
+    )
 
 
 def test_attacks_with_the_same_finding_are_flagged_together(tmp_path: Path) -> None:
@@ -324,12 +396,17 @@ def test_what_the_checks_cost_is_stored_and_said(tmp_path: Path) -> None:
 
 
 def test_evidence_of_one_attack_and_library_stands_for_that_attack(tmp_path: Path) -> None:
-    card = three_models(tmp_path, [seen("deterministic", 0.0), seen("unconstrained", 0.5, attack="pgd-10", library="foolbox")])
+    card = three_models(
+        tmp_path, [seen("deterministic", 0.0), seen("unconstrained", 0.5, attack="pgd-10", library="foolbox")]
+    )
     assert [c.trust.grade for c in card.cells if c.trust and c.entry.model == "base"] == ["fail", "fail"]
 
 
 def test_a_few_samples_over_a_limit_are_not_held_against_an_attack() -> None:
-    found = [Evidence("silent-success", "m", 0, "pgd", "art", count / n, n) for count, n in ((1, 11), (3, 14), (8, 32))]
+    found = [
+        Evidence("silent-success", "m", 0, "pgd", "art", count / n, n)
+        for count, n in ((1, 11), (3, 14), (8, 32))
+    ]
     assert [finding.grade for finding in judge_evidence(found)] == ["pass", "warn", "fail"]
 
 
@@ -339,9 +416,11 @@ def test_a_few_samples_over_a_limit_are_not_held_against_an_attack() -> None:
         ("incomplete-optimisation", 0.0, 4, "unchecked"), ("incomplete-optimisation", 1.0, 4, "unchecked"),
         ("incomplete-optimisation", 0.0, 5, "pass"), ("incomplete-optimisation", 1.0, 500, "warn"),
         ("more-steps", 0.0, 2, "unchecked"), ("more-steps", 0.0, 3, "pass"), ("more-steps", 1.0, 300, "warn"),
-        ("unconstrained", 0.0, 2, "unchecked"), ("unconstrained", 0.0, 3, "pass"), ("unconstrained", 1.0, 3, "fail"),
-        ("binarisation", 0.5, 2, "unchecked"), ("binarisation", 1.0, 2, "unchecked"), ("binarisation", 0.0, 2, "fail"),
-        ("binarisation", 1.0, 3, "pass"), ("binarisation", 1 / 3, 3, "fail"), ("binarisation", 0.0, 0, "unchecked"),
+        ("unconstrained", 0.0, 2, "unchecked"), ("unconstrained", 0.0, 3, "pass"),
+        ("unconstrained", 1.0, 3, "fail"), ("binarisation", 0.5, 2, "unchecked"),
+        ("binarisation", 1.0, 2, "unchecked"), ("binarisation", 0.0, 2, "fail"),
+        ("binarisation", 1.0, 3, "pass"), ("binarisation", 1 / 3, 3, "fail"),
+        ("binarisation", 0.0, 0, "unchecked"),
         ("rounding", 0.0, 2, "unchecked"), ("rounding", 0.0, 3, "pass"), ("classes", 0, 2, "pass"),
     ],
 )  # fmt: skip
@@ -360,18 +439,28 @@ def test_noise_on_two_samples_says_nothing(n: int, grade: str, tmp_path: Path) -
 
 
 def test_the_leaderboard_says_what_was_not_checked(tmp_path: Path) -> None:
-    few = [Evidence(check, "base", 0, "pgd-10", "art", v, n) for check, v, n in (("more-steps", 0, 8), ("binarisation", 1, 2))]
+    few = [
+        Evidence(check, "base", 0, "pgd-10", "art", v, n)
+        for check, v, n in (("more-steps", 0, 8), ("binarisation", 1, 2))
+    ]
     card = three_models(tmp_path, few)
-    assert [c.trust.grade for c in card.cells if c.trust] == ["unchecked"] * 6, "not being able to fail is no pass"
+    assert [c.trust.grade for c in card.cells if c.trust] == ["unchecked"] * 6, (
+        "not being able to fail is no pass"
+    )
     said = "trust of 6 cells: 6 unchecked (?); not checked for lack of samples: binarisation (2 cells)"
     assert said in " ".join(shown(card, 80).split())
     assert said in render.to_markdown(card)
 
 
 def test_noise_that_breaks_what_the_attack_does_not_fails_it(tmp_path: Path) -> None:
-    noise = Evidence("noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), Fraction(8, 255))
+    noise = Evidence(
+        "noise-linf", "base", 0, None, None, 1.0, 3, "", ("s010", "s011", "s199"), Fraction(8, 255)
+    )
     (finding,) = [f for f in three_models(tmp_path, [noise]).cells[0].trust.findings if f.check == "noise"]  # type: ignore[union-attr]
-    assert (finding.grade, finding.detail) == ("fail", "random noise breaks 2 of 3 samples that the attack does not")
+    assert (finding.grade, finding.detail) == (
+        "fail",
+        "random noise breaks 2 of 3 samples that the attack does not",
+    )
 
 
 def test_success_that_falls_with_a_larger_budget_fails(tmp_path: Path) -> None:

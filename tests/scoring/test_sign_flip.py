@@ -19,20 +19,26 @@ def test_on_flags_it_is_mcnemars_test(counts: tuple[int, int]) -> None:
     assert sign_flip(differences, mid=False) == pytest.approx(mcnemar(*counts), abs=1e-12)
 
 
-@pytest.mark.parametrize("differences", [[0.25, -0.5, 0.75, 0.125, 1 / 3, -0.2], [0.5] * 7, [0.1, 0.2, 0.3, -0.4, 0.05]])
+@pytest.mark.parametrize(
+    "differences", [[0.25, -0.5, 0.75, 0.125, 1 / 3, -0.2], [0.5] * 7, [0.1, 0.2, 0.3, -0.4, 0.05]]
+)
 def test_it_counts_every_choice_of_signs(differences: list[float]) -> None:
     d = np.array(differences)
     sums = np.array([abs(float(np.dot(signs, d))) for signs in product([1, -1], repeat=len(d))])
     seen = abs(float(d.sum()))
     assert sign_flip(d, mid=False) == pytest.approx(np.mean(sums >= seen - 1e-9), abs=1e-9)
-    assert sign_flip(d) == pytest.approx(np.mean(sums > seen + 1e-9) + np.mean(np.abs(sums - seen) < 1e-9) / 2, abs=1e-9)
+    assert sign_flip(d) == pytest.approx(
+        np.mean(sums > seen + 1e-9) + np.mean(np.abs(sums - seen) < 1e-9) / 2, abs=1e-9
+    )
 
 
 def test_it_keeps_its_level_where_nothing_differs() -> None:
-    """Two random models alike in every sample, each judged by 16 draws: at a level of .05, about that many false alarms."""
+    """Two random models alike in each sample, judged by 16 draws: at a .05 level, about 5 % false alarms."""
     rng = np.random.default_rng(0)
     chance = rng.beta(0.5, 0.5, 60)
-    alarms = [sign_flip(rng.binomial(16, chance) / 16 - rng.binomial(16, chance) / 16) <= 0.05 for _ in range(400)]
+    alarms = [
+        sign_flip(rng.binomial(16, chance) / 16 - rng.binomial(16, chance) / 16) <= 0.05 for _ in range(400)
+    ]
     assert 0.02 < np.mean(alarms) < 0.085
 
 
@@ -43,7 +49,7 @@ def test_shares_of_flags_are_proportions() -> None:
 
 
 def test_the_interval_counts_samples_and_draws() -> None:
-    """Samples that are all right half of the time, judged by 4 draws: the interval holds the truth 95 % of the time."""
+    """Samples all right half of the time, judged by 4 draws: 95 % of the intervals hold the truth."""
     rng = np.random.default_rng(1)
     intervals = [mean_chance(rng.binomial(4, 0.5, 50) / 4) for _ in range(400)]
     assert 0.92 < np.mean([p.low <= 0.5 <= p.high for p in intervals]) <= 1
@@ -69,7 +75,9 @@ def test_a_random_model_is_compared_by_chances() -> None:
 
 
 def test_an_outcome_says_how_often() -> None:
-    chances = Chances(np.array([1.0, 0.5], np.float32), np.array([0.25, 0.5], np.float32), np.array([0.25, 0.5], np.float32))
+    chances = Chances(
+        np.array([1.0, 0.5], np.float32), np.array([0.25, 0.5], np.float32), np.array([0.25, 0.5], np.float32)
+    )
     outcome = Outcome(np.array([True, False]), np.array([True, True]), chances)
     assert outcome.before.tolist() == [1.0, 0.5]
     assert outcome.robust.tolist() == [0.25, 0.5]

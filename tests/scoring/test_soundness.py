@@ -15,11 +15,13 @@ from tests.scoring.test_scoring import SAMPLE, records, shown, store, stored
 ACCESS = {"fgsm": "white-box", "pgd": "white-box", "apgd": "white-box", "square": "score"}
 
 
-def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str | None = None, silent: str = "") -> Scorecard:
-    """Two models, of which "other" breaks on half of the samples under each attack, and "base" on as many as ``broken`` says.
+def scene(
+    folder: Path, broken: dict[str, int], failing: set[str], library: str | None = None, silent: str = ""
+) -> Scorecard:
+    """Two models: each attack breaks "other" on half of the samples, "base" on as many as ``broken`` says.
 
-    The attacks in ``failing`` fail a check on "base": through ``library``, or through both. All others pass it, but for those
-    in ``silent``, of which it is not asked.
+    The attacks in ``failing`` fail a check on "base": through ``library``, or through both. All others pass
+    it, but for those in ``silent``, of which it is not asked.
     """
     cells = {
         cell_entry(
@@ -29,7 +31,12 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
     }  # fmt: skip
     at = [lib for lib in ("foolbox", "art") if library in (None, lib)]
     bad = [Evidence("unconstrained", "base", 0, attack, lib, 1.0, 32) for attack in failing for lib in at]
-    sound = [(attack, lib) for attack in broken for lib in ("foolbox", "art") if attack not in failing or lib not in at]
+    sound = [
+        (attack, lib)
+        for attack in broken
+        for lib in ("foolbox", "art")
+        if attack not in failing or lib not in at
+    ]
     good = [Evidence("unconstrained", "base", 0, *where, 0.0, 32) for where in sound if where[0] != silent]
     return score(stored(folder, cells, bad + good))
 
@@ -43,7 +50,12 @@ def scene(folder: Path, broken: dict[str, int], failing: set[str], library: str 
         ({"fgsm": 18}, {"fgsm"}, None, False),
         ({"pgd": 28}, {"pgd"}, "art", True),  # the other library breaks the same samples, and is sound
         ({"pgd": 28, "apgd": 30}, {"pgd"}, None, True),  # a stronger attack is sound
-        ({"pgd": 28, "apgd": 30}, {"apgd"}, None, False),  # it shows that PGD was too weak, and may be so itself
+        (
+            {"pgd": 28, "apgd": 30},
+            {"apgd"},
+            None,
+            False,
+        ),  # it shows that PGD was too weak, and may be so itself
         ({"pgd": 28, "apgd": 10}, {"apgd"}, None, True),  # what a failed attack missed, a sound one found
         ({"pgd": 28, "square": 10}, {"square"}, None, True),
         ({"pgd": 28, "square": 10}, {"pgd"}, None, False),  # a black-box attack proves nothing beside it
@@ -65,7 +77,11 @@ def test_what_only_one_step_had_a_chance_to_fail_counts(tmp_path: Path) -> None:
     ):
         card = scene(tmp_path / str(i), {"fgsm": 18, "pgd": 28}, {"fgsm"}, silent=silent)
         (base,) = (m for m in card.models if m.model.name == "base")
-        assert (base.unranked, base.rank is None, base.trust == "fail") == (why, why is not None, why is not None)
+        assert (base.unranked, base.rank is None, base.trust == "fail") == (
+            why,
+            why is not None,
+            why is not None,
+        )
 
 
 def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why(tmp_path: Path) -> None:
@@ -77,11 +93,16 @@ def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why
     why = "base has no rank: its strongest attack, pgd, fails unconstrained"
     assert why in " ".join(shown(card, 80).split())
     assert why in render.to_markdown(card)
-    assert json.loads(render.to_json(card))["models"][1]["unranked"] == "its strongest attack, pgd, fails unconstrained"
+    assert (
+        json.loads(render.to_json(card))["models"][1]["unranked"]
+        == "its strongest attack, pgd, fails unconstrained"
+    )
 
 
 def test_a_model_alone_ranks_by_the_same_rule(tmp_path: Path) -> None:
     evidence = [Evidence("unconstrained", "a", 0, "pgd-10", None, 1.0, 32, "")]
     for i, (found, rank) in enumerate(((evidence, None), ([], 1))):
-        card = score(store(tmp_path / str(i), {("a", 0, "art", "8/255"): records(0, np.asarray(SAMPLE < 30))}, found))
+        card = score(
+            store(tmp_path / str(i), {("a", 0, "art", "8/255"): records(0, np.asarray(SAMPLE < 30))}, found)
+        )
         assert card.models[0].rank == rank

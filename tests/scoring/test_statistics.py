@@ -44,7 +44,9 @@ def test_wilson_is_statsmodels(count: int, others: int) -> None:
     n = count + others
     if n:
         found = proportion(count, n)
-        assert (found.low, found.high) == pytest.approx(proportion_confint(count, n, method="wilson"), abs=1e-12)
+        assert (found.low, found.high) == pytest.approx(
+            proportion_confint(count, n, method="wilson"), abs=1e-12
+        )
 
 
 @given(COUNTS, COUNTS)
@@ -65,9 +67,15 @@ def test_mid_p_counts_half_of_what_was_seen(only_first: int, only_second: int) -
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 3, 0.05 / 36])
 @pytest.mark.parametrize("n", [30, 50, 150, 1000])
 def test_false_alarms_of_mid_p_stay_at_the_level(n: int, alpha: float) -> None:
-    """Exact, over every share of discordant samples up to a half: what two equal models without correlation have at most."""
+    """Exact, over every share of discordant samples up to a half: what two equal models without
+    correlation have at most."""
     counts = np.arange(n + 1)
-    alarm = np.array([2 * binom.sf(c - 1, d, 0.5) if d else 0 for d, c in zip(counts, _critical(counts, alpha), strict=True)])
+    alarm = np.array(
+        [
+            2 * binom.sf(c - 1, d, 0.5) if d else 0
+            for d, c in zip(counts, _critical(counts, alpha), strict=True)
+        ]
+    )
     sizes = [binom.pmf(counts, n, share) @ alarm for share in np.linspace(0.01, 0.5, 50)]
     assert 0.75 * alpha < max(sizes) <= 1.02 * alpha
 
@@ -86,7 +94,9 @@ def test_holm_with_weights_by_hand() -> None:
 @given(COUNTS, COUNTS)
 def test_one_sided_tests_are_scipy(wins: int, losses: int) -> None:
     if wins + losses:
-        assert beats(wins, losses) == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue, abs=1e-12)
+        assert beats(wins, losses) == pytest.approx(
+            binomtest(wins, wins + losses, alternative="greater").pvalue, abs=1e-12
+        )
         less = binomtest(wins, wins + losses, 0.95, alternative="less").pvalue
         assert at_most(wins, wins + losses, 0.95) == pytest.approx(less, abs=1e-12)
 
@@ -103,14 +113,18 @@ def test_the_critical_count_is_the_tests_own(alpha: float) -> None:
 
 
 def test_paired_interval_is_newcombes_example() -> None:
-    assert paired_interval(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)  # Newcombe 1998, table II, method 10
+    assert paired_interval(36, 12, 2, 0) == pytest.approx(
+        (0.0569, 0.3404), abs=5e-5
+    )  # Newcombe 1998, table II, method 10
 
 
 def test_paired_interval_is_close_to_the_bootstrap_where_that_works() -> None:
     counts = (700, 160, 90, 50)
     first, second = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
     rng = np.random.default_rng(0)
-    expected = bootstrap((first - second,), np.mean, n_resamples=4000, method="percentile", rng=rng).confidence_interval
+    expected = bootstrap(
+        (first - second,), np.mean, n_resamples=4000, method="percentile", rng=rng
+    ).confidence_interval
     assert paired_interval(*counts) == pytest.approx((expected.low, expected.high), abs=0.002)
 
 
@@ -150,7 +164,10 @@ def test_power_is_as_stated_at_the_minimum_detectable_effect(n: int, discordant:
     share = max(discordant / n, gap)
     counts = rng.binomial(n, share, draws)
     wins = rng.binomial(counts, (1 + gap / share) / 2)
-    found = {(w, d): w > d - w and mid_p(w, d - w) <= alpha for w, d in set(zip(wins.tolist(), counts.tolist(), strict=True))}
+    found = {
+        (w, d): w > d - w and mid_p(w, d - w) <= alpha
+        for w, d in set(zip(wins.tolist(), counts.tolist(), strict=True))
+    }
     power = np.mean([found[pair] for pair in zip(wins.tolist(), counts.tolist(), strict=True)])
     assert power == pytest.approx(0.8, abs=3 * math.sqrt(0.8 * 0.2 / draws))
 
@@ -207,7 +224,10 @@ def test_interval_and_p_value_say_the_same(n: int) -> None:
     shares = np.stack([(1 - apart) * 0.6, (apart + gap) / 2, (apart - gap) / 2, (1 - apart) * 0.4], axis=1)
     tables = [tuple(map(int, rng.multinomial(n, row))) for row in shares]
     intervals = [paired_interval(*table) for table in tables]
-    same = [(mid_p(b, c) <= 0.05) == (low > 0 or high < 0) for (_, b, c, _), (low, high) in zip(tables, intervals, strict=True)]
+    same = [
+        (mid_p(b, c) <= 0.05) == (low > 0 or high < 0)
+        for (_, b, c, _), (low, high) in zip(tables, intervals, strict=True)
+    ]
     assert np.mean(same) >= 0.99
 
 
@@ -220,10 +240,17 @@ def test_paired_interval_covers_the_truth() -> None:
 
 @pytest.mark.parametrize(
     ("n", "shares", "bootstrap_covers"),
-    [(125, (0.5, 0.2, 0.08, 0.22), True), (125, (0.8, 0.02, 0, 0.18), False), (50, (0.9, 0.05, 0.01, 0.04), False)],
+    [
+        (125, (0.5, 0.2, 0.08, 0.22), True),
+        (125, (0.8, 0.02, 0, 0.18), False),
+        (50, (0.9, 0.05, 0.01, 0.04), False),
+    ],
 )
-def test_paired_interval_covers_where_the_bootstrap_does_not(n: int, shares: tuple[float, ...], bootstrap_covers: bool) -> None:
-    """Why it is not the bootstrap's: with few samples that tell two models apart, that one misses the truth too often."""
+def test_paired_interval_covers_where_the_bootstrap_does_not(
+    n: int, shares: tuple[float, ...], bootstrap_covers: bool
+) -> None:
+    """Why it is not the bootstrap's: with few samples that tell two models apart, that one misses the
+    truth too often."""
     rng, truth = np.random.default_rng(8), shares[1] - shares[2]
     newcombe, percentile = [], []
     for table in rng.multinomial(n, shares, size=500):
@@ -261,12 +288,17 @@ def test_across_seeds_by_hand() -> None:
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_answers_that_are_all_the_same_are_so_many_samples(right: float) -> None:
     found, one = across_seeds(np.full((3, 50), right)), proportion(50 * int(right), 50)
-    assert (found.mean, found.low, found.high) == pytest.approx((right, one.low, one.high), abs=0.004)  # by t, not z
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (right, one.low, one.high), abs=0.004
+    )  # by t, not z
 
 
 def test_over_seeds_is_the_two_sample_t_test_where_samples_do_not_vary() -> None:
     rows = np.random.default_rng(5).normal(0.1, 0.1, (2, 6))
-    found, expected = mean_difference(rows[0][:, None].repeat(50, 1), rows[1][:, None].repeat(50, 1)), ttest_ind(*rows)
+    found, expected = (
+        mean_difference(rows[0][:, None].repeat(50, 1), rows[1][:, None].repeat(50, 1)),
+        ttest_ind(*rows),
+    )
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=1e-12)
 
@@ -306,12 +338,12 @@ def test_what_only_some_trainings_count_weighs_by_training() -> None:
 
 
 def trained(rng: np.random.Generator, ease: Table) -> Table:
-    """One method at 4 seeds on 160 samples: what is robust varies by sample and, by some points, by training."""
+    """One method at 4 seeds on 160 samples: robustness varies by sample and, by some points, by training."""
     return (rng.random((4, 160)) < (ease + rng.normal(0, 0.08, (4, 1))).clip(0, 1)).astype(float)
 
 
 def test_methods_that_differ_by_training_variation_alone_are_not_told_apart() -> None:
-    """1,000 pairs of equal methods: over seeds 5 % alarms, where one network each gives several times as many."""
+    """1,000 pairs of equal methods: over seeds 5 % alarms; one network each gives several times as many."""
     rng = np.random.default_rng(6)
     over, single = 0, 0
     for _ in range(1000):
@@ -323,14 +355,21 @@ def test_methods_that_differ_by_training_variation_alone_are_not_told_apart() ->
     assert single >= 100
 
 
-@pytest.mark.parametrize(("seeds", "training", "least"), [(2, 0, 0.27), (2, 0.03, 0.2), (3, 0, 0.68), (3, 0.03, 0.41)])
+@pytest.mark.parametrize(
+    ("seeds", "training", "least"), [(2, 0, 0.27), (2, 0.03, 0.2), (3, 0, 0.68), (3, 0.03, 0.41)]
+)
 def test_ten_points_are_found_over_few_trainings(seeds: int, training: float, least: float) -> None:
-    """150 samples; at a false alarm rate that stays below 6 %. By t tests over the seeds' means it is .0 to .16."""
+    """150 samples; at a false alarm rate that stays below 6 %.
+
+    By t tests over the seeds' means it is .0 to .16.
+    """
     rng = np.random.default_rng(8)
     found, alarms = 0, 0
     for _ in range(600):
         ease, moved = rng.beta(1, 1, 150), rng.normal(0, training, (3, seeds, 1))
-        first, equal, worse = (rng.random((3, seeds, 150)) < (ease + moved - np.array([0, 0, 0.1])[:, None, None])) * 1.0
+        first, equal, worse = (
+            rng.random((3, seeds, 150)) < (ease + moved - np.array([0, 0, 0.1])[:, None, None])
+        ) * 1.0
         found += mean_difference(first, worse).p_value <= 0.05
         alarms += mean_difference(first, equal).p_value <= 0.05
     assert found / 600 >= least
@@ -342,7 +381,10 @@ def test_power_over_seeds_is_as_stated(seeds: int, level: float) -> None:
     rng, n, training = np.random.default_rng(7), 40, 0.01
     known: Table = np.arange(seeds, dtype=np.float64) - (seeds - 1) / 2
     known *= training / known.std(ddof=1)
-    rows, noise = known[:, None].repeat(n, 1), np.where(np.arange(n) % 2, 1e-9, -1e-9)  # so that not all are equal
+    rows, noise = (
+        known[:, None].repeat(n, 1),
+        np.where(np.arange(n) % 2, 1e-9, -1e-9),
+    )  # so that not all are equal
     gap = mean_difference(rows + noise, rows, level).detectable
     tables = np.repeat(rng.normal(0, training, (2000, 2, seeds, 1)), n, axis=3)
     assert gap < 1, "else it is cut, and the power is another"
@@ -360,7 +402,9 @@ def test_power_of_t_tests_is_as_stated_where_samples_vary_too(seeds: int, n: int
         + rng.normal(0, 0.14, (draws, 2, 1, n))
         + rng.normal(0, 0.07, (draws, 2, seeds, n))
     )
-    gap = math.sqrt(np.mean([mean_difference(first, second, level).detectable ** 2 for first, second in tables]))
+    gap = math.sqrt(
+        np.mean([mean_difference(first, second, level).detectable ** 2 for first, second in tables])
+    )
     power = np.mean([mean_difference(first + gap, second).p_value <= level for first, second in tables])
     assert power == pytest.approx(0.8, abs=0.03 if seeds == 1 else 0.06)
 
@@ -375,4 +419,6 @@ def test_lower_bound_is_scipys() -> None:
 def test_calibration_error_by_hand() -> None:
     confidence = np.array([0.9, 0.9, 0.6, 1.0], dtype=np.float32)
     correct = np.array([True, False, True, True])
-    assert calibration_error(confidence, correct) == pytest.approx((abs(1.8 - 1) + abs(0.6 - 1) + 0) / 4, abs=1e-7)
+    assert calibration_error(confidence, correct) == pytest.approx(
+        (abs(1.8 - 1) + abs(0.6 - 1) + 0) / 4, abs=1e-7
+    )

@@ -1,4 +1,5 @@
-"""The gate never passes on an older run: not where the newest ``bench run`` failed, nor where the reference lacks cells."""
+"""The gate never passes on an older run: not where the newest ``bench run`` failed, nor where the
+reference lacks cells."""
 
 import json
 import shutil
@@ -39,7 +40,9 @@ def suite(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A suite called "scene", of which ``bench run`` finds every cell in the stored run."""
     file = tmp_path / "scene.yaml"
     file.write_text(TINY.replace("name: tiny", "name: scene", 1))
-    monkeypatch.setattr("bench.api.pipeline.run_suite", lambda *_: SimpleNamespace(path=next(results.glob("scene/2*"))))
+    monkeypatch.setattr(
+        "bench.api.pipeline.run_suite", lambda *_: SimpleNamespace(path=next(results.glob("scene/2*")))
+    )
     return file
 
 
@@ -108,7 +111,9 @@ def test_a_run_that_was_stopped(
     assert said in capsys.readouterr().err
     (older,) = results.glob("scene/2*")
     assert gate(results, str(older)) == 0, "a run that is named by its folder is meant"
-    assert main(["compare", "reference", "latest", "--results", str(results)]) == 0, "without --gate, the numbers are shown"
+    assert main(["compare", "reference", "latest", "--results", str(results)]) == 0, (
+        "without --gate, the numbers are shown"
+    )
 
 
 def test_a_crash(suite: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +206,9 @@ def test_run_and_gate_in_one_command(
     scene: Scene, code: int, word: str, form: str,
     suite: Path, results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("bench.api.pipeline.run_suite", lambda *_: SimpleNamespace(path=store_scene(results, scene)))
+    monkeypatch.setattr(
+        "bench.api.pipeline.run_suite", lambda *_: SimpleNamespace(path=store_scene(results, scene))
+    )
     capsys.readouterr()
     assert run(suite, results, "--gate", "--format", form) == code
     said = capsys.readouterr()
@@ -210,23 +217,35 @@ def test_run_and_gate_in_one_command(
         assert json.loads(said.out)["suite"] == "scene"
 
 
-def test_run_and_gate_without_a_reference(suite: Path, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_and_gate_without_a_reference(
+    suite: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(results / "reference")
     assert run(suite, results, "--gate") == 4
     assert "scene has no reference" in capsys.readouterr().err
 
 
-def test_cells_that_the_reference_lacks_do_not_pass(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cells_that_the_reference_lacks_do_not_pass(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = results / "reference" / "scene.json"
     cells = json.loads(file.read_text())["cells"]
     rewrite(file, cells=cells[::2])
     assert len(from_file(file).outcomes) == len(cells) // 2
     capsys.readouterr()
-    assert main(["compare", "reference", "latest", "--gate", "--results", str(results), "--format", "json"]) == 4
+    assert (
+        main(["compare", "reference", "latest", "--gate", "--results", str(results), "--format", "json"]) == 4
+    )
     verdict = json.loads(capsys.readouterr().out)
-    assert (verdict["verdict"], len(verdict["new"]), len(verdict["missing"])) == ("incomplete", len(cells) // 2, 0)
+    assert (verdict["verdict"], len(verdict["new"]), len(verdict["missing"])) == (
+        "incomplete",
+        len(cells) // 2,
+        0,
+    )
     assert gate(results) == 4
     assert "`bench reference update RUN` adds it" in " ".join(capsys.readouterr().out.split())
-    assert main(["compare", "reference", "latest", "--results", str(results)]) == 0, "only a gate asks for all"
+    assert main(["compare", "reference", "latest", "--results", str(results)]) == 0, (
+        "only a gate asks for all"
+    )
     assert main(["reference", "update", "latest", "--results", str(results)]) == 0
     assert gate(results) == 0

@@ -47,25 +47,42 @@ def doubled(r: Records) -> Records:
 
 FORGERIES: dict[str, tuple[Forgery, str]] = {
     "nothing was broken": (lambda r: put(r, r.success, success=0), "success is not what the predictions say"),
-    "one was not broken": (lambda r: put(r, first(r.success), success=0), r"success is not .* \(1 of \d+ rows, like scene/"),
-    "one was broken": (lambda r: put(r, first(~r.success), success=1), "success is not what the predictions say"),
+    "one was not broken": (
+        lambda r: put(r, first(r.success), success=0), r"success is not .* \(1 of \d+ rows, like scene/",
+    ),
+    "one was broken": (
+        lambda r: put(r, first(~r.success), success=1), "success is not what the predictions say",
+    ),
     "all hold": (
         lambda r: replace(r, success=r.success & False, adv_pred=np.where(r.success, r.label, r.adv_pred)),
         "adv probabilities do not fit the adv prediction",
     ),
-    "certain and wrong": (lambda r: put(r, r.success, adv_prob_true=1.0, adv_prob=1.0), "adv probabilities do not fit"),
-    "true class above": (lambda r: put(r, r.success, adv_prob_true=1.0), "adv probabilities are not 0 <= prob_true <= prob"),
+    "certain and wrong": (
+        lambda r: put(r, r.success, adv_prob_true=1.0, adv_prob=1.0), "adv probabilities do not fit",
+    ),
+    "true class above": (
+        lambda r: put(r, r.success, adv_prob_true=1.0), "adv probabilities are not 0 <= prob_true <= prob",
+    ),
     "not a number": (lambda r: put(r, first(attacked(r)), clean_prob=np.nan), "clean probabilities are not"),
-    "above one": (lambda r: put(r, attacked(r), clean_prob=1.5, clean_prob_true=1.5), "clean probabilities are not"),
+    "above one": (
+        lambda r: put(r, attacked(r), clean_prob=1.5, clean_prob_true=1.5), "clean probabilities are not",
+    ),
     "negative": (lambda r: put(r, r.success, adv_prob_true=-0.1), "adv probabilities are not"),
-    "more certain": (lambda r: put(r, attacked(r), clean_prob=1.0), "clean probabilities do not fit the clean prediction"),
+    "more certain": (
+        lambda r: put(r, attacked(r), clean_prob=1.0), "clean probabilities do not fit the clean prediction",
+    ),
     "no class": (lambda r: put(r, r.success, adv_pred=-1), "a label or adv prediction is no class"),
     "too far": (lambda r: put(r, first(attacked(r)), linf=0.5), "linf is above eps"),
-    "just too far": (lambda r: put(r, first(attacked(r)), linf=float(r.linf.max()) + 2e-6), "linf is above eps"),
+    "just too far": (
+        lambda r: put(r, first(attacked(r)), linf=float(r.linf.max()) + 2e-6), "linf is above eps",
+    ),
     "no distance": (lambda r: put(r, first(attacked(r)), linf=np.nan), "linf is no distance"),
     "negative distance": (lambda r: put(r, first(attacked(r)), linf=-0.01), "linf is no distance"),
     "twice the same": (doubled, "two rows have the same id"),
-    "rows left out": (lambda r: Records(*(getattr(r, name)[:-1] for name in COLUMNS)), "holds 119 samples, not the run's 120"),
+    "rows left out": (
+        lambda r: Records(*(getattr(r, name)[:-1] for name in COLUMNS)),
+        "holds 119 samples, not the run's 120",
+    ),
 }  # fmt: skip
 WHOLE: dict[str, tuple[Forgery, str]] = {
     "another norm": (lambda r: put(r, first(attacked(r)), l2=np.inf), "l2 is no distance"),
@@ -85,7 +102,9 @@ def forge(run: Path, key: str, forgery: Forgery) -> Path:
     """The cell ``key`` of ``run`` as ``forgery`` makes it, under a seal that fits."""
     file = run / "cells" / f"{key}.parquet"
     records, facts = decode(file.read_bytes())
-    file.write_bytes(encode(forgery(records), {name: fact for name, fact in facts.items() if name != "version"}))
+    file.write_bytes(
+        encode(forgery(records), {name: fact for name, fact in facts.items() if name != "version"})
+    )
     return file
 
 
@@ -112,12 +131,16 @@ def test_a_cell_that_contradicts_itself_is_named_and_computed_anew(what: str, tm
 
 
 @pytest.mark.parametrize("what", WHOLE)
-def test_columns_that_ranking_does_not_read_are_checked_where_they_are_read(what: str, sound: Path, tmp_path: Path) -> None:
+def test_columns_that_ranking_does_not_read_are_checked_where_they_are_read(
+    what: str, sound: Path, tmp_path: Path
+) -> None:
     forgery, reason = WHOLE[what]
     file = tmp_path / f"{(key := a_key(sound))}.parquet"
     file.write_bytes((sound / "cells" / file.name).read_bytes())
     records, facts = decode(file.read_bytes())
-    file.write_bytes(encode(forgery(records), {name: fact for name, fact in facts.items() if name != "version"}))
+    file.write_bytes(
+        encode(forgery(records), {name: fact for name, fact in facts.items() if name != "version"})
+    )
     with pytest.raises(UserError, match=rf"{key}.parquet: its columns disagree: {reason}"):
         read_records(file)
 
@@ -134,14 +157,18 @@ def wrong_from_the_start(r: Records) -> Records:
     return replace(forged, clean_pred=pred, adv_pred=np.where(lost, pred, r.adv_pred))
 
 
-def test_cells_of_one_model_must_agree_on_the_unattacked_samples(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_cells_of_one_model_must_agree_on_the_unattacked_samples(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = store_scene(tmp_path)
     key, files = a_key(run), {file.name: file.read_bytes() for file in run.glob("cells/*")}
     file = forge(run, key, wrong_from_the_start)
     decode(file.read_bytes())
     assert [cell.key for cell in StoredRun(run).header.cells if cell.status == "error"] == [key]
     store_scene(tmp_path, fresh=False)
-    assert f"{file}: disagrees with other cells of its model on the unattacked samples; not used" in caplog.text
+    assert (
+        f"{file}: disagrees with other cells of its model on the unattacked samples; not used" in caplog.text
+    )
     assert {file.name: file.read_bytes() for file in run.glob("cells/*")} == files
 
 
@@ -155,7 +182,10 @@ def test_two_cells_that_contradict_each_other_are_both_computed_anew(tmp_path: P
 
 def test_rounding_between_two_machines_is_no_contradiction(tmp_path: Path) -> None:
     def rounded(r: Records) -> Records:
-        p = [np.clip(c * np.float32(1 - 1e-4), 0, 1) for c in (r.clean_prob, r.clean_prob_true, r.adv_prob, r.adv_prob_true)]
+        p = [
+            np.clip(c * np.float32(1 - 1e-4), 0, 1)
+            for c in (r.clean_prob, r.clean_prob_true, r.adv_prob, r.adv_prob_true)
+        ]
         return replace(r, clean_prob=p[0], clean_prob_true=p[1], adv_prob=p[2], adv_prob_true=p[3])
 
     run = store_scene(tmp_path, SMALL)

@@ -1,4 +1,4 @@
-"""Where a cell comes from goes with it: a run cannot pass its gate, or become the reference, by other code's numbers."""
+"""A cell's origin goes with it: no run passes its gate, or becomes the reference, by other code's numbers."""
 
 import json
 import logging
@@ -53,11 +53,16 @@ def test_other_packages_do_not_pass_either(results: Path, capsys: pytest.Capture
 
 
 def test_the_same_code_may_take_its_own_cells_over(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store_scene(results, Scene(provenance={**PROVENANCE, "started": "2026-01-02T00:00:00+00:00"}), fresh=False)
+    store_scene(
+        results, Scene(provenance={**PROVENANCE, "started": "2026-01-02T00:00:00+00:00"}), fresh=False
+    )
     assert gate(results, capsys)[0] == 0
     assert main(["compare", "reference", "latest", "--gate", "--results", str(results)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "26 rows taken over from the run that they are compared with: nothing was computed anew gate: PASS" in said
+    assert (
+        "26 rows taken over from the run that they are compared with: nothing was computed anew gate: PASS"
+        in said
+    )
     assert "rows exact" not in said
 
 
@@ -94,7 +99,9 @@ def test_a_dirty_run_s_cells_stay_dirty(tmp_path: Path, capsys: pytest.CaptureFi
     assert "bbbbbbbb+" in capsys.readouterr().out
 
 
-def test_cells_of_two_states_of_the_code_make_no_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cells_of_two_states_of_the_code_make_no_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store_scene(tmp_path, failing="pgd")
     path = str(store_scene(tmp_path, Scene(provenance=CHANGED), fresh=False))
     assert main(["reference", "update", path, "--results", str(tmp_path)]) == 2

@@ -19,7 +19,9 @@ NAMED = ["model", "seed", "attack", "library", "norm", "eps", "eps_value"]
 def stored(folder: Path, model: str) -> OpenRun:
     cells = [cell_entry(model, 3, "pgd", "260/255", "linf", "art", "exact", KEYS[0])]
     run = open_run(
-        folder, run_header(cells, samples=12, run_id=f"{model}-ffffffff", suite=model, fingerprint=model), fresh=False
+        folder,
+        run_header(cells, samples=12, run_id=f"{model}-ffffffff", suite=model, fingerprint=model),
+        fresh=False,
     )
     if run.missing([KEYS[0]]):
         run.write_cell(KEYS[0], records(1))
@@ -48,7 +50,9 @@ def test_a_folder_of_cells_read_by_pandas_is_what_the_result_has(tmp_path: Path)
 
 def test_each_row_of_one_cell_is_named_and_so_is_its_metadata(tmp_path: Path) -> None:
     run = stored(tmp_path, "lora")
-    assert rows(run)[NAMED].drop_duplicates().to_numpy().tolist() == [["lora", 3, "pgd", "art", "linf", "260/255", 260 / 255]]
+    assert rows(run)[NAMED].drop_duplicates().to_numpy().tolist() == [
+        ["lora", 3, "pgd", "art", "linf", "260/255", 260 / 255]
+    ]
     _, facts = decode((run.path / "cells" / f"{KEYS[0]}.parquet").read_bytes())
     assert {name: facts[name] for name in ("model", "seed", "eps", "key")} == {
         "model": "lora", "seed": "3", "eps": "52/51", "key": KEYS[0]

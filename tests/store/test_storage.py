@@ -16,7 +16,16 @@ import pytest
 
 from bench import store
 from bench.errors import NotComparableError, StorageError, UserError
-from bench.store import ModelEntry, OpenRun, RunHeader, StoredRun, list_runs, new_run_id, open_run, read_header
+from bench.store import (
+    ModelEntry,
+    OpenRun,
+    RunHeader,
+    StoredRun,
+    list_runs,
+    new_run_id,
+    open_run,
+    read_header,
+)
 from bench.store.atomic import TEMPORARY
 from bench.store.cellfile import decode, encode, join, split
 from bench.store.checksum import BrokenFileError, from_json
@@ -33,7 +42,11 @@ EVIDENCE = [Evidence("noise-linf", "m", 0, None, None, 0.25, 16, "4 of 16", ("sa
 def records(seed: int, n: int = 12) -> Records:
     """Outcomes that ``seed`` draws, of samples that one model predicts the same unattacked."""
     rng, model = np.random.default_rng(seed), np.random.default_rng(0)
-    label, said, prob = model.integers(0, 3, n), model.integers(0, 3, n), model.uniform(0.5, 1, n).astype(np.float32)
+    label, said, prob = (
+        model.integers(0, 3, n),
+        model.integers(0, 3, n),
+        model.uniform(0.5, 1, n).astype(np.float32),
+    )
     broken = (rng.random(n) < 0.5) & (label == said)
     after, adv = (
         np.where(broken, (said + 1) % 3, said),
@@ -48,14 +61,30 @@ def records(seed: int, n: int = 12) -> Records:
 
     ids = np.array([f"sample/{i}" for i in range(n)])
     adv_true = np.where(label == said, true(adv, after), true(prob, said))
-    return Records(ids, label, said, prob, true(prob, said), after, adv, adv_true, broken, moved(), moved(), moved(), moved())
+    return Records(
+        ids,
+        label,
+        said,
+        prob,
+        true(prob, said),
+        after,
+        adv,
+        adv_true,
+        broken,
+        moved(),
+        moved(),
+        moved(),
+        moved(),
+    )
 
 
 def header(fingerprint: str = "f" * 32, keys: list[str] = KEYS) -> RunHeader:
-    cells = tuple(cell_entry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys))
+    cells = tuple(
+        cell_entry("m", 0, "fgsm", str(i + 1), "linf", "art", "exact", key) for i, key in enumerate(keys)
+    )
     return RunHeader(
-        store.SCHEMA_VERSION, new_run_id(fingerprint), fingerprint, "running", "tiny", Fraction(1), {}, "d", 12,
-        {"commit": None, "dirty": False},
+        store.SCHEMA_VERSION, new_run_id(fingerprint), fingerprint, "running", "tiny", Fraction(1), {}, "d",
+        12, {"commit": None, "dirty": False},
         (ModelEntry("m", 0, "full", 1, 1, "s"),), cells,
     )  # fmt: skip
 
@@ -155,9 +184,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "flipped": flip,
     "deleted": Path.unlink,
     "swapped": lambda file: file.write_bytes(file.with_stem(KEYS[0]).read_bytes()),
-    "another version": lambda file: file.write_bytes(encode(records(1), {"key": KEYS[1]}).replace(b"PAR1", b"PAR2")),
-    "without checksum": lambda file: __import__("pyarrow.parquet").parquet.write_table(
-        __import__("pyarrow").table({name: getattr(records(9), name) for name in COLUMNS}), file
+    "another version": lambda file: file.write_bytes(
+        encode(records(1), {"key": KEYS[1]}).replace(b"PAR1", b"PAR2")
+    ),
+    "without checksum": (
+        lambda file: __import__("pyarrow.parquet").parquet.write_table(
+            __import__("pyarrow").table({name: getattr(records(9), name) for name in COLUMNS}), file
+        )
     ),
 }
 
@@ -203,11 +236,15 @@ def test_a_lost_run_json_loses_no_cell(text: str | None, tmp_path: Path) -> None
     assert StoredRun(again.path).header.status == "complete"
 
 
-def test_a_flipped_bit_in_run_json_is_named_and_loses_no_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flipped_bit_in_run_json_is_named_and_loses_no_cell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = finished_run(tmp_path)
     file = run.path / "run.json"
     file.write_bytes(file.read_bytes().replace(b'"fgsm"', b'"fgsl"', 1))
-    with pytest.raises(NotComparableError, match=r"run\.json: damaged: its checksum does not fit; run the suite again"):
+    with pytest.raises(
+        NotComparableError, match=r"run\.json: damaged: its checksum does not fit; run the suite again"
+    ):
         StoredRun(run.path)
     again = open_run(tmp_path, header(), fresh=False)
     assert again.missing(KEYS) == []
@@ -230,7 +267,9 @@ def test_a_run_of_before_checksums_is_read_and_a_new_one_without_is_not(tmp_path
 
 
 @pytest.mark.parametrize("with_seconds", [True, False])
-def test_evidence_of_before_checksums_is_read_but_not_taken_for_sound(with_seconds: bool, tmp_path: Path) -> None:
+def test_evidence_of_before_checksums_is_read_but_not_taken_for_sound(
+    with_seconds: bool, tmp_path: Path
+) -> None:
     run = finished_run(tmp_path)
     found = [dataclasses.asdict(e) for e in EVIDENCE]
     file = run.path / "trust" / f"{TRUST}.json"
@@ -301,11 +340,16 @@ def test_a_unit_has_one_owner(tmp_path: Path) -> None:
 
 
 def test_models_of_one_content_share_cells_and_keep_their_entries(tmp_path: Path) -> None:
-    twins = dataclasses.replace(header(), cells=tuple(dataclasses.replace(c, model=m) for m in "ab" for c in header().cells))
+    twins = dataclasses.replace(
+        header(), cells=tuple(dataclasses.replace(c, model=m) for m in "ab" for c in header().cells)
+    )
     run = open_run(tmp_path, twins, fresh=False)
     run.write_cell(KEYS[0], records(0))
     run.save("incomplete")
-    assert [(c.model, c.status) for c in StoredRun(run.path).header.cells if c.key == KEYS[0]] == [("a", "ok"), ("b", "ok")]
+    assert [(c.model, c.status) for c in StoredRun(run.path).header.cells if c.key == KEYS[0]] == [
+        ("a", "ok"),
+        ("b", "ok"),
+    ]
 
 
 def test_disk_full_is_told_and_loses_nothing(tmp_path: Path) -> None:
@@ -346,10 +390,14 @@ def test_a_damaged_part_is_named_and_computed_again(tmp_path: Path, caplog: pyte
     assert first[1]["seconds"] == "1"
     assert run.read_part(KEYS[0], 1) is None
     assert run.read_part(KEYS[0], 2) is None
-    assert re.search(r"00001\.parquet: (truncated or )?damaged", caplog.text)  # which of the two depends on pyarrow
+    assert re.search(
+        r"00001\.parquet: (truncated or )?damaged", caplog.text
+    )  # which of the two depends on pyarrow
 
 
-def test_run_json_that_is_damaged_under_a_run_is_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_json_that_is_damaged_under_a_run_is_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = open_run(tmp_path, header(), fresh=False)
     run.write_cell(KEYS[0], records(0))
     (run.path / "run.json").write_bytes(b"{")
@@ -359,7 +407,9 @@ def test_run_json_that_is_damaged_under_a_run_is_written_anew(tmp_path: Path, ca
     assert read_header(run.path / "run.json").cells[0].status == "ok"
 
 
-def test_a_cell_that_is_lost_during_the_run_makes_it_incomplete(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cell_that_is_lost_during_the_run_makes_it_incomplete(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = open_run(tmp_path, header(), fresh=False)
     for key in KEYS:
         run.write_cell(key, records(0))
@@ -372,7 +422,9 @@ def test_a_cell_that_is_lost_during_the_run_makes_it_incomplete(tmp_path: Path, 
     assert open_run(tmp_path, header(), fresh=False).missing(KEYS) == [KEYS[1]]
 
 
-def test_results_that_are_removed_under_a_run_are_named_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_results_that_are_removed_under_a_run_are_named_in_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = open_run(tmp_path / "results", header(), fresh=False)
     run.write_cell(KEYS[0], records(0))
     shutil.rmtree(tmp_path / "results")

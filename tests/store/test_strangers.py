@@ -1,4 +1,4 @@
-"""References and run.json that others have written, damaged or forged: the file and a reason, never a traceback."""
+"""References and run.json that others wrote, damaged or forged: the file and a reason, never a traceback."""
 
 import json
 import os
@@ -77,7 +77,10 @@ def _refused(error: UserError, *named: str) -> str:
 
 
 def fuzz(document: Any, seeds: range, use: Callable[[bytes], str]) -> Counter[str]:
-    """What ``use`` made of mutations of ``document``. Fails with the seed of the first that it escapes from, or hangs on."""
+    """What ``use`` made of mutations of ``document``.
+
+    Fails with the seed of the first that it escapes from, or hangs on.
+    """
     found: Counter[str] = Counter()
     for seed in seeds:
         done, data = mutated(document, random.Random(seed))
@@ -155,15 +158,24 @@ def changed(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a number as text": (lambda d: d["models"][0].update(seed="0"), r"models\[0\].seed: Input should be a valid integer"),
+    "a number as text": (
+        lambda d: d["models"][0].update(seed="0"),
+        r"models\[0\].seed: Input should be a valid integer",
+    ),
     "a truth for a number": (lambda d: d["models"][0].update(parameters=True), r"models\[0\].parameters: "),
-    "a list for a text": (lambda d: d["cells"][3].update(attack=["pgd"]), r"cells\[3\].attack: Input should be a valid string"),
+    "a list for a text": (
+        lambda d: d["cells"][3].update(attack=["pgd"]),
+        r"cells\[3\].attack: Input should be a valid string",
+    ),
     "a text for a list": (lambda d: d.update(cells="none"), "cells"),
     "nothing for a list": (lambda d: d.update(models=None), "models"),
     "an unknown field": (lambda d: d["cells"][0].update(colour="red"), r"cells\[0\].colour: "),
     "a missing field": (lambda d: d["models"][0].pop("sha256"), r"models\[0\].sha256: Field required"),
     "a cell twice": (lambda d: d["cells"].append(d["cells"][0]), "is there twice"),
-    "a cell under another key": (lambda d: d["cells"].append({**d["cells"][0], "key": "other"}), "is there twice"),
+    "a cell under another key": (
+        lambda d: d["cells"].append({**d["cells"][0], "key": "other"}),
+        "is there twice",
+    ),
     "an eps that is none": (lambda d: d["cells"][0].update(eps="1/0"), r"cells\[0\].eps: "),
     "a headline that is none": (lambda d: d.update(headline_eps="eight"), "headline_eps: "),
     "a norm that is none": (lambda d: d["cells"][0].update(norm="l3"), r"cells\[0\].norm: "),
@@ -180,13 +192,19 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 OF_A_REFERENCE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "short of labels": (lambda d: d["sample_labels"].pop(), "24 different samples of 24 have 23 labels"),
-    "a sample twice": (lambda d: d["sample_ids"].__setitem__(1, d["sample_ids"][0]), "23 different samples of 24"),
+    "a sample twice": (
+        lambda d: d["sample_ids"].__setitem__(1, d["sample_ids"][0]), "23 different samples of 24",
+    ),
     "labels that are text": (lambda d: d.update(sample_labels=["0"] * 24), r"sample_labels\[0\]: "),
     "labels that are truths": (lambda d: d.update(sample_labels=[True] * 24), r"sample_labels\[0\]: "),
     "labels below nought": (lambda d: d.update(sample_labels=[-1] * 24), r"sample_labels\[0\]: "),
-    "outcomes of fewer samples": (lambda d: d["cells"][0].update(seen="/w=="), "the outcomes of 8 samples, not of 24"),
+    "outcomes of fewer samples": (
+        lambda d: d["cells"][0].update(seen="/w=="), "the outcomes of 8 samples, not of 24",
+    ),
     "outcomes that are no base64": (lambda d: d["cells"][0].update(seen="?"), "is not a reference"),
-    "outcomes that contradict": (lambda d: d["cells"][0].update(correct="AAAA", broken="AAAB"), "was not predicted correctly"),
+    "outcomes that contradict": (
+        lambda d: d["cells"][0].update(correct="AAAA", broken="AAAB"), "was not predicted correctly",
+    ),
     "a grade that is none": (lambda d: d["cells"][0].update(trust="excellent"), r"cells\[0\].trust: "),
 }  # fmt: skip
 ALL = {**BROKEN, **{f"reference: {name}": case for name, case in OF_A_REFERENCE.items()}}
@@ -214,9 +232,18 @@ def test_a_run_that_is_broken_is_named(case: str, results: Path) -> None:
 
 
 MODELS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a renamed model": (lambda d: d["models"][0].update(model="other"), "has cells of base/0, which is not among the models"),
-    "a model of another seed": (lambda d: d["models"][0].update(seed=1), "has cells of base/0, which is not among the models"),
-    "a model that is gone": (lambda d: d["models"].pop(), "has cells of lora/0, which is not among the models"),
+    "a renamed model": (
+        lambda d: d["models"][0].update(model="other"),
+        "has cells of base/0, which is not among the models",
+    ),
+    "a model of another seed": (
+        lambda d: d["models"][0].update(seed=1),
+        "has cells of base/0, which is not among the models",
+    ),
+    "a model that is gone": (
+        lambda d: d["models"].pop(),
+        "has cells of lora/0, which is not among the models",
+    ),
     "a model twice": (lambda d: d["models"].append(d["models"][0]), "has base/0 twice"),
 }
 
@@ -229,7 +256,9 @@ def test_a_renamed_model_on_the_command_line(
     change, reason = MODELS[case]
     folder = next(results.glob("scene/2*"))
     changed(folder / "run.json", change)
-    more = {"compare": ["reference", str(folder), "--gate", "--results", str(results)]}.get(command, [str(folder), "-o", "x"])
+    more = {"compare": ["reference", str(folder), "--gate", "--results", str(results)]}.get(
+        command, [str(folder), "-o", "x"]
+    )
     assert main([command, *more]) == 4
     assert f"{folder}/run.json: {reason}" in capsys.readouterr().err
 
@@ -280,7 +309,9 @@ def test_memory_is_bounded() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match="more than"):
         parse(b"[" + b"{}," * MAX_VALUES + b"{}]")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "KiB: it is refused before it is built"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, (
+        "KiB: it is refused before it is built"
+    )
 
 
 def test_the_committed_references_are_read() -> None:

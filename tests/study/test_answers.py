@@ -1,4 +1,4 @@
-"""Each of the study's answers follows from what was published: on runs made by hand, whose answer is known."""
+"""Each of the study's answers follows from what was published: on runs made by hand with known answers."""
 
 from pathlib import Path
 
@@ -31,9 +31,13 @@ def worst(models: dict[str, list[int]], attack: str = "pgd-10") -> dict[tuple[st
 
 
 def test_a_difference_and_a_null_are_told_apart_with_what_could_have_been_seen() -> None:
-    run = published("three", worst({"baseline": [20, 21, 22], "lora-fc": [60, 61, 62], "lora-fc-conv1": [21, 20, 22]}))
+    run = published(
+        "three", worst({"baseline": [20, 21, 22], "lora-fc": [60, 61, 62], "lora-fc-conv1": [21, 20, 22]})
+    )
     (weak, same, between) = [d for d in differences(rescore(run)) if d.quantity == "robust accuracy"]
-    lora, base = (np.stack([~first(count) for count in counts]).astype(float) for counts in ([60, 61, 62], [20, 21, 22]))
+    lora, base = (
+        np.stack([~first(count) for count in counts]).astype(float) for counts in ([60, 61, 62], [20, 21, 22])
+    )
     by_hand = mean_difference(lora, base, 0.05 / 3)
     assert (weak.difference, weak.low, weak.high) == (by_hand.difference, by_hand.low, by_hand.high)
     assert weak.difference == pytest.approx(-0.4)
@@ -42,10 +46,16 @@ def test_a_difference_and_a_null_are_told_apart_with_what_could_have_been_seen()
     assert "lora-fc is less robust than baseline (-40.0 points [" in said.short
     assert "lora-fc-conv1 against baseline: no difference shown (+0.0 points [" in said.short
     assert "points would have been seen)" in said.short
-    (row,) = [line for line in said.lines if line.startswith("| Is lora-fc more robust than baseline, worst case 8/255? ")]
+    (row,) = [
+        line
+        for line in said.lines
+        if line.startswith("| Is lora-fc more robust than baseline, worst case 8/255? ")
+    ]
     assert "| **no: less robust** | -40.0 points [" in row
     (studys,) = [line for line in said.lines if line.startswith("| lora-fc |")]
-    assert "| 5 | 96 | – | 100.0 [" in studys, "its share of parameters, then the study's own numbers, then ours"
+    assert "| 5 | 96 | – | 100.0 [" in studys, (
+        "its share of parameters, then the study's own numbers, then ours"
+    )
 
 
 def test_one_run_each_is_counted_over_every_pair_of_trainings() -> None:
@@ -56,14 +66,21 @@ def test_one_run_each_is_counted_over_every_pair_of_trainings() -> None:
     assert sorted(one.found) == pytest.approx([-0.1, -0.1, 0.1, 0.1])
     assert (one.contradicts, one.unfounded, one.split) == (0, 1, 0.5)
     share = pooled([one.unfounded, one.unfounded], [one, one])
-    assert (share.value, share.low, share.high) == (1, *wilson(1, 2, 1.959963984540054)), "claims of one suite share trainings"
+    assert (share.value, share.low, share.high) == (1, *wilson(1, 2, 1.959963984540054)), (
+        "claims of one suite share trainings"
+    )
     clear = published("clear", worst({"baseline": [20, 21, 20], "lora-fc": [60, 61, 60]}))
     assert [(o.contradicts, o.unfounded) for o in one_runs(found(clear))] == [(0, 0)] * 2
     assert "names a winner all the same in 100.0 [" in answer("g", run).short
 
 
 def test_rank_and_layers_are_each_varied_alone() -> None:
-    models = {"lora-fc-r1": [60, 61], "lora-fc-r32": [60, 61], "lora-all-r1": [10, 11], "lora-all-r32": [10, 11]}
+    models = {
+        "lora-fc-r1": [60, 61],
+        "lora-fc-r32": [60, 61],
+        "lora-all-r1": [10, 11],
+        "lora-all-r32": [10, 11],
+    }
     said = answer("b", published("ranks", worst(models))).short
     rank, layers = said.split(". Of")
     assert "Of 2 pairs that differ in rank alone, 0 are shown to differ" in rank
@@ -73,7 +90,9 @@ def test_rank_and_layers_are_each_varied_alone() -> None:
 
 
 def test_certainty_is_compared_with_itself_before_the_attack() -> None:
-    run = published("boxes", {("m", "zoo"): [50, 50], ("m", "boundary"): [50, 50]}, {"zoo": 0.25, "boundary": 0.95})
+    run = published(
+        "boxes", {("m", "zoo"): [50, 50], ("m", "boundary"): [50, 50]}, {"zoo": 0.25, "boundary": 0.95}
+    )
     said = answer("c", run)
     assert "certainty falls in 1, rises in 1, and no change is shown in 0: from -0.500 [" in said.short
     (row,) = [line for line in said.lines if line.startswith("| m | zoo 8/255 |")]
@@ -104,7 +123,10 @@ def test_defences_are_answered_by_what_they_gain_against_who_knows_them(tmp_path
     said, (score,) = answer("d", run), rescore(run).defences
     assert score.gain is not None
     gain = f"{points(score.gain.difference)} points {interval(score.gain.low, score.gain.high)}"
-    assert f"of 1 defended models, {int(score.gain.shown and score.gain.difference > 0)} are shown to gain" in said.short
+    assert (
+        f"of 1 defended models, {int(score.gain.shown and score.gain.difference > 0)} are shown to gain"
+        in said.short
+    )
     assert f"the gains are from {gain} to {gain}" in said.short
     assert "would have been seen" in said.short
     assert any(score.sentence in line for line in said.lines)
@@ -125,4 +147,8 @@ def test_every_number_of_a_short_answer_has_its_interval() -> None:
     ):
         short = answer(letter, run).short
         assert short.count("[") == short.count("]") >= 1
-        assert all("[" in part for part in short.split(" points")[:-1] if part.rstrip()[-1:].isdigit() and "+" in part[-6:])
+        assert all(
+            "[" in part
+            for part in short.split(" points")[:-1]
+            if part.rstrip()[-1:].isdigit() and "+" in part[-6:]
+        )

@@ -30,7 +30,9 @@ FILES = sorted(PUBLISHED.glob("*.json"))
 
 
 def test_the_page_is_the_one_that_the_published_runs_give() -> None:
-    assert page(load()) == (PAGE / "index.md").read_text(encoding="utf-8"), "make it anew: python -m docs.study"
+    assert page(load()) == (PAGE / "index.md").read_text(encoding="utf-8"), (
+        "make it anew: python -m docs.study"
+    )
 
 
 def test_every_figure_of_the_page_is_there_and_no_other() -> None:
@@ -60,18 +62,36 @@ def test_every_suite_of_the_page_is_shipped_and_trains_several_times() -> None:
 
 def test_a_suite_is_run_published_and_put_on_the_page_by_one_command(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
-    where = ["--published", str(tmp_path / "published"), "--page", str(tmp_path), "--results", str(tmp_path / "runs")]
+    where = [
+        "--published",
+        str(tmp_path / "published"),
+        "--page",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "runs"),
+    ]
     assert main(["run", str(tmp_path / "tiny.yaml"), *where]) == 0
     text = (tmp_path / "index.md").read_text(encoding="utf-8")
-    assert len(load(tmp_path / "published")["study_digits"].published.cells) == 2 * 2 * 2, "FGSM and the worst case"
+    assert len(load(tmp_path / "published")["study_digits"].published.cells) == 2 * 2 * 2, (
+        "FGSM and the worst case"
+    )
     assert "12 samples of 2 classes at 16 pixels, each model trained 2 times, headline eps 16/255" in text
     assert "| lora-fc |" in text
     assert (tmp_path / "study_digits.svg").read_text(encoding="utf-8").count("<svg") == 1
 
 
-def test_a_run_is_published_and_the_page_made_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_published_and_the_page_made_by_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     three_seeds(tmp_path / "runs")
-    where = ["--published", str(tmp_path / "published"), "--page", str(tmp_path), "--results", str(tmp_path / "runs")]
+    where = [
+        "--published",
+        str(tmp_path / "published"),
+        "--page",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "runs"),
+    ]
     assert main(["publish", "latest", *where]) == 0
     (file,) = (tmp_path / "published").glob("*.json")
     assert file.name == "board.json"

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 TARGET = (
-    "n02124075", "n04067472", "n04540053", "n04099969", "n07749582", "n01641577", "n02802426", "n09246464", "n07920052",
-    "n03970156",
+    "n02124075", "n04067472", "n04540053", "n04099969", "n07749582", "n01641577", "n02802426", "n09246464",
+    "n07920052", "n03970156",
 )  # fmt: skip
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 VEHICLES = ("airplane", "automobile", "ship", "truck")

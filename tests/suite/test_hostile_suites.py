@@ -1,4 +1,4 @@
-"""Suites from strangers: whatever a file holds, the answer is a Suite or an error that names the file, and nothing else."""
+"""Suites from strangers: whatever a file holds gives a Suite or an error that names it, and nothing else."""
 
 import os
 import random
@@ -21,15 +21,16 @@ SEED = int(os.environ.get("BENCH_TORTURE_SEED", "0"))
 MANY = int(os.environ.get("BENCH_TORTURE_INPUTS", "20000"))
 SHIPPED = [path.read_text(encoding="utf-8") for path in shipped_suites()]
 NASTY = [
-    "", "~", "null", "[]", "{}", "-1", "0", "1e999", "1e999999999", ".nan", ".inf", "-.inf", "9" * 5000, "0x" + "f" * 4000,
-    "1:2:3:4", "!!int x", "!!int ''", "!!bool maybe", "!!float x", "!!timestamp x", "!!binary '***'", "!!set {a, b}",
-    "!!omap [a: 1]",
-    "!!python/object/apply:os.system ['touch pwned']", "!!python/name:os.system", "!<tag:x,2020:y> z", "2020-99-99",
+    "", "~", "null", "[]", "{}", "-1", "0", "1e999", "1e999999999", ".nan", ".inf", "-.inf", "9" * 5000,
+    "0x" + "f" * 4000, "1:2:3:4", "!!int x", "!!int ''", "!!bool maybe", "!!float x", "!!timestamp x",
+    "!!binary '***'", "!!set {a, b}", "!!omap [a: 1]",
+    "!!python/object/apply:os.system ['touch pwned']", "!!python/name:os.system", "!<tag:x,2020:y> z",
+    "2020-99-99",
     "2020-01-01", "../../x", "/etc/passwd", "..", ".", "a/b", "a\\b", "'a\\0b'", "<script>alert(1)</script>",
     "'[red]x[/red]'", "'[/]'",
-    '"\\e[31mred"', '"\\ud800"', "name\u202etxt", "𝒻", "| # |", "'`rm`'", "$(rm)", "{{x}}", "%s%n", "&a [*a]", "*missing",
-    "<<: *x", "? [a, b] : c", "[[[[[[[[[[]]]]]]]]]]", "8/0", "8/255/3", "0/255", "1" * 300 + "/255", "yes", "0o17",
-    "'8 / 255'", "- - - x",
+    '"\\e[31mred"', '"\\ud800"', "name\u202etxt", "𝒻", "| # |", "'`rm`'", "$(rm)", "{{x}}", "%s%n", "&a [*a]",
+    "*missing", "<<: *x", "? [a, b] : c", "[[[[[[[[[[]]]]]]]]]]", "8/0", "8/255/3", "0/255",
+    "1" * 300 + "/255", "yes", "0o17", "'8 / 255'", "- - - x",
 ]  # fmt: skip
 """Values and fragments that have broken parsers, paths, terminals and pages."""
 
@@ -76,7 +77,9 @@ def _characters(text: str, rng: random.Random) -> str:
     drop = rng.choice((0, 1, 1, 5, 50))
     return (
         text[:i]
-        + "".join(rng.choice("\x00\t\n :-[]{}&*!|>'\"%@`,#?\\\u2028\ufeffa1") for _ in range(rng.randrange(4)))
+        + "".join(
+            rng.choice("\x00\t\n :-[]{}&*!|>'\"%@`,#?\\\u2028\ufeffa1") for _ in range(rng.randrange(4))
+        )
         + text[i + drop :]
     )
 
@@ -114,13 +117,23 @@ def test_every_nasty_value_everywhere(nasty: str, file: Path) -> None:
         assert answer(file, text[: found.start()] + nasty + text[found.end() :]) in {"suite", "error"}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(st.randoms(use_true_random=False), st.sampled_from(SHIPPED))
 def test_mutations_give_a_suite_or_an_error(file: Path, rng: random.Random, text: str) -> None:
     assert answer(file, mutate(text, rng)) in {"suite", "error"}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(st.text())
 @example("\ufeff")
 @example("--- a\n--- b")
@@ -137,7 +150,8 @@ def test_many_mutations(file: Path, tmp_path: Path, figure: Figure, monkeypatch:
 
     @seed(SEED)
     @settings(
-        max_examples=MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+        max_examples=MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate]
     )  # fmt: skip
     @given(st.integers(0, 2**64), st.sampled_from(SHIPPED))
     def fuzz(number: int, text: str) -> None:
@@ -157,10 +171,19 @@ def test_many_mutations(file: Path, tmp_path: Path, figure: Figure, monkeypatch:
 
 
 BOMBS = {
-    "laughs": "a: &a [x, x, x, x, x, x, x, x, x]\n"
-    + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
-    "merges": "a: &a {x: 1}\n"
-    + "".join(f"{b}: &{b} {{<<: [*{a}, *{a}, *{a}, *{a}]}}\n" for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)),
+    "laughs": (
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+        )
+    ),
+    "merges": (
+        "a: &a {x: 1}\n"
+        + "".join(
+            f"{b}: &{b} {{<<: [*{a}, *{a}, *{a}, *{a}]}}\n"
+            for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+        )
+    ),
     "itself": "a: &a [*a]\n",
     "deep flow": "[" * 90_000,
     "deep block": "\n".join(" " * i + "a:" for i in range(500)),
@@ -181,13 +204,20 @@ def test_bombs_are_refused(bomb: str, file: Path) -> None:
 def test_bombs_cost_little(file: Path, figure: Figure) -> None:
     """All of them in a child that the kernel ends if it takes more than this."""
     megabytes, seconds = 256, 60
-    assert ends_within(megabytes, seconds, lambda: {answer(file, bomb) for bomb in BOMBS.values()} == {"error"})
-    figure(f"5 YAML bombs and a suite of 10 MB: {len(BOMBS)} tried, all refused within {megabytes} MiB and {seconds} s of CPU")
+    assert ends_within(
+        megabytes, seconds, lambda: {answer(file, bomb) for bomb in BOMBS.values()} == {"error"}
+    )
+    figure(
+        f"5 YAML bombs and a suite of 10 MB: {len(BOMBS)} tried, all refused within {megabytes} MiB and"
+        f" {seconds} s of CPU"
+    )
 
 
 def test_a_refused_name_cannot_steer_the_terminal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(
-        next(text for text in SHIPPED if "name: fgsm_pgd\n" in text).replace("name: fgsm_pgd", 'name: "\\e[31m\\e]0;owned\\a"')
+        next(text for text in SHIPPED if "name: fgsm_pgd\n" in text).replace(
+            "name: fgsm_pgd", 'name: "\\e[31m\\e]0;owned\\a"'
+        )
     )
     assert main(["run", str(file)]) == 2
     err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Suites about models and data: the matrix written out, the training inherited, and errors that point to the line."""
+"""Suites about models and data: the matrix written out, inherited training, errors that point to the line."""
 
 from pathlib import Path
 
@@ -40,7 +40,13 @@ matrix:
         *[f"hra-{t}-r{r}" for t in ("fc", "all") for r in (1, 4)],
     ]
     last = found.models[8]
-    assert last.adaptation.model_dump() == {"method": "lora", "r": 4, "alpha": 16, "dropout": 0, "targets": ".*conv1"}
+    assert last.adaptation.model_dump() == {
+        "method": "lora",
+        "r": 4,
+        "alpha": 16,
+        "dropout": 0,
+        "targets": ".*conv1",
+    }
     assert last.training is not None
     assert (last.training.lr, last.training.epochs) == (0.25, 3)
 
@@ -55,23 +61,35 @@ def test_a_stored_suite_does_not_expand_twice(tmp_path: Path) -> None:
     ("body", "message"),
     [
         ("matrix:\n  rank: [1]\n  targets: {fc: [fc]}", r"suite.yaml:8: .*unknown key 'rank'"),
-        ("matrix:\n  targets: {fc: [fc]}\n  r: [0]", r"suite.yaml:9: matrix.r\[0\].*greater than or equal to 1"),
+        (
+            "matrix:\n  targets: {fc: [fc]}\n  r: [0]",
+            r"suite.yaml:9: matrix.r\[0\].*greater than or equal to 1",
+        ),
         ("matrix: {r: [1]}", r"suite.yaml:7: matrix: the key 'targets' is missing"),
         (
             "matrix:\n  targets: {fc: [fc]}\n  r: 4\n  alpha: [-1]",
             r"suite.yaml:9: matrix.r: is not a list; write \[a, b\]\n.*suite.yaml:10: ",
         ),
         ("matrix:\n  targets: {fc: [fc]}\n  r: [4, 4]", r"suite.yaml:7: matrix: r holds a value twice"),
-        ("matrix:\n  targets: {fc: [fc]}\n  seeds: [0, 1]", r"suite.yaml:7: matrix: seeds stand beside the matrix"),
+        (
+            "matrix:\n  targets: {fc: [fc]}\n  seeds: [0, 1]",
+            r"suite.yaml:7: matrix: seeds stand beside the matrix",
+        ),
         ("matrix:\n  targets: {fc conv: [fc]}", r"suite.yaml:7: matrix: 'lora-fc conv' is not a name"),
         ("transfer: true\nmodels: [{name: a}]", r"suite.yaml:7: transfer: there is one model only"),
         ("models: []", r"suite.yaml:7: models: there is no model"),
-        ("models:\n- name: a\n  adaptation: {method: lorra}", r"suite.yaml:9: .*unknown value 'lorra'; did you mean 'lora'"),
+        (
+            "models:\n- name: a\n  adaptation: {method: lorra}",
+            r"suite.yaml:9: .*unknown value 'lorra'; did you mean 'lora'",
+        ),
         (
             "models:\n- name: a\n  training: {schedule: one-cycle, warmup_epochs: 2}",
             r"suite.yaml:9: models\[0\].training: schedule one-cycle warms up by itself",
         ),
-        ("models:\n- name: a\n  training: {warmup_epochs: 3}", r"suite.yaml:9: .*warmup_epochs must be fewer than epochs"),
+        (
+            "models:\n- name: a\n  training: {warmup_epochs: 3}",
+            r"suite.yaml:9: .*warmup_epochs must be fewer than epochs",
+        ),
     ],
 )
 def test_errors_point_to_the_line(body: str, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The suites of robust training: what they ask, and that a dry run plans them on data in the layout that they expect."""
+"""The suites of robust training: what they ask, and that a dry run plans them on data as they expect it."""
 
 from pathlib import Path
 
@@ -13,12 +13,32 @@ from bench.scoring.model_ranking import rank_models
 from bench.suite.suite import Suite, find_suite, load_suite, suite_from
 
 
-@pytest.mark.parametrize(("name", "models"), [("cifar10_robust", 12), ("cifar10_robust_cpu", 3), ("tiny_imagenet_robust", 10)])
+@pytest.mark.parametrize(
+    ("name", "models"), [("cifar10_robust", 12), ("cifar10_robust_cpu", 3), ("tiny_imagenet_robust", 10)]
+)
 def test_a_dry_run_plans_the_suite(
-    name: str, models: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    models: int,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    assert main(["run", str(find_suite(name)), "--data-root", str(data), "--results", str(tmp_path / "r"), "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(find_suite(name)),
+                "--data-root",
+                str(data),
+                "--results",
+                str(tmp_path / "r"),
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     suite = load_suite(find_suite(name))
     assert len(suite.models) == models
@@ -28,7 +48,7 @@ def test_a_dry_run_plans_the_suite(
 
 
 def test_robust_lora_asks_the_whole_grid_of_the_question() -> None:
-    """{standard, robust backbone} x {full, LoRA-FC, LoRA-FC+Conv1, all convolutions} x {standard, adversarial}."""
+    """{standard, robust backbone} x {full, LoRA-FC, LoRA-FC+Conv1, all convs} x {standard, adversarial}."""
     suite = load_suite(find_suite("robust_lora"))
     found = set()
     for model in suite.models:
@@ -48,7 +68,10 @@ def test_adversarial_training_beats_standard_training_under_strong(tmp_path: Pat
     """In full and as LoRA on all convolutions, of a network of half a million parameters, on 100 digits."""
     adversarial = {"adversarial": {"method": "pgd", "eps": "24/255", "steps": 3, "eps_warmup_epochs": 5}}
     lora = {"method": "lora", "r": 16, "alpha": 32, "targets": r"fc|conv1\.[036]|layer.+\.conv\d"}
-    pretrain = {"data": {"source": "digits", "classes": [0, 2, 4, 6, 8]}, "training": {"epochs": 8, "lr": 0.05, **adversarial}}
+    pretrain = {
+        "data": {"source": "digits", "classes": [0, 2, 4, 6, 8]},
+        "training": {"epochs": 8, "lr": 0.05, **adversarial},
+    }
     result = bench.run(
         {
             "name": "tiny_robust",
@@ -59,7 +82,11 @@ def test_adversarial_training_beats_standard_training_under_strong(tmp_path: Pat
                 {"name": "full"},
                 {"name": "full-adv", "training": adversarial},
                 {"name": "lora", "adaptation": lora, "training": {"optimizer": "adamw", "lr": 0.005}},
-                {"name": "lora-adv", "adaptation": lora, "training": {"optimizer": "adamw", "lr": 0.005, **adversarial}},
+                {
+                    "name": "lora-adv",
+                    "adaptation": lora,
+                    "training": {"optimizer": "adamw", "lr": 0.005, **adversarial},
+                },
             ],
             "eps": ["24/255"],
             "attacks": [{"attack": "strong", "steps": 10, "targets": 2, "queries": 50}],
@@ -108,7 +135,9 @@ def test_a_model_overrides_the_suites_adversary_key_by_key_or_drops_it() -> None
         ("pgd", r"suite.yaml:4: "),
     ],
 )
-def test_a_mistake_is_named_by_its_line(line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_named_by_its_line(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import re
 
     file = tmp_path / "suite.yaml"
@@ -122,12 +151,14 @@ def test_a_mistake_is_named_by_its_line(line: str, message: str, tmp_path: Path,
     assert re.search(message, said), said
 
 
-def test_a_backbone_that_is_trained_whole_has_no_head_to_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backbone_that_is_trained_whole_has_no_head_to_start_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "suite.yaml"
     file.write_text(
-        "name: s\nbackbone:\n  architecture: resnet18\n  pretrain:\n    data: {source: digits, classes: [0, 1]}\n"
-        "    training: {epochs: 5, head_start: probe}\n"
-        "data: {source: digits, classes: [6, 7]}\nmodels: [{name: full}]\neps: [8/255]\nattacks: [{attack: fgsm}]\n"
+        "name: s\nbackbone:\n  architecture: resnet18\n  pretrain:\n    data: {source: digits, classes: [0,"
+        " 1]}\n    training: {epochs: 5, head_start: probe}\ndata: {source: digits, classes: [6, 7]}\nmodels:"
+        " [{name: full}]\neps: [8/255]\nattacks: [{attack: fgsm}]\n"
     )
     assert main(["run", str(file), "--dry-run"]) == 2
     assert "head_start" in capsys.readouterr().err

@@ -70,17 +70,27 @@ def fill(folder: Path) -> None:
 
 
 def paths_of(suite: Suite) -> list[Any]:
-    return [suite.data.path, suite.backbone and suite.backbone.weights, getattr(suite.models[1].adaptation, "path", None)]
+    return [
+        suite.data.path,
+        suite.backbone and suite.backbone.weights,
+        getattr(suite.models[1].adaptation, "path", None),
+    ]
 
 
-def test_the_suites_folder_comes_first_then_the_current_one(suite: Suite, places: Places, tmp_path: Path) -> None:
+def test_the_suites_folder_comes_first_then_the_current_one(
+    suite: Suite, places: Places, tmp_path: Path
+) -> None:
     fill(tmp_path / "here")
     here = paths_of(located(suite, places)[0])
     assert here == [str(tmp_path / "here" / "pictures"), "w.pt", "my/adapter/here"]
     fill(tmp_path / "suites")
     beside = paths_of(located(suite, places)[0])
     assert beside == [str(tmp_path / "suites" / path) for path in ("pictures", "w.pt", "my/adapter/here")]
-    assert paths_of(suite) == ["pictures", "w.pt", "my/adapter/here"], "the declaration stays as it was written"
+    assert paths_of(suite) == [
+        "pictures",
+        "w.pt",
+        "my/adapter/here",
+    ], "the declaration stays as it was written"
 
 
 def test_data_lie_under_the_data_root_too(suite: Suite, places: Places, tmp_path: Path) -> None:
@@ -96,16 +106,27 @@ def test_a_relative_data_root_counts_once(suite: Suite, places: Places, tmp_path
     assert found.data.path == str(tmp_path / "here" / "data" / "pictures")
 
 
-def test_what_is_nowhere_is_named_with_all_places_that_were_looked_at(suite: Suite, places: Places, tmp_path: Path) -> None:
+def test_what_is_nowhere_is_named_with_all_places_that_were_looked_at(
+    suite: Suite, places: Places, tmp_path: Path
+) -> None:
     suites, here, root = (tmp_path / name for name in ("suites", "here", "root"))
     said = {
-        ("data", "path"): "pictures: no such folder; put the images there, one folder per class, or correct path or "
-        f"--data-root; looked for {suites}/pictures (beside the suite), {here}/pictures (in the current folder), "
-        f"{root}/pictures (under the data root)",
-        ("backbone", "weights"): f"w.pt: no such file; looked for {suites}/w.pt (beside the suite), "
-        f"{here}/w.pt (in the current folder)",
-        ("models", 1, "adaptation", "path"): f"my/adapter/here: no such adapter folder; looked for "
-        f"{suites}/my/adapter/here (beside the suite), {here}/my/adapter/here (in the current folder)",
+        (
+            "data",
+            "path",
+        ): (
+            "pictures: no such folder; put the images there, one folder per class, or correct path or"
+            f" --data-root; looked for {suites}/pictures (beside the suite), {here}/pictures (in the current"
+            f" folder), {root}/pictures (under the data root)"
+        ),
+        ("backbone", "weights"): (
+            f"w.pt: no such file; looked for {suites}/w.pt (beside the suite), "
+            f"{here}/w.pt (in the current folder)"
+        ),
+        ("models", 1, "adaptation", "path"): (
+            "my/adapter/here: no such adapter folder; looked for "
+            f"{suites}/my/adapter/here (beside the suite), {here}/my/adapter/here (in the current folder)"
+        ),
     }
     assert {error.where: str(error) for error in located(suite, places)[1]} == said
 
@@ -120,7 +141,9 @@ def test_a_path_that_cannot_be_is_refused(path: str, suite: Suite, places: Place
     assert len(str(error)) < 1000
 
 
-def test_a_tilde_is_the_home_of_the_user(suite: Suite, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_of_the_user(
+    suite: Suite, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path / "here")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert suite.backbone is not None
@@ -157,7 +180,9 @@ def test_where_it_was_found_enters_no_key(suite: Suite, places: Places, tmp_path
         torch.save(network, folder / "w.pt")
         alone = suite.model_copy(update={"models": suite.models[:1]})
         job = make_job(alone, replace(places, near=(folder, Path("/"))))
-        keys.append((job.samples.content_hash, job.samples.ids, *(recipe.key for recipe in job.recipes.values())))
+        keys.append(
+            (job.samples.content_hash, job.samples.ids, *(recipe.key for recipe in job.recipes.values()))
+        )
         assert job.suite == alone
     assert keys[0] == keys[1]
 
@@ -170,7 +195,9 @@ def test_a_run_knows_where_its_suite_was_and_is_made_again_from_there(
     where = _suite_folder(Options(tmp_path, near=(Path("suites"), Path())))
     assert where == {FOLDER: str(tmp_path / "suites")}
     run = StoredRun(store_scene(tmp_path / "results", Scene(provenance={**PROVENANCE, **where})))
-    assert not any(FOLDER in origin for origin in run.header.origins.values()), "it is no part of what a cell is known by"
+    assert not any(FOLDER in origin for origin in run.header.origins.values()), (
+        "it is no part of what a cell is known by"
+    )
     given = []
     monkeypatch.setattr("bench.api.reproduce.Suite.model_validate", lambda _: None)
 
@@ -181,26 +208,46 @@ def test_a_run_knows_where_its_suite_was_and_is_made_again_from_there(
     monkeypatch.setattr("bench.api.reproduce.run_suite", fail)
     assert main(["reproduce", str(run.path)]) == 2
     assert given == [(tmp_path / "suites", Path())]
-    assert "its suite asks for what is not available: backbone.weights: w.pt: no such weights file" in capsys.readouterr().err
+    assert (
+        "its suite asks for what is not available: backbone.weights: w.pt: no such weights file"
+        in capsys.readouterr().err
+    )
 
 
 LINES = {
     "data path": ("path: pictures", "path: elsewhere", 4, "elsewhere: no such folder"),
     "class": ("classes: [a, b]", "classes: [a, c]", 5, "no class 'c'"),
     "excluded class": ("size: 16\n", "size: 16\n  exclude: [q]\n", 7, "no class 'q'"),
-    "architecture": ("architecture: resnet18", "architecture: resnet81", 8, "torchvision has no model 'resnet81'"),
+    "architecture": (
+        "architecture: resnet18",
+        "architecture: resnet81",
+        8,
+        "torchvision has no model 'resnet81'",
+    ),
     "weights file": ("weights: w.pt", "weights: v.pt", 9, "v.pt: no such file"),
     "weights that are none": ("weights: w.pt", "weights: broken.pt", 9, "broken.pt"),
     "weights of torchvision": ("weights: w.pt", "weights: NOTHING", 9, "resnet18 has no weights 'NOTHING'"),
     "adapter": ("path: my/adapter/here", "path: my/other/one", 16, "my/other/one: no such adapter folder"),
-    "adapter without files": ("path: my/adapter/here", "path: my/adapter", 16, "my/adapter: no adapter_config.json here"),
-    "targets": ("method: peft\n      path: my/adapter/here", "method: lora\n      targets: [fcc]", 16, "target 'fcc'"),
+    "adapter without files": (
+        "path: my/adapter/here",
+        "path: my/adapter",
+        16,
+        "my/adapter: no adapter_config.json here",
+    ),
+    "targets": (
+        "method: peft\n      path: my/adapter/here",
+        "method: lora\n      targets: [fcc]",
+        16,
+        "target 'fcc'",
+    ),
     "method": ("method: peft\n", "method: pefft\n", 15, "unknown value 'pefft'"),
 }
 
 
 @pytest.mark.parametrize("case", LINES)
-def test_an_error_names_the_line_of_its_own_key(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_names_the_line_of_its_own_key(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new, line, said = LINES[case]
     fill(tmp_path)
     (tmp_path / "broken.pt").write_text("<html>not found</html>")
@@ -222,7 +269,8 @@ def test_what_a_model_says_itself_is_named_there(tmp_path: Path) -> None:
 
     file = tmp_path / "suite.yaml"
     file.write_text(
-        "name: x\ntraining:\n  lr: 1\nmodels:\n  - name: a\n    training:\n      lr: 2\n  - name: b\nmatrix:\n  r: [1]\n"
+        "name: x\ntraining:\n  lr: 1\nmodels:\n  - name: a\n    training:\n      lr: 2\n  - name:"
+        " b\nmatrix:\n  r: [1]\n"
     )
     lines = {
         ("models", 0, "training", "lr"): 7,
@@ -233,7 +281,9 @@ def test_what_a_model_says_itself_is_named_there(tmp_path: Path) -> None:
         ("models", 0): 5,
         ("data", "path"): 1,
     }
-    assert {where: place_of(file, SuiteError("", where)) for where in lines} == {w: f"{file}:{n}" for w, n in lines.items()}
+    assert {where: place_of(file, SuiteError("", where)) for where in lines} == {
+        w: f"{file}:{n}" for w, n in lines.items()
+    }
 
 
 def test_the_innermost_place_counts() -> None:

@@ -1,4 +1,5 @@
-"""``bench`` in forked children of a process that has imported everything: a run starts at once, and may be killed at once."""
+"""``bench`` in forked children of a process that has imported everything: a run starts at once, and may be
+killed at once."""
 
 import importlib
 import logging
@@ -18,10 +19,20 @@ import adapters
 import bench
 from tests.torture.tiny import Place
 
-WRITES = {"open", "os.rename", "os.mkdir", "os.remove", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.rmtree", "os.rmdir"}
+WRITES = {
+    "open",
+    "os.rename",
+    "os.mkdir",
+    "os.remove",
+    "tempfile.mkstemp",
+    "tempfile.mkdtemp",
+    "shutil.rmtree",
+    "os.rmdir",
+}
 
 LEFT_OUT = (
-    "__main__", "pytest_plugin", "executors.cluster", "executors.node", "torchattacks.translation", "torchattacks.workarounds",
+    "__main__", "pytest_plugin", "executors.cluster", "executors.node", "torchattacks.translation",
+    "torchattacks.workarounds",
 )  # fmt: skip
 """Modules that act when they are imported, or that need Ray or a library that is an extra."""
 
@@ -71,7 +82,9 @@ class Child:
 
 def start(place: Place, *options: str, before: Callable[[], None] = lambda: None) -> Child:
     """Fork a ``bench run`` of the suite of ``place``; ``before`` runs in the child first."""
-    return _fork(place, ["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options], before)
+    return _fork(
+        place, ["run", str(place.suite), "--results", str(place.results), "--device", "cpu", *options], before
+    )
 
 
 def reproduce(place: Place) -> Child:

@@ -1,4 +1,4 @@
-"""A cache that is removed, replaced, truncated or swapped at random moments of a run: no cell is wrong, then or later.
+"""A cache removed, replaced, truncated or swapped at random moments of a run: no cell is ever wrong.
 
 BENCH_TORTURE_SEED chooses the moments and the damage, BENCH_TORTURE_CACHES how many runs are disturbed.
 """
@@ -20,7 +20,9 @@ from tests.torture.tiny import CELLS, SUITE, Place
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get("BENCH_TORTURE_SEED", "0"))
 CACHES = int(os.environ.get("BENCH_TORTURE_CACHES", "24"))
-OTHER_TRAINING = SUITE.replace("training: {epochs: 1, augmentation: none}\nmodels", "training: {epochs: 2}\nmodels")
+OTHER_TRAINING = SUITE.replace(
+    "training: {epochs: 1, augmentation: none}\nmodels", "training: {epochs: 2}\nmodels"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +48,22 @@ def undisturbed(folder: Path, suite: str) -> Place:
 
 def models(cache: Path) -> list[Path]:
     """The trained models in ``cache``: an adapter's last."""
-    return sorted((s.parent for s in cache.glob("models/*/SHA256SUMS")), key=lambda folder: (folder / "adapter").is_dir())
+    return sorted(
+        (s.parent for s in cache.glob("models/*/SHA256SUMS")),
+        key=lambda folder: (folder / "adapter").is_dir(),
+    )
 
 
 def remove(cache: Path, _: Path, rng: random.Random) -> None:
-    shutil.rmtree(rng.choice([cache, cache / "models", cache / "backbones", *models(cache)]), ignore_errors=True)
+    shutil.rmtree(
+        rng.choice([cache, cache / "models", cache / "backbones", *models(cache)]), ignore_errors=True
+    )
 
 
 def replace(cache: Path, other: Path, rng: random.Random) -> None:
-    for ours, theirs in rng.sample(list(zip(models(cache), models(other), strict=False)), rng.randint(0, len(models(cache)))):
+    for ours, theirs in rng.sample(
+        list(zip(models(cache), models(other), strict=False)), rng.randint(0, len(models(cache)))
+    ):
         shutil.rmtree(ours)
         shutil.copytree(theirs, ours)
 
@@ -75,7 +84,9 @@ def swap(cache: Path, _: Path, __: random.Random) -> None:
 DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [remove, replace, truncate, swap]
 
 
-def disturbed(place: Place, other: Path, seconds: float, damage: int, rng: random.Random) -> tuple[int, Child]:
+def disturbed(
+    place: Place, other: Path, seconds: float, damage: int, rng: random.Random
+) -> tuple[int, Child]:
     """A run whose cache is damaged after so many ``seconds``; its exit code."""
     child = start(place)
     ended = child.ends_within(seconds)
@@ -117,8 +128,9 @@ def test_a_cache_that_changes_under_a_run_makes_no_cell_wrong(
         wrong += sum(found.get(name) != digest for name, digest in clean.digests().items())
         shutil.rmtree(place.folder)
     figure(
-        f"8 a cache that changes under a run (seed {SEED}): {CACHES} disturbed, exit codes {dict(sorted(codes.items()))};"
-        f" {wrong} wrong cells then, on running again, and with the old cache back; {tracebacks} tracebacks"
+        f"8 a cache that changes under a run (seed {SEED}): {CACHES} disturbed, exit codes"
+        f" {dict(sorted(codes.items()))}; {wrong} wrong cells then, on running again, and with the old cache"
+        f" back; {tracebacks} tracebacks"
     )
     assert not later, "\n\n".join(later)
     assert (wrong, tracebacks) == (0, 0)

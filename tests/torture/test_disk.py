@@ -1,4 +1,4 @@
-"""Disks that really are full or read-only: small file systems in memory, where this machine lets us mount them.
+"""Disks really full or read-only: small file systems in memory, where this machine lets us mount them.
 
 BENCH_TORTURE_SEED chooses how small and BENCH_TORTURE_DISKS how many of them there are.
 """
@@ -42,7 +42,9 @@ def disk(folder: Path, kib: int) -> Iterator[None]:
     try:
         subprocess.run(options, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this machine does not let us mount a file system: {getattr(error, 'stderr', error)}".strip())
+        pytest.skip(
+            f"this machine does not let us mount a file system: {getattr(error, 'stderr', error)}".strip()
+        )
     try:
         yield
     finally:
@@ -54,7 +56,11 @@ def remount(folder: Path, option: str) -> None:
 
 
 def kib_of(folder: Path) -> int:
-    return int(subprocess.run(["du", "-sk", str(folder)], check=True, capture_output=True, text=True).stdout.split()[0])
+    return int(
+        subprocess.run(["du", "-sk", str(folder)], check=True, capture_output=True, text=True).stdout.split()[
+            0
+        ]
+    )
 
 
 def test_full_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
@@ -70,7 +76,9 @@ def test_full_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
             assert child.wait() == 4, child.log.read_text()
             said = child.log.read_text()
             named = re.search(
-                rf"^bench: {re.escape(str(place.folder / full))}\S*: cannot be written: No space left", said, re.M
+                rf"^bench: {re.escape(str(place.folder / full))}\S*: cannot be written: No space left",
+                said,
+                re.M,
             )
             told += named is not None and "give the same command again" in said and "Traceback" not in said
             before = place.digests()
@@ -80,8 +88,8 @@ def test_full_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
             lost += sum(after.get(name) != digest for name, digest in before.items())
             ended.append((after == expected, place.header["status"], place.leftovers()))
     figure(
-        f"2 full disks (seed {SEED}): {DISKS} injected, {told} named with exit code 4, {lost} finished cells lost,"
-        f" {ended.count(expected_end)} runs of {DISKS} went on to the same bytes once there was room"
+        f"2 full disks (seed {SEED}): {DISKS} injected, {told} named with exit code 4, {lost} finished cells"
+        f" lost, {ended.count(expected_end)} runs of {DISKS} went on to the same bytes once there was room"
     )
     assert (told, lost) == (DISKS, 0)
     assert ended == [expected_end] * DISKS
@@ -103,10 +111,16 @@ def test_read_only_disks(reference: Place, tmp_path: Path, figure: Figure) -> No
         remount(place.cache, "ro")
         child = start(place)
         assert child.wait() == 4
-        assert re.search(rf"bench: {place.cache}\S*: cannot be written: Read-only file system", child.log.read_text())
+        assert re.search(
+            rf"bench: {place.cache}\S*: cannot be written: Read-only file system", child.log.read_text()
+        )
         remount(place.cache, "rw")
         assert start(place).wait() == 0
         remount(place.cache, "ro")
-        assert start(place, "--fresh").wait() == 0, "trained models are used from where nothing can be written"
+        assert start(place, "--fresh").wait() == 0, (
+            "trained models are used from where nothing can be written"
+        )
         assert place.digests() == expected
-    figure("2 read-only disks: 2 injected (results, cache), 2 named; a read-only cache of trained models is used")
+    figure(
+        "2 read-only disks: 2 injected (results, cache), 2 named; a read-only cache of trained models is used"
+    )

@@ -1,4 +1,5 @@
-"""Attacks that fail, through the command line: the cells say why, the rest goes on, and the same command mends only those."""
+"""Attacks that fail, through the command line: the cells say why, the rest goes on, and the same command
+mends only those."""
 
 import re
 import time
@@ -32,9 +33,18 @@ def hang(x: Tensor) -> Tensor:
 
 FAULTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "a library that raises": (raise_error(ValueError("the library broke")), "ValueError: the library broke"),
-    "memory of the CPU": (raise_error(MemoryError("Unable to allocate 3 GiB")), "MemoryError: Unable to allocate"),
-    "memory of the GPU": (raise_error(torch.OutOfMemoryError("CUDA out of memory.")), "OutOfMemoryError: CUDA out of memory"),
-    "adversarials that are NaN": (lambda x: x * torch.nan, "AttackError: the attack returned values that are not finite"),
+    "memory of the CPU": (
+        raise_error(MemoryError("Unable to allocate 3 GiB")),
+        "MemoryError: Unable to allocate",
+    ),
+    "memory of the GPU": (
+        raise_error(torch.OutOfMemoryError("CUDA out of memory.")),
+        "OutOfMemoryError: CUDA out of memory",
+    ),
+    "adversarials that are NaN": (
+        lambda x: x * torch.nan,
+        "AttackError: the attack returned values that are not finite",
+    ),
     "adversarials out of the box": (lambda x: x + 1, "AttackError: the attack left the box"),
     "an attack that hangs": (hang, f"it took longer than the suite's time limit of {LIMIT:g} s"),
 }
@@ -71,15 +81,18 @@ def test_failing_attacks(tmp_path_factory: pytest.TempPathFactory, figure: Figur
         assert child.wait() == 4, f"{name}: {child.log.read_text()}"
         cells = {cell["key"]: cell for cell in place.header["cells"]}
         broken = {k for k, c in cells.items() if (c["attack"], c["library"]) == ("fgsm", "foolbox")}
-        told += all(cells[key]["status"] == "error" and cells[key]["error"].startswith(reason) for key in broken)
+        told += all(
+            cells[key]["status"] == "error" and cells[key]["error"].startswith(reason) for key in broken
+        )
         lost += sum(cells[key]["status"] != "ok" for key in cells.keys() - broken)
         child = start(place)
         assert child.wait() == 0
         units = re.findall(r"^\[\d+/\d+\] \S+/(\S+/\S+), ", child.log.read_text(), re.MULTILINE)
         mended += place.digests() == expected and units == ["fgsm/foolbox"] * 2
     figure(
-        f"4 failing attacks: {len(FAULTS)} faults injected, {told} named in their cells with exit code 4, {lost} other cells"
-        f" lost, {mended} mended by the same command, which ran only the units that had failed"
+        f"4 failing attacks: {len(FAULTS)} faults injected, {told} named in their cells with exit code 4,"
+        f" {lost} other cells lost, {mended} mended by the same command, which ran only the units that had"
+        " failed"
     )
     assert (told, lost, mended) == (len(FAULTS), 0, len(FAULTS))
 

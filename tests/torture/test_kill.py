@@ -1,7 +1,7 @@
-"""SIGKILL at random moments: what is finished stays, and the end is byte for byte that of a run that nobody killed.
+"""SIGKILL at random moments: what is finished stays; the end is byte for byte that of a run nobody killed.
 
-BENCH_TORTURE_SEED chooses the moments and BENCH_TORTURE_KILLS how many there are; BENCH_TORTURE_POINTS gives them instead, as
-a list of "w12" (before the 12th operation on a file) and "t0.8" (after 0.8 seconds).
+BENCH_TORTURE_SEED chooses the moments and BENCH_TORTURE_KILLS how many there are; BENCH_TORTURE_POINTS gives
+them instead, as a list of "w12" (before the 12th operation on a file) and "t0.8" (after 0.8 seconds).
 """
 
 import os
@@ -31,16 +31,24 @@ def run_with_kill(place: Place, point: str) -> int:
 
 
 def finished(place: Place) -> dict[str, tuple[int, int]]:
-    """The cells that run.json calls finished, each with its file's identity: a cell computed again gets another."""
+    """The cells that run.json calls finished, each with its file's identity: a new one if computed again."""
     if not place.runs:
         return {}
-    files = {c["key"]: place.runs[0] / "cells" / f"{c['key']}.parquet" for c in place.header["cells"] if c["status"] == "ok"}
+    files = {
+        c["key"]: place.runs[0] / "cells" / f"{c['key']}.parquet"
+        for c in place.header["cells"]
+        if c["status"] == "ok"
+    }
     return {key: (file.stat().st_ino, file.stat().st_mtime_ns) for key, file in files.items()}
 
 
 def trained(place: Place) -> dict[str, tuple[int, int]]:
     """The models that are in the cache, each with its identity."""
-    return {s.parent.name: (s.stat().st_ino, 0) for s in place.cache.glob("*/*/SHA256SUMS") if s.parent.name[0] != "."}
+    return {
+        s.parent.name: (s.stat().st_ino, 0)
+        for s in place.cache.glob("*/*/SHA256SUMS")
+        if s.parent.name[0] != "."
+    }
 
 
 def draw_points(seconds: float, operations: int) -> Iterator[str]:
@@ -75,15 +83,17 @@ def test_killed_anywhere_loses_nothing(tmp_path: Path, figure: Figure) -> None:
         else:
             killed[point[0]] += 1
             digests = place.digests()
-            survived += all(expected[f"{key}.parquet"] == digests[f"{key}.parquet"] for key in finished(place))
+            survived += all(
+                expected[f"{key}.parquet"] == digests[f"{key}.parquet"] for key in finished(place)
+            )
     assert start(place).wait() == 0
     assert place.digests() == expected
     assert place.header["status"] == "complete"
     assert place.leftovers() == []
     figure(
-        f"1 kill anywhere (seed {SEED}): {survived} survived of {killed.total()} kills tried ({killed['t']} by the clock,"
-        f" {killed['w']} at a file operation); {lost} cells or models lost, {again} computed again; {ended + 1} runs of"
-        f" {UNITS} units ended byte for byte like the one that nobody killed"
+        f"1 kill anywhere (seed {SEED}): {survived} survived of {killed.total()} kills tried ({killed['t']}"
+        f" by the clock, {killed['w']} at a file operation); {lost} cells or models lost, {again} computed"
+        f" again; {ended + 1} runs of {UNITS} units ended byte for byte like the one that nobody killed"
     )
     assert (lost, again) == (0, 0)
     assert survived == killed.total() > 0

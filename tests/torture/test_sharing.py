@@ -1,4 +1,5 @@
-"""Two runs at once, runs that are asked to stop, and a cache that is damaged: as users meet them, through the command line."""
+"""Two runs at once, runs that are asked to stop, and a cache that is damaged: as users meet them, through
+the command line."""
 
 import os
 import random
@@ -35,7 +36,8 @@ def test_two_at_once_share_one_run(reference: Place, tmp_path: Path, figure: Fig
     said = "".join(child.log.read_text() for child in children)
     trainings = len(re.findall(r"^trained .*: \d+ epochs", said, re.MULTILINE))
     figure(
-        f"3 two at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())} of {CELLS} cells"
+        f"3 two at once: both finished, {trainings} trainings of {TRAININGS} models, {len(place.digests())}"
+        f" of {CELLS} cells"
     )
     assert trainings == TRAININGS
     assert place.digests() == reference.digests()
@@ -68,13 +70,17 @@ def test_asked_to_stop(number: int, code: int, reference: Place, tmp_path: Path,
             assert "Traceback" not in said
     assert start(place).wait() == 0
     assert place.digests() == reference.digests()
-    figure(f"1 {signal.Signals(number).name}: {stopped} runs stopped with exit code {code}, none lost anything")
+    figure(
+        f"1 {signal.Signals(number).name}: {stopped} runs stopped with exit code {code}, none lost anything"
+    )
     assert stopped > 0
 
 
 def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path, figure: Figure) -> None:
     place = Place(tmp_path, cache=reference.cache)
-    files = sorted(file for file in reference.cache.glob("*/*/**/*") if file.is_file() and file.name != "SHA256SUMS")
+    files = sorted(
+        file for file in reference.cache.glob("*/*/**/*") if file.is_file() and file.name != "SHA256SUMS"
+    )
     found = 0
     for file in random.Random(SEED).sample(files, 4):
         data = bytearray(file.read_bytes())
@@ -88,7 +94,9 @@ def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path
     assert found == 4
 
 
-def test_a_damaged_run_is_named_and_mended_by_the_same_command(reference: Place, tmp_path: Path, figure: Figure) -> None:
+def test_a_damaged_run_is_named_and_mended_by_the_same_command(
+    reference: Place, tmp_path: Path, figure: Figure
+) -> None:
     rng, place = random.Random(SEED), Place(tmp_path, cache=reference.cache)
     assert start(place).wait() == 0
     named = again = 0
@@ -106,7 +114,9 @@ def test_a_damaged_run_is_named_and_mended_by_the_same_command(reference: Place,
             shutil.rmtree(file.parent)
         assert place.digests() == reference.digests()
         assert place.header["status"] == "complete"
-    figure(f"2 damaged run.json and evidence (seed {SEED}): 6 flipped, {named} named, {again} units run again")
+    figure(
+        f"2 damaged run.json and evidence (seed {SEED}): 6 flipped, {named} named, {again} units run again"
+    )
     assert (named, again) == (6, 0)
 
 

@@ -1,4 +1,4 @@
-"""The default suite many times in one process: memory stays flat, no file stays open, no temporary file is left.
+"""The default suite many times in one process: flat memory, no file left open, no temporary file left.
 
 BENCH_TORTURE_SOAK says how often on a few samples, BENCH_TORTURE_WHOLE how often on all of them after that.
 """
@@ -26,7 +26,7 @@ SAMPLES, ALL_SAMPLES = "5", "150"
 
 
 def resident() -> int:
-    """Bytes of memory that this process has in use; what the allocator only keeps for later is given back first."""
+    """Bytes of memory that this process uses; what the allocator only keeps for later is given back first."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -43,16 +43,31 @@ def default_suite(samples: str) -> str:
     return text.replace(f"samples: {ALL_SAMPLES}", f"samples: {samples}")
 
 
-def test_the_default_suite_many_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+def test_the_default_suite_many_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     few, whole = (
-        Place(tmp_path / "place" / samples, default_suite(samples), tmp_path / "cache") for samples in (SAMPLES, ALL_SAMPLES)
+        Place(tmp_path / "place" / samples, default_suite(samples), tmp_path / "cache")
+        for samples in (SAMPLES, ALL_SAMPLES)
     )
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("BENCH_CACHE", str(few.cache))
 
     def run(place: Place) -> int:
-        return main(["run", str(place.suite), "--results", str(place.results), "--device", "cpu", "--fresh", "-o", os.devnull])
+        return main(
+            [
+                "run",
+                str(place.suite),
+                "--results",
+                str(place.results),
+                "--device",
+                "cpu",
+                "--fresh",
+                "-o",
+                os.devnull,
+            ]
+        )
 
     assert run(few) == 0  # trains, and torch makes its own folder for compiled code
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -69,9 +84,10 @@ def test_the_default_suite_many_times(tmp_path: Path, monkeypatch: pytest.Monkey
     growth = late / early - 1
     left = [*temporary.iterdir(), *few.leftovers(), *whole.leftovers()]
     figure(
-        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on {ALL_SAMPLES}:"
-        f" {sizes[0] / 1e6:.0f} MB after the first round, {early / 1e6:.0f} MB in the second quarter, {late / 1e6:.0f} MB in"
-        f" the last ({growth:+.1%}); {opened[0]} handles, then {opened[-1]}, then {handles()}; {len(left)} temporary files"
+        f"7 soak: the default suite {ROUNDS} times in one process on {SAMPLES} samples, then {WHOLE} times on"
+        f" {ALL_SAMPLES}: {sizes[0] / 1e6:.0f} MB after the first round, {early / 1e6:.0f} MB in the second"
+        f" quarter, {late / 1e6:.0f} MB in the last ({growth:+.1%}); {opened[0]} handles, then {opened[-1]},"
+        f" then {handles()}; {len(left)} temporary files"
     )
     assert growth < 0.05
     assert max(opened[-1], handles()) <= opened[0]

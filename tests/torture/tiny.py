@@ -42,10 +42,22 @@ class Place:
         self.results = folder / "results"
         self.cache = cache or folder / "cache"
 
-    def start(self, *options: str, suite: Path | None = None, code: str | None = None, **popen: Any) -> "subprocess.Popen[str]":
+    def start(
+        self, *options: str, suite: Path | None = None, code: str | None = None, **popen: Any
+    ) -> "subprocess.Popen[str]":
         """``bench run`` of the suite as a process; ``code`` is Python that runs in it before."""
-        arguments = ["run", str(suite or self.suite), "--results", str(self.results), "--device", "cpu", *options]
-        command = f"import sys\n{code or ''}\nfrom bench.cli.commands import main\nsys.exit(main({arguments!r}))"
+        arguments = [
+            "run",
+            str(suite or self.suite),
+            "--results",
+            str(self.results),
+            "--device",
+            "cpu",
+            *options,
+        ]
+        command = (
+            f"import sys\n{code or ''}\nfrom bench.cli.commands import main\nsys.exit(main({arguments!r}))"
+        )
         environment = {**os.environ, "BENCH_CACHE": str(self.cache), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
         return subprocess.Popen([sys.executable, "-c", command], **{**pipes, **popen})

@@ -1,4 +1,7 @@
-"""Masked models are flagged, by a check that names how; honest ones never fail. With the effort that a user gets."""
+"""Masked models are flagged, by a check that names how; honest ones never fail.
+
+With the effort that a user gets.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -54,7 +57,9 @@ SMALL = {
 
 
 @pytest.mark.parametrize("suite", SMALL)
-@pytest.mark.parametrize("name", ["shattered gradient", "logits x 0.01", "noise on the logits' gradient", "remembers"])
+@pytest.mark.parametrize(
+    "name", ["shattered gradient", "logits x 0.01", "noise on the logits' gradient", "remembers"]
+)
 def test_a_small_suite_is_checked_all_the_same(name: str, suite: str) -> None:
     setting, count = SMALL[suite]
     torch.manual_seed(0)
@@ -104,7 +109,9 @@ def test_the_default_suite_s_model_is_flagged_only_where_it_is_masked(
     network = trained_model.network.eval().requires_grad_(False)
 
     def around(network: nn.Module) -> Classifier:
-        return Classifier(network, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=trained_model.num_classes).eval()
+        return Classifier(
+            network, mean=(0.5,) * 3, std=(0.5,) * 3, num_classes=trained_model.num_classes
+        ).eval()
 
     torch.manual_seed(0)
     model = around(MASKED[name].build(network) if name else network)

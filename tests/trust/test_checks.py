@@ -27,8 +27,13 @@ def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
     """Registers checks as packages of others do."""
 
     def register(**points: str) -> None:
-        found = [EntryPoint(name, f"tests.builders.own_check:{value}", registry.ENTRY_POINT) for name, value in points.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.ENTRY_POINT else [])
+        found = [
+            EntryPoint(name, f"tests.builders.own_check:{value}", registry.ENTRY_POINT)
+            for name, value in points.items()
+        ]
+        monkeypatch.setattr(
+            registry, "entry_points", lambda group: found if group == registry.ENTRY_POINT else []
+        )
         checks.cache_clear()
 
     yield register
@@ -60,14 +65,20 @@ def test_a_check_that_raises_is_a_warning_and_the_others_stand(
     usual = examined(linear, samples)
     entry_points(bad="RAISES")
     found = examined(linear, samples)
-    assert {name: e.value for name, e in found.items() if name != "raises"} == {name: e.value for name, e in usual.items()}
+    assert {name: e.value for name, e in found.items() if name != "raises"} == {
+        name: e.value for name, e in usual.items()
+    }
     (finding,) = judge_evidence([found["raises"]])
     assert (finding.grade, finding.detail) == ("warn", "RuntimeError: 2 is too many")
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("NAMESAKE", "the name 'wrappers' is taken"), ("brightness", "it is a function, not a Check"), ("gone", "AttributeError")],
+    [
+        ("NAMESAKE", "the name 'wrappers' is taken"),
+        ("brightness", "it is a function, not a Check"),
+        ("gone", "AttributeError"),
+    ],
 )
 def test_a_broken_package_costs_its_own_check_only(
     value: str, said: str, entry_points: Callable[..., None], caplog: pytest.LogCaptureFixture

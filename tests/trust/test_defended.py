@@ -1,4 +1,4 @@
-"""Trust checks of defended models: what they may cost, and that an attack without the defence in mind is named once."""
+"""Trust checks of defended models: their cost, and that an attack blind to the defence is named once."""
 
 from fractions import Fraction
 
@@ -40,7 +40,14 @@ def test_a_check_s_pass_costs_as_many_as_one_answer_takes(
 ) -> None:
     model = defended(defence, around=[linear(W, 9.0)] * members)
     target = make_target(model, grey(6, list(np.zeros(12))), 64, judging=JUDGING)
-    unit = Unit(ModelId("m", 0), spec(attack="pgd"), "foolbox", (Cell(Fraction(1, 50), "k"),), way=way, role="adaptive")
+    unit = Unit(
+        ModelId("m", 0),
+        spec(attack="pgd"),
+        "foolbox",
+        (Cell(Fraction(1, 50), "k"),),
+        way=way,
+        role="adaptive",
+    )
     planned: list[Effort] = []
 
     def plan(_: Subject, effort: Effort) -> list[Evidence]:

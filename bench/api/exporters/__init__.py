@@ -38,7 +38,8 @@ def exporter_of(name: str) -> Exporter:
 def send(run: Scored, name: str, file: Path | None = None) -> str:
     """Bring ``run`` out through the exporter called ``name``; where it is now.
 
-    Raises UserError if there is none of that name, or it writes no ``file``; ExportError if the run does not get out.
+    Raises UserError if there is none of that name, or it writes no ``file``; ExportError if the run does not
+    get out.
     """
     try:
         exporter = exporter_of(name)
@@ -55,4 +56,6 @@ def send(run: Scored, name: str, file: Path | None = None) -> str:
         raise ExportError(f"'{name}': {error.name or error} is not installed; {fix}") from None
     except Exception as error:
         said = str(error).strip().partition("\n")[0]
-        raise ExportError(f"'{name}': {type(error).__name__}: {said}; the run is stored, and can be exported again") from error
+        raise ExportError(
+            f"'{name}': {type(error).__name__}: {said}; the run is stored, and can be exported again"
+        ) from error

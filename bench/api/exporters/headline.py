@@ -40,13 +40,15 @@ def facts(card: Scorecard, header: RunHeader) -> dict[str, str | int]:
 
 
 def spelt(names: dict[str, float], allowed: str, most: int) -> dict[str, float]:
-    """``names`` with each character that is not ``allowed`` (of a regular expression's set) as _, ``most`` characters long.
+    """``names`` with each character that is not ``allowed`` as _, ``most`` characters long.
 
-    Two that then read the same are numbered.
+    Two that then read the same are numbered. ``allowed`` is the content of a regular expression's set.
     """
     found: dict[str, float] = {}
     for name, value in names.items():
         plain = re.sub(f"[^{allowed}]", "_", name, flags=re.ASCII)[: most - 4]
-        same = sum(other == plain or re.fullmatch(f"{re.escape(plain)}_[0-9]+", other) is not None for other in found)
+        same = sum(
+            other == plain or re.fullmatch(f"{re.escape(plain)}_[0-9]+", other) is not None for other in found
+        )
         found[f"{plain}_{same + 1}" if plain in found else plain] = value
     return found

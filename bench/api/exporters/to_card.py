@@ -1,4 +1,4 @@
-"""A model card for the Hugging Face Hub: a file whose text goes into the README.md of a model's repository."""
+"""A model card for the Hugging Face Hub: a file whose text goes into a model repository's README.md."""
 
 from pathlib import Path
 

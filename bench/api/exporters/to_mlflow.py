@@ -1,4 +1,7 @@
-"""MLflow: a run there for each run here. Server and experiment are MLflow's own settings ($MLFLOW_TRACKING_URI, ...)."""
+"""MLflow: a run there for each run here.
+
+Server and experiment are MLflow's own settings ($MLFLOW_TRACKING_URI, ...).
+"""
 
 import tempfile
 from pathlib import Path

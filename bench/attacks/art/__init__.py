@@ -6,8 +6,8 @@ from bench.attacks.library import AttackLibrary, Carried, each
 settle()
 
 WEAK_L1 = (
-    "weak: steps along all values and scales back, where APGD in l1 (Croce and Hein 2021) takes sparse steps and projects onto "
-    "ball and box together; use fmn in l1"
+    "weak: steps along all values and scales back, where APGD in l1 (Croce and Hein 2021) takes sparse steps"
+    " and projects onto ball and box together; use fmn in l1"
 )
 
 LIBRARY = AttackLibrary(
@@ -21,14 +21,24 @@ LIBRARY = AttackLibrary(
     attacks={
         **each("fgsm", "linf", fidelity="exact"),
         **each("fgsm", "l2", fidelity="statistical"),
-        **each("fgsm", "l1", fidelity="related", note="changes one value a step, and stalls where that meets the box"),
+        **each(
+            "fgsm",
+            "l1",
+            fidelity="related",
+            note="changes one value a step, and stalls where that meets the box",
+        ),
         **each("bim", "linf", fidelity="exact"),
         **each("bim", "l2", fidelity="statistical"),
         **each("mi-fgsm", "linf", fidelity="exact"),
         **each("mi-fgsm", "l2", fidelity="statistical"),
         **each("pgd", "linf", fidelity="exact"),
         **each("pgd", "l2", fidelity="statistical"),
-        **each("pgd", "l1", fidelity="related", note="changes one value a step, and stalls where that meets the box"),
+        **each(
+            "pgd",
+            "l1",
+            fidelity="related",
+            note="changes one value a step, and stalls where that meets the box",
+        ),
         **each("apgd", "linf", "l2", fidelity="statistical"),
         "apgd/l1": Carried("related", WEAK_L1),
         "deepfool/l2": Carried("statistical"),
@@ -41,7 +51,9 @@ LIBRARY = AttackLibrary(
         **each("geoda", "l2", "linf", fidelity="statistical"),
         "zoo/l2": Carried("statistical"),
         "square/linf": Carried("statistical"),
-        "square/l2": Carried("related", "divides a new square by the length that Andriushchenko et al. multiply it by: weaker"),
+        "square/l2": Carried(
+            "related", "divides a new square by the length that Andriushchenko et al. multiply it by: weaker"
+        ),
         "simba/l2": Carried("statistical"),
         "spatial/spatial": Carried("related", "each library interpolates pixels in its own way"),
     },

@@ -22,18 +22,26 @@ class SharingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
 
 class DirectClassifier(PyTorchClassifier):  # type: ignore[misc]
-    """ART's classifier for black-box attacks: its own makes a data set and its loader of each question, often of one image."""
+    """ART's classifier for black-box attacks.
+
+    ART's own makes a data set and its loader of each question, often of one image.
+    """
 
     def predict(self, x: Any, batch_size: int = 128, **_: Any) -> npt.NDArray[np.float32]:
         """What the model says of ``x`` (N x 3 x H x W), N x classes."""
         images = torch.from_numpy(np.ascontiguousarray(x))
         with torch.no_grad():
-            said = [self.model(part.to(self.device)).cpu().numpy() for part in torch.split(images, batch_size)]
+            said = [
+                self.model(part.to(self.device)).cpu().numpy() for part in torch.split(images, batch_size)
+            ]
         return np.concatenate(said)
 
 
 class PredictionCache(DirectClassifier):
-    """ART's classifier for Square, which asks three times a step, twice about images whose scores it has been told."""
+    """ART's classifier for Square, which asks three times a step.
+
+    Two of these questions are about images whose scores it has been told.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,7 +1,7 @@
 """ART's settings file, there before ART is imported.
 
-ART writes it in place when it finds none; of two processes that import ART at that moment for the first time on a machine, one
-then fails ("name '_config' is not defined").
+ART writes it in place when it finds none; of two processes that import ART at that moment for the first time
+on a machine, one then fails ("name '_config' is not defined").
 """
 
 import json

@@ -21,8 +21,9 @@ from bench.attacks.shared import Once
 class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
     """ART's PGD from a given start: its own is drawn by position, so that it changes with the batch.
 
-    Without a start, the direction of the first step is the same at every eps: it is in ``gradient``. The images stay where they
-    are; ART's ``generate`` brings each batch through numpy, and predicts it twice to log a rate.
+    Without a start, the direction of the first step is the same at every eps: it is in ``gradient``. The
+    images stay where they are; ART's ``generate`` brings each batch through numpy, and predicts it twice to
+    log a rate.
     """
 
     start: Tensor
@@ -35,14 +36,18 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
         for step in range(self.max_iter):
             self._i_max_iter = step
             start = step == 0 and self.num_random_init > 0
-            adversarial = self._compute_pytorch(adversarial, x, labels, None, self.eps, self.eps_step, start, momentum)
+            adversarial = self._compute_pytorch(
+                adversarial, x, labels, None, self.eps, self.eps_step, start, momentum
+            )
         return adversarial
 
     def _compute_pytorch(
         self, x: Any, x_init: Any, y: Any, mask: Any, eps: Any, eps_step: Any, random_init: bool, *rest: Any
     ) -> Any:
         """One step; the first is taken from ``start``."""
-        return super()._compute_pytorch(self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest)
+        return super()._compute_pytorch(
+            self.start if random_init else x, x_init, y, mask, eps, eps_step, False, *rest
+        )
 
     def _compute_perturbation_pytorch(self, *step: Any) -> Any:
         """The direction of a step. Momentum changes with every call."""
@@ -54,8 +59,8 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
 class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
     """ART's APGD from a given start, for the same reason; it has no method to override for that.
 
-    It first asks which samples are predicted correctly, and attacks these alone: of a random model, another choice with every
-    draw. All that it is given are to be attacked, each from its own start.
+    It first asks which samples are predicted correctly, and attacks these alone: of a random model, another
+    choice with every draw. All that it is given are to be attacked, each from its own start.
     """
 
     start_offset: npt.NDArray[np.float32]
@@ -73,7 +78,7 @@ class StartingApgd(AutoProjectedGradientDescent):  # type: ignore[misc]
 
 
 def _first_all_right(estimator: Any, labels: npt.NDArray[np.int64]) -> Callable[..., npt.NDArray[np.float32]]:
-    """What ``estimator`` predicts; but the first answer is that each sample is of its class in ``labels`` (N)."""
+    """What ``estimator`` predicts, but first that each sample is of its class in ``labels`` (N)."""
     first = iter([np.eye(estimator.nb_classes, dtype=np.float32)[labels]])
 
     def predict(*asked: Any, **how: Any) -> npt.NDArray[np.float32]:
@@ -84,16 +89,25 @@ def _first_all_right(estimator: Any, labels: npt.NDArray[np.int64]) -> Callable[
 
 
 class FinishedHopSkipJump(HopSkipJump):  # type: ignore[misc]
-    """ART's HopSkipJump, which ends with a step away from the boundary where Chen et al. end with the search back to it."""
+    """ART's HopSkipJump with a search back to the boundary at its end, as Chen et al. have it.
+
+    ART's ends with a step away from it.
+    """
 
     def _attack(
-        self, initial_sample: Any, original_sample: Any, target: int, mask: Any, clip_min: float, clip_max: float
+        self,
+        initial_sample: Any,
+        original_sample: Any,
+        target: int,
+        mask: Any,
+        clip_min: float,
+        clip_max: float,
     ) -> Any:
         """ART's own attack, then its own search along the line to the image."""
         last = super()._attack(initial_sample, original_sample, target, mask, clip_min, clip_max)
         return self._binary_search(
-            current_sample=last, original_sample=original_sample, target=target, norm=self.norm, clip_min=clip_min,
-            clip_max=clip_max,
+            current_sample=last, original_sample=original_sample, target=target, norm=self.norm,
+            clip_min=clip_min, clip_max=clip_max,
         )  # fmt: skip
 
 
@@ -102,7 +116,10 @@ FIRST_QUERIES = (50, 80)
 
 
 class CleanGeoDa(GeoDA):  # type: ignore[misc]
-    """ART's GeoDA, which needs ``numpy.mat`` (gone from numpy 2), leaves files behind, and for some parameters never starts."""
+    """ART's GeoDA without its defects.
+
+    ART's needs ``numpy.mat`` (gone from numpy 2), leaves files behind, and for some parameters never starts.
+    """
 
     start: npt.NDArray[np.float32] | None = None
 
@@ -119,11 +136,17 @@ class CleanGeoDa(GeoDA):  # type: ignore[misc]
     def _find_random_adversarial(self, x: Any, y: Any) -> Any:  # noqa: ARG002
         """The given start; ART's own search for one may never end."""
         if self.start is None:
-            raise ValueError("geoda starts from an image of another class, and the model takes all samples for the same one")
+            raise ValueError(
+                "geoda starts from an image of another class, and the model takes all samples for the"
+                " same one"
+            )
         return self.start
 
     def _opt_query_iteration(self, var_nq: int, var_t: int, lambda_param: float) -> tuple[list[int], int]:
-        """Queries of each step, and how many steps: ART's, which wants 50 to 80 in the first, or else the fewest beyond 80."""
+        """Queries of each step, and how many steps.
+
+        They are ART's, which wants 50 to 80 in the first, or else the fewest beyond 80.
+        """
         steps = max(var_t, 1)
         while (first := _queries(var_nq, steps, lambda_param)[0]) > FIRST_QUERIES[1]:
             if _queries(var_nq, steps + 1, lambda_param)[0] < FIRST_QUERIES[0]:

@@ -1,8 +1,9 @@
-"""ARC, the attack on randomised ensembles of Dbouk and Shanbhag 2022 ("Adversarial Vulnerability of Randomized Ensembles").
+"""ARC, the attack on randomised ensembles of Dbouk and Shanbhag 2022.
 
-Descent on the mean loss can stand still between members that pull to opposite sides, where some of them could be fooled. ARC
-visits the members one by one, fools each if it can without giving the earlier ones back, and keeps what does not raise the
-exact expected correctness.
+Their paper is "Adversarial Vulnerability of Randomized Ensembles". Descent on the mean loss can stand still
+between members that pull to opposite sides, where some of them could be fooled. ARC visits the members one by
+one, fools each if it can without giving the earlier ones back, and keeps what does not raise the exact
+expected correctness.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,10 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Ensemble:
-    """``ask`` gives the logits (N x classes) of the member at a position, for images; ``shares`` how often each answers."""
+    """``ask`` gives the logits (N x classes) of the member at a position, for images.
+
+    ``shares`` is how often each answers.
+    """
 
     ask: Callable[[int, Tensor], Tensor]
     shares: tuple[float, ...]
@@ -38,7 +42,10 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Budget:
-    """``steps`` of length ``step`` within ``eps`` in ``norm`` (linf or l2), to boundaries of the ``candidates`` likeliest."""
+    """``steps`` of length ``step`` within ``eps`` in ``norm`` (linf or l2).
+
+    They go to boundaries of the ``candidates`` likeliest classes.
+    """
 
     norm: str
     eps: float
@@ -70,7 +77,7 @@ class Budget:
 
 
 def arc(ensemble: Ensemble, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-    """Adversarials of ``x`` (N x C x H x W in [0, 1]) with labels ``y``, of the lowest expected correctness found."""
+    """Adversarials of ``x`` (N x C x H x W in [0, 1], labels ``y``) of least expected correctness found."""
     best, kept = torch.zeros_like(x), ensemble.correct(x, y)
     for _ in range(budget.steps):
         tried, correct = _around(ensemble, x, y, best, budget)
@@ -81,7 +88,7 @@ def arc(ensemble: Ensemble, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
 
 
 def _around(ensemble: Ensemble, x: Tensor, y: Tensor, best: Tensor, budget: Budget) -> tuple[Tensor, Tensor]:
-    """The best change within a step of ``best`` that is found by visiting every member, and its expected correctness."""
+    """The best change within a step of ``best`` from visiting every member, and its expected correctness."""
     local, changed = torch.zeros_like(x), best
     kept = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
     for position, i in enumerate(ensemble.order):
@@ -96,20 +103,27 @@ def _around(ensemble: Ensemble, x: Tensor, y: Tensor, best: Tensor, budget: Budg
     return changed, kept
 
 
-def _length_of_step(local: Tensor, gradient: Tensor, distance: Tensor, budget: Budget, *, first: bool) -> Tensor:
-    """How far (N) to go towards a member's boundary at ``distance`` (N), so that it is passed once all is scaled to a step."""
+def _length_of_step(
+    local: Tensor, gradient: Tensor, distance: Tensor, budget: Budget, *, first: bool
+) -> Tensor:
+    """How far (N) to go towards a member's boundary at ``distance`` (N).
+
+    It is passed once all is scaled to a step.
+    """
     whole = torch.full_like(distance, budget.step)
     if first:
         return whole
     gained = (-gradient * local).flatten(1).sum(1) / budget.dual(gradient).flatten()
-    needed = budget.step / (budget.step - distance).clamp(min=TINY) * (distance - gained).abs() + RHO * budget.eps
+    needed = (
+        budget.step / (budget.step - distance).clamp(min=TINY) * (distance - gained).abs() + RHO * budget.eps
+    )
     return torch.where(distance < budget.step, needed, whole)
 
 
 def _nearest(ask: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, budget: Budget) -> tuple[Tensor, Tensor]:
-    """The gradient of the margin at the nearest boundary of class ``y``, as if logits were linear at ``x``, and its distance.
+    """The gradient of the margin at the nearest boundary of class ``y``, and its distance.
 
-    The distance (N) is 0 where ``x`` lies beyond it already.
+    The distance (N) is 0 where ``x`` lies beyond it already. Both are as if logits were linear at ``x``.
     """
     inputs = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():

@@ -25,7 +25,10 @@ def make_craft(spec: Attack, opponent: Opponent) -> Craft:
 
 @singledispatch
 def translate(spec: Attack, model: nn.Module, question: Question) -> Budget:
-    """What ARC is told of ``spec`` at the eps of ``question``. Raises NotImplementedError if that is another attack."""
+    """What ARC is told of ``spec`` at the eps of ``question``.
+
+    Raises NotImplementedError if that is another attack.
+    """
     raise NotImplementedError(f"there is no '{spec.attack}' here")
 
 
@@ -35,7 +38,7 @@ def _(spec: Arc, _: nn.Module, question: Question) -> Budget:
 
 
 def _members_of(opponent: Opponent) -> Ensemble:
-    """The members of the model that is attacked, each with its probability; the model itself where it has none."""
+    """The members of the attacked model, each with its probability; the model itself where it has none."""
     attacked = getattr(opponent.model, "classifier", None)
     if attacked is not None and hasattr(attacked, "ask_one"):
         return Ensemble(attacked.ask_one, attacked.shares)

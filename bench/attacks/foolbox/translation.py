@@ -46,11 +46,17 @@ from bench.attacks.spec import (
 from bench.attacks.translation import Opponent
 
 HOPSKIPJUMP_THRESHOLD = 0.01
-"""ART's, where its binary search ends: times 1/sqrt(d) in l2 and 1/d in linf. Foolbox's gamma is d times as large."""
+"""ART's, where its binary search ends: times 1/sqrt(d) in l2 and 1/d in linf.
+
+Foolbox's gamma is d times as large.
+"""
 
 
 class _Ours:
-    """Foolbox's descent from our start, or with the ``first`` gradient that all eps share: both are documented overrides."""
+    """Foolbox's descent from our start, or with the ``first`` gradient that all eps share.
+
+    Both are documented overrides.
+    """
 
     start: Tensor | None = None
     first: Once | None = None
@@ -116,7 +122,11 @@ def make_craft(spec: Attack, opponent: Opponent) -> Craft:
 
     def craft(question: Question) -> Tensor:
         attack = translate(spec, question)
-        aim = Misclassification(question.y) if question.target is None else TargetedMisclassification(question.target)
+        aim = (
+            Misclassification(question.y)
+            if question.target is None
+            else TargetedMisclassification(question.target)
+        )
         # `run` rather than `__call__`: the latter adds a success pass, which is ours to make.
         given: dict[str, Any] = {"epsilon": question.eps} if fixed else {}
         if question.others is not None:
@@ -136,7 +146,10 @@ def make_predictor(opponent: Opponent) -> Callable[[Tensor], Tensor]:
 
 @singledispatch
 def translate(spec: Attack, question: Question) -> Any:
-    """Foolbox's attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if Foolbox has none."""
+    """Foolbox's attack for ``spec`` at the eps of ``question``.
+
+    Raises NotImplementedError if Foolbox has none.
+    """
     raise NotImplementedError(f"foolbox has no attack '{spec.attack}'")
 
 
@@ -159,7 +172,10 @@ def _begun(attack: Any, spec: Fgsm | Pgd | Bim, question: Question) -> Any:
 @translate.register(Bim)
 def _(spec: Pgd | Bim, question: Question) -> Any:
     attack = _DESCENT[spec.norm](
-        rel_stepsize=1.0, abs_stepsize=spec.step_at(question.eps), steps=spec.steps, random_start=spec.random_start
+        rel_stepsize=1.0,
+        abs_stepsize=spec.step_at(question.eps),
+        steps=spec.steps,
+        random_start=spec.random_start,
     )
     return _begun(attack, spec, question)
 
@@ -181,14 +197,15 @@ def _(spec: DeepFool, _question: Question) -> Any:
     return attack(steps=spec.steps, candidates=spec.candidates, overshoot=spec.overshoot, loss="logits")
 
 
-# Foolbox's CW and EAD would stop early once the loss summed over the batch stalls: an answer would depend on its company.
+# Foolbox's CW and EAD would stop early once the loss summed over the batch stalls: an answer would depend on
+# its company.
 
 
 @translate.register
 def _(spec: CarliniWagner, _question: Question) -> Any:
     return fb.L2CarliniWagnerAttack(
-        binary_search_steps=spec.binary_search_steps, steps=spec.steps, stepsize=spec.step_size, confidence=spec.confidence,
-        initial_const=spec.initial_const, abort_early=False,
+        binary_search_steps=spec.binary_search_steps, steps=spec.steps, stepsize=spec.step_size,
+        confidence=spec.confidence, initial_const=spec.initial_const, abort_early=False,
     )  # fmt: skip
 
 
@@ -209,16 +226,16 @@ def _(spec: Ddn, _question: Question) -> Any:
 @translate.register
 def _(spec: Fmn, _question: Question) -> Any:
     return _FMN[spec.norm](
-        steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma, init_attack=None,
-        binary_search_steps=10,
+        steps=spec.steps, max_stepsize=spec.step_size, min_stepsize=spec.min_step_size, gamma=spec.gamma,
+        init_attack=None, binary_search_steps=10,
     )  # fmt: skip
 
 
 @translate.register
 def _(spec: BrendelBethge, question: Question) -> Any:
     attack = {
-        "linf": fb.LinfinityBrendelBethgeAttack, "l2": fb.L2BrendelBethgeAttack, "l1": fb.L1BrendelBethgeAttack,
-        "l0": fb.L0BrendelBethgeAttack,
+        "linf": fb.LinfinityBrendelBethgeAttack, "l2": fb.L2BrendelBethgeAttack,
+        "l1": fb.L1BrendelBethgeAttack, "l0": fb.L0BrendelBethgeAttack,
     }[spec.norm]  # fmt: skip
     return attack(
         init_attack=None, overshoot=spec.overshoot, steps=spec.steps,
@@ -232,7 +249,8 @@ def _(spec: BrendelBethge, question: Question) -> Any:
 def _(spec: Boundary, _question: Question) -> Any:
     return fb.BoundaryAttack(
         init_attack=None, steps=spec.steps, spherical_step=spec.spherical_step, source_step=spec.source_step,
-        source_step_convergance=1e-7, step_adaptation=spec.step_adaptation, tensorboard=False, update_stats_every_k=10,
+        source_step_convergance=1e-7, step_adaptation=spec.step_adaptation, tensorboard=False,
+        update_stats_every_k=10,
     )  # fmt: skip
 
 
@@ -241,8 +259,8 @@ def _(spec: HopSkipJump, question: Question) -> Any:
     gamma = HOPSKIPJUMP_THRESHOLD * question.x[0].numel()
     return fb.HopSkipJumpAttack(
         init_attack=None, steps=spec.steps, initial_gradient_eval_steps=spec.initial_evaluations,
-        max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=gamma, tensorboard=False,
-        constraint=spec.norm,
+        max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=gamma,
+        tensorboard=False, constraint=spec.norm,
     )  # fmt: skip
 
 
@@ -264,6 +282,6 @@ def _(spec: Noise, _question: Question) -> Any:
 @translate.register
 def _(spec: Spatial, question: Question) -> Any:
     return fb.SpatialAttack(
-        max_translation=question.eps * question.x.shape[-1], max_rotation=spec.max_rotation, num_translations=spec.shifts,
-        num_rotations=spec.rotations, grid_search=True, random_steps=0,
+        max_translation=question.eps * question.x.shape[-1], max_rotation=spec.max_rotation,
+        num_translations=spec.shifts, num_rotations=spec.rotations, grid_search=True, random_steps=0,
     )  # fmt: skip

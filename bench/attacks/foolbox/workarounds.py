@@ -11,7 +11,7 @@ from foolbox.attacks.gradient_descent_base import normalize_lp_norms
 
 @contextmanager
 def quiet_root_logger() -> Iterator[None]:
-    """Foolbox's DeepFool calls ``logging.info``, which installs a handler on the root logger: it finds one already."""
+    """Foolbox's DeepFool calls ``logging.info``, which installs a root handler: it finds one already."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -23,8 +23,9 @@ def quiet_root_logger() -> Iterator[None]:
 class UnflooredL2:
     """For Foolbox's l2 gradient descent, which does two things that hide adversarials.
 
-    It divides by at least 1e-12, so that on confident models steps shrink with the gradient: here every gradient but zero is
-    normalised. It projects first and clips then, which leaves part of the budget unused: here, as in ART, the other way round.
+    It divides by at least 1e-12, so that on confident models steps shrink with the gradient: here every
+    gradient but zero is normalised. It projects first and clips then, which leaves part of the budget unused:
+    here, as in ART, the other way round.
     """
 
     def normalize(self, gradients: eagerpy.Tensor, *, x: eagerpy.Tensor, bounds: Any) -> eagerpy.Tensor:  # noqa: ARG002
@@ -45,7 +46,10 @@ class UnflooredL1:
 
 
 class AccumulateGradients:
-    """For Foolbox's MI-FGSM, which accumulates signs where Dong et al. (and ART) accumulate gradients of unit l1 norm."""
+    """For Foolbox's MI-FGSM, which accumulates signs.
+
+    Dong et al. (and ART) accumulate gradients of unit l1 norm.
+    """
 
     def normalize(self, gradients: eagerpy.Tensor, *, x: eagerpy.Tensor, bounds: Any) -> eagerpy.Tensor:  # noqa: ARG002
         """``gradients`` at unit l1 norm; the sign is taken of their sum, by Foolbox's own optimiser."""
@@ -53,7 +57,10 @@ class AccumulateGradients:
 
 
 class BehindTheBoundary:
-    """For Foolbox's FMN, which steps exactly onto a linear model's boundary: rounding decides whether it ever crosses it."""
+    """For Foolbox's FMN, which steps exactly onto a linear model's boundary.
+
+    Rounding decides whether it ever crosses it.
+    """
 
     def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
         """Foolbox's own projection, onto a ball that is larger by a thousandth."""
@@ -61,7 +68,7 @@ class BehindTheBoundary:
 
 
 class ProjectedL2:
-    """For Foolbox's l2 FMN, whose projection divides a norm by itself and so leaves every point where it is."""
+    """For Foolbox's l2 FMN, whose projection divides a norm by itself and so leaves every point in place."""
 
     def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
         """``x`` (N x ...) brought within ``epsilon`` (N) of ``x0``."""
@@ -79,15 +86,20 @@ class CountedL0:
 
 
 class BoundedLinfNoise:
-    """For Foolbox's linf noise, which scales by the largest value, not the largest magnitude, and so leaves its budget."""
+    """For Foolbox's linf noise, which scales by the largest value, not magnitude, and leaves its budget."""
 
-    def get_epsilons(self, x: eagerpy.Tensor, p: eagerpy.Tensor, epsilon: float, **_: float) -> eagerpy.Tensor:
+    def get_epsilons(
+        self, x: eagerpy.Tensor, p: eagerpy.Tensor, epsilon: float, **_: float
+    ) -> eagerpy.Tensor:
         """Factors (N x 1 x ...) that bring the noise ``p`` to magnitude ``epsilon``."""
         return epsilon / p.flatten(start=1).abs().max(axis=-1).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
 def rate_of_one(learning_rate: float, images: int) -> float:
-    """For Foolbox's Brendel-Bethge, whose trust region is ``images`` times as large as for one: the rate that undoes this."""
+    """For Foolbox's Brendel-Bethge, whose trust region is ``images`` times as large as for one.
+
+    The rate returned undoes this.
+    """
     return learning_rate / images
 
 

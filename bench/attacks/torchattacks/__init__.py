@@ -8,7 +8,8 @@ LIBRARY = AttackLibrary(
     distributions=("torchattacks",),
     modules=("torchattacks",),
     translation="bench.attacks.torchattacks.translation",
-    install="pip install --no-deps torchattacks",  # it asks for a version of requests that nothing else wants any more
+    # It asks for a version of requests that nothing else wants any more.
+    install="pip install --no-deps torchattacks",
     attacks={
         **each("fgsm", "linf", fidelity="exact"),
         **each("fgsm", "l2", fidelity="statistical"),

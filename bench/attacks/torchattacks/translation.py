@@ -42,7 +42,10 @@ def make_predictor(opponent: Opponent) -> Callable[[Tensor], Tensor]:
 
 @singledispatch
 def translate(spec: Attack, model: nn.Module, question: Question) -> Any:
-    """Torchattacks' attack for ``spec`` at the eps of ``question``. Raises NotImplementedError if it has none."""
+    """Torchattacks' attack for ``spec`` at the eps of ``question``.
+
+    Raises NotImplementedError if it has none.
+    """
     raise NotImplementedError(f"torchattacks has no attack '{spec.attack}'")
 
 
@@ -59,7 +62,9 @@ def _(spec: Pgd | Bim, model: nn.Module, question: Question) -> Any:
 
 
 def _descent(model: nn.Module, question: Question, spec: Fgsm | Pgd | Bim, *, step: float, steps: int) -> Any:
-    attack = DESCENT[spec.norm](model, eps=question.eps, alpha=step, steps=steps, random_start=spec.random_start)
+    attack = DESCENT[spec.norm](
+        model, eps=question.eps, alpha=step, steps=steps, random_start=spec.random_start
+    )
     if spec.random_start:
         attack.start = random_start(question, spec.norm)
     return attack
@@ -68,6 +73,6 @@ def _descent(model: nn.Module, question: Question, spec: Fgsm | Pgd | Bim, *, st
 @translate.register
 def _(spec: Square, model: nn.Module, question: Question) -> Any:
     return BestSquare(
-        model, norm=NORMS[spec.norm], eps=question.eps, n_queries=spec.steps, n_restarts=1, p_init=spec.p_init, loss="margin",
-        resc_schedule=True, seed=0, verbose=False,
+        model, norm=NORMS[spec.norm], eps=question.eps, n_queries=spec.steps, n_restarts=1,
+        p_init=spec.p_init, loss="margin", resc_schedule=True, seed=0, verbose=False,
     )  # fmt: skip

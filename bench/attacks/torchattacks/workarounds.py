@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from bench.attacks.rebinding import AttributeOverride, rebound
 
 SUMMED = AttributeOverride(nn, CrossEntropyLoss=partial(nn.CrossEntropyLoss, reduction="sum"))
-"""torch.nn for attacks on the mean loss of a batch: a mean scales gradients towards zero, the more the larger the batch."""
+"""torch.nn for attacks on the mean loss of a batch.
+
+A mean scales gradients towards zero, the more the larger the batch.
+"""
 SMALLEST = torch.finfo(torch.float32).tiny
 """What keeps a division by the norm of a gradient of zero finite, and changes no other."""
 
 
 class Beside(nn.Module):
-    """``model`` with a parameter on ``device``, where torchattacks looks for the device; it prints where there is none."""
+    """``model`` with a parameter on ``device``, where torchattacks looks for the device.
+
+    It prints where there is none.
+    """
 
     def __init__(self, model: nn.Module, device: str) -> None:
         super().__init__()
@@ -32,7 +38,10 @@ class Beside(nn.Module):
 
 
 def _starting_at(start: Tensor | None) -> Any:
-    """What stands for torch in an attack that draws its start: the first point that it clips to the box is ``start``."""
+    """What stands for torch in an attack that draws its start.
+
+    The first point that it clips to the box is ``start``.
+    """
     left = [] if start is None else [start]
 
     def clamp(x: Tensor, min: float, max: float) -> Tensor:  # noqa: A002 (torch's names)
@@ -54,7 +63,7 @@ class StartingPgd(torchattacks.PGD):  # type: ignore[misc]
 
 
 class StepInTheBox:
-    """A step size for l2 PGD, which projects first and clips then, and so leaves part of the budget unused at the box.
+    """A step size for l2 PGD, which projects, then clips, and so leaves part of the budget unused at the box.
 
     The step that it multiplies to ends in the box, as in ART: projecting it leaves it there.
     """
@@ -74,14 +83,16 @@ class StepInTheBox:
 class StartingL2Pgd(torchattacks.PGDL2):  # type: ignore[misc]
     """torchattacks' l2 PGD from a given start, on the summed loss, stepping within the box.
 
-    Its own starts crowd around the image (their radius is uniform, where the ball's volume is not), and it adds 1e-10 to
-    each gradient's norm, so that on confident models steps shrink with the gradient.
+    Its own starts crowd around the image (their radius is uniform, where the ball's volume is not), and it
+    adds 1e-10 to each gradient's norm, so that on confident models steps shrink with the gradient.
     """
 
     start: Tensor | None = None
 
     def __init__(self, model: nn.Module, eps: float, alpha: float, steps: int, *, random_start: bool) -> None:
-        super().__init__(model, eps=eps, alpha=alpha, steps=steps, random_start=random_start, eps_for_division=SMALLEST)
+        super().__init__(
+            model, eps=eps, alpha=alpha, steps=steps, random_start=random_start, eps_for_division=SMALLEST
+        )
         self.alpha = StepInTheBox(alpha)
 
     def get_logits(self, inputs: Tensor, *rest: Any) -> Tensor:
@@ -98,7 +109,7 @@ class StartingL2Pgd(torchattacks.PGDL2):  # type: ignore[misc]
 
 
 class BestSquare(torchattacks.Square):  # type: ignore[misc]
-    """torchattacks' Square, which gives images that it did not break back as they were, and seeds torch's generators itself."""
+    """torchattacks' Square, which gives unbroken images back as they were and seeds torch's generators."""
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest to an adversarial that its search got."""

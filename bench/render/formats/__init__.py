@@ -25,7 +25,10 @@ def names(shown: Shown) -> list[str]:
 
 
 def format_of(name: str, shown: Shown) -> Format:
-    """The format called ``name``. Raises ValueError, which names those that there are, unless it can show this."""
+    """The format called ``name``.
+
+    Raises ValueError, which names those that there are, unless it can show this.
+    """
     form = next((form for form in BUILT_IN if form.name == name), None) or _installed(name)
     if form is None or getattr(form, shown) is None:
         raise ValueError(f"'{name}' shows no {WORDS[shown]}; give one of {', '.join(names(shown))}")
@@ -33,7 +36,8 @@ def format_of(name: str, shown: Shown) -> Format:
 
 
 WORDS: dict[Shown, str] = {
-    "run": "run", "verdict": "comparison", "runs": "list of runs", "reproduction": "reproduction", "listing": "listing"
+    "run": "run", "verdict": "comparison", "runs": "list of runs",
+    "reproduction": "reproduction", "listing": "listing",
 }  # fmt: skip
 
 

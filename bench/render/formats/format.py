@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """One way to show what the commands find, by the ``name`` that ``--format`` takes. What it cannot show is None.
+    """One way to show what the commands find, by the ``name`` that ``--format`` takes.
 
-    ``run`` shows a scored run, ``verdict`` a comparison (of every row, or of those in which a change is shown), ``runs`` the
-    runs of a folder, ranked, ``reproduction`` a run that was made again, ``listing`` what there is to use. Each gives text, or
-    a function from a terminal's width to what rich draws. It imports what it needs when it is called.
+    What it cannot show is None.
+
+    ``run`` shows a scored run, ``verdict`` a comparison (of every row, or of those in which a change is
+    shown), ``runs`` the runs of a folder, ranked, ``reproduction`` a run that was made again, ``listing``
+    what there is to use. Each gives text, or a function from a terminal's width to what rich draws. It
+    imports what it needs when it is called.
     """
 
     name: str
