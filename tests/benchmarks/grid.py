@@ -1,4 +1,4 @@
-"""How fast the same grid runs: ratios of medians, measured interleaved in one run of ``python -m tests.benchmarks.grid``."""
+"""How fast the same grid runs: ratios of medians, interleaved in one ``python -m tests.benchmarks.grid``."""
 
 import argparse
 import gc
@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.contenders import CONTENDERS, FLOOR, Outcomes, Question, Subject
-from tests.benchmarks.models import known, make_classifier
+from tests.benchmarks.models import RESNET18, known, make_classifier
 
 UNIT = Fraction(64 * 64, 2550)
-"""Eps is in these, over the number of pixels: tenths of 1/255 at 64 px. There, this model breaks between 1 and 10 of them."""
+"""Eps is in these, over the number of pixels: tenths of 1/255 at 64 px.
+
+There, this model breaks between 1 and 10 of them.
+"""
 GRIDS: dict[str, tuple[int, tuple[int, ...]]] = {
     "FGSM, 8 eps": (0, (1, 2, 3, 4, 5, 6, 8, 10)),
     "PGD-10, 4 eps": (10, (1, 2, 3, 5)),
@@ -30,7 +33,16 @@ ON_GPU = 256
 """Images there: fewer would leave it idle."""
 MOST_GAP = 0.2
 """Points of ASR by which float32 results may differ; one sample always may, through rounding."""
-HEADER = ("", "median s", "× plain Foolbox", "× plain ART", "× torchattacks", "over the floor", "ASR %", "other outcomes")
+HEADER = (
+    "",
+    "median s",
+    "× plain Foolbox",
+    "× plain ART",
+    "× torchattacks",
+    "over the floor",
+    "ASR %",
+    "other outcomes",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Setting:
     count: int
     rounds: int
     grids: tuple[str, ...]
+    architecture: str = RESNET18
 
 
 FGSM, PGD, LONG = GRIDS
@@ -53,8 +66,17 @@ SETTINGS = (
     Setting(64, True, 16, 1, (PGD,)),
     Setting(224, False, 4, 1, (FGSM, PGD)),
     Setting(224, True, 4, 1, (FGSM,)),
+    *(
+        Setting(64, False, 16, 3, (PGD,), name)
+        for name in (
+            "tf_efficientnet_lite0",
+            "mobilenetv3_small_100",
+            "convnext_atto",
+            "vit_tiny_patch16_224",
+        )
+    ),
 )
-"""About 15 minutes on one core; the timings of one round are of one call."""
+"""About 20 minutes on one core; the timings of one round are of one call."""
 
 
 def ask(subject: Subject, grid: str) -> Question:
@@ -65,12 +87,14 @@ def ask(subject: Subject, grid: str) -> Question:
 
 
 def measure(questions: dict[str, Question], rounds: int) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
-    """(seconds of each round, which samples are broken at each eps) per contender, which has its own of ``questions``."""
+    """(seconds of each round, samples broken at each eps) per contender; each has its own ``questions``."""
     seconds: dict[str, list[float]] = {name: [] for name in questions}
     outcomes: dict[str, Tensor] = {}
     for name, question in questions.items():
         _warm(name, question)
-    for _, (name, question) in itertools.product(range(rounds), questions.items()):  # interleaved: drift hits all alike
+    for _, (name, question) in itertools.product(
+        range(rounds), questions.items()
+    ):  # interleaved: drift hits all alike
         taken, found = _timed(name, question)
         seconds[name].append(taken)
         outcomes[name] = torch.stack(found).cpu()
@@ -105,12 +129,14 @@ def _timed(name: str, question: Question) -> tuple[float, Outcomes]:
 
 
 def table(seconds: dict[str, list[float]], outcomes: dict[str, Tensor]) -> Iterator[str]:
-    """Markdown: medians, how many times faster than others, and in how many outcomes each differs from plain Foolbox."""
+    """Markdown: medians, how many times faster than others, how many outcomes differ from plain Foolbox."""
     median = {name: statistics.median(taken) for name, taken in seconds.items()}
     yield "| " + " | ".join(HEADER) + " |"
     yield "| --- |" + " ---: |" * (len(HEADER) - 1)
     for name, found in outcomes.items():
-        ratios = [f"{median[peer] / median[name]:.2f}" for peer in ("plain Foolbox", "plain ART", "torchattacks")]
+        ratios = [
+            f"{median[peer] / median[name]:.2f}" for peer in ("plain Foolbox", "plain ART", "torchattacks")
+        ]
         over = f"{100 * (median[name] / median[FLOOR] - 1):+.1f} %"
         asr = " ".join(f"{100 * float(eps.float().mean()):.0f}" for eps in found)
         others = f"{int((found != outcomes['plain Foolbox']).sum())} of {found.numel()}"
@@ -130,25 +156,34 @@ def main() -> int:
     """Measure every setting, print its tables, and return 1 if float32 results differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, help="only settings with images of this many pixels")
+    parser.add_argument("--network", help="only settings of this architecture")
     parser.add_argument("--rounds", type=int, help="calls of each contender")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--tune", action="store_true", help="each contender in the batches that suit it; always so on a GPU")
+    parser.add_argument(
+        "--tune", action="store_true", help="each contender in the batches that suit it; always so on a GPU"
+    )
     options = parser.parse_args()
     wrong = []
     for setting in SETTINGS:
-        if options.size in (None, setting.size):
-            wrong += _run(replace(setting, rounds=options.rounds or setting.rounds), options.device, tune=options.tune)
+        if options.size in (None, setting.size) and options.network in (None, setting.architecture):
+            wrong += _run(
+                replace(setting, rounds=options.rounds or setting.rounds), options.device, tune=options.tune
+            )
     return bool(wrong)
 
 
 def _run(setting: Setting, device: str, *, tune: bool) -> list[str]:
     count, tune = (ON_GPU, True) if device.startswith("cuda") else (setting.count, tune)
-    classifier = make_classifier(setting.size, lora=setting.lora, device=device)
+    classifier = make_classifier(
+        setting.size, lora=setting.lora, device=device, architecture=setting.architecture
+    )
     subject = Subject(classifier, known(classifier, setting.size, count))
     wrong = []
     for grid in setting.grids:
-        kind = "ResNet18 with LoRA" if setting.lora else "ResNet18"
-        print(f"\n{grid}: {kind}, {count} images of {setting.size} px, {device}, median of {setting.rounds}\n")
+        kind = f"{setting.architecture} with LoRA" if setting.lora else setting.architecture
+        print(
+            f"\n{grid}: {kind}, {count} images of {setting.size} px, {device}, median of {setting.rounds}\n"
+        )
         question = ask(subject, grid)
         questions = {name: tuned(name, question) if tune else question for name in CONTENDERS}
         seconds, outcomes = measure(questions, setting.rounds)

@@ -1,12 +1,13 @@
-"""A ResNet18 of any image size that knows the digits, made in seconds: random features under a head that is fitted to them."""
+"""Networks that know the digits, made in seconds: random features under a head that is fitted to them."""
 
 from typing import cast
 
 import numpy as np
+import timm
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
-from torchvision.models import ResNet, resnet18
+from torchvision.models import resnet18
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
@@ -23,21 +24,37 @@ def digits(part: Split, size: int, count: int) -> ImageSet:
     return data.load(DataSpec.model_validate({"source": "digits", "size": size, "samples": count}), part)
 
 
-def make_classifier(size: int, *, lora: bool, device: str) -> Classifier:
-    """The classifier for images of ``size`` pixels, plain, or with LoRA (r=8) on the last layer and the stem."""
+RESNET18 = "resnet18"
+
+
+def make_classifier(size: int, *, lora: bool, device: str, architecture: str = RESNET18) -> Classifier:
+    """A classifier of images of ``size`` pixels; a ResNet18 may have LoRA (r=8) on last layer and stem.
+
+    Any other ``architecture`` is timm's.
+    """
     torch.manual_seed(0)
-    network = resnet18(num_classes=CLASSES)
+    network, head = _network(architecture, size)
     classifier = Classifier(network, mean=(0.5,) * 3, std=(0.25,) * 3, num_classes=CLASSES)
-    _fit_head(classifier, digits("train", size, FITTED))
+    _fit_head(classifier, head, digits("train", size, FITTED))
     if lora:
         classifier.network = _adapted(network)
     return classifier.eval().to(device)
 
 
+def _network(architecture: str, size: int) -> tuple[nn.Module, str]:
+    """An untrained network, and the name of its last layer."""
+    if architecture == RESNET18:
+        return resnet18(num_classes=CLASSES), "fc"
+    config = timm.get_pretrained_cfg(architecture)
+    sized = {} if config.pool_size else {"img_size": size}  # a transformer's grid of patches
+    return timm.create_model(architecture, num_classes=CLASSES, **sized), str(config.classifier)
+
+
 @torch.no_grad()
-def _fit_head(classifier: Classifier, images: ImageSet) -> None:
-    network = cast("ResNet", classifier.network)
-    head, network.fc = network.fc, cast("nn.Linear", nn.Identity())
+def _fit_head(classifier: Classifier, name: str, images: ImageSet) -> None:
+    network = classifier.network
+    head = cast("nn.Linear", network.get_submodule(name))
+    network.set_submodule(name, nn.Identity())
     batches = torch.split(torch.from_numpy(images.x), 20)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -50,7 +67,7 @@ def _fit_head(classifier: Classifier, images: ImageSet) -> None:
     fitted = LogisticRegression(max_iter=500).fit(features, images.labels)
     head.weight.copy_(torch.from_numpy(fitted.coef_))
     head.bias.copy_(torch.from_numpy(fitted.intercept_))
-    network.fc = head
+    network.set_submodule(name, head)
 
 
 def _adapted(network: nn.Module) -> nn.Module:
@@ -64,7 +81,10 @@ def _adapted(network: nn.Module) -> nn.Module:
 
 
 def known(classifier: Classifier, size: int, count: int) -> ImageSet:
-    """``count`` held-out digits that ``classifier`` predicts correctly. Raises ValueError if there are not so many."""
+    """``count`` held-out digits that ``classifier`` predicts correctly.
+
+    Raises ValueError if there are not so many.
+    """
     images = digits("test", size, 2 * count)
     with torch.inference_mode():
         x = torch.from_numpy(images.x).to(classifier.device)
