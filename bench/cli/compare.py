@@ -105,7 +105,7 @@ def gate(run: Path, results: Path, form: str) -> int:
 
     verdict = compare(*find_pair("reference", str(run), results), gated=True)
     if form == "table":
-        show(lambda _: verdict_table(verdict, every_row=False))
+        show(lambda console: verdict_table(verdict, console.width, every_row=False))
     else:
         for line in (*details(verdict), headline(verdict)):
             print(harmless(line), file=sys.stderr)  # noqa: T201
@@ -143,7 +143,7 @@ def _update(options: argparse.Namespace) -> int:
     run = find_stored(options.run, options.results)
     snapshot, verdict = reference.preview(run, options.results)
     if verdict is not None:
-        show(lambda _: verdict_table(verdict, every_row=False))
+        show(lambda console: verdict_table(verdict, console.width, every_row=False))
     reference.check(snapshot, force=options.force)
     if options.with_weights:
         folder = kept.keep(run.header, options.results, options.limit_mb, allow_code=options.allow_code)

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.attacks.library import AttackLibrary
 from bench.attacks.registry import libraries, problem
 from bench.clash import installed_beside
+from bench.cli.versions import ranges
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
 from bench.executors.cores import allowed, can_fork
@@ -39,16 +40,14 @@ BESIDE = (
 
 def examine() -> list[Finding]:
     """Everything that a run rests on."""
-    findings = [Finding("bench", __version__), Finding("python", platform.python_version())]
-    for package in PACKAGES:
-        found = version_of(package)
-        findings.append(
-            Finding(package, found or f"not installed; pip install {package}", "ok" if found else "missing")
-        )
+    findings = [Finding("bench", __version__), _installed("python", "", "missing")]
+    findings += [_installed(package, f"pip install {package}", "missing") for package in PACKAGES]
     for package, (extra, purpose) in OPTIONAL.items():
-        absent = f"not installed; {purpose} needs pip install 'lora-robustness-bench[{extra}]'"
-        findings.append(Finding(package, (found := version_of(package)) or absent, "ok" if found else "note"))
+        findings.append(
+            _installed(package, f"{purpose} needs pip install 'lora-robustness-bench[{extra}]'", "note")
+        )
     findings += [_library(made) for made in libraries().values()]
+    findings.append(_together())
     if (other := installed_beside()) is not None:
         findings.append(
             Finding("adapters", f"AdapterHub's package {other} is installed too; {BESIDE}", "note")
@@ -57,9 +56,41 @@ def examine() -> list[Finding]:
     return [*findings, *compute, *_cache(default_cache())]
 
 
+def _version(name: str) -> str | None:
+    """The installed one of a package, or of Python."""
+    return platform.python_version() if name == "python" else version_of(name)
+
+
+def _installed(name: str, absent: str, needed: Status) -> Finding:
+    """The version of ``name``, which may be ``needed``; ``absent`` says what to do where there is none."""
+    if (found := _version(name)) is None:
+        return Finding(name, f"not installed; {absent}", needed)
+    known = ranges().get(name)
+    return Finding(name, _beside(name, found), "note" if known and known.outside(found) else "ok")
+
+
+def _beside(name: str, found: str) -> str:
+    """The version ``found`` of a package, beside those that were tested if any was."""
+    return ranges()[name].beside(found) if name in ranges() else found
+
+
+def _together() -> Finding:
+    """Whether what is installed lies between the two environments in which all tests passed."""
+    versions = {name: found for name in ranges() if (found := _version(name)) is not None}
+    outside = [
+        f"{name} {found}" for name, found in versions.items() if ranges()[name].outside(found) is not None
+    ]
+    how = "all tests passed with the oldest of the tested versions together, and with the newest together"
+    if not outside:
+        return Finding("versions", f"{how}; what is installed lies between")
+    return Finding("versions", f"{how}; outside of that: {', '.join(outside)}", "note")
+
+
 def _library(made: AttackLibrary) -> Finding:
     """Whether an attack library can be used: suites run through it by default, or only those that name it."""
-    versions = ", ".join(f"{name} {version_of(name)}" for name in made.distributions)
+    versions = ", ".join(
+        f"{name} {_beside(name, found)}" for name in made.distributions if (found := version_of(name))
+    )
     count = len({key.split("/")[0] for key in made.attacks})
     found = f"{count} {'attack' if count == 1 else 'attacks'}, with {versions}"
     reason = problem(made.name)

@@ -50,11 +50,11 @@ def show(make: "Callable[[Console], RenderableType]", output: Path | None = None
 
     if output is None:
         console = Console()
-        console.print(Harmless(make(console)))
+        console.print(Harmless(make(console)), crop=False)
         return
     with _open(output) as file:
         console = Console(file=file, width=140)
-        console.print(Harmless(make(console)))
+        console.print(Harmless(make(console)), crop=False)
 
 
 def present(document: "str | Callable[[int], RenderableType]", output: Path | None = None) -> None:

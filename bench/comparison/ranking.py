@@ -10,6 +10,7 @@ from bench.ids import AttackEps, ModelId
 from bench.scoring.comparison import WORST_CASE, compare_models, ranks
 from bench.scoring.model_ranking import ModelRanking, Place
 from bench.scoring.record_checks import Scored
+from bench.scoring.standing import out_of_order
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Ranking:
     samples: int
     attacks: tuple[str, ...]
     entrants: tuple[Entrant, ...]
+
+    @property
+    def out_of_order(self) -> str | None:
+        """Why a model stands above one of higher robust accuracy; None where none does."""
+        return out_of_order(e.place for e in self.entrants)
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,4 @@ def _entrants(runs: Sequence[RunSummary]) -> list[Entrant]:
         Entrant(replace(p, rank=rank.get(ids[k]) if k in ids else None), tuple(named[k]))
         for k, p in places.items()
     ]
-    return sorted(found, key=lambda e: (e.place.rank or len(found) + 1, -_value(e.place)))
-
-
-def _value(place: Place) -> float:
-    return place.worst_case.value if place.worst_case else -1.0
+    return sorted(found, key=lambda e: e.place.standing.key())

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from bench.eps import eps_text
 from bench.render.cells import flat, percent
+from bench.render.fitted import fitted
 from bench.render.rates import title
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.defended import DefenceScore
@@ -17,26 +16,29 @@ from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import Proportion
 from bench.text import NONE, points
 
+COLUMNS = ("model", "undefended", "naive\nattack", "adaptive\nattack", "gain\npoints", "passes")
 
-def defences(card: Scorecard) -> Iterator[Table | Text]:
+
+def defences(card: Scorecard, width: int) -> Iterator[RenderableType]:
     """Each defended model without its defences, against attacks that do not know them, and against all.
 
     Then the same in words.
     """
     if not card.defences:
         return
-    caption = f"defences: robust accuracy at eps {eps_text(card.headline_eps)}, % [95 %]"
-    table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for name in ("undefended", "naive\nattack", "adaptive\nattack", "gain\npoints", "passes"):
-        table.add_column(name, justify="right", no_wrap=True)
     seeds = len({m.model.seed for m in card.models}) > 1
-    for d in card.defences:
-        gain = NONE if d.gain is None else points(d.gain.difference)
-        table.add_row(escape(title(d.model, seeds)), *_shares(d), gain, str(d.passes))
-    yield table
-    for d in card.defences:
-        yield Text(d.sentence)
+    rows = [
+        (
+            title(d.model, seeds),
+            *_shares(d),
+            NONE if d.gain is None else points(d.gain.difference),
+            str(d.passes),
+        )
+        for d in card.defences
+    ]
+    name = f"defences: robust accuracy at eps {eps_text(card.headline_eps)}, % [95 %]"
+    yield fitted(name, COLUMNS, rows, width, right=COLUMNS[1:])
+    yield from (Text(d.sentence) for d in card.defences)
 
 
 def _shares(d: DefenceScore) -> list[str]:

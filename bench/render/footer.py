@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
-from rich.markup import escape
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bench.eps import eps_text
 from bench.render.cells import percent
+from bench.render.fitted import fitted
 from bench.render.rates import title
 from bench.scoring.flags import Flag
 from bench.scoring.scorecard import Scorecard
@@ -140,25 +140,20 @@ def unranked(card: Scorecard) -> list[str]:
     return [f"{title(m.model, seeds)} has no rank: {m.unranked}" for m in card.models if m.unranked]
 
 
-def trust_lines(card: Scorecard) -> Iterator[Table | Text]:
+def trust_lines(card: Scorecard, width: int) -> Iterator[RenderableType]:
     """What was flagged, one check a line, and which models cannot rank for it; or that nothing was."""
     flagged = card.flags
     if flagged:
-        yield _flagged(flagged)
+        yield _flagged(flagged, width)
     yield from (Text(line, style=STYLE["fail"]) for line in unranked(card))
     said, grade = trust_summary(card)
     if said:
         yield Text(said, style=STYLE[grade])
 
 
-def _flagged(flagged: Sequence[Flag]) -> Table:
-    table = Table(title="trust: what the checks flagged", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("check", "grade", "where", "cells", "first finding"):
-        table.add_column(
-            name, justify="right" if name == "cells" else "left", overflow="fold", no_wrap=name == "check"
-        )
-    for f in flagged:
-        table.add_row(
-            f.check, Text(f.grade, style=STYLE[f.grade]), escape(f.where), str(f.cells), escape(f.detail)
-        )
-    return table
+FLAGGED = ("check", "grade", "where", "cells", "first finding")
+
+
+def _flagged(flagged: Sequence[Flag], width: int) -> RenderableType:
+    rows = [(f.check, Text(f.grade, style=STYLE[f.grade]), f.where, str(f.cells), f.detail) for f in flagged]
+    return fitted("trust: what the checks flagged", FLAGGED, rows, width, right=("cells",))

@@ -72,10 +72,14 @@ def _layers(names: Sequence[str]) -> str:
 
 
 def trained_table(models: Sequence[Trained], width: int) -> RenderableType:
-    """The trained models, and where their weights are."""
-    columns = ("model", "seed", "method", "trained params", "epochs", "loss", "folder")
-    rows = [(m.model.name, str(m.model.seed), m.card.method, *_went(m), str(m.folder)) for m in models]
-    return fitted("trained models", columns, rows, width, right=("seed", "trained params", "epochs", "loss"))
+    """The trained models, and where their weights are: each path whole on a line of its own."""
+    columns = ("model", "seed", "method", "trained params", "epochs", "loss")
+    rows = [(m.model.name, str(m.model.seed), m.card.method, *_went(m)) for m in models]
+    table = fitted("trained models", columns, rows, width, right=("seed", "trained params", "epochs", "loss"))
+    seeds = len({m.model.seed for m in models}) > 1
+    where = [(f"{m.model.title(seeds=seeds)}:", str(m.folder)) for m in models]
+    lines = [Text(line, no_wrap=True, overflow="ignore") for pair in where for line in pair]
+    return Group(table, Text("where their weights are", style="italic"), *lines)
 
 
 def _went(trained: Trained) -> tuple[str, str, str]:

@@ -111,6 +111,8 @@ def _unranked(ranking: Ranking) -> Iterator[str]:
         if e.place.unranked
     )
     yield from dict.fromkeys(lines)
+    if ranking.out_of_order is not None:
+        yield ranking.out_of_order
 
 
 def _status(run: RunSummary | UnusableRun) -> Text:

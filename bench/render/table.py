@@ -3,10 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from bench.eps import eps_text
@@ -14,6 +11,7 @@ from bench.ids import AttackEps
 from bench.render.answers import answer_lines
 from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
+from bench.render.fitted import GAP, NARROW_GAP, fitted
 from bench.render.footer import (
     STYLE,
     carried_line,
@@ -41,35 +39,26 @@ from bench.render.seen import seen_lines
 from bench.scoring.scorecard import Scorecard
 from bench.text import NONE, number
 
+COLOURS = {ERROR: "red", NOT_RUN: "dim"}
 VERDICT_STYLE = {"agree": "green", "differ": "bold red", "undecided": "yellow", "incomplete": "yellow"}
 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns, over all its training seeds."""
-    models, rates = _over_seeds(card) if card.seeds else _models(card), success_rates(card)
-    attacks = _attacks(card, rates, width)
     above = [*(seen_lines(card.seen) if card.seen else ()), *_unchecked(card)]
-    above = [*above, Text()] if above else []
     tables: list[RenderableType] = [
-        *above,
-        models,
-        *defences(card),
-        *attacks,
+        *([*above, Text()] if above else []),
+        _over_seeds(card, width) if card.seeds else _models(card, width),
+        *_out_of_order(card),
+        *defences(card, width),
+        *_attacks(card, success_rates(card), width),
         *queries(card, width),
-        *_distances(card),
+        *_distances(card, width),
+        _crosschecks(card, width),
+        *_disagreements(card),
     ]
-    tables += [_crosschecks(card), *_disagreements(card)]
-    said = [*trust_lines(card), *answer_lines(card), *differences(card), *_errors(card)]
-    parts: list[RenderableType] = [*tables, *_precision(card), *said]
-    return Group(*(_titled(part) for part in parts))
-
-
-def _titled(part: RenderableType) -> RenderableType:
-    """``part`` with its title on a line of its own: a table would break it at its own width."""
-    if not isinstance(part, Table) or part.title is None:
-        return part
-    line, part.title = Text.from_markup(str(part.title), style="italic"), None
-    return Group(line, part)
+    said = [*trust_lines(card, width), *answer_lines(card), *differences(card), *_errors(card)]
+    return Group(*tables, *_precision(card), *said)
 
 
 def _unchecked(card: Scorecard) -> Iterator[Text]:
@@ -78,145 +67,140 @@ def _unchecked(card: Scorecard) -> Iterator[Text]:
         yield Text(line, style=STYLE["unchecked"])
 
 
+def _out_of_order(card: Scorecard) -> Iterator[Text]:
+    if card.out_of_order is not None:
+        yield Text(card.out_of_order)
+
+
 def _precision(card: Scorecard) -> Iterator[Text]:
     for line in (carried_line(card), precision_line(card)):
         if line is not None:
             yield Text(line)
 
 
-def _models(card: Scorecard) -> Table:
+MODELS = (
+    "#", "model", "trained\nparams", "clean acc.\n% [95 %]", "certainty\nclean/adv",
+    "robust acc.\n% [95 %]",
+)  # fmt: skip
+
+
+def _models(card: Scorecard, width: int) -> RenderableType:
     seeds = len({m.model.seed for m in card.models}) > 1
-    caption = (
-        f"{escape(card.suite)}: robust accuracy at eps {eps_text(card.headline_eps)} against the worst attack"
-        " on each sample"
-    )
-    table = Table(title=caption, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("#", justify="right")
-    table.add_column("model", overflow="fold")
-    table.add_column("trained\nparams", justify="right", no_wrap=True)
-    table.add_column("clean acc.\n% [95 %]", justify="right", no_wrap=True)
-    table.add_column("certainty\nclean/adv", justify="right", no_wrap=True)
-    table.add_column("robust acc.\n% [95 %]", justify="right", no_wrap=True, style="bold")
-    for m in card.models:
-        certainty = f"{number(m.certainty)}/{number(m.certainty_adv)}"
-        table.add_row(
+    at = eps_text(card.headline_eps)
+    rows = [
+        (
             NONE if m.rank is None else str(m.rank),
-            escape(title(m.model, seeds)),
+            title(m.model, seeds),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
-            certainty,
-            percent(m.worst_case, m.trust),
+            f"{number(m.certainty)}/{number(m.certainty_adv)}",
+            Text(percent(m.worst_case, m.trust), style="bold"),
         )
-    return table
+        for m in card.models
+    ]
+    name = f"{card.suite}: robust accuracy at eps {at} against the worst attack on each sample"
+    return fitted(name, MODELS, rows, width, right=("#", *MODELS[2:]))
 
 
-def _over_seeds(card: Scorecard) -> Table:
+OVER_SEEDS = (
+    "#", "model", "clean acc. %\nmean ± sd", "certainty\nclean", "robust acc. %\nmean ± sd",
+    "[95 %, training\nand samples]",
+)  # fmt: skip
+
+
+def _over_seeds(card: Scorecard, width: int) -> RenderableType:
     """Each model over its training seeds."""
-    seeds = card.seeds[0].accuracy.seeds
-    at = eps_text(card.headline_eps)
-    title = f"{escape(card.suite)}: over {seeds} training seeds, worst attack on each sample at eps {at}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("#", justify="right")
-    table.add_column("model", overflow="fold")
-    for name in (
-        "clean acc. %\nmean ± sd",
-        "certainty\nclean",
-        "robust acc. %\nmean ± sd",
-        "[95 %, training\nand samples]",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
-    for s in card.seeds:
-        rank = NONE if s.rank is None else str(s.rank)
-        table.add_row(
-            rank, escape(s.model), spread(s.accuracy), number(s.certainty), *across(s.worst_case, s.trust)
+    seeds, at = card.seeds[0].accuracy.seeds, eps_text(card.headline_eps)
+    rows = [
+        (
+            NONE if s.rank is None else str(s.rank),
+            s.model,
+            spread(s.accuracy),
+            number(s.certainty),
+            *across(s.worst_case, s.trust),
         )
-    return table
+        for s in card.seeds
+    ]
+    name = f"{card.suite}: over {seeds} training seeds, worst attack on each sample at eps {at}"
+    return fitted(name, OVER_SEEDS, rows, width, right=("#", *OVER_SEEDS[2:]))
 
 
-def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[Table]:
+def _attacks(card: Scorecard, rates: Rates, width: int) -> Iterator[RenderableType]:
     """Success rates: a column a model where that fits, else a table for each attack with a line a model."""
     over = ", mean ± sd over seeds [95 %]" if card.seeds else f", % [95 %]: broken through {through(card)}"
     asked = list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks))
     least = 22 if card.seeds else 14
     longest = max([least, *map(len, rates)])
-    if 24 + len(rates) * (longest + 2) <= width:
-        yield _all_attacks(f"attack success rate{over}", asked, rates, card.headline_eps)
+    if 24 + len(rates) * (longest + GAP) <= width:
+        rows = _all_attacks(asked, rates, card.headline_eps)
+        yield fitted(
+            f"attack success rate{over}", ("attack", "eps", *rates), rows, width, right=("eps", *rates)
+        )
         return
     for attack in dict.fromkeys(at.attack for at in asked):
         grid = [at for at in asked if at.attack == attack]
-        for part in chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + 2))):
-            yield _one_attack(f"attack success rate{over}", attack, part, rates)
+        for part in chunks(grid, max(1, (width - 4 - min(longest, 30)) // (least + NARROW_GAP))):
+            eps = [eps_text(at.eps) for at in part]
+            lines: list[list[str | Text]] = [
+                [model, *(_rate(own, at) for at in part)] for model, own in rates.items()
+            ]
+            yield fitted(f"{attack}: attack success rate{over}", ("model", *eps), lines, width, right=eps)
 
 
-def _all_attacks(title: str, asked: Sequence[AttackEps], rates: Rates, headline: Fraction) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("attack")
-    table.add_column("eps", justify="right")
-    for model in rates:
-        table.add_column(escape(model), justify="right", overflow="fold", min_width=14)
+def _all_attacks(
+    asked: Sequence[AttackEps], rates: Rates, headline: Fraction
+) -> Iterator[tuple[str | Text, ...]]:
+    """A row for each attack and eps, with a line between two attacks."""
     previous = None
     for at in asked:
-        if previous is not None and at.attack != previous:
-            table.add_section()
-        shown = escape(at.attack) if at.attack != previous else ""
-        cells = (_rate(own, at) for own in rates.values())
-        table.add_row(shown, eps_text(at.eps), *cells, style="bold" if at.eps == headline else "")
+        if previous not in (None, at.attack):
+            yield ()
+        emphasis = "bold" if at.eps == headline else ""
+        shown = at.attack if at.attack != previous else ""
+        rated = (_rate(own, at, emphasis) for own in rates.values())
+        yield Text(shown, style=emphasis), Text(eps_text(at.eps), style=emphasis), *rated
         previous = at.attack
-    return table
 
 
-def _one_attack(title: str, attack: str, grid: Sequence[AttackEps], rates: Rates) -> Table:
-    table = Table(title=f"{escape(attack)}: {title}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("model", overflow="fold")
-    for at in grid:
-        table.add_column(eps_text(at.eps), justify="right", no_wrap=True)
-    for model, own in rates.items():
-        table.add_row(escape(model), *(_rate(own, at) for at in grid))
-    return table
-
-
-def _rate(own: Mapping[AttackEps, str], at: AttackEps) -> Text:
+def _rate(own: Mapping[AttackEps, str], at: AttackEps, emphasis: str = "") -> Text:
     found = own.get(at, NONE)
-    return Text(found, style={ERROR: "red", NOT_RUN: "dim"}.get(found, ""))
+    return Text(found, style=f"{emphasis} {COLOURS.get(found, '')}".strip())
 
 
-def _distances(card: Scorecard) -> Iterator[Table]:
+DISTANCES = ("attack", "library", "model", "norm", "median\ndistance", "area under\nthe curve")
+
+
+def _distances(card: Scorecard, width: int) -> Iterator[RenderableType]:
     """How far the minimum-norm attacks had to go."""
     curves = [c for c in card.curves if c.budget == "minimum-norm"]
-    seeds = len({c.model.seed for c in curves}) > 1
     if not curves:
         return
-    table = Table(
-        title="minimum-norm attacks: distance to the adversarial", box=box.SIMPLE_HEAD, title_justify="left"
-    )
-    for name in ("attack", "library", "model", "norm", "median\ndistance", "area under\nthe curve"):
-        table.add_column(name, justify="right" if "\n" in name else "left", overflow="fold")
-    for c in curves:
-        table.add_row(
-            escape(c.attack),
-            c.library,
-            escape(title(c.model, seeds)),
-            c.norm,
-            number(c.curve.median),
-            number(c.curve.area),
-        )
-    yield table
+    seeds = len({c.model.seed for c in curves}) > 1
+    rows = [
+        (c.attack, c.library, title(c.model, seeds), c.norm, number(c.curve.median), number(c.curve.area))
+        for c in curves
+    ]
+    name = "minimum-norm attacks: distance to the adversarial"
+    yield fitted(name, DISTANCES, rows, width, right=DISTANCES[4:])
 
 
-def _crosschecks(card: Scorecard) -> Table:
+def _crosschecks(card: Scorecard, width: int) -> RenderableType:
     """A row for each attack and verdict, and for each pair of libraries where there are several."""
     several = len(checked_pairs(card)) > 1
-    table = Table(title=f"cross-check: {crosscheck_title(card)}", box=box.SIMPLE_HEAD, title_justify="left")
     names = ("attack", *(["libraries"] if several else []), "verdict")
-    for name in (*names, "cells", "lowest agreement", "widest ASR gap [95 %]"):
-        table.add_column(name, justify="left" if name in names else "right")
-    for e in card.extremes:
-        said = Text(e.verdict, style=VERDICT_STYLE.get(e.verdict, ""))
-        pair = [escape(e.pair)] if several else []
-        table.add_row(
-            escape(e.attack), *pair, said, str(e.cells), number(e.lowest_agreement), asr_gap(e.widest)
-        )
-    return table
+    numbers = ("cells", "lowest agreement", "widest ASR gap [95 %]")
+    rows: list[list[str | Text]] = [
+        [
+            e.attack,
+            *([e.pair] if several else []),
+            Text(e.verdict, style=VERDICT_STYLE.get(e.verdict, "")),
+            str(e.cells),
+            number(e.lowest_agreement),
+            asr_gap(e.widest),
+        ]
+        for e in card.extremes
+    ]
+    return fitted(f"cross-check: {crosscheck_title(card)}", (*names, *numbers), rows, width, right=numbers)
 
 
 def _disagreements(card: Scorecard) -> Iterator[Text]:

@@ -158,6 +158,7 @@ def to_markdown(card: Scorecard) -> str:
     differences = [*answers_in_words(card), *(sentence.text for sentence in card.sentences)]
     failed = [*failures(card), not_run(card)]
     said = [
+        card.out_of_order,
         *(d.sentence for d in card.defences),
         carried_line(card),
         precision_line(card),

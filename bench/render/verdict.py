@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Row, Verdict
 from bench.eps import eps_text
-from bench.ids import CellId
+from bench.ids import CellId, RowId
 from bench.render.cells import GLYPHS
+from bench.render.fitted import fitted
 from bench.render.rates import title
 from bench.text import MARKS, points, share, short_p
 
@@ -21,7 +19,7 @@ SHOWN_FLIPS = 20
 """Flips listed per row of exact mode, unless every row is asked for."""
 
 
-def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
+def verdict_table(verdict: Verdict, width: int, *, every_row: bool) -> RenderableType:
     """The whole comparison: rows that show a change (``every_row``: all), then what is to be known of it."""
     rows = verdict.rows if every_row else verdict.changes
     models = dict.fromkeys(row.cell.model for row in rows)
@@ -30,38 +28,33 @@ def verdict_table(verdict: Verdict, *, every_row: bool) -> RenderableType:
         Text(f"{verdict.suite}: {verdict.before} -> {verdict.after}", style="bold")
     ]
     if rows:
-        parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model]), verdict))
+        parts.append(_table(sorted(rows, key=lambda row: order[row.cell.model]), verdict, width))
     parts += [Text(line) for line in details(verdict)]
     parts += _flips(rows, None if every_row else SHOWN_FLIPS)
     parts.append(Text(headline(verdict), style=STYLE.get(verdict.word, "bold")))
     return Group(*parts)
 
 
-def _table(rows: Sequence[Row], verdict: Verdict) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("", no_wrap=True)
-    table.add_column("attack library eps", overflow="fold")
-    for column in ("n", "before\n%", "after\n%", "change\npoints", "flips", "p", "p after\nHolm"):
-        table.add_column(column, justify="right", no_wrap=True)
+NUMBERS = ("n", "before\n%", "after\n%", "change\npoints", "flips", "p", "p after\nHolm")
+
+
+def _table(rows: Sequence[Row], verdict: Verdict, width: int) -> RenderableType:
+    """The ``rows``, each model's under its name."""
+    lines: list[tuple[str | Text, ...]] = []
     model = None
     for row in rows:
         if row.cell.model != model:
             model = row.cell.model
-            table.add_row("", Text(title(model, seeds=True), style="bold"))
-        table.add_row(*_cells(row, gated=verdict.gated))
-    return table
+            lines.append(("", title(model, seeds=True)))
+        lines.append(_cells(row, gated=verdict.gated))
+    return fitted("", ("", "attack library eps", *NUMBERS), lines, width, right=NUMBERS)
 
 
 def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
     glyph, style = GLYPHS[row.outcome(gated=gated)]
-    cell = row.cell
     return (
         Text(glyph, style=style),
-        escape(
-            f"{cell.attack} {cell.library} {eps_text(cell.eps)}"
-            if isinstance(cell, CellId)
-            else "clean accuracy"
-        ),
+        _what(row.cell),
         str(row.n),
         share(row.before),
         share(row.after) + MARKS[row.trust or "pass"],
@@ -70,6 +63,12 @@ def _cells(row: Row, *, gated: bool) -> tuple[Text | str, ...]:
         short_p(row.p_value),
         "exact" if row.p_adjusted is None else short_p(row.p_adjusted),
     )
+
+
+def _what(cell: RowId) -> str:
+    if isinstance(cell, CellId):
+        return f"{cell.attack} {cell.library} {eps_text(cell.eps)}"
+    return "clean accuracy"
 
 
 def _flips(rows: tuple[Row, ...], limit: int | None) -> Iterator[Text]:

@@ -217,7 +217,7 @@ def over_family(family: Sequence[PairedDifference], weights: Sequence[int] = ())
 
 
 def ranks(models: Sequence[ModelId], comparisons: Sequence[Comparison]) -> dict[ModelId, int]:
-    """1 + how many models are shown to be better; models that cannot be told apart share a rank."""
+    """1 + how many models are shown to be better: see bench.scoring.standing."""
     beaten = dict.fromkeys(models, 1)
     for c in comparisons:
         if c.better is not None:

@@ -18,6 +18,7 @@ from bench.scoring.labels import check_labels
 from bench.scoring.overfitting import with_training
 from bench.scoring.record_checks import Scored
 from bench.scoring.soundness import is_sound, support, why_unsound
+from bench.scoring.standing import Standing
 from bench.scoring.statistics import Proportion
 from bench.scoring.trust import CellTrust, Finding, Grade
 from bench.store import RUN_FILE, CellEntry, ModelEntry, StoredRun
@@ -31,9 +32,9 @@ class Place:
 
     ``worst_case`` is its robust accuracy at the headline eps against the worst attack on each sample.
 
-    ``rank`` is 1 + the number of models shown to be more robust: models that cannot be told apart share it.
-    Where it is None, ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests,
-    see bench.scoring.soundness.
+    ``rank`` is 1 + the number of models shown to be more robust, see bench.scoring.standing. Where it is
+    None, ``unranked`` says why. ``trust`` is the grade of the cell on which the worst case rests, see
+    bench.scoring.soundness.
     """
 
     model: ModelId
@@ -42,6 +43,12 @@ class Place:
     rank: int | None
     trust: Grade
     unranked: str | None
+
+    @property
+    def standing(self) -> Standing:
+        """What it is listed by."""
+        robust, clean = (None if s is None else s.value for s in (self.worst_case, self.accuracy))
+        return Standing(self.model, self.rank, robust, clean)
 
 
 @dataclass(frozen=True)
@@ -228,9 +235,5 @@ def _why_unranked(attacked: Sequence[Scored], grades: Mapping[str, CellTrust]) -
 
 def _ranked(models: Sequence[Place], rank: Mapping[ModelId, int]) -> tuple[Place, ...]:
     """Ranked, best first; models that cannot rank come last."""
-    placed = [replace(m, rank=rank.get(m.model)) for m in models]
-    return tuple(
-        sorted(
-            placed, key=lambda m: (m.rank or len(placed) + 1, -m.worst_case.value if m.worst_case else 1.0)
-        )
-    )
+    placed = (replace(m, rank=rank.get(m.model)) for m in models)
+    return tuple(sorted(placed, key=lambda m: m.standing.key()))

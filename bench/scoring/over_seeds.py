@@ -15,6 +15,7 @@ from bench.scoring.claims import Claim
 from bench.scoring.comparison import Outcome
 from bench.scoring.metrics import Metrics
 from bench.scoring.model_ranking import ModelRanking
+from bench.scoring.standing import Standing
 from bench.scoring.statistics import AcrossSeeds, Table, across_seeds
 from bench.scoring.trust import Grade, worst
 
@@ -36,6 +37,11 @@ class SeedScore:
     worst_case: AcrossSeeds
     rank: int | None
     trust: Grade
+
+    @property
+    def standing(self) -> Standing:
+        """What it is listed by; of all its seeds there is one."""
+        return Standing(ModelId(self.model, 0), self.rank, self.worst_case.mean, self.accuracy.mean)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def seed_scores(
             sure = certainties.across(own, None)
             shares = across_seeds(right), float(np.mean(certainty)), sure.low, sure.high, across_seeds(robust)
             found.append(SeedScore(name, *shares, rank, worst(grades)))
-    return tuple(sorted(found, key=lambda s: (s.rank or len(found) + 1, -s.worst_case.mean)))
+    return tuple(sorted(found, key=lambda s: s.standing.key()))
 
 
 def _loses(name: str, claim: Claim) -> bool:

@@ -30,6 +30,7 @@ from bench.scoring.robust_training import Answer, answers
 from bench.scoring.seen import Seen, what_is_seen
 from bench.scoring.sentences import Sentence, method, sentences
 from bench.scoring.soundness import is_sound
+from bench.scoring.standing import out_of_order
 from bench.scoring.statistics import Proportion, proportion
 from bench.scoring.trust import CellTrust, Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun
@@ -158,6 +159,11 @@ class Scorecard:
         return method(self)
 
     @cached_property
+    def out_of_order(self) -> str | None:
+        """Why a model stands above one of higher robust accuracy; None where none does."""
+        return out_of_order(self.seeds or self.models)
+
+    @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """Every warning and failure of the trust checks, gathered by check, model and what was found."""
         return flags((c.entry, c.trust) for c in self.cells)
@@ -269,8 +275,7 @@ def _attack_score(
     group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]
 ) -> AttackScore:
     first, outcome = group[0], outcome_of([done[cell.key] for cell in group])
-    asr = success_rate(outcome.before, outcome.robust)
-    trust = worst([grades[cell.key].grade for cell in group])
+    asr, trust = success_rate(outcome.before, outcome.robust), worst([grades[c.key].grade for c in group])
     return AttackScore(first.id.model, first.attack, first.eps, asr, trust)
 
 
@@ -373,8 +378,7 @@ def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics
 def _black_box(cells: Sequence[Scored], headline: Fraction) -> list[CellEntry]:
     """One finished cell of each black-box unit: that at the headline eps, else that at the largest."""
     chosen: dict[UnitId, CellEntry] = {}
-    for cell in sorted(cells, key=lambda c: (c.entry.eps == headline, c.eps)):
-        e = cell.entry
+    for e in sorted((c.entry for c in cells), key=lambda e: (e.eps == headline, e.eps)):
         if e.access in ("score", "decision"):
             chosen[e.id.unit] = e
     return [c.entry for c in cells if c.entry in chosen.values()]

@@ -52,7 +52,7 @@ def exact() -> Verdict:
 
 def printed(verdict: Verdict, *, every_row: bool, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(verdict_table(verdict, every_row=every_row))
+    console.print(verdict_table(verdict, console.width, every_row=every_row))
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 

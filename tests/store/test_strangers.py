@@ -63,7 +63,7 @@ def judge(text: bytes, after: Snapshot) -> str:
         verdict = compare(from_text(text, "stranger.json"), after, gated=True)
     except UserError as error:
         return _refused(error, "stranger.json", "gate")
-    verdict_table(verdict, every_row=True)
+    verdict_table(verdict, 80, every_row=True)
     for show in (verdict_json, verdict_csv, verdict_markdown):
         show(verdict)
     verdict_junit(verdict, "2026-01-01T00:00:00")

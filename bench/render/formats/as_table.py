@@ -24,7 +24,7 @@ def _run(card: "Scorecard") -> "Callable[[int], RenderableType]":
 def _verdict(verdict: "Verdict", every_row: bool) -> "Callable[[int], RenderableType]":
     from bench.render.verdict import verdict_table
 
-    return lambda _: verdict_table(verdict, every_row=every_row)
+    return lambda width: verdict_table(verdict, width, every_row=every_row)
 
 
 def _runs(found: "RankedRuns") -> "Callable[[int], RenderableType]":

@@ -1,0 +1,85 @@
+"""With which versions the tests passed: what is written down, by whom, and what the doctor makes of it."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from bench.cli import doctor
+from bench.cli.versions import FILE, Range, ranges
+from tests import tested_versions
+from tests.tested_versions import PROJECT, needed, written
+
+
+@pytest.mark.parametrize("which", ["oldest", "newest"])
+def test_what_is_committed_is_what_the_project_declares(which: str) -> None:
+    versions = json.loads(FILE.read_text())[which]
+    assert {one.name for one in needed()} <= set(versions)
+    for one in needed():
+        assert versions[one.name] in one.specifier, one.name
+    assert all(Version(known.oldest) <= Version(known.newest) for known in ranges().values())
+    declared = tomllib.loads(PROJECT.read_text())["project"]["requires-python"]
+    assert declared == f">={ranges()['python'].oldest}"
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("2.7.0", "2.7.0 (tested: 2.7.0 to 2.14.1)"),
+        ("2.9.1+cpu", "2.9.1+cpu (tested: 2.7.0 to 2.14.1)"),
+        ("2.14.1", "2.14.1 (tested: 2.7.0 to 2.14.1)"),
+        ("2.14.2", "2.14.2, newer than what was tested (2.7.0 to 2.14.1)"),
+        ("2.15.0.dev1+cu130", "2.15.0.dev1+cu130, newer than what was tested (2.7.0 to 2.14.1)"),
+        ("2.6", "2.6, older than what was tested (2.7.0 to 2.14.1)"),
+    ],
+)
+def test_a_version_stands_within_what_was_tested_or_outside(version: str, said: str) -> None:
+    assert Range("2.7.0", "2.14.1").beside(version) == said
+
+
+def test_a_version_is_compared_as_far_as_the_tested_one_is_written() -> None:
+    assert Range("3.11", "3.11").beside("3.11.9") == "3.11.9 (tested: 3.11)"
+    assert Range("3.11", "3.11").outside("3.12.0") == "newer"
+
+
+def test_the_doctor_says_what_is_outside_of_what_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {finding.what: finding for finding in doctor.examine()}
+    assert found["python"].found.endswith(f"(tested: {ranges()['python']})")
+    assert f"foolbox 3.3.4 (tested: {ranges()['foolbox']})" in found["attacks of Foolbox"].found
+    known = {
+        **ranges(),
+        "torch": Range("1.0", "1.1"),
+        "numba": Range("99", "99"),
+        "torchattacks": Range("1", "1"),
+    }
+    monkeypatch.setattr(doctor, "ranges", lambda: known)
+    found = {finding.what: finding for finding in doctor.examine()}
+    assert (found["torch"].status, ", newer than what was tested (1.0 to 1.1)" in found["torch"].found) == (
+        "note",
+        True,
+    )
+    assert (found["numpy"].status, "(tested: " in found["numpy"].found) == ("ok", True)
+    assert found["versions"].status == "note"
+    outside = found["versions"].found.partition("outside of that: ")[2].split(", ")
+    assert {"torch", "numba"} <= {one.split()[0] for one in outside}
+
+
+def test_this_environment_is_written_down_beside_the_other(tmp_path: Path) -> None:
+    file = tmp_path / "versions.json"
+    file.write_text('{"newest": {"torch": "99"}}')
+    written("oldest", file)
+    found = json.loads(file.read_text())
+    assert list(found) == ["oldest", "newest"]
+    assert found["newest"] == {"torch": "99"}
+    assert found["oldest"] == tested_versions.installed()
+
+
+def test_another_environment_than_the_declared_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tested_versions, "version", lambda name: "0.1" if name == "torch" else "999")
+    with pytest.raises(ValueError, match=r"not what pyproject\.toml declares: torch is 0\.1, not >=2\.7$"):
+        written("newest", tmp_path / "versions.json")
+    assert not list(tmp_path.iterdir())
