@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bench.eps import eps_text
 from bench.scoring.claims import Claim
-from bench.scoring.comparison import Comparison, PairedDifference
+from bench.scoring.comparison import ALPHA, Comparison, PairedDifference
 from bench.scoring.published import Published, from_file
 from bench.scoring.rescored import Rescored, rescore
 from bench.scoring.sentences import HIGHER, LOWER
+from bench.scoring.statistics import MeanDifference
 
 ROOT = Path(__file__).parent.parent.parent
 PUBLISHED = ROOT / "results" / "published"
@@ -52,6 +53,11 @@ class Difference:
     equal: bool
 
     @property
+    def adjective(self) -> str:
+        """What it says of the model, whatever is compared: "less certain"."""
+        return (MORE if self.difference > 0 else LESS)[self.quantity]
+
+    @property
     def verdict(self) -> str:
         """What it says of the model: "less robust", or that no difference is shown."""
         if self.shown:
@@ -79,7 +85,7 @@ MORE = {
 }
 LESS = {
     "robust accuracy": "less robust",
-    "ASR": "less often",
+    "ASR": "broken less often",
     "accuracy": "less accurate",
     "certainty": "less certain",
 }
@@ -108,3 +114,16 @@ def _of_claim(c: Claim) -> Difference:
     where = "clean" if c.attack is None else f"{c.attack} {eps_text(c.eps)}"
     numbers = c.difference, c.low, c.high, c.p_adjusted, c.detectable
     return Difference(c.model, c.baseline, c.quantity, where, *numbers, c.shown, c.equal)
+
+
+def tested(
+    model: str,
+    baseline: str,
+    quantity: str,
+    where: str,
+    d: MeanDifference | PairedDifference,
+    p_adjusted: float,
+) -> Difference:
+    """``d``, which was tested among others and corrected to ``p_adjusted``."""
+    numbers = d.difference, d.low, d.high, p_adjusted, d.detectable
+    return Difference(model, baseline, quantity, where, *numbers, p_adjusted <= ALPHA, equal=False)

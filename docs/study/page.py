@@ -15,13 +15,12 @@ HEAD = """# The study
 The study behind this project adapted a ResNet18 in three ways, attacked it, and drew conclusions about LoRA
 and robustness from one training of each model, without intervals. Here its questions are asked again: every
 difference is paired by sample, and each model is trained several times, so that intervals count what another
-training would have changed. Where each was trained once only, that is said: such an answer holds for these
+training would have changed. Where models were trained once only, that is said: what is found holds for these
 models, not for the way in which they were made.
 
 This page is made by `python -m docs.study` from the files in `results/published/`, which hold the outcome of
-every sample under every attack; no number, and no answer, is written by hand. What a suite has not been run
-for is said. One command asks the smallest question again, offline, in 5 minutes of one core, and makes the
-page anew:
+every sample under every attack; no number, and no answer, is written by hand. One command asks the smallest
+question again, offline, in 5 minutes of one core, and makes the page anew:
 
 ```sh
 python -m docs.study run study_digits
@@ -30,12 +29,11 @@ python -m docs.study run study_digits
 Any other suite is run by `bench run`, with what it says that it needs, and published by
 `python -m docs.study publish RUN`.
 
-In the tables, brackets hold 95 % intervals; p-values are Holm's over the family that the suite's leaderboard
-corrects; "would have been seen" is the difference that the test finds with a probability of 0.8. A `!` marks
-numbers of which a trust check warns, a `✗` those of which one fails. A null is a null: no difference shown,
-and what could have been. The suites are in sizes for one core: few samples, small images, short trainings.
-What they show holds for such models. What did not fit is named as not run; suites for a GPU stand beside
-them, and were planned (`--dry-run`) only.
+Brackets hold 95 % intervals; p-values are Holm's over the family that the suite's leaderboard corrects; what
+"would have been seen" is the difference that the test finds with a probability of 0.8. A `!` marks numbers of
+which a trust check warns, a `✗` those of which one fails. The suites are in sizes for one core: small images,
+few samples, short trainings, and what they show holds for such models. What did not fit is named as not run;
+suites for a GPU stand beside them, and were planned (`--dry-run`) only.
 """
 
 CLAIMED: tuple[tuple[str, str, str, float, int, str], ...] = (

@@ -120,9 +120,28 @@ def seen(d: Difference) -> str:
     )
 
 
+def span_seen(found: Iterable[Difference]) -> str:
+    """What would have been found with a probability of 0.8: of most of them less, of some more."""
+    known = [d for d in found if not math.isnan(d.detectable)]
+    if not known:
+        return "no difference"
+    least, most = (seen(by(known, key=lambda d: d.detectable)) for by in (min, max))
+    return f"differences of {least.removesuffix(' points')} to {most}"
+
+
+def in_brief(d: Difference) -> str:
+    """Less robust (-34.6 points [-42.6, -26.6]); if not shown, what would have been."""
+    if d.shown:
+        return f"{d.adjective} ({numbers(d)})"
+    return f"no difference in {d.quantity} shown ({numbers(d)}{_would(d)})"
+
+
 def in_words(d: Difference) -> str:
     """Less robust than baseline (-34.6 points [-42.6, -26.6]); if not shown, what would have been."""
     if d.shown:
         return f"{d.model} is {d.verdict} than {d.baseline} ({numbers(d)})"
-    would = f"; {seen(d)} would have been seen" if not math.isnan(d.detectable) else ""
-    return f"{d.model} against {d.baseline}: {d.verdict} ({numbers(d)}{would})"
+    return f"{d.model} against {d.baseline}: {d.verdict} ({numbers(d)}{_would(d)})"
+
+
+def _would(d: Difference) -> str:
+    return "" if math.isnan(d.detectable) else f"; {seen(d)} would have been seen"

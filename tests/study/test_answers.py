@@ -1,5 +1,6 @@
 """Each of the study's answers follows from what was published: on runs made by hand with known answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from bench.scoring.published import Published, publish
 from bench.scoring.rescored import rescore
 from bench.scoring.statistics import mean_difference, wilson
 from bench.text import interval, points
+from docs.study.answer import Answer
 from docs.study.found import Found, differences
-from docs.study.one_run import one_runs, pooled
-from docs.study.questions import QUESTIONS, Answer
+from docs.study.one_run import NORMAL, one_runs, pooled
+from docs.study.questions import QUESTIONS
 from tests.builders.published import N, first, published
 from tests.scoring.test_published import run_of
 
@@ -43,9 +45,9 @@ def test_a_difference_and_a_null_are_told_apart_with_what_could_have_been_seen()
     assert weak.difference == pytest.approx(-0.4)
     assert (weak.answer, same.answer, between.answer) == ("no: less robust", "no difference shown", "yes")
     said = answer("a", run)
-    assert "lora-fc is less robust than baseline (-40.0 points [" in said.short
-    assert "lora-fc-conv1 against baseline: no difference shown (+0.0 points [" in said.short
-    assert "points would have been seen)" in said.short
+    assert said.short.startswith("three, against baseline: lora-fc less robust (-40.0 points [")
+    assert "lora-fc-conv1 no difference in robust accuracy shown (+0.0 points [" in said.short
+    assert "points would have been seen), no difference in certainty shown (+0.000 [" in said.short
     (row,) = [
         line
         for line in said.lines
@@ -66,12 +68,23 @@ def test_one_run_each_is_counted_over_every_pair_of_trainings() -> None:
     assert sorted(one.found) == pytest.approx([-0.1, -0.1, 0.1, 0.1])
     assert (one.contradicts, one.unfounded, one.split) == (0, 1, 0.5)
     share = pooled([one.unfounded, one.unfounded], [one, one])
-    assert (share.value, share.low, share.high) == (1, *wilson(1, 2, 1.959963984540054)), (
+    assert (share.value, share.low, share.high) == (1, *wilson(1, 2, NORMAL)), (
         "claims of one suite share trainings"
     )
     clear = published("clear", worst({"baseline": [20, 21, 20], "lora-fc": [60, 61, 60]}))
     assert [(o.contradicts, o.unfounded) for o in one_runs(found(clear))] == [(0, 0)] * 2
     assert "names a winner all the same in 100.0 [" in answer("g", run).short
+
+
+def test_suites_that_train_for_the_same_task_count_as_one() -> None:
+    digits, cifar = ({"data": {"source": source}} for source in ("digits", "cifar10"))
+    there = replace(published("there", worst({"a": [20, 40, 30], "b": [30, 30, 30]})), suite=digits)
+    here = replace(published("here", worst({"a": [20, 40], "b": [30, 30]})), suite=digits)
+    apart = replace(there, suite=cifar)
+    ones = [next(iter(one_runs(found(run)))) for run in (here, there, apart)]
+    assert [pooled([0.5], [one]).low for one in ones] == [wilson(0.5, n, NORMAL)[0] for n in (2, 3, 3)]
+    assert pooled([0.5, 0.5], ones[:2]).low == wilson(0.5, 3, NORMAL)[0]
+    assert pooled([0.5] * 3, ones).low == wilson(0.5, 6, NORMAL)[0]
 
 
 def test_rank_and_layers_are_each_varied_alone() -> None:
@@ -94,7 +107,9 @@ def test_certainty_is_compared_with_itself_before_the_attack() -> None:
         "boxes", {("m", "zoo"): [50, 50], ("m", "boundary"): [50, 50]}, {"zoo": 0.25, "boundary": 0.95}
     )
     said = answer("c", run)
-    assert "certainty falls in 1, rises in 1, and no change is shown in 0: from -0.500 [" in said.short
+    assert "certainty falls in 1, rises in 1, and no change is shown in 0. The changes are from -0.500 [" in (
+        said.short
+    )
     (row,) = [line for line in said.lines if line.startswith("| m | zoo 8/255 |")]
     assert "| 50.0 [" in row
     assert "**falls**" in row
@@ -111,25 +126,71 @@ def test_transfer_is_compared_with_an_attack_on_the_model_itself() -> None:
         },
     )
     said = answer("f", run)
-    assert said.short.startswith("lora-fc loses 30.5 [")
-    assert "% of what it gets right to attacks on the public model, 70.5 [" in said.short
+    assert said.short.startswith("Of what lora-fc gets right, attacks on the public model break 30.5 [")
+    assert "attacks on itself 70.5 [" in said.short
+    assert "%: broken less often (-40.0 points [" in said.short
     (row,) = [line for line in said.lines if line.startswith("| lora-fc | 70.5 [")]
     assert "| -40.0 points [" in row
-    assert row.endswith("| **no: less often** |")
+    assert "| **no: broken less often** |" in row
 
 
-def test_defences_are_answered_by_what_they_gain_against_who_knows_them(tmp_path: Path) -> None:
+def test_defences_of_one_training_gain_what_the_runs_own_report_says(tmp_path: Path) -> None:
     run = publish(run_of(tmp_path, 1, defended=True))
     said, (score,) = answer("d", run), rescore(run).defences
     assert score.gain is not None
     gain = f"{points(score.gain.difference)} points {interval(score.gain.low, score.gain.high)}"
-    assert (
-        f"of 1 defended models, {int(score.gain.shown and score.gain.difference > 0)} are shown to gain"
-        in said.short
-    )
-    assert f"the gains are from {gain} to {gain}" in said.short
+    assert f"differences are from {score.model.name} {gain} to {score.model.name} {gain}, and" in said.short
     assert "would have been seen" in said.short
-    assert any(score.sentence in line for line in said.lines)
+    beside = f"| {score.model.name} | the best of {score.members} |"
+    (row,) = [line for line in said.lines if line.startswith(beside)]
+    assert f"| {gain} |" in row
+
+
+def switching(naive: list[int], adaptive: list[int]) -> Published:
+    """Trainings of one adapter, and of a defence around it by how many samples it loses to whom."""
+    lora = [50, 51, 52][: len(naive)]
+    counts = {
+        ("lora", "pgd-10"): lora,
+        ("lora", "worst case"): lora,
+        ("squeezed", "pgd-10 bpda"): adaptive,
+        ("squeezed", "worst naive case"): naive,
+        ("squeezed", "worst case"): adaptive,
+    }
+    run = published("switching", counts)
+    models = [replace(m, of=("lora",)) if m.model == "squeezed" else m for m in run.models]
+    cells = [replace(c, role="adaptive") if c.attack == "pgd-10 bpda" else c for c in run.cells]
+    return replace(run, models=tuple(models), cells=tuple(cells))
+
+
+def test_defences_of_several_trainings_are_tested_over_these() -> None:
+    run = switching(naive=[10, 11, 12], adaptive=[50, 50, 51])
+    said = answer("d", run)
+    defended, alone = (
+        np.stack([~first(count) for count in counts]).astype(float) for counts in ([50, 50, 51], [50, 51, 52])
+    )
+    by_hand = mean_difference(defended, alone)
+    gain = f"{points(by_hand.difference)} points {interval(by_hand.low, by_hand.high)}"
+    assert len(rescore(run).defences) == 3, "one of each training"
+    assert said.short.startswith(
+        "Of 1 defended models, 0 are shown to gain robust accuracy against attackers who"
+    )
+    assert f"from squeezed {gain} to squeezed {gain}, and differences of " in said.short
+    assert "do not know it, 1 (squeezed +40.0 points [" in said.short
+    (row,) = [line for line in said.lines if line.startswith("| squeezed | lora |")]
+    assert "| **no difference shown** |" in row
+    assert "| +0.0 points [" in row, "clean accuracy"
+
+
+def test_what_was_trained_once_stands_behind_what_was_trained_several_times() -> None:
+    once = replace(switching(naive=[10], adaptive=[10]), suite_name="once")
+    several = switching(naive=[10, 11, 12], adaptive=[50, 51, 52])
+    (question,) = [q for q in QUESTIONS if q.letter == "d"]
+    both = question.answer([found(several), found(once)])
+    others = (
+        "Of 1 others, trained once, 1 (squeezed +40.0 points [+29.8, +49.3]) is shown to gain any against"
+    )
+    assert both.short == f"{answer('d', several).short}. {others} attackers who know"
+    assert "### once" in both.lines
 
 
 def test_what_cannot_be_compared_is_said_and_no_error() -> None:

@@ -60,6 +60,14 @@ def test_every_suite_of_the_page_is_shipped_and_trains_several_times() -> None:
     assert not few
 
 
+def test_an_answer_is_short() -> None:
+    runs = load()
+    for question in QUESTIONS:
+        found = [runs[name] for name in question.suites if name in runs]
+        short = question.answer(found).short
+        assert 1 <= len(short.split(". ")) <= 3, short
+
+
 def test_a_suite_is_run_published_and_put_on_the_page_by_one_command(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
     where = [
