@@ -57,9 +57,14 @@ def run(
     ...     "backbone": {"architecture": "timm/test_resnet"},
     ...     "data": {"source": "digits", "classes": [0, 1], "samples": 12, "train_per_class": 10},
     ...     "training": {"epochs": 1},
-    ...     "models": [{"name": "full"}, {"name": "lora", "adaptation": {"method": "lora", "targets":
-    ["fc"]}}], ...     "attacks": [{"attack": "fgsm"}], ...     "eps": ["8/255"], ...     "trust": "off", ...
-    }
+    ...     "models": [
+    ...         {"name": "full"},
+    ...         {"name": "lora", "adaptation": {"method": "lora", "targets": ["fc"]}},
+    ...     ],
+    ...     "attacks": [{"attack": "fgsm"}],
+    ...     "eps": ["8/255"],
+    ...     "trust": "off",
+    ... }
     >>> result = bench.run(suite, results="results")
     >>> result.is_complete, len(result.cells)  # two models through two libraries
     (True, 4)

@@ -134,13 +134,13 @@ def test_weights_of_a_model_are_read_by_their_own_key_and_prefix(
         assert main(["train", str(file)]) == 2
         return capsys.readouterr().err
 
-    assert "suite.yaml:7: " in (err := said("key: swa", "key: sva"))
+    assert "suite.yaml:8: " in (err := said("key: swa", "key: sva"))
     assert "there are no weights under the key 'sva'; there are under: 'raw', 'swa'" in err
-    assert "suite.yaml:7: " in (err := said(", key: swa, prefix: model", ""))
+    assert "suite.yaml:8: " in (err := said(", key: swa, prefix: model", ""))
     assert (
         "more than one set of weights in it fits this network; say which, beside weights: {key: 'raw',"
         " prefix: 'model.'}" in err
     )
-    assert "suite.yaml:6: key chooses within a file; name the file as weights beside it" in said(
+    assert "suite.yaml:7: key chooses within a file; name the file as weights beside it" in said(
         "weights: theirs.pt", "key: ema"
     )
