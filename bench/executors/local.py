@@ -204,7 +204,8 @@ class Worker:
         )
         for key, records in zip(unit.keys, result.records, strict=True):
             self.store.write_cell(key, records, seconds=seconds, forwards=forwards, backwards=backwards)
-        for key, records, images in zip(unit.keys, result.records, result.images or (), strict=False):
+        stored = (result.images if self.store.images else None) or ()
+        for key, records, images in zip(unit.keys, result.records, stored, strict=False):
             self._store_images(unit, key, records, images)
         self.store.save("running")
         self.store.drop_parts(unit.key)

@@ -16,6 +16,8 @@ from bench.store import OpenRun
 from bench.store.cellfile import join, split
 from bench.store.records import Ints, Records
 
+IN_MEMORY = 2**28
+"""Bytes of a unit's adversarials that are kept until it ends; of more, those shown are crafted again."""
 COSTS: dict[str, Callable[[str], Any]] = {"seconds": float, "forwards": int, "backwards": int}
 
 
@@ -70,15 +72,21 @@ def _part(unit: Unit, part: Slice, target: Target, run: OpenRun) -> UnitResult:
         return UnitResult(split(records, len(unit.cells)), **cost, images=images)
     interrupt.check()
     smaller = target.only(part.samples)
+    keep = run.images or _shows_some(unit, target, run)
     result = halving(
-        target.batch_size,
-        lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=run.images),
+        target.batch_size, lambda size: run_unit(unit, replace(smaller, batch_size=size), keep_images=keep)
     )
-    packed = pack(result.images) if result.images else None
+    packed = pack(result.images) if result.images and run.images else None
     run.write_part(
         key, part.index, join(result.records), {name: str(getattr(result, name)) for name in COSTS}, packed
     )
     return result
+
+
+def _shows_some(unit: Unit, target: Target, run: OpenRun) -> bool:
+    """Whether pictures of some samples are wanted, and all adversarials are small enough to be kept."""
+    shown = any(run.strips.get(key) for key in unit.keys)
+    return shown and target.samples.x.nbytes * len(unit.cells) <= IN_MEMORY
 
 
 def _is_of(records: Records, part: Slice, target: Target) -> bool:

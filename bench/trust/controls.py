@@ -167,8 +167,12 @@ def _unconstrained(unit: Unit, target: Target) -> Evidence:
 
 
 def _more_steps(unit: Unit, target: Target, headline: Fraction, broken: Bools) -> Evidence:
+    """Those already ``broken`` are not attacked again: no outcome depends on its company."""
     longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
-    gained = int((_trial(replace(unit, attack=longer), target, headline).broken & ~broken).sum())
+    held = take(target, np.flatnonzero(~broken))
+    gained = (
+        int(_trial(replace(unit, attack=longer), held, headline).broken.sum()) if len(held.samples) else 0
+    )
     return _evidence(
         "more-steps", gained, len(target.samples), "samples are broken only with twice the steps"
     )

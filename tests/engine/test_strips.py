@@ -21,6 +21,7 @@ from bench.engine.interrupt import Interrupted
 from bench.engine.models import Models
 from bench.engine.progress import Progress
 from bench.engine.runner import make_target, run_unit
+from bench.executors import parts
 from bench.executors.local import run_units
 from bench.ids import ModelId
 from bench.scoring.strips import Shown, shown_samples
@@ -129,6 +130,20 @@ def test_images_that_are_at_hand_are_not_crafted_again(monkeypatch: pytest.Monke
         "worst",
         "median",
     ]
+
+
+def test_small_adversarials_are_kept_for_the_pictures_and_large_ones_crafted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacks = ["fgsm", {"attack": "pgd", "steps": 3, "rel_step_size": 0.5}]
+    with monkeypatch.context() as patched:
+        patched.setattr(strips, "run_unit", lambda *_, **__: pytest.fail("crafted again"))
+        kept = evaluated(tmp_path / "kept", attacks=attacks)
+    monkeypatch.setattr(parts, "IN_MEMORY", 0)
+    again = evaluated(tmp_path / "again", attacks=attacks)
+    assert len(files(kept, "strips")) == 4
+    assert files(kept, "strips") == files(again, "strips")
+    assert not (kept.path / "adversarials").exists()
 
 
 def open_shown(results: Path) -> OpenRun:

@@ -18,12 +18,13 @@ from adapters.images import ImageSet
 from bench.attacks.spec import Fgsm, Pgd, Strong
 from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
-from bench.engine.runner import SLACK, Target, make_target, measure, run_unit
+from bench.engine.runner import SLACK, Target, UnitResult, make_target, measure, run_unit
 from bench.ids import ModelId
 from bench.scoring.trust import checks, judge_evidence
 from bench.store import ModelEntry, OpenRun, StoredRun, open_run
 from bench.store.evidence import Evidence
 from bench.suite.suite import find_suite, load_suite
+from bench.trust import controls
 from bench.trust.binarisation import ETA, _inside, make_twins, planted
 from bench.trust.controls import _still_gaining, attack_controls
 from bench.trust.effort import (
@@ -40,7 +41,7 @@ from bench.trust.gather import Checks
 from bench.trust.margin import margin
 from bench.trust.noise import noise, perturbed
 from bench.trust.probe import make_probe
-from bench.trust.recorder import subset, take
+from bench.trust.recorder import spaced, subset, take
 from tests.broken.zoo import Defended, classifier, shapes, trained
 from tests.builders.attacking import DEFAULT
 from tests.builders.linear import margins
@@ -132,6 +133,28 @@ def test_too_few_steps_are_seen(linear: Classifier, samples: ImageSet) -> None:
     assert more > 0.1
 
 
+def test_only_samples_that_hold_are_attacked_with_more_steps(
+    linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They alone can fall then, and no outcome depends on its company."""
+    attacked: dict[int, int] = {}
+
+    def run(unit: Unit, target: Target, **options: Any) -> UnitResult:
+        attacked[getattr(unit.attack, "steps", 1)] = len(target.samples)
+        return run_unit(unit, target, **options)
+
+    monkeypatch.setattr(controls, "run_unit", run)
+    timid = replace(PGD, attack=Pgd(attack="pgd", steps=4, rel_step_size=0.05))
+    chosen = subset(make_target(linear, samples, 64), 48)
+    found = {e.check: e for e in attack_controls(timid, chosen, linear, Fraction(32, 255))}
+    third, once = spaced(48, 16), replace(timid, cells=(Cell(Fraction(32, 255), "once"),))
+    longer = replace(once, attack=timid.attack.model_copy(update={"steps": 8}))
+    short, long = (run_unit(unit, chosen).records[0].success[third] for unit in (once, longer))
+    assert 0 < short.sum() < 16
+    assert attacked[8] == 16 - short.sum()
+    assert found["more-steps"].value == (long & ~short).sum() / 16
+
+
 def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples: ImageSet) -> None:
     class Constant(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -142,8 +165,8 @@ def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples
     wrappers = {e.check: e.value for e in probe_model(other, target, 16, DEFAULT)}["wrappers"]
     assert wrappers is not None
     assert wrappers > 0
-    controls = {e.check: e for e in attack_controls(PGD, subset(target, 48), other, Fraction(32, 255))}
-    assert controls["transfer-failure"].value == pytest.approx(
+    found = {e.check: e for e in attack_controls(PGD, subset(target, 48), other, Fraction(32, 255))}
+    assert found["transfer-failure"].value == pytest.approx(
         float((target.samples.labels[target.correct] == 0)[_broken(target, 32 / 255)].mean())
     )
 
