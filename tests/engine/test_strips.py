@@ -194,6 +194,7 @@ def test_a_picture_that_cannot_be_had_is_said_and_costs_no_cell(
         )
 
     monkeypatch.setattr(strips, "run_unit", faulty)
+    monkeypatch.setattr(parts, "IN_MEMORY", 0)
     with caplog.at_level(logging.WARNING):
         result = evaluated(tmp_path, workers=1)
     assert result.is_complete
