@@ -24,6 +24,7 @@ from bench.render.cells import across, percent, spread
 from bench.render.class_table import class_names, class_rows
 from bench.render.defences import HEAD, defence_rows
 from bench.render.figures import captions, make_figures
+from bench.render.fitted import SEPARATOR
 from bench.render.footer import carried_line, not_run, precision_line, trust_summary, unranked
 from bench.render.panels import styled
 from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
@@ -75,7 +76,7 @@ def _environment(*, seeds: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
-    environment.filters["labelled"] = labelled
+    environment.filters |= {"heading": heading, "labelled": labelled}
     words = {"ERROR": ERROR, "UNDECIDED": UNDECIDED, "dash": NONE}
     headings = {"CONFIDENCE": list(CONFIDENCE), "CURVES": list(CURVES), "defence_head": list(HEAD)}
     texts = {
@@ -103,6 +104,12 @@ LISTED = 12
 def _long(rows: Sized) -> str:
     """What a table of these ``rows`` is folded under; nothing where it is short."""
     return f"All {len(rows)} rows" if len(rows) > LISTED else ""
+
+
+def heading(name: str) -> Markup:
+    """``name`` over a column, which may break behind its separators, but not inside "95 %"."""
+    whole = str(escape(name.replace("95 %", "95\u00a0%")))
+    return Markup(SEPARATOR.sub("<wbr>", whole))  # noqa: S704 (escaped on the line above)
 
 
 def labelled(rows: Markup, head: Sequence[str]) -> Markup:

@@ -30,6 +30,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return to_html(score(run), run.header, None)
 
 
+def browse(folder: Path, *options: str) -> str:
+    """What Chromium prints for ``options``."""
+    plain = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder}/u",
+    )
+    command = [str(BROWSER), *plain, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 def told(folder: Path, page: str, width: int, script: str) -> str:
     """What the JavaScript ``script`` gives at the end of ``page``, which is ``width`` pixels wide."""
     (folder / "report.html").write_text(page.replace("</body>", f"<script>{TOLD % script}</script></body>"))
@@ -39,23 +52,10 @@ def told(folder: Path, page: str, width: int, script: str) -> str:
         f' style="width:{width}px;height:900px;border:0"></iframe>'
     )
     (folder / "frame.html").write_text(f"<!DOCTYPE html><body>{frame}</body>")
-    command = [
-        str(BROWSER),
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        f"--user-data-dir={folder}/u",
-    ]
-    command += [
-        "--window-size=1400,1000",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-        (folder / "frame.html").as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'data-told="([^"]*)"', done.stdout)
-    assert found, done.stderr
+    size, soon = "--window-size=1400,1000", "--virtual-time-budget=3000"
+    shown = browse(folder, size, soon, "--dump-dom", (folder / "frame.html").as_uri())
+    found = re.search(r'data-told="([^"]*)"', shown)
+    assert found, shown
     return html.unescape(found[1])
 
 
@@ -119,3 +119,24 @@ button = head.querySelector('button');
 document.querySelectorAll('thead th > button').length];
     })()"""
     assert json.loads(told(tmp_path, page, 1280, script)) == [True, "button", "model", True]
+
+
+def test_on_paper_headings_repeat_nothing_is_cut_and_all_is_dark_on_light(page: str, tmp_path: Path) -> None:
+    """Printed by somebody whose screens are dark; one table is made long enough for several pages."""
+    pdfium = pytest.importorskip("pypdfium2")
+    start = page.index("<tbody>", page.index('aria-label="Attack success rate"'))
+    rows = page[start : page.index("</tbody>", start)].removeprefix("<tbody>")
+    (tmp_path / "long.html").write_text(page.replace(rows, rows * 20))
+    dark = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0", "--no-pdf-header-footer")
+    browse(tmp_path, *dark, f"--print-to-pdf={tmp_path}/long.pdf", (tmp_path / "long.html").as_uri())
+    headed = []
+    with pdfium.PdfDocument(tmp_path / "long.pdf") as pdf:
+        for sheet in pdf:
+            text = sheet.get_textpage()
+            if (said := text.get_text_range()).count("32/255") > 10:
+                headed.append(re.search(r"attack\s+eps\s+base", said) is not None)
+            right = max(text.get_rect(i)[2] for i in range(text.count_rects()))
+            assert right <= sheet.get_width() - 10, "nothing is cut at the edge"
+            assert sheet.render().to_numpy()[:20].min() == 255, "the paper is white"
+    assert len(headed) > 1
+    assert all(headed)

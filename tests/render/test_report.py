@@ -33,7 +33,7 @@ DRAWN = ("security_curves", "differences", "attack_success", "certainty", "confu
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "ul", "li", "div", "table",
     "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary", "pre", "script", "svg",
-    "defs", "g", "path", "use", "text", "clippath", "rect",
+    "defs", "g", "path", "use", "text", "clippath", "rect", "wbr",
 }  # fmt: skip
 """All that a report is made of."""
 
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        if tag not in {"meta", "br", "img"}:
+        if tag not in {"meta", "br", "img", "wbr"}:
             self.open.append(tag)
         self.handle_startendtag(tag, attrs)
 
