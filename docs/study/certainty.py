@@ -7,9 +7,9 @@ import numpy as np
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.scoring.published import PublishedCell, levels
-from bench.scoring.statistics import holm, mean_difference
+from bench.scoring.statistics import holm
 from docs.study.answer import NOTHING, Answer, several
-from docs.study.found import Difference, Found, tested
+from docs.study.found import Difference, Found, of_same_models, tested
 from docs.study.tables import WOULD, certain, models_table, numbers, percent, seen, span_seen, table
 
 NOT_BLACK_BOX = ("pgd", "noise")
@@ -20,35 +20,52 @@ HEAD = ["model", "attack", "ASR, % [95 %]", "certainty before", "under attack", 
 
 def certainty_falls(runs: Sequence[Found]) -> Answer:
     """Certainty under each attack minus certainty before it, of the same model on the same samples."""
-    lines, short = [], []
+    lines: list[str] = []
+    short: list[str] = []
     for found in runs:
         drops = list(_drops(found))
         rows = [_row(found, *drop) for drop in drops]
-        lines += ["", f"### {found.name}", "", *models_table(found), "", *table(HEAD, rows)]
+        lines += [
+            "",
+            f"### {found.name}",
+            "",
+            *models_table(found),
+            "",
+            *table(HEAD, rows),
+            *_left_out(found),
+        ]
         black = [d for at, d in drops if not at.attack.startswith(NOT_BLACK_BOX)]
         if black and found in several(runs):
-            short.append(_said(black))
+            short += _said(black, [d for at, d in drops if at.attack.startswith("pgd")])
     return Answer(". ".join(short) or NOTHING, lines)
 
 
-def _said(black: Sequence[Difference]) -> str:
-    falls = [d for d in black if d.shown and d.difference < 0]
-    rises = [d for d in black if d.shown and d.difference > 0]
-    null = [d for d in black if not d.shown]
-    count = (
+def _left_out(found: Found) -> list[str]:
+    unsound = {f"{c.model} under {c.attack}" for c in found.published.cells if not c.sound and c.certainty}
+    return (
+        ["", f"Left out, since a trust check fails there: {', '.join(sorted(unsound))}."] if unsound else []
+    )
+
+
+def _said(black: Sequence[Difference], seeing: Sequence[Difference]) -> Iterator[str]:
+    falls, rises, null = (
+        [d for d in black if d.shown and d.difference < 0],
+        [d for d in black if d.shown and d.difference > 0],
+        [d for d in black if not d.shown],
+    )
+    yield (
         f"Of {len(black)} pairs of model and black-box attack, certainty falls in {len(falls)}, rises in"
         f" {len(rises)}, and no change is shown in {len(null)}"
+        + (f", where {span_seen(null)} would have been seen" if null else "")
     )
-    return ". ".join(
-        [
-            f"{count}{f', where {span_seen(null)} would have been seen' if null else ''}",
-            f"The changes are {_span(black)}",
-        ]
-    )
+    yield f"The changes are {_span(black)}"
+    if seeing:
+        fallen = sum(d.shown and d.difference < 0 for d in seeing)
+        yield f"Under PGD, which sees gradients, it falls in {fallen} of {len(seeing)}: {_span(seeing)}"
 
 
 def _span(found: Sequence[Difference]) -> str:
-    low, high = (min(found, key=lambda d: d.difference), max(found, key=lambda d: d.difference))
+    low, high = min(found, key=lambda d: d.difference), max(found, key=lambda d: d.difference)
     return f"from {numbers(low)} ({low.model}, {low.where}) to {numbers(high)} ({high.model}, {high.where})"
 
 
@@ -61,7 +78,7 @@ def _drops(found: Found) -> Iterator[tuple[AttackEps, Difference]]:
             cells.setdefault((cell.model, AttackEps(cell.attack, cell.eps)), []).append(cell)
     whole = {at: own for at, own in cells.items() if len(own) == found.seeds}
     asked = {
-        at: mean_difference(
+        at: of_same_models(
             np.stack([levels(c.certainty or "", run.samples) for c in own]),
             np.stack([clean[c.id] for c in own]),
             0.05 / len(whole),

@@ -12,10 +12,10 @@ from bench.ids import ModelId
 from bench.scoring.comparison import WORST_CASE, PairedDifference, Row
 from bench.scoring.defended import DefenceScore
 from bench.scoring.published import NAIVE_CASE
-from bench.scoring.statistics import MeanDifference, Table, holm, mean_difference
+from bench.scoring.statistics import MeanDifference, Table, holm
 from bench.text import NONE
 from docs.study.answer import NOTHING, Answer, several
-from docs.study.found import Difference, Found, tested
+from docs.study.found import Difference, Found, of_same_models, tested
 from docs.study.tables import WOULD, models_table, numbers, seen, span_seen, table
 
 HEAD = ["model", "beside", "gain, attackers do not know [95 %]", "gain, attackers know [95 %]",
@@ -143,9 +143,9 @@ def _measured(
     ids, base = [s.model for s in own], [s.undefended for s in own]
     without = _table(worst, base)
     return (
-        mean_difference(_table(naive, ids), without, level) if set(ids) <= naive.keys() else None,
-        mean_difference(_table(worst, ids), without, level),
-        mean_difference(_table(models, ids), _table(models, base), level),
+        of_same_models(_table(naive, ids), without, level) if set(ids) <= naive.keys() else None,
+        of_same_models(_table(worst, ids), without, level),
+        of_same_models(_table(models, ids), _table(models, base), level),
     )
 
 

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.eps import eps_text
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import ALPHA, Comparison, PairedDifference
 from bench.scoring.published import Published, from_file
 from bench.scoring.rescored import Rescored, rescore
 from bench.scoring.sentences import HIGHER, LOWER
-from bench.scoring.statistics import MeanDifference
+from bench.scoring.statistics import MeanDifference, Table, mean_difference
 
 ROOT = Path(__file__).parent.parent.parent
 PUBLISHED = ROOT / "results" / "published"
@@ -114,6 +116,11 @@ def _of_claim(c: Claim) -> Difference:
     where = "clean" if c.attack is None else f"{c.attack} {eps_text(c.eps)}"
     numbers = c.difference, c.low, c.high, c.p_adjusted, c.detectable
     return Difference(c.model, c.baseline, c.quantity, where, *numbers, c.shown, c.equal)
+
+
+def of_same_models(first: Table, second: Table, level: float) -> MeanDifference:
+    """``first`` - ``second``, both of the same trained models: trainings are paired as samples are."""
+    return mean_difference(first - second, np.zeros_like(first), level)
 
 
 def tested(

@@ -38,7 +38,7 @@ QUESTIONS = (
     ),
     Question("b", "Does LoRA's rank, or the layers that it stands on, change robustness?",
              ("study_rank",), ("study_rank_gpu",), ranks_and_layers),
-    Question("c", "Does certainty fall under black-box attacks too?", ("study_black_box", "black_box"),
+    Question("c", "Does certainty fall under black-box attacks too?", ("study_black_box",),
              ("study_black_box_gpu",), certainty_falls),
     Question("d", "Is switching between adapters, or squeezing, a defence?",
              ("study_switching", "switching", "defences"), ("study_switching_gpu",), defences),

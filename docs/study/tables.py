@@ -56,9 +56,13 @@ def what_was_run(found: Found) -> str:
 
 
 def models_table(found: Found, *, beside_the_study: bool = False) -> list[str]:
-    """Each model: size, accuracy, certainty, ASR by attack at headline eps, worst-case robust accuracy."""
+    """Each model: size, accuracy, certainty, ASR at the headline eps, worst-case robust accuracy.
+
+    ASR is that of each attack that every model met: what is aimed at a defence is in the worst case alone.
+    """
     rates = {(r.model, r.attack): r for r in found.scored.rates if r.eps == found.scored.headline_eps}
-    attacks = list(dict.fromkeys(attack for _, attack in rates))
+    names = [m.model for m in found.scored.models]
+    attacks = [a for a in dict.fromkeys(a for _, a in rates) if all((name, a) in rates for name in names)]
     study = ["the study: clean, %", "FGSM, %"] if beside_the_study else []
     head = [
         "model",
@@ -74,7 +78,7 @@ def models_table(found: Found, *, beside_the_study: bool = False) -> list[str]:
         known = (
             [_known(CLEAN.get(m.model), ""), _known(FGSM.get(m.model), "about ")] if beside_the_study else []
         )
-        asr = [percent(rates[m.model, a].asr) if (m.model, a) in rates else NONE for a in attacks]
+        asr = [percent(rates[m.model, a].asr) for a in attacks]
         size = f"{100 * m.trainable_parameters / m.parameters:.3g}"
         rows.append(
             [

@@ -6,9 +6,9 @@ import numpy as np
 
 from bench.eps import eps_text
 from bench.scoring.rescored import share
-from bench.scoring.statistics import Row, holm, mean_difference
+from bench.scoring.statistics import Row, holm
 from docs.study.answer import Answer
-from docs.study.found import Difference, Found, tested
+from docs.study.found import Difference, Found, of_same_models, tested
 from docs.study.tables import WOULD, in_brief, models_table, numbers, percent, seen, table
 
 PUBLIC = "public"
@@ -45,7 +45,7 @@ def _transfers(found: Found) -> Iterator[tuple[str, str, str, Difference]]:
         if model != PUBLIC and (model, f"{attack} on {PUBLIC}") in lost
     ]
     differences = [
-        mean_difference(np.stack(lost[m, on]), np.stack(lost[m, a]), 0.05 / len(asked)) for m, a, on in asked
+        of_same_models(np.stack(lost[m, on]), np.stack(lost[m, a]), 0.05 / len(asked)) for m, a, on in asked
     ]
     for (m, a, on), d, p in zip(asked, differences, holm([d.p_value for d in differences]), strict=True):
         where = f"{a} {eps_text(run.headline_eps)}"

@@ -113,6 +113,10 @@ def test_certainty_is_compared_with_itself_before_the_attack() -> None:
     (row,) = [line for line in said.lines if line.startswith("| m | zoo 8/255 |")]
     assert "| 50.0 [" in row
     assert "**falls**" in row
+    cells = [replace(c, sound=False) if (c.attack, c.seed) == ("zoo", 1) else c for c in run.cells]
+    assert answer("c", replace(run, cells=tuple(cells))).lines[-1] == (
+        "Left out, since a trust check fails there: m under zoo."
+    )
 
 
 def test_transfer_is_compared_with_an_attack_on_the_model_itself() -> None:
@@ -168,7 +172,7 @@ def test_defences_of_several_trainings_are_tested_over_these() -> None:
     defended, alone = (
         np.stack([~first(count) for count in counts]).astype(float) for counts in ([50, 50, 51], [50, 51, 52])
     )
-    by_hand = mean_difference(defended, alone)
+    by_hand = mean_difference(defended - alone, np.zeros_like(alone))  # the same weights: paired by training
     gain = f"{points(by_hand.difference)} points {interval(by_hand.low, by_hand.high)}"
     assert len(rescore(run).defences) == 3, "one of each training"
     assert said.short.startswith(
