@@ -13,7 +13,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
 
 
-class Strict(BaseModel):
+class Declaration(BaseModel):
     """A frozen declaration.
 
     Raises a validation error for a key that it does not have, naming the nearest that it has.

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from adapters.preprocessing import RGB
 from adapters.training.spec import Adversarial, HeadStart
 
@@ -23,7 +23,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 """fp32: IEEE single; tf32: products rounded to 10 bits (NVIDIA GPU); bf16: bfloat16 layers, by autocast."""
 
 
-class EarlyStopping(Strict):
+class EarlyStopping(Declaration):
     """Stop once the loss on held-out training images has not fallen for ``patience`` epochs.
 
     The best epoch's weights stay. ``validation`` is the share of each class's training images that is held
@@ -34,7 +34,7 @@ class EarlyStopping(Strict):
     validation: Annotated[float, Field(gt=0, le=0.5)] = 0.1
 
 
-class TrainingSpec(Strict):
+class TrainingSpec(Declaration):
     """How weights are tuned. Defaults follow the study (SGD, momentum 0.9, lr 0.01, step decay).
 
     ``schedule``: "step" divides the rate by ten after each third of the epochs, "cosine" brings it to zero,
@@ -82,8 +82,8 @@ class TrainingSpec(Strict):
     def _adversarial_where_it_is_asked(self) -> "TrainingSpec":
         if self.head_start == "adversarial-probe" and self.adversarial is None:
             message = (
-                "adversarial-probe needs adversarial (like {method: pgd, eps: 8/255}) to train the head by;"
-                " or take probe"
+                "adversarial-probe needs adversarial (like {method: pgd, eps: 8/255}) to train the head"
+                " with; or use probe"
             )
             raise PydanticCustomError("head_start", "{message}", {"key": "head_start", "message": message})
         if self.adversarial and self.adversarial.eps_warmup_epochs >= self.epochs:
@@ -123,7 +123,7 @@ OutputMap = Annotated[dict[str, Output], Field(min_length=2)]
 OutputList = Annotated[tuple[Output, ...], Field(min_length=2)]
 
 
-class BackboneSpec(Strict):
+class BackboneSpec(Declaration):
     """The network that is adapted.
 
     ``architecture`` is a torchvision name ("resnet18"), timm's ("timm/resnet18.a1_in1k"), or code of your own
@@ -173,7 +173,8 @@ class BackboneSpec(Strict):
         for entry in entries:
             if isinstance(entry, bool) or not isinstance(entry, int | str):
                 message = (
-                    f"holds {str(entry)[:40]} ({type(entry).__name__}), no output's number and no name; quote"
+                    f"holds {str(entry)[:40]} ({type(entry).__name__}), neither an output's number nor a"
+                    " name; quote"
                     " names"
                 )
                 raise PydanticCustomError("output", "{message}", {"message": message})
@@ -182,10 +183,7 @@ class BackboneSpec(Strict):
     @model_validator(mode="after")
     def _others_of_a_choice(self) -> "BackboneSpec":
         if self.other_classes == "keep" and self.classes is None:
-            message = (
-                "there is no choice of classes whose others could be kept; give classes, like classes:"
-                " by-name"
-            )
+            message = "without classes there are no others to keep; give classes, like classes: by-name"
             raise PydanticCustomError("others", "{message}", {"key": "other_classes", "message": message})
         return self
 
@@ -248,7 +246,7 @@ class BackboneSpec(Strict):
         return Path(self.weights) if self.weights and self.weights.endswith(WEIGHT_FILES) else None
 
 
-class Adaptation(Strict):
+class Adaptation(Declaration):
     """How a backbone becomes a model: what every method's declaration, named by ``method``, derives from.
 
     A method that is not ``trained`` keeps the network's own head. ``place`` is the field that only says where

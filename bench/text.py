@@ -13,6 +13,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def share_with_interval(value: float, low: float, high: float) -> str:
+    """92.5 [88, 95]: a share and its interval, in percent."""
+    return f"{100 * value:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def points(share: float) -> str:
     """+1.2: a difference in percentage points."""
     return f"{100 * share:+z.1f}"

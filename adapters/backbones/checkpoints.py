@@ -264,9 +264,9 @@ def _different(readings: list[Reading]) -> list[Reading]:
 def _nothing_there(file: Path, tables: Mapping[str, object], key: str | None, prefix: str | None) -> str:
     if key is not None and key not in tables:
         known = some([f"'{at}'" for at in tables])
-        return f"{file}: there are no weights under the key '{brief(key)}'; there are under: {known}"
+        return f"{file}: there are no weights under the key '{brief(key)}'; the file has: {known}"
     return (
-        f"{file}: no name there begins with the prefix '{brief(prefix)}'; see the names by"
+        f"{file}: no name there begins with the prefix '{brief(prefix)}'; list the names with"
         " `torch.load(file).keys()`"
     )
 

@@ -21,7 +21,7 @@ RESERVED = {
     **dict.fromkeys(("pretrained_cfg", "pretrained_cfg_overlay"), "give backbone.weights, mean and std"),
     **dict.fromkeys(
         ("features_only", "out_indices", "scriptable", "exportable", "no_jit", "progress"),
-        "it is not for this",
+        "it does not apply here",
     ),
 }
 """Arguments that are no part of a network, or that something else decides."""
@@ -46,7 +46,7 @@ def _check(spec: BackboneSpec, written: str, make: "Callable[..., nn.Module]") -
 
     for name in spec.kwargs:
         if name in RESERVED:
-            raise ModelError(f"kwargs: {spec.architecture} is not given '{name}' here: {RESERVED[name]}")
+            raise ModelError(f"kwargs: '{name}' of {spec.architecture} cannot be set here: {RESERVED[name]}")
     with torch.random.fork_rng(devices=[]):
         try:
             kind = type(make(num_classes=2, **spec.kwargs))

@@ -111,7 +111,7 @@ def _maker(spec: BackboneSpec) -> Callable[..., object]:
     found = _loaded(spec).made
     if inspect.isclass(found) and not issubclass(found, torch.nn.Module):
         raise ModelError(
-            f"{spec.architecture} is a class, but no torch.nn.Module; name one, or a function that"
+            f"{spec.architecture} is a class, but not a torch.nn.Module; name one, or a function that"
             " returns one"
         )
     if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -214,7 +214,7 @@ def _facts(spec: BackboneSpec) -> _Facts:
         if drawn:
             raise ModelError(
                 f"{spec.architecture} draws '{drawn[0]}' at random, and does not keep it in its state dict:"
-                " it would be another one whenever the network is made; register it by register_buffer"
+                " it would differ each time the network is built; register it with register_buffer"
             )
         weights = _digest(first.state_dict())
         content = hashlib.sha256(

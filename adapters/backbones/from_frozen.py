@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EXTRA = "pip install 'lora-robustness-bench[onnx]'"
 BLACK_BOX = (
-    "ONNX Runtime computes no gradients: attacked by black-box attacks alone, which find less than others"
-    " would; its robust accuracy is an upper bound"
+    "ONNX Runtime computes no gradients: only black-box attacks apply, which find less than white-box"
+    " ones would; its robust accuracy is an upper bound"
 )
 
 

@@ -73,7 +73,8 @@ class Transformers(BackboneSource):
             if getattr(spec, name):
                 with about(name):
                     raise ModelError(
-                        f"{name}: {CONFIG} and the weights beside it say all of the network; another folder"
+                        f"{name}: {CONFIG} and the weights beside it describe the whole network; another"
+                        " folder"
                         " is another backbone: {architecture: transformers/FOLDER}"
                     )
         _class_of(folder_of(_name(spec)))

@@ -33,7 +33,8 @@ class ScriptNetwork(nn.Module):
             self.script: Any = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
-                f"{file}: not a complete TorchScript archive ({_reason(error)}); save one by torch.jit.save,"
+                f"{file}: not a complete TorchScript archive ({_reason(error)}); save one with"
+                " torch.jit.save,"
                 " or name a state dict as weights of its architecture"
             ) from None
         for parameter in self.script.parameters():

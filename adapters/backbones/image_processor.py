@@ -13,7 +13,7 @@ WHITE = 255
 CONVNEXT_CROPS_BELOW = 384
 """ConvNeXt's processor cuts a margin off images below this size, and squashes larger ones."""
 SQUASHED = (
-    "its image processor squashes images that are not square, of which here the central square is cut out"
+    "its image processor squashes images that are not square; here the central square is cut out instead"
 )
 
 

@@ -98,12 +98,13 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(WANTED)))
     except HFValidationError:
         raise ModelError(
-            f"{brief(name)}: no such model folder from here, and no name of a model on the Hub either"
+            f"{brief(name)}: no such model folder from here, and not the name of a model on the Hub either"
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"{brief(name)}: no such model folder beside the suite or in the current folder, and it cannot be"
-            f" fetched from the Hub ({type(error).__name__}); where there is a network, do `hf download"
+            f" fetched from the Hub ({type(error).__name__}); on a machine with network access, run `hf"
+            " download"
             f" {brief(name)} --local-dir FOLDER`, and name that folder: architecture: transformers/FOLDER"
         ) from None
 

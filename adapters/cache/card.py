@@ -52,7 +52,7 @@ def read_card(folder: Path) -> Card | None:
     try:
         return _parsed(json.loads((folder / CARD).read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s: of another version (%s); made anew", folder, error)
+        log.warning("%s: from another version (%s); rebuilt", folder, error)
         return None
 
 

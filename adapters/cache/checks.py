@@ -109,8 +109,7 @@ def check_outputs(classifier: Classifier, probe: Tensor) -> None:
     first, again = classifier(probe), classifier(probe)
     if bool(torch.isfinite(first).all()) and not torch.allclose(first, again, rtol=TOLERANCE, atol=TOLERANCE):
         raise ModelError(
-            "the model gives other logits for the same images: it draws at random in its forward pass"
-            " (dropout?)"
+            "the model gives different logits for the same images: its forward pass is random (dropout?)"
         )
     sums = first.sum(dim=1)
     if (
@@ -178,7 +177,8 @@ def _check_adapter(classifier: Classifier, probe: Tensor, *, trained: bool) -> N
     off = max_difference(network, whole.eval(), x)
     if off > TOLERANCE:
         raise ModelError(
-            f"the adapter merges wrongly: logits differ by {off:.1e}, relative, from the unmerged model's"
+            f"the adapter does not merge correctly: logits differ by {off:.1e}, relative, from the"
+            " unmerged model's"
         )
 
 

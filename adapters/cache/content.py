@@ -56,7 +56,7 @@ def check_unchanged(what: str, now: Path, then: Path) -> None:
     What came of them is kept there.
     """
     if now != then:
-        raise ChangedError(f"{what}: the files that it is made of changed while they were read; run again")
+        raise ChangedError(f"{what}: its files changed while they were read; run again")
 
 
 def content_in(folder: Path, recipe: Recipe, backbone: bytes) -> str:

@@ -36,7 +36,8 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         if str(cache) not in str(error):
             raise
         raise ChangedError(
-            f"{cache}: was removed, or part of it, while {what} was made there ({error}); run again"
+            f"{cache}: was removed, wholly or in part, while {what} was being built there ({error}); run"
+            " again"
         ) from None
 
 
@@ -73,7 +74,7 @@ def is_sound(folder: Path) -> bool:
     except (OSError, ValueError) as error:
         damaged = [str(error)]
     if damaged:
-        log.warning("%s: damaged (%s); made anew", folder, ", ".join(damaged))
+        log.warning("%s: damaged (%s); rebuilt", folder, ", ".join(damaged))
     return not damaged
 
 

@@ -61,7 +61,7 @@ class Zoo:
         card = read_card(folder := self.folder(recipe))
         if card is None or card.sha256 == content_of_model(recipe, self.files(recipe), self._config(recipe)):
             return card
-        log.warning("%s: was tuned on another backbone than the cached one; made anew", folder)
+        log.warning("%s: was tuned on a different backbone from the cached one; rebuilt", folder)
         return None
 
     def files(self, recipe: Recipe) -> dict[str, str]:

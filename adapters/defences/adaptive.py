@@ -26,7 +26,7 @@ def passing_back(transform: Transform, x: Tensor, draws: Draws) -> Tensor:
     return smooth + (transform.apply(x, draws) - smooth).detach()
 
 
-class Known(Classifier):
+class KnownDefence(Classifier):
     """``defended`` as whoever knows it meets it: it draws and counts as ``defended`` does."""
 
     def __init__(self, defended: Defended) -> None:
@@ -34,7 +34,7 @@ class Known(Classifier):
         self.defended = defended
         self.num_classes = defended.num_classes
 
-    def asked_through(self, asker: Callable[[Classifier], Classifier]) -> "Known":
+    def asked_through(self, asker: Callable[[Classifier], Classifier]) -> "KnownDefence":
         """The same around what stands for ``defended``."""
         view = copy.copy(self)
         view._modules = {"defended": self.defended.asked_through(asker)}
@@ -50,7 +50,7 @@ class Known(Classifier):
         self.defended.begin(seed)
 
 
-class Adaptive(Known):
+class Adaptive(KnownDefence):
     """``defended`` as it is attacked in one ``way``, what is random averaged over ``draws``."""
 
     def __init__(self, defended: Defended, way: Way, draws: int) -> None:
@@ -92,7 +92,7 @@ class Adaptive(Known):
         return Branches(logits, (1 / len(logits),) * len(logits))
 
 
-class Repeated(Known):
+class RepeatedQueries(KnownDefence):
     """``defended`` as attacked without gradients: each query asked ``repeats`` times, answers averaged."""
 
     def __init__(self, defended: Defended, repeats: int) -> None:
@@ -107,7 +107,7 @@ class Repeated(Known):
 
 def known(defended: Defended, way: Way, draws: int) -> Classifier:
     """``defended`` as attacked in ``way`` by whoever knows it; what is random is averaged over ``draws``."""
-    return Repeated(defended, draws) if way == REPEAT else Adaptive(defended, way, draws)
+    return RepeatedQueries(defended, draws) if way == REPEAT else Adaptive(defended, way, draws)
 
 
 def merged(logits: Tensor, shares: Tensor, merge: Merge) -> Tensor:

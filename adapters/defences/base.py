@@ -7,7 +7,7 @@ Your own is a subclass of ``Transform``, ``Averaging``, ``Switch`` or ``RandomSw
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     """The logits of a member, by its position, for images."""
 
 
-class Defence(Strict):
+class Defence(Declaration):
     """The base of all defences."""
 
     defence: str
@@ -100,7 +100,7 @@ def members_problem(combination: Defence, members: Sequence[str]) -> str | None:
     if len(members) < 2:
         return f"{combination.defence} brings several models together; name them: 'of: [A, B]'"
     if wanted is not None and len(members) != wanted:
-        return f"{combination.defence} switches between {wanted} models, of names {len(members)}"
+        return f"{combination.defence} switches between {wanted} models, but 'of' names {len(members)}"
     probabilities = getattr(combination, "probabilities", None)
     if probabilities is not None and len(probabilities) != len(members):
         return (

@@ -25,7 +25,7 @@ class RandomlySwitched(RandomSwitch):
     def _sum_to_one(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if given is not None and not math.isclose(sum(given), 1, abs_tol=1e-6):
             raise PydanticCustomError(
-                "sum", "probabilities sum up to {sum}, not to 1", {"sum": f"{sum(given):g}"}
+                "sum", "probabilities sum to {sum}, not to 1", {"sum": f"{sum(given):g}"}
             )
         return given
 

@@ -85,7 +85,7 @@ def _quickened(plain: Classifier, probe: Tensor) -> Classifier:
             quicken_stem(fast.network, flow.once)
         if (reason := _failure(fast, probe[:1])) is not None:
             log.warning(
-                "BatchNorm is not folded: the network asks more of its layers than to be called (%s)", reason
+                "BatchNorm is not folded: the network does more with its layers than call them (%s)", reason
             )
             fast = _merged(plain)
     if probe.device.type == "cpu":

@@ -51,12 +51,14 @@ def parse_json(data: bytes, where: object) -> dict[str, Any]:
     Raises ModelError, which names ``where``, if it is none.
     """
     if len(data) > MAX_JSON:
-        raise ModelError(f"{where}: no configuration: it has more than the {MAX_JSON:,} bytes that are read")
+        raise ModelError(
+            f"{where}: not a configuration: larger than the {MAX_JSON:,} bytes that are read at most"
+        )
     try:
         text = data.decode("utf-8")
         if _depth(text) > MAX_DEPTH:
             raise ModelError(
-                f"{where}: no configuration: its lists and objects are nested more than {MAX_DEPTH} deep"
+                f"{where}: not a configuration: its lists and objects are nested more than {MAX_DEPTH} deep"
             )
         found = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
@@ -80,7 +82,7 @@ def _depth(text: str) -> int:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def check_zip(file: Path) -> None:
@@ -116,7 +118,7 @@ def check_pattern(pattern: str, repeats: int = MAX_REPEATS) -> bool:
     groups = [i for i in found if i and parts[i - 1] == ")" and not parts[i].startswith("?")]
     special = [part for part in parts if re.fullmatch(r"\(\?|\\[1-9]", part)]
     if groups or special or len(found) > repeats:
-        raise ValueError(f"'{brief(pattern)}' could take for ever to match; list the layers' names instead")
+        raise ValueError(f"'{brief(pattern)}' could take forever to match; list the layers' names instead")
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:

@@ -32,8 +32,7 @@ class AdapterConfig:
         self.method = self._known_method()
         if self.fields.get("megatron_config"):
             raise ModelError(
-                f"{self.file}: refused, since loading it could run code (megatron_config has a module"
-                " imported)"
+                f"{self.file}: refused, since loading it could run code (megatron_config imports a module)"
             )
         self._check_values(max(largest, LARGEST))
         self.unknown = self._unknown_keys()
@@ -46,7 +45,8 @@ class AdapterConfig:
         named = self.fields.get("peft_type")
         if not isinstance(named, str) or named not in known:
             raise ModelError(
-                f"{self.file}: peft_type {brief(named)} is none of this peft's; upgrade peft, or correct it"
+                f"{self.file}: peft_type {brief(named)} is not one that this peft knows; upgrade peft, or"
+                " correct it"
             )
         from peft.config import PromptLearningConfig
 

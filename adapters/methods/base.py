@@ -62,7 +62,9 @@ def read_base(folder: Path) -> Base | None:
     try:
         return Base(**read_json(file))
     except TypeError as error:
-        raise ModelError(f"{file}: not a note of ours ({error}); copy the adapter's folder again") from None
+        raise ModelError(
+            f"{file}: not a note that bench wrote ({error}); copy the adapter's folder again"
+        ) from None
 
 
 @within("adaptation")
@@ -81,7 +83,7 @@ def fit_base(network: nn.Module, has: int, path: str, num_classes: int) -> nn.Mo
         network = replace_head(network, num_classes)
     if base is not None and base != base_of(network):
         raise ModelError(
-            f"{folder}: this adapter was made on other weights than this backbone's; name those it was"
+            f"{folder}: this adapter was made on weights other than this backbone's; name the ones it was"
             " made on"
         )
     return network

@@ -66,7 +66,7 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, BASE_FILE]))
     except HFValidationError:
         raise ModelError(
-            f"{brief(name)}: no such adapter folder from here, and no name of a Hub repository either"
+            f"{brief(name)}: no such adapter folder from here, and not the name of a Hub repository either"
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
@@ -153,4 +153,4 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
             f"({len(unplaced) + len(unfilled)} such)"
         )
     if problems := unusable(wanted, state):
-        raise ModelError(f"{folder}: these are no weights of an adapter; {listed(problems)}")
+        raise ModelError(f"{folder}: these are not the weights of an adapter; {listed(problems)}")

@@ -95,7 +95,7 @@ class Training:
             key = "adversarial" if self.spec.adversarial else "early_stopping"
             with about(key):
                 raise ModelError(
-                    f"no class has two training images, so that none can be held out; drop training.{key}"
+                    f"no class has two training images, so none can be held out; drop training.{key}"
                 )
         return steps
 

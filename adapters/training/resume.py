@@ -47,7 +47,7 @@ def read_state(file: Path) -> dict[str, Any] | None:
         return _decode(file.read_bytes())
     except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
         log.warning(
-            "%s: the unfinished training cannot be used (%s); it starts anew", file, torch_reason(error)
+            "%s: the unfinished training cannot be used (%s); it starts again", file, torch_reason(error)
         )
         return None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from adapters.eps import Eps, eps_text
 
 Steps = Annotated[int, Field(ge=1, le=1000)]
@@ -14,7 +14,7 @@ USUAL_REACH = Fraction(5, 2)
 """How far the steps of PGD together go by default, in eps: what the contract's PGD has by default too."""
 
 
-class Ball(Strict):
+class Ball(Declaration):
     """What every adversarial training has: the threat model, and how the network is asked while crafting.
 
     ``eps`` is on the [0, 1] pixel scale; over the first ``eps_warmup_epochs`` it rises linearly.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.api import kept, pipeline
+from bench.api import pipeline, reference_weights
 from bench.engine.job import default_cache
 from bench.engine.options import Options
 from bench.engine.progress import on_stderr
@@ -39,12 +39,12 @@ def settled(asked: Asked, suite: Suite, options: Options, weights_of: str | None
 
     Its weights may be a reference's.
     """
-    file = weights_of and kept.reference_of(weights_of, options.results, suite.name)
+    file = weights_of and reference_weights.reference_of(weights_of, options.results, suite.name)
     return replace(
         options,
         near=() if isinstance(asked, Mapping) else (find_suite(str(asked)).parent, Path()),
         weights_of=file or None,
-        kept=kept.fill(file, default_cache()) if file else None,
+        kept=reference_weights.fill(file, default_cache()) if file else None,
     )
 
 

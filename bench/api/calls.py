@@ -37,13 +37,13 @@ def run(
         shard: (i, n): only the i-th of n parts of the units, from 1.
         device: "auto", "cpu", "cuda" or "cuda:N".
         executor: "local", or "ray" for the Ray cluster at $RAY_ADDRESS.
-        workers: In how many processes of one thread each; by default as many as cores are free. No answer
-            depends on it.
+        workers: The number of worker processes, of one thread each; by default as many as cores are free. No
+            result depends on it.
         data_root: Where data sets lie; by default $BENCH_DATA, or the cache folder.
-        fresh: Compute every cell anew.
+        fresh: Recompute every cell.
         save_adversarials: Store the adversarial images too.
         allow_code: Run the code that the suite names as its architectures (my_package.models:build); your own
-            settings may allow it too. Without, such a suite is refused.
+            settings may allow it too. Otherwise such a suite is refused.
 
     Returns:
         The stored run. ``Result.is_complete`` says whether every cell has numbers.
@@ -126,20 +126,20 @@ def evaluate(
         attacks: Names of attacks (``bench list attacks``), or mappings with their parameters, as in a suite.
         eps: Budgets on the [0, 1] scale, as fractions ("8/255") or numbers.
         headline_eps: The eps at which models are ranked; by default the middle one.
-        libraries: Of ``bench list libraries``; by default those of suites.
+        libraries: Some of ``bench list libraries``; by default those that suites use.
         classes: Names of the classes in the order of the labels; by default their numbers.
         mean: Per channel, subtracted from images in [0, 1] inside the model. Leave it out if the model
             normalises itself.
-        std: Per channel, by which they are then divided.
+        std: Per channel; what is left after ``mean`` is divided by it.
         trust: How far the cells are checked for attacks that fail silently.
-        seed: Of what the attacks draw at random.
-        batch_size: Samples attacked at once; by default what suits the machine. No answer depends on it.
+        seed: Seeds everything that the attacks draw at random.
+        batch_size: Samples attacked at once; by default what suits the machine. No result depends on it.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        name: Of the run.
+        name: The run's name.
         results: Where the run is stored; by default in a temporary folder that goes when Python ends. Every
-            cell is computed anew.
-        workers: In how many processes of one thread each; by default as many as cores are free. No answer
-            depends on it.
+            cell is recomputed.
+        workers: The number of worker processes, of one thread each; by default as many as cores are free. No
+            result depends on it.
 
     Returns:
         The stored run.

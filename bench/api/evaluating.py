@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from adapters.images import ImageSet
-from bench.api.given import Given, as_classifier, given_job
+from bench.api.in_memory import InMemoryModels, as_classifier, given_job
 from bench.api.pipeline import choose_device, run_job
 from bench.engine import interrupt
 from bench.engine.options import Options
@@ -66,12 +66,12 @@ def evaluate_models(
 ) -> Path:
     """Run ``question`` on ``models`` and ``samples``, and return the folder of the run. Raises UserError."""
     if not models:
-        raise UserError("model: there is none; give a torch.nn.Module, or several by name")
+        raise UserError("model: none given; give a torch.nn.Module, or several by name")
     device = choose_device(device)
     suite = question.suite(list(models))
     whole = {name: as_classifier(model, samples, mean, std, device) for name, model in models.items()}
     folder = Path(results or _temporary_folder())
-    zoo, progress = Given(whole, samples, device), on_stderr()
+    zoo, progress = InMemoryModels(whole, samples, device), on_stderr()
     with interrupt.deferred(), on_this_machine(zoo, progress, workers, fresh=True) as executor:
         check_writable(folder)
         return run_job(given_job(suite, samples), Options(folder, device, fresh=True), executor).path

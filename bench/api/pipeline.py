@@ -12,7 +12,7 @@ from adapters.cache.recipe import RECIPE_VERSION
 from adapters.cache.source import ModelSource
 from adapters.cache.zoo import Zoo
 from adapters.images import ImageSet
-from bench.api import kept
+from bench.api import reference_weights
 from bench.attacks.registry import problem
 from bench.attacks.spec import contract_of, pairing_of
 from bench.engine import interrupt
@@ -101,7 +101,7 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
         )
         return on_this_machine(zoo, progress, options.workers, fresh=options.fresh)
     if options.workers is not None:
-        raise UserError("--workers: on a Ray cluster, each core is a worker; leave it away")
+        raise UserError("--workers: on a Ray cluster, each core is a worker; leave it out")
     try:
         from bench.executors.cluster import on_ray
     except ModuleNotFoundError as error:
@@ -116,7 +116,7 @@ def _executor(suite: Suite, options: Options, progress: Progress) -> AbstractCon
 def run_job(job: Job, options: Options, executor: Executor) -> OpenRun:
     """Bring the run of ``job`` to its end and return it."""
     if options.weights_of is not None:
-        kept.check(job, executor.zoo, options.weights_of)
+        reference_weights.check(job, executor.zoo, options.weights_of)
     job.for_each(executor.zoo.check)
     untrained = with_defended(job.suite, dict.fromkeys(job.recipes, UNTRAINED))
     options.chosen(make_units(job.suite, untrained, ""))  # nothing is trained if none is

@@ -46,7 +46,7 @@ class Result:
     @cached_property
     def card(self) -> "Scorecard":
         """Everything that tables and reports show: ranks, intervals, comparisons, cross-checks, trust."""
-        from bench.scoring.scorecard import score
+        from bench.scoring.score import score
 
         return score(self.run)
 
@@ -86,6 +86,13 @@ class Result:
         return pd.DataFrame(
             list(self.card.flags), columns=["check", "grade", "model", "attacks", "cells", "detail"]
         )
+
+    @cached_property
+    def remarks(self) -> "DataFrame":
+        """What must be known to read the numbers, a sentence a row: kind, text, about, grade."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.card.remarks), columns=["kind", "text", "about", "grade"])
 
     @cached_property
     def classes(self) -> "DataFrame":

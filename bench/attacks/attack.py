@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from bench.attacks.contract import CONTRACTS
 from bench.attacks.registry import Library
 from bench.eps import Eps, EpsGrid
@@ -26,7 +26,7 @@ Carry = Literal["each", "carry"]
 Repeats = Annotated[int, Field(ge=1, le=1000)]
 
 
-class Attack(Strict):
+class Attack(Declaration):
     """The base of all attack specs. ``eps`` and ``libraries`` default to the suite's.
 
     With ``grid: carry``, a sample that is broken at one eps is broken at every larger one, and is not

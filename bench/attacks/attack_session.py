@@ -16,7 +16,7 @@ from adapters.precision import multiplying
 from adapters.spec import Precision
 from bench.attacks.access import BlackBoxAccess, CountedAccess, Trace
 from bench.attacks.attack import Attack
-from bench.attacks.lockstep import Meeting, Task, side_by_side
+from bench.attacks.lockstep import BatchingClassifier, Task, side_by_side
 from bench.attacks.question import Craft, Question
 from bench.attacks.randomness import global_streams, seed_of, seed_of_draws
 from bench.attacks.registry import BOTH, Carrier, Library
@@ -113,7 +113,9 @@ class Stage:
 
         What remembers anything is its own: the model's draws, the library's objects.
         """
-        classifier = self.access.classifier.asked_through(lambda member: Meeting(member, self.precision))
+        classifier = self.access.classifier.asked_through(
+            lambda member: BatchingClassifier(member, self.precision)
+        )
         classifier.begin(seed_of_draws(question))
         trace = Trace(question.x, question.y, self.norm)
         access = BlackBoxAccess(classifier, self.precision, trace, decisions=self._decisions)

@@ -118,7 +118,7 @@ class _Running(greenlet):  # type: ignore[misc]
             self.throw(GreenletExit)
 
 
-class Meeting(Classifier):
+class BatchingClassifier(Classifier):
     """Stands for ``classifier`` where it is asked in a task: there it is answered together with others."""
 
     def __init__(self, classifier: Classifier, precision: Precision) -> None:

@@ -33,13 +33,11 @@ EXECUTOR = (
     " started on this machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a"
     " GPU, or a core"
 )
-WORKERS = (
-    "in how many processes of one thread each (default: as many as cores are free); no result depends on it"
-)
-GOES_ON = "what is finished is stored, the same command goes on from there"
+WORKERS = "worker processes, of one thread each (default: as many as cores are free); no result depends on it"
+GOES_ON = "what is finished is stored; the same command goes on from there"
 FRESH_STARTS_OVER = (
-    "what is finished is stored: leave --fresh away to go on from there (it then takes over what earlier runs"
-    " have); with --fresh every cell is computed anew"
+    "what is finished is stored: leave out --fresh to go on from there (what earlier runs have is then"
+    " taken over); with --fresh every cell is recomputed"
 )
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -161,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+        help="where data sets are (default: $BENCH_DATA, or the cache)",
     )
     again = _command(
         commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it"
@@ -174,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+        help="where data sets are (default: $BENCH_DATA, or the cache)",
     )
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     _add_allow_code(again)
@@ -213,18 +211,18 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="where data sets lie (default: $BENCH_DATA, or the cache)",
+        help="where data sets are (default: $BENCH_DATA, or the cache)",
     )
     run.add_argument(
         "--weights-of",
         metavar="REFERENCE",
         help=(
-            "take the weights kept beside a reference (its file, or 'reference' for the suite's own) instead"
+            "use the weights kept beside a reference (its file, or 'reference' for the suite's own) instead"
             " of training"
         ),
     )
     _add_allow_code(run)
-    run.add_argument("--fresh", action="store_true", help="compute every cell anew")
+    run.add_argument("--fresh", action="store_true", help="recompute every cell")
     run.add_argument(
         "--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8"
     )
@@ -338,12 +336,12 @@ def _how(options: argparse.Namespace) -> "Options":
 
 
 def _show_run(path: Path, how: "Options", options: argparse.Namespace) -> int:
-    from bench.api.owed import owed
+    from bench.api.remaining import remaining
     from bench.api.result import Result
 
     result = Result(path)
     present(options.format.run(result.card), options.output)
-    left = owed([cell.entry for cell in result.card.cells], how)
+    left = remaining([cell.entry for cell in result.card.cells], how)
     for line in (f"stored: {path}", *left.lines):
         note(line)
     cli_export.export_all(result, options.export)

@@ -58,7 +58,7 @@ def _add_reference(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     update.set_defaults(command=_update)
     update.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
     update.add_argument(
-        "--force", action="store_true", help="take a run that was made from uncommitted changes"
+        "--force", action="store_true", help="accept a run that was made from uncommitted changes"
     )
     update.add_argument(
         "--with-weights", action="store_true", help="keep the run's weights beside it: bench run --weights-of"
@@ -135,7 +135,7 @@ def _rank(options: argparse.Namespace) -> int:
 
 
 def _update(options: argparse.Namespace) -> int:
-    from bench.api import kept
+    from bench.api import reference_weights
     from bench.comparison import reference
     from bench.comparison.runs import find_stored
     from bench.render.verdict import verdict_table
@@ -146,10 +146,12 @@ def _update(options: argparse.Namespace) -> int:
         show(lambda console: verdict_table(verdict, console.width, every_row=False))
     reference.check(snapshot, force=options.force)
     if options.with_weights:
-        folder = kept.keep(run.header, options.results, options.limit_mb, allow_code=options.allow_code)
+        folder = reference_weights.keep(
+            run.header, options.results, options.limit_mb, allow_code=options.allow_code
+        )
         note(f"written: {folder}")
     else:
-        kept.check_weights(snapshot, options.results)
+        reference_weights.check_weights(snapshot, options.results)
     file = reference.update(snapshot, options.results)
     note(f"written: {file}; commit it")
     return Exit.OK

@@ -33,8 +33,8 @@ OPTIONAL = {
 """Packages that some suites need: the extra that brings each, and what it is for."""
 
 BESIDE = (
-    "both have a folder of that name, and of the two the one installed first is broken: keep them in"
-    " environments apart"
+    "both install a folder of that name, and whichever was installed first is broken: keep them in"
+    " separate environments"
 )
 
 
@@ -108,11 +108,11 @@ def _devices() -> Iterator[Finding]:
 
     cores, fork = allowed(), can_fork()
     how = (
-        "a run takes those that are free, one thread on each (--workers)"
+        "a run uses those that are free, one thread on each (--workers)"
         if fork
-        else "a run takes one: this is not Linux"
+        else "a run uses one: this is not Linux"
     )
-    yield Finding("cpu", f"{cores} cores to use; {how}", "ok" if fork else "note")
+    yield Finding("cpu", f"{cores} usable cores; {how}", "ok" if fork else "note")
     if not torch.cuda.is_available():
         yield Finding("gpu", "none that torch can use; attacks run on the cpu", "note")
     for i in range(torch.cuda.device_count()):

@@ -17,7 +17,7 @@ OURS = "card, wandb, mlflow, or one that a package adds"
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
-    what = "Bring a stored run to where people look: a model card, or a tracker of experiments."
+    what = "Publish a stored run: as a model card, or to an experiment tracker."
     export = commands.add_parser(
         "export", help="a run as a model card, or to W&B or MLflow", description=what
     )

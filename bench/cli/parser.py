@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-QUIETER = "print the answer and errors alone: no progress, no notes, no warnings"
-LOUDER = "say what is decided on the way, too"
+QUIETER = "print only the answer and errors: no progress, no notes, no warnings"
+LOUDER = "also log what is decided along the way"
 
 
 class Parser(argparse.ArgumentParser):

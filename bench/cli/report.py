@@ -33,7 +33,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=2,
         help="columns of a page: 1 is 3.3 inches, 2 are 6.9 (default: 2)",
     )
-    figures.add_argument("--list", action="store_true", help="only say which figures the run has")
+    figures.add_argument("--list", action="store_true", help="only list the figures that the run has")
     for parser in (report, figures):
         parser.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
         parser.add_argument(

@@ -104,7 +104,7 @@ class _Pair:
         if relabelled:
             return f"{relabelled} of {len(self.ids)} shared samples have another label"
         if not self._is_partial and self.before.header.data_hash != self.after.header.data_hash:
-            return "the samples have the same ids and labels but other content"
+            return "the samples have the same ids and labels but different content"
         return None
 
     @property
@@ -158,12 +158,12 @@ def _stale(cell: CellEntry, run: RunHeader) -> str | None:
     """Why ``cell`` proves nothing about the code and packages of ``run``: others have computed it."""
     origin = run.origin(cell.origin)
     if origin is None or origin.get("code") is None:
-        return "by what code it was computed is not recorded: run with --fresh"
+        return "which code computed it is not recorded: run with --fresh"
     if software(origin) == software(run.provenance):
         return None
     what = "packages" if origin["code"] == run.provenance.get("code") else "code"
     return (
-        f"was computed by other {what} than the run's (commit {str(origin.get('commit'))[:12]}): run with"
+        f"was computed by {what} other than the run's (commit {str(origin.get('commit'))[:12]}): run with"
         " --fresh"
     )
 

@@ -67,7 +67,7 @@ def _method(verdict: Verdict) -> str:
     exact = sum(row.exact and not row.copied for row in verdict.rows)
     tested = [row for row in verdict.rows if not row.exact]
     parts = (
-        [f"{copied} rows taken over from the run that they are compared with: nothing was computed anew"]
+        [f"{copied} rows taken over from the run that they are compared with: nothing was recomputed"]
         if copied
         else []
     )

@@ -10,7 +10,7 @@ from bench.ids import AttackEps, ModelId
 from bench.scoring.comparison import WORST_CASE, compare_models, ranks
 from bench.scoring.model_ranking import ModelRanking, Place
 from bench.scoring.record_checks import Scored
-from bench.scoring.standing import out_of_order
+from bench.scoring.remarks import Remark, out_of_order, unranked
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class Ranking:
     entrants: tuple[Entrant, ...]
 
     @property
-    def out_of_order(self) -> str | None:
-        """Why a model stands above one of higher robust accuracy; None where none does."""
-        return out_of_order(e.place for e in self.entrants)
+    def remarks(self) -> tuple[Remark, ...]:
+        """Why models have no rank, and why one stands above another of higher robust accuracy."""
+        places = [e.place for e in self.entrants]
+        return tuple(dict.fromkeys((*unranked(places), *out_of_order(places))))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def _objection(snapshot: Snapshot) -> str | None:
     origins = [snapshot.header.origin(cell.origin) or {} for cell in snapshot.header.cells]
     unknown = sum(origin.get("code") is None for origin in origins)
     if unknown:
-        return f"has {unknown} cells of which no code is recorded"
+        return f"has {unknown} cells whose code is not recorded"
     if any(origin.get("dirty") for origin in origins):
         return "was made from uncommitted changes"
     made_by = {software(origin) for origin in origins}
@@ -47,7 +47,7 @@ def check(snapshot: Snapshot, *, force: bool) -> None:
     objection = _objection(snapshot)
     if objection and not force:
         raise UserError(
-            f"{snapshot.title} {objection}, so nobody can make it again; commit, run with --fresh, or --force"
+            f"{snapshot.title} {objection}, so it cannot be reproduced; commit, run with --fresh, or --force"
         )
 
 

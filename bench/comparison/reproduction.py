@@ -1,5 +1,6 @@
 """A stored run and the same made again, cell by cell: bitwise equal, equal within noise, or different."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,11 @@ class Reproduction:
     run: Path
     outcomes: tuple[CellOutcome, ...]
     changes: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many cells came out how."""
+        return Counter(outcome.verdict for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> Exit:

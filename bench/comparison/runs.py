@@ -199,7 +199,7 @@ def _find_reference(name: str, results: Path, suite: str) -> Snapshot:
             )
         return from_file(file)
     if re.fullmatch(r"[A-Za-z0-9][\w./@{}^~-]*", name) is None:
-        raise UserError(f"{name}: means no run; give {FORMS}")
+        raise UserError(f"{name}: does not name a run; give {FORMS}")
     return from_text(_at_revision(name, file), f"{name}:{file.name}")
 
 
@@ -211,7 +211,9 @@ def _at_revision(revision: str, file: Path) -> bytes:
             cwd=file.parent.parent, capture_output=True, check=True, timeout=30,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        raise UserError(f"{revision}: means no run, and git has no {file} there; give {FORMS}") from None
+        raise UserError(
+            f"{revision}: does not name a run, and git has no {file} there; give {FORMS}"
+        ) from None
     return done.stdout
 
 

@@ -243,7 +243,7 @@ def _unpack_chances(text: str, count: int) -> Floats:
     found = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4")
     if len(found) != count or not ((found >= 0) & (found <= 1)).all():
         raise ValueError(
-            f"a cell of a random model has {len(found)} chances where {count} from 0 to 1 are due"
+            f"a cell of a random model has {len(found)} chances; {count} are due, each from 0 to 1"
         )
     return found.astype(np.float32)
 

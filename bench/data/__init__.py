@@ -11,8 +11,8 @@ from bench.data.cifar import open_cifar
 from bench.data.decoded import Fit, decode
 from bench.data.digits import open_digits
 from bench.data.folder import open_folder
-from bench.data.given import open_given
 from bench.data.imagenet_samples import open_imagenet_samples
+from bench.data.in_memory import open_given
 from bench.data.notes import about_parts, about_samples
 from bench.data.raw import NOWHERE, Places, RawSet
 from bench.data.spec import DataSpec, Split

@@ -85,7 +85,7 @@ def decode(
                     _write(temporary / PIXELS, _decode(raw, index, size, how))
                     if digests != [raw.digest(int(i)) for i in index]:
                         raise UserError(
-                            "data: the images changed while they were read; give the same command again"
+                            "data: the images changed while they were read; run the same command again"
                         )
     return _read(folder / PIXELS)
 

@@ -119,7 +119,7 @@ def _classes_in(place: Path, parts: Parts) -> list[Path]:
             if inner := find_parts(entry).of:
                 names = " and ".join(f"{part.name}/" for part in inner.values())
                 raise UserError(
-                    f"{shown(entry)}: holds {names}, so that it is a data set and no class; name it in path"
+                    f"{shown(entry)}: holds {names}, so it is a data set, not a class; name it in path"
                 )
     return found
 

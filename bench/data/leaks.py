@@ -114,7 +114,7 @@ def about_duplicates(attacked: ImageSet) -> tuple[str, ...]:
     if not pairs:
         return ()
     odd = [pair for pair in pairs if attacked.labels[pair[0]] != attacked.labels[pair[1]]]
-    labels = f"; {len(odd)} of them under another label, of which one must be wrong" if odd else ""
+    labels = f"; {len(odd)} of them under another label, so one of the two must be wrong" if odd else ""
     example = _pair(attacked, attacked, *(odd or pairs)[0])
     return (
         (

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 
 Split = Literal["train", "test", "all"]
 Source = Literal["digits", "tiny-imagenet", "cifar10", "cifar100", "imagefolder", "imagenet-samples", "given"]
@@ -13,7 +13,7 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 ClassNames = tuple[int | str, ...]
 
 
-class DataSpec(Strict):
+class DataSpec(Declaration):
     """A data set, a choice of its classes, and the size of its images.
 
     ``digits`` is scikit-learn's bundled set of 1,797 handwritten digits (8 x 8), scaled up: no download.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from bench.scoring.statistics import at_most
 
 CHANCE = 1e-3
@@ -27,7 +27,7 @@ def _is_share(value: float) -> float:
 Share = Annotated[float, Field(strict=True), AfterValidator(_is_share)]
 
 
-class Expectation(Strict):
+class Expectation(Declaration):
     """The share of the samples that a model is expected to predict correctly, unattacked.
 
     It may be off by ``within``. Without ``within``, as far as the choice of samples explains: the exact
@@ -66,8 +66,8 @@ Expected = Annotated[
     WithJsonSchema(
         {
             "description": (
-                "Clean accuracy, from 0 to 1, without which the run stops before any attack; or {value,"
-                " within}."
+                "The clean accuracy to expect, from 0 to 1: with any other the run stops before it"
+                " attacks; or {value, within}."
             ),
             "anyOf": [
                 _SHARE,

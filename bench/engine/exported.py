@@ -24,7 +24,7 @@ def check_exported(suite: Suite, networks: Sequence[Network]) -> None:
                 )
         if source.keeps_classes and spec.pretrain:
             with network.asked_at("pretrain"):
-                raise UserError(f"{name} brings its weights: drop pretrain")
+                raise UserError(f"{name} comes with its weights; drop pretrain")
         if not source.gives_gradients:
             _check_attacks(suite, model.name, name)
 
@@ -34,7 +34,7 @@ def _check_attacks(suite: Suite, model: str, file: str) -> None:
         if contract_of(attack).access == "white-box":
             with asked_at("attacks", i):
                 raise UserError(
-                    f"'{attack.attack}' follows gradients, of which the model {model} ({file}) gives none:"
+                    f"'{attack.attack}' follows gradients, which the model {model} ({file}) does not give:"
                     " ONNX Runtime computes answers alone; take black-box attacks (square, hopskipjump;"
                     " `bench list attacks`), give this model a suite of its own, or try architecture:"
                     f" onnx2torch/{file}, which has gradients"

@@ -155,7 +155,11 @@ def attackable(units: Sequence[Unit], problem: Callable[[str], str | None]) -> l
     sound = {_question_of(u) for u in units if u.library not in broken}
     left = [u for u in units if u.library not in broken or _question_of(u) not in sound]
     for library, reason in broken.items():
-        log.warning("%s is left out: %s. What others carry out too runs through them alone", library, reason)
+        log.warning(
+            "%s is left out: %s. Attacks that other libraries have too run through those alone",
+            library,
+            reason,
+        )
     return left
 
 

@@ -48,6 +48,21 @@ class Preview:
     layers: Layers = field(default_factory=dict)
 
     @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return sum(u.cells for u in self.units)
+
+    @property
+    def cached(self) -> int:
+        """How many of them are finished already."""
+        return sum(u.cached for u in self.units)
+
+    @property
+    def probed(self) -> bool:
+        """Whether any of the seconds are estimated."""
+        return bool(self.training) or any(u.probed for u in self.units)
+
+    @property
     def seconds(self) -> float:
         """Until all units are run."""
         left = sum(u.cached < u.cells for u in self.units)

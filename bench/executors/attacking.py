@@ -13,8 +13,8 @@ from bench import pulse
 from bench.engine.models import Models
 from bench.engine.plan import Unit
 from bench.executors.host import Ended, Serve
-from bench.executors.letters import Mail, reporting
 from bench.executors.local import Worker, settle
+from bench.executors.messages import Channel, reporting
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import OpenRun
@@ -73,8 +73,8 @@ class Attacking:
             models.load(*(model for model in where if model is not None))
         worker, checks = Worker(self._job, models, self._run), self._checks_of(models)
 
-        def serve(request: Request, mail: Mail) -> bool:
-            with pulse.watched(reporting(mail)):
+        def serve(request: Request, channel: Channel) -> bool:
+            with pulse.watched(reporting(channel)):
                 return carry_out(request)
 
         def carry_out(request: Request) -> bool:

@@ -35,8 +35,8 @@ from bench.engine.plan import Unit
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, UserError, asked_at
 from bench.executors import node
-from bench.executors.letters import Reader
 from bench.executors.local import settle, unfinished
+from bench.executors.messages import Reader
 from bench.ids import ModelId
 from bench.store import OpenRun
 from bench.suite.suite import Suite
@@ -48,7 +48,7 @@ Call = tuple[Any, ...]
 TRIES = 3
 """How often a task is started whose worker is lost each time: what kills it by itself ends as errors."""
 MAIL = 0.5
-"""Seconds between two looks into the mail, which is another process's."""
+"""Seconds between two looks into the channel, which is another process's."""
 STORE = 80 * 2**20
 """Bytes of Ray's shared memory on this machine, near the least it takes: nothing large goes through it."""
 POLL = 0.1
@@ -83,7 +83,7 @@ class OnRay:
         self._progress = progress
         self._reader = Reader(progress)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mail = Queue(
+        self._channel = Queue(
             actor_options={"num_cpus": 0, "scheduling_strategy": here}
         )  # another node may be lost
         self._next_mail = 0.0
@@ -132,7 +132,9 @@ class OnRay:
 
     def _task(self, do: Callable[..., T], *arguments: object) -> Any:
         """Start ``do`` on the cluster. Ray itself tries nothing again: who has lost a worker is to say so."""
-        return _remote(do).options(**self._needs, max_retries=0).remote(self._order, self._mail, *arguments)
+        return (
+            _remote(do).options(**self._needs, max_retries=0).remote(self._order, self._channel, *arguments)
+        )
 
     def _alone(self, do: Callable[..., T], what: str) -> T:
         """What the task ``do`` gives while nothing else runs."""
@@ -157,9 +159,7 @@ class OnRay:
                 if tries == TRIES or not _is_lost(task):
                     yield subject, task
                     continue
-                log.warning(
-                    "a Ray worker is lost; what it was at is tried again (%d of %d)", tries + 1, TRIES
-                )
+                log.warning("a Ray worker was lost; its task is tried again (%d of %d)", tries + 1, TRIES)
                 running[self._task(*calls[subject])] = subject, tries + 1
             if done:
                 moved = time.monotonic()
@@ -182,8 +182,8 @@ class OnRay:
 
     def _read_mail(self) -> None:
         self._next_mail = time.monotonic() + MAIL
-        for letter in self._mail.get_nowait_batch(self._mail.qsize()):
-            self._reader.read(letter)
+        for message in self._channel.get_nowait_batch(self._channel.qsize()):
+            self._reader.read(message)
 
 
 def _connect(address: str | None) -> None:
@@ -252,7 +252,7 @@ def _result(task: Any, what: str | None = None) -> Any:
         lost: RayError = error.cause
     except RayError as error:
         lost = error
-    reason = f"its Ray worker is lost: {_first_line(lost)}"
+    reason = f"its Ray worker was lost: {_first_line(lost)}"
     raise LostWorkerError(f"{what}: {reason}" if what else reason)
 
 

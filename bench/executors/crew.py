@@ -23,8 +23,8 @@ from bench.executors.attacking import Attacking
 from bench.executors.cores import Load, can_fork, one_thread
 from bench.executors.executor import Executor
 from bench.executors.host import Ended
-from bench.executors.letters import Mail, Reader, announcing
 from bench.executors.local import Local, unfinished
+from bench.executors.messages import Channel, Reader, announcing
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import OpenRun
@@ -102,8 +102,8 @@ class Crew:
                     _bring_through(zoo, job, stage, model)
             return
 
-        def train(model: ModelId, mail: Mail) -> None:
-            _bring_through(Zoo(zoo.cache, announcing(mail), zoo.device), job, stage, model)
+        def train(model: ModelId, channel: Channel) -> None:
+            _bring_through(Zoo(zoo.cache, announcing(channel), zoo.device), job, stage, model)
 
         self._all(job, train, missing, workers, "the training of")
 
@@ -113,14 +113,19 @@ class Crew:
             return self._here.clean(job, models)
         load_libraries(self.zoo)
 
-        def look(model: ModelId, _: Mail) -> "Predictions":
+        def look(model: ModelId, _: Channel) -> "Predictions":
             return clean_predictions(job, self.zoo, model, models[model].sha256)
 
         found = self._all(job, look, list(models), workers, "a look at")
         return {model: found[model] for model in models}
 
     def _all(
-        self, job: "Job", do: Callable[[ModelId, Mail], Any], models: list[ModelId], workers: int, what: str
+        self,
+        job: "Job",
+        do: Callable[[ModelId, Channel], Any],
+        models: list[ModelId],
+        workers: int,
+        what: str,
     ) -> dict[ModelId, Any]:
         """What ``do`` gives of each of ``models``; an error names the model's place in the suite."""
         found = {}
@@ -163,11 +168,11 @@ def on_this_machine(
         return
     if workers is not None and workers > 1:
         where = (
-            f"on {zoo.device}, one process does all"
+            f"on {zoo.device}, one process does everything"
             if zoo.device != "cpu"
             else "this system cannot fork worker processes"
         )
-        raise UserError(f"--workers {workers}: {where}; leave it away, or give --workers 1")
+        raise UserError(f"--workers {workers}: {where}; leave it out, or give --workers 1")
     with one_thread(zoo.device):
         yield Local(zoo, progress, fresh=fresh)
 

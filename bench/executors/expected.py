@@ -39,7 +39,7 @@ def check_expected(job: "Job", models: Mapping[ModelId, Card], executor: Executo
 
 def _missed(right: int, n: int, expected: "Expectation") -> str:
     allowed = f"{expected.value:g} ({expected.allowed(n)})"
-    return f"the clean accuracy is {right / n:.3f} ({right} of {n} samples), expected is {allowed}"
+    return f"the clean accuracy is {right / n:.3f} ({right} of {n} samples), expected {allowed}"
 
 
 def _cause(job: "Job", clean: "Predictions") -> str:

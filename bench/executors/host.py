@@ -18,12 +18,12 @@ from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
 from bench.errors import Exit
 from bench.executors.forked import end, fork, settle_memory
-from bench.executors.letters import Letter, Mail, mail_log
+from bench.executors.messages import Channel, Message, log_to
 
 END_OF_FILE = (EOFError, OSError)
 """What reading from a process that has died raises: between two messages, or within one."""
-Serve = Callable[[Any, Mail], Any]
-"""Carries out one request, and may write letters on the way."""
+Serve = Callable[[Any, Channel], Any]
+"""Carries out one request, and may write messages on the way."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Up:
     """A host has loaded what its tasks share."""
 
 
-Event = Letter | Up | Ended
-Said = tuple[int | None, Event]
+Event = Message | Up | Ended
+Heard = tuple[int | None, Event]
 """An event, and the number of the request that it is about."""
 
 
@@ -83,9 +83,9 @@ class Host:
         with suppress(OSError):  # it is dead: whoever reads from it will see
             self.connection.send(message)
 
-    def read(self) -> Said:
+    def read(self) -> Heard:
         """The next that it says. Raises EOFError or OSError if it has died."""
-        said: Said = self.connection.recv()
+        said: Heard = self.connection.recv()
         number, event = said
         if isinstance(event, Up):
             self.up = True
@@ -138,7 +138,7 @@ class _Hosting:
         """Load, then hand requests down and events up until nothing more will come."""
         signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.SIGNALS)  # its parent says when to stop
         post = _Post(self._parent, None)
-        mail_log(post)
+        log_to(post)
         serve = make()
         settle_memory()
         post.put(Up())
@@ -208,11 +208,11 @@ def _serve(parent: Connection, serve: Serve) -> None:
         except END_OF_FILE:
             return
         post = _Post(parent, number)
-        mail_log(post)
+        log_to(post)
         post.put(_carried_out(serve, request, post))
 
 
-def _carried_out(serve: Serve, request: object, post: Mail) -> Ended:
+def _carried_out(serve: Serve, request: object, post: Channel) -> Ended:
     try:
         return Ended(value=serve(request, post))
     except Interrupted:

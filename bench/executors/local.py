@@ -188,9 +188,9 @@ class Worker:
         models = [model for model in (unit.model, unit.source) if model is not None]
         target, *source = (loaded.target for loaded in self.models.load(*models))
         if unit.way is not None:
-            from bench.engine.known import as_known
+            from bench.engine.adaptive_target import adaptive_target
 
-            return as_known(target, unit.way, self.job.suite.draws.attack)
+            return adaptive_target(target, unit.way, self.job.suite.draws.attack)
         return replace(target, source=source[0] if source else None)
 
     def _finish(self, unit: Unit, result: "UnitResult") -> None:

@@ -25,8 +25,8 @@ from bench.engine.plan import Unit, make_units
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, SuiteError, UserError
 from bench.executors.cores import one_thread
-from bench.executors.letters import Mail, announcing, mail_log, reporting
 from bench.executors.local import Local, run_units
+from bench.executors.messages import Channel, announcing, log_to, reporting
 from bench.ids import ModelId
 from bench.store import join_run
 from bench.suite.suite import Suite
@@ -45,55 +45,55 @@ class Order:
     level: int
 
 
-def survey(order: Order, mail: Mail) -> dict[str, Any]:
+def survey(order: Order, channel: Channel) -> dict[str, Any]:
     """Versions and hardware here. Raises UserError if the suite cannot run with them."""
-    with _at_work(order, mail):
-        return Local(_zoo(order, mail), SILENT, fresh=False).surroundings(_job(order))
+    with _at_work(order, channel):
+        return Local(_zoo(order, channel), SILENT, fresh=False).surroundings(_job(order))
 
 
-def train_backbone(order: Order, mail: Mail) -> None:
+def train_backbone(order: Order, channel: Channel) -> None:
     """Train or fetch what all models are adapted from."""
-    with _at_work(order, mail):
-        _zoo(order, mail).ensure_backbone(next(iter(_job(order).recipes.values())).backbone)
+    with _at_work(order, channel):
+        _zoo(order, channel).ensure_backbone(next(iter(_job(order).recipes.values())).backbone)
 
 
-def train(order: Order, mail: Mail, model: ModelId) -> None:
+def train(order: Order, channel: Channel, model: ModelId) -> None:
     """Train ``model``."""
-    with _at_work(order, mail):
-        _zoo(order, mail).ensure(_job(order).recipes[model])
+    with _at_work(order, channel):
+        _zoo(order, channel).ensure(_job(order).recipes[model])
 
 
-def clean(order: Order, mail: Mail, model: ModelId, sha256: str) -> Predictions:
+def clean(order: Order, channel: Channel, model: ModelId, sha256: str) -> Predictions:
     """What ``model``, trained to these weights, makes of the samples."""
-    with _at_work(order, mail):
-        return clean_predictions(_job(order), _zoo(order, mail), model, sha256)
+    with _at_work(order, channel):
+        return clean_predictions(_job(order), _zoo(order, channel), model, sha256)
 
 
-def attack(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
+def attack(order: Order, channel: Channel, run: Path, unit: Unit) -> None:
     """Run ``unit`` of the run in the folder ``run``, and examine its model if that was the last of it."""
-    with _at_work(order, mail):
+    with _at_work(order, channel):
         here = _desk(order, run)
         here.check(unit)
-        with pulse.watched(reporting(mail)):
+        with pulse.watched(reporting(channel)):
             run_units(here.job, here.models, here.run, [unit], SILENT, here.checks.after)
 
 
-def examine(order: Order, mail: Mail, run: Path, unit: Unit) -> None:
+def examine(order: Order, channel: Channel, run: Path, unit: Unit) -> None:
     """Examine the model of ``unit``, which has been attacked."""
-    with _at_work(order, mail):
+    with _at_work(order, channel):
         here = _desk(order, run)
         here.run.refresh()
-        with pulse.watched(reporting(mail)):
+        with pulse.watched(reporting(channel)):
             here.checks.after(unit)
 
 
 @contextmanager
-def _at_work(order: Order, mail: Mail) -> Iterator[None]:
+def _at_work(order: Order, channel: Channel) -> Iterator[None]:
     """One thread, the log and the signals of a run.
 
     Ray cancels a task by SIGINT, which waits for a batch or epoch to end.
     """
-    mail_log(mail)
+    log_to(channel)
     set_level(order.level)
     try:
         with one_thread(order.options.device), interrupt.deferred():
@@ -127,7 +127,7 @@ class _Desk:
         """
         if unit not in self.units:
             raise UserError(
-                f"{socket.gethostname()}: plans other cells than the driver; install the same bench and"
+                f"{socket.gethostname()}: plans different cells from the driver; install the same bench and"
                 " attack libraries there"
             )
 
@@ -143,9 +143,9 @@ def shared_card(zoo: Zoo, recipe: Recipe) -> Card:
     return card
 
 
-def _zoo(order: Order, mail: Mail) -> Zoo:
+def _zoo(order: Order, channel: Channel) -> Zoo:
     """The zoo that trains here, and tells the driver of it."""
-    return Zoo(order.options.models, announcing(mail), order.options.device)
+    return Zoo(order.options.models, announcing(channel), order.options.device)
 
 
 @lru_cache(maxsize=1)

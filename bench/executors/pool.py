@@ -11,7 +11,7 @@ from typing import Any
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
 from bench.executors.host import END_OF_FILE, Ended, Host, Serve, Up, start_host
-from bench.executors.letters import Reader
+from bench.executors.messages import Reader
 
 POLL = 0.2
 """Seconds after which a signal is seen in which nothing else happens."""
@@ -85,7 +85,7 @@ class Pool:
         if not ended.is_lost or task.tries == TRIES:
             return False
         log.warning(
-            "a worker is lost (%s); what it was at is tried again (%d of %d)",
+            "a worker was lost (%s); its task is tried again (%d of %d)",
             ended.fate,
             task.tries + 1,
             TRIES,

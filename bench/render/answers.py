@@ -5,12 +5,8 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
+from bench.scoring.robust_training import TESTED
 from bench.scoring.scorecard import Scorecard
-
-TESTED = (
-    "worst cases at the headline eps and clean accuracies, paired by sample; p by Holm over the answers; in"
-    " brackets 95 %"
-)
 
 
 def answer_lines(card: Scorecard) -> Iterator[Table | Text]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from bench.render.alike import alike, joined
-from bench.render.rates import title
 from bench.scoring.metrics import Metrics
 from bench.scoring.scorecard import CurveScore, Scorecard
 from bench.text import NONE, number
@@ -17,13 +16,13 @@ Row = tuple[list[str], list[str]]
 """Model, attack and libraries; then the numbers."""
 
 
-def confidence_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:
+def confidence_rows(card: Scorecard) -> Iterator[Row]:
     """The cells at the headline eps: numbers before → under attack, and how far the broken samples lie."""
     cells = [c for c in card.cells if c.metrics and c.entry.eps == card.headline_eps]
     for same in alike(cells, lambda c: (c.entry.id.model, c.entry.attack, c.metrics)):
         e, numbers = same[0].entry, same[0].metrics
         assert numbers is not None  # noqa: S101 (chosen so)
-        names = [title(e.id.model, seeds=seeds), e.attack, joined(c.entry.library for c in same)]
+        names = [card.title(e.id.model), e.attack, joined(c.entry.library for c in same)]
         yield names, _confidence(numbers, e.norm)
 
 
@@ -39,7 +38,7 @@ def _confidence(m: Metrics, norm: str) -> list[str]:
     ]
 
 
-def curve_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:
+def curve_rows(card: Scorecard) -> Iterator[Row]:
     """The security curve of each model under each attack."""
 
     def what(c: CurveScore) -> tuple[object, ...]:
@@ -47,5 +46,5 @@ def curve_rows(card: Scorecard, *, seeds: bool) -> Iterator[Row]:
 
     for same in alike(card.curves, what):
         first = same[0]
-        names = [title(first.model, seeds=seeds), first.attack, joined(c.library for c in same)]
+        names = [card.title(first.model), first.attack, joined(c.library for c in same)]
         yield names, [first.norm, number(first.curve.area), number(first.curve.median)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.render import lines
 from bench.render.alike import alike, joined
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import Proportion
@@ -28,7 +27,7 @@ def class_rows(card: Scorecard) -> Iterator[ClassRow]:
     """The rows of each model in turn; attacks at the headline eps."""
     last = None
     for same in alike(card.classes, lambda s: (s.model, s.attack, s.classes)):
-        first, model = same[0], lines.label(card, same[0].model)
+        first, model = same[0], card.title(same[0].model)
         if first.model != last:
             yield ClassRow(model, "clean", "", [c.accuracy for c in first.classes])
         last = first.model

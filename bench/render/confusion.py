@@ -5,7 +5,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from bench.eps import eps_text
-from bench.render import lines
 from bench.render.panels import ABREAST, INCHES, Width, fitted, panels
 from bench.scoring.classes import ClassScores
 from bench.scoring.scorecard import Scorecard
@@ -27,9 +26,7 @@ def confusion(card: Scorecard, width: Width) -> Figure:
     figure, axes = panels(len(found), width, min(INCHES[width] / across, LARGEST), sharey=False)
     for axis, scores in zip(axes, found, strict=True):
         _draw(axis, scores)
-        axis.set_title(
-            fitted(f"{lines.label(card, scores.model)}: {scores.attack} {eps_text(scores.eps)}", 1)
-        )
+        axis.set_title(fitted(f"{card.title(scores.model)}: {scores.attack} {eps_text(scores.eps)}", 1))
     figure.supylabel("class", size="medium")
     figure.supxlabel("taken for", size="medium")
     return figure

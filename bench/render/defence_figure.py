@@ -3,7 +3,6 @@
 from matplotlib.figure import Figure
 
 from bench.eps import eps_text
-from bench.render import lines
 from bench.render.panels import Width, figure_of, fitted, with_legend
 from bench.scoring.scorecard import Scorecard
 
@@ -29,9 +28,7 @@ def defence_figure(card: Scorecard, width: Width) -> Figure:
         axis.errorbar(
             values, at, xerr=error, fmt=marker, color=colour, markersize=4, lw=1.2, capsize=2, label=name
         )
-    axis.set_yticks(
-        range(len(card.defences)), [fitted(lines.label(card, d.model), width) for d in card.defences]
-    )
+    axis.set_yticks(range(len(card.defences)), [fitted(card.title(d.model), width) for d in card.defences])
     axis.set_ylim(len(card.defences) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.set_xlabel(f"robust accuracy at eps {eps_text(card.headline_eps)}, %")

@@ -7,14 +7,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bench.eps import eps_text
-from bench.render.cells import flat, percent
 from bench.render.fitted import fitted
-from bench.render.rates import title
+from bench.render.numbers import flat, percent
 from bench.scoring.comparison import PairedDifference
 from bench.scoring.defended import DefenceScore
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import Proportion
-from bench.text import NONE, points
+from bench.text import NONE, interval, points
 
 COLUMNS = ("model", "undefended", "naive\nattack", "adaptive\nattack", "gain\npoints", "passes")
 
@@ -26,10 +25,9 @@ def defences(card: Scorecard, width: int) -> Iterator[RenderableType]:
     """
     if not card.defences:
         return
-    seeds = len({m.model.seed for m in card.models}) > 1
     rows = [
         (
-            title(d.model, seeds),
+            card.title(d.model),
             *_shares(d),
             NONE if d.gain is None else points(d.gain.difference),
             str(d.passes),
@@ -50,7 +48,7 @@ def _share(share: Proportion | None) -> str:
 
 
 def _gain(gain: PairedDifference | None) -> str:
-    return NONE if gain is None else f"{points(gain.difference)} [{points(gain.low)}, {points(gain.high)}]"
+    return NONE if gain is None else f"{points(gain.difference)} {interval(gain.low, gain.high)}"
 
 
 HEAD = ("model", "undefended %", "naive attack %", "adaptive attack %", "gain, points [95 %]", "passes")

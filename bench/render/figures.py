@@ -156,7 +156,7 @@ def _steps(axis: Axes, card: Scorecard, q: QueryScore, names: Sequence[str]) -> 
     axis.step(
         at, [*reached, reached[-1]], where="post",
         linestyle=_style(e.library)[0], color=colour, lw=1.2,
-        label=f"{lines.label(card, e.id.model)}, {joined(names)}",
+        label=f"{card.title(e.id.model)}, {joined(names)}",
     )  # fmt: skip
 
 

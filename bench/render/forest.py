@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from bench.eps import eps_text
 from bench.render.panels import Width, figure_of, fitted, with_legend
-from bench.render.rates import title
 from bench.scoring.comparison import Comparison
 from bench.scoring.scorecard import Scorecard
 from bench.text import interval, points
@@ -73,7 +72,7 @@ def _over_seeds(card: Scorecard) -> Iterator[tuple[Row, str]]:
 
 def _pair(c: Comparison) -> str:
     seeds = bool(c.first.seed or c.second.seed) or c.first.name == c.second.name
-    return f"{title(c.first, seeds)} vs {title(c.second, seeds)}"
+    return f"{c.first.title(seeds=seeds)} vs {c.second.title(seeds=seeds)}"
 
 
 def forest(card: Scorecard, width: Width) -> Figure:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from bench.ids import ModelId
 from bench.render.alike import joined
-from bench.render.rates import title
 from bench.scoring.metrics import Metrics
 from bench.scoring.over_seeds import SeedRate
 from bench.scoring.scorecard import CellScore, Scorecard
@@ -142,7 +141,7 @@ def attack_success(card: Scorecard) -> Iterator[Bars]:
     for i, model in enumerate(models(card)):
         found = [a for a in card.attacks if (a.model, a.eps) == (model, card.headline_eps)]
         rates = {a.attack: (100 * a.asr.value, (100 * a.asr.low, 100 * a.asr.high)) for a in found}
-        yield Bars(label(card, model), i, rates)
+        yield Bars(card.title(model), i, rates)
 
 
 def attacks(card: Scorecard) -> dict[str, str]:
@@ -165,7 +164,7 @@ def _alone(card: Scorecard, attack: str) -> Iterator[tuple[int, str, str, list[C
         for library in dict.fromkeys(cell.entry.library for cell in cells):
             own = [c for c in cells if (c.entry.id.model, c.entry.library) == (model, library)]
             if own:
-                yield i, label(card, model), library, sorted(own, key=lambda c: c.entry.eps)
+                yield i, card.title(model), library, sorted(own, key=lambda c: c.entry.eps)
 
 
 def _cells(card: Scorecard, attack: str) -> list[CellScore]:
@@ -185,11 +184,6 @@ def _names(card: Scorecard) -> list[str]:
 def models(card: Scorecard) -> list[ModelId]:
     """Every model, in the order in which they were run."""
     return list(dict.fromkeys(cell.entry.id.model for cell in card.cells))
-
-
-def label(card: Scorecard, model: ModelId) -> str:
-    """A model's name, with its training seed where there are several."""
-    return title(model, len({cell.entry.seed for cell in card.cells}) > 1)
 
 
 def _metrics(cell: CellScore) -> Metrics:

@@ -97,15 +97,10 @@ def _time(unit: UnitPreview) -> str:
 
 
 def _total(found: Preview) -> str:
-    cells, cached = sum(u.cells for u in found.units), sum(u.cached for u in found.units)
-    attacks = _seconds(found.seconds)
+    left = f"{found.cells} cells, {found.cached} cached, {found.cells - found.cached} to compute"
     training = f", and {_seconds(found.training)} of training" if found.training else ""
-    how = (
-        " (estimated by one gradient on random images)"
-        if training or any(u.probed for u in found.units)
-        else ""
-    )
-    return f"{cells} cells, {cached} cached, {cells - cached} to compute: about {attacks}{training}{how}"
+    how = " (estimated by one gradient on random images)" if found.probed else ""
+    return f"{left}: about {_seconds(found.seconds)}{training}{how}"
 
 
 def _seconds(seconds: float) -> str:

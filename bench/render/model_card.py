@@ -13,9 +13,8 @@ import yaml
 from bench.attacks.registry import all_distributions
 from bench.eps import eps_text
 from bench.ids import AttackEps
-from bench.render.cells import markdown, percent, rounded
-from bench.render.footer import failures, not_run, trust_summary, unranked
-from bench.render.rates import success_rates, title
+from bench.render.numbers import markdown, percent, rounded
+from bench.render.rates import success_rates
 from bench.render.text import items, markdown_table
 from bench.scoring.scorecard import ModelScore, Scorecard
 from bench.scoring.statistics import Proportion
@@ -40,7 +39,7 @@ def _entry(card: Scorecard, header: RunHeader, m: ModelScore) -> dict[str, Any]:
     source = str(header.suite.get("data", {}).get("source", "given"))
     dataset = {"name": f"{source}, {header.samples} samples", "type": source, "split": "test"}
     task = {"type": "image-classification", "name": "Image Classification"}
-    name = title(m.model, _seeds(card))
+    name = card.title(m.model)
     return {"name": name, "results": [{"task": task, "dataset": dataset, "metrics": [*_metrics(card, m)]}]}
 
 
@@ -75,7 +74,7 @@ def _body(card: Scorecard, header: RunHeader) -> str:
         ),
         _models(card),
         _rates(card),
-        items([trust_summary(card)[0], *unranked(card), *failures(card), not_run(card)]),
+        items(r.text for r in card.remarks_on("trust", "unranked", "error", "not run")),
         "## How it was measured",
         items([*(line.text for line in card.seen), *_provenance(card, header)]),
     ]
@@ -93,7 +92,7 @@ def _models(card: Scorecard) -> str:
     ]
     rows = [
         [
-            title(m.model, _seeds(card)), str(m.rank or NONE),
+            card.title(m.model), str(m.rank or NONE),
             percent(m.accuracy), percent(m.worst_case, m.trust),
             f"{number(m.certainty)} → {number(m.certainty_adv)}", m.trust,
         ]
@@ -119,7 +118,3 @@ def _provenance(card: Scorecard, header: RunHeader) -> Iterator[str]:
     named = dict.fromkeys(("torch", "peft", *all_distributions()))
     versions = [f"{name} {packages[name]}" for name in named if packages.get(name)]
     yield ", ".join([f"lora-robustness-bench {p.get('bench_version', 'of an unknown version')}", *versions])
-
-
-def _seeds(card: Scorecard) -> bool:
-    return len({m.model.seed for m in card.models}) > 1

@@ -5,20 +5,18 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 
 from bench.eps import eps_text
-from bench.render.cells import chunks, percent
 from bench.render.fitted import NARROW_GAP, fitted
-from bench.render.rates import title
+from bench.render.numbers import chunks, percent
 from bench.scoring.scorecard import ModelScore, Scorecard
 from bench.text import NONE
 
 
 def queries(card: Scorecard, width: int) -> Iterator[RenderableType]:
     """ASR over queries for a terminal of ``width`` columns; nothing where no attack is a black box."""
-    seeds = len({m.model.seed for m in card.models}) > 1
-    longest = max((len(title(m.model, seeds)) for m in card.models), default=0)
+    longest = max((len(card.title(m.model)) for m in card.models), default=0)
     wide = max(1, (width - 24) // (max(14, min(longest, 30)) + NARROW_GAP))
     for part in chunks(card.models, wide) if card.queries else ():
-        names = [title(m.model, seeds) for m in part]
+        names = [card.title(m.model) for m in part]
         columns, rows = ("attack", "queries", *names), _rows(card, part)
         yield fitted("attack success rate over queries, % [95 %]", columns, rows, width, right=columns[1:])
 

@@ -13,11 +13,10 @@ from bench.comparison.phrases import in_short
 from bench.comparison.ranking import RankedRuns, Ranking
 from bench.comparison.runs import RunSummary, UnusableRun
 from bench.eps import eps_text
-from bench.render.cells import csv_row, flat, markdown, percent, rounded
 from bench.render.fitted import fitted
-from bench.render.footer import trust_in_short
-from bench.render.rates import title
+from bench.render.numbers import csv_row, flat, markdown, percent, rounded
 from bench.render.text import markdown_table
+from bench.scoring.remarks import trust
 from bench.text import NONE
 
 RUNS_VERSION = 3
@@ -35,7 +34,7 @@ def runs_table(found: RankedRuns, width: int) -> RenderableType:
         parts.append(
             fitted(_title(ranking), MODELS, _models(ranking, number), width, right=("#", *MODELS[3:]))
         )
-        parts += [Text(line) for line in _unranked(ranking)]
+        parts += [Text(remark.text) for remark in ranking.remarks]
     rows = [(number[r.path.name], r.path.name, _status(r), *_result(r)) for r in found.runs]
     parts.append(fitted("runs", RUNS, rows, width, right=RUNS[:1]))
     parts += [Text(line, style="yellow" if assumed else "dim") for line, assumed in _said(found).items()]
@@ -48,7 +47,7 @@ def runs_markdown(found: RankedRuns) -> str:
     parts: list[str] = []
     for ranking in found.rankings:
         parts.append(f"**{markdown(_title(ranking))}**\n\n{markdown_table(MODELS, _models(ranking, number))}")
-        parts += [f"- {markdown(line)}" for line in _unranked(ranking)]
+        parts += [f"- {markdown(remark.text)}" for remark in ranking.remarks]
     rows = [[number[r.path.name], r.path.name, str(_status(r)), *_result(r)] for r in found.runs]
     parts.append(markdown_table(RUNS, rows))
     parts.append("\n".join(f"- {markdown(line)}" for line in _said(found)))
@@ -94,25 +93,13 @@ def _models(ranking: Ranking, number: dict[str, str]) -> list[list[str]]:
     return [
         [
             str(e.place.rank or NONE),
-            title(e.place.model, seeds),
+            e.place.model.title(seeds=seeds),
             " ".join(number[run] for run in e.runs),
             percent(e.place.accuracy),
             percent(e.place.worst_case, e.place.trust),
         ]
         for e in ranking.entrants
     ]
-
-
-def _unranked(ranking: Ranking) -> Iterator[str]:
-    seeds = len({e.place.model.seed for e in ranking.entrants}) > 1
-    lines = (
-        f"{title(e.place.model, seeds)} has no rank: {e.place.unranked}"
-        for e in ranking.entrants
-        if e.place.unranked
-    )
-    yield from dict.fromkeys(lines)
-    if ranking.out_of_order is not None:
-        yield ranking.out_of_order
 
 
 def _status(run: RunSummary | UnusableRun) -> Text:
@@ -139,11 +126,8 @@ def _said(found: RankedRuns) -> dict[str, bool]:
     """
     usable = [run for run in found.runs if isinstance(run, RunSummary)]
     seen = [line for run in usable for i, line in enumerate(run.seen) if i == 0 or line.assumed]
-    trust = (trust_in_short(run.model_ranking.graded, None)[0] for run in usable)
-    return {
-        **{line.text: line.assumed for line in seen},
-        **dict.fromkeys((line for line in trust if line), False),
-    }
+    trusted = [remark.text for run in usable for remark in trust(run.model_ranking.graded)]
+    return {**{line.text: line.assumed for line in seen}, **dict.fromkeys(trusted, False)}
 
 
 def _csv_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Attack success rates in words, for every table that shows them."""
 
 from bench.attacks.registry import BOTH
-from bench.ids import AttackEps, ModelId
-from bench.render.cells import across, percent
-from bench.scoring.crosscheck import CrossCheck
+from bench.ids import AttackEps
+from bench.render.numbers import across, percent
+from bench.scoring.crosscheck import CrossCheck, pairs
 from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry
 from bench.text import NONE, interval, points
@@ -22,8 +22,7 @@ def success_rates(card: Scorecard) -> Rates:
 
 
 def _alone(card: Scorecard) -> Rates:
-    seeds = len({m.model.seed for m in card.models}) > 1
-    own = {m.model: title(m.model, seeds) for m in card.models}
+    own = {m.model: card.title(m.model) for m in card.models}
     found: Rates = {name: {} for name in own.values()}
     for c in card.cells:
         _mark(found[own[c.entry.id.model]], c.entry)
@@ -63,11 +62,6 @@ def asr_gap(c: CrossCheck) -> str:
     return f"{points(c.asr_first - c.asr_second)} {interval(c.gap_low, c.gap_high)}"
 
 
-def checked_pairs(card: Scorecard) -> list[str]:
-    """The pairs of libraries that were asked the same question, in prose."""
-    return list(dict.fromkeys(c.pair for c in card.crosschecks if c.second))
-
-
 def through(card: Scorecard) -> str:
     """By what a sample of ``card`` counts as broken."""
     used = list(dict.fromkeys(cell.entry.library for cell in card.cells if cell.entry.library != BOTH))
@@ -78,17 +72,7 @@ def through(card: Scorecard) -> str:
 
 def crosscheck_title(card: Scorecard) -> str:
     """What the cross-checks of ``card`` are of."""
-    pairs = checked_pairs(card)
-    if not pairs:
-        return "one library, and none to check it by"
-    return f"{pairs[0] if len(pairs) == 1 else 'each two libraries'} on the same question"
-
-
-UNDECIDED = (
-    "undecided: too few samples to show that the two lie within 2 points of each other, or that they do not"
-)
-
-
-def title(model: ModelId, seeds: bool) -> str:
-    """A model's name, with its training seed where there are several."""
-    return model.title(seeds=seeds)
+    named = pairs(card.crosschecks)
+    if not named:
+        return "one library, and no other to check it against"
+    return f"{named[0] if len(named) == 1 else 'each two libraries'} on the same question"

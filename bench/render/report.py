@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
-from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,14 +19,13 @@ from bench.comparison.verdict import Verdict
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.cell_tables import CONFIDENCE, CURVES, confidence_rows, curve_rows
-from bench.render.cells import across, percent, spread
 from bench.render.class_table import class_names, class_rows
 from bench.render.defences import HEAD, defence_rows
 from bench.render.figures import captions, make_figures
 from bench.render.fitted import SEPARATOR
-from bench.render.footer import carried_line, not_run, precision_line, trust_summary, unranked
+from bench.render.numbers import across, percent, spread
 from bench.render.panels import styled
-from bench.render.rates import ERROR, UNDECIDED, asr_gap, crosscheck_title, success_rates, title
+from bench.render.rates import ERROR, asr_gap, crosscheck_title, success_rates
 from bench.render.strips import by_model
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.strips import Shown
@@ -42,24 +40,14 @@ def to_html(
 
     ``samples`` are attacked ones that are shown.
     """
-    seeds = len({m.model.seed for m in card.models}) > 1
-    return _environment(seeds=seeds).get_template("report.html.j2").render(
+    return _environment().get_template("report.html.j2").render(
         card=card,
         header=header,
         rates=success_rates(card),
         crosschecks=crosscheck_title(card),
-        carried=carried_line(card),
-        precision=precision_line(card),
         questions=list(dict.fromkeys(AttackEps(c.attack, c.eps) for c in card.crosschecks)),
-        said=card.sentences,
-        method=card.method,
-        trust=trust_summary(card)[0],
-        flags=card.flags,
-        unranked=unranked(card),
-        confidence=list(confidence_rows(card, seeds=seeds)),
-        curves=list(curve_rows(card, seeds=seeds)),
-        problems=[cell.entry for cell in card.cells if cell.entry.status == "error"],
-        not_run=not_run(card),
+        confidence=list(confidence_rows(card)),
+        curves=list(curve_rows(card)),
         figures=_figures(card),
         defences=defence_rows(card),
         classes=list(class_rows(card)),
@@ -71,29 +59,16 @@ def to_html(
     )  # fmt: skip
 
 
-def _environment(*, seeds: bool) -> Environment:
+def _environment() -> Environment:
     """Where the template is, and how it writes numbers, texts and headings."""
     environment = Environment(
         loader=PackageLoader("bench", "render"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )  # fmt: skip
     environment.filters |= {"heading": heading, "labelled": labelled}
-    words = {"ERROR": ERROR, "UNDECIDED": UNDECIDED, "dash": NONE}
+    words = {"ERROR": ERROR, "dash": NONE}
     headings = {"CONFIDENCE": list(CONFIDENCE), "CURVES": list(CURVES), "defence_head": list(HEAD)}
-    texts = {
-        "title": partial(title, seeds=seeds),
-        "spread": spread,
-        "across": across,
-        "asr_gap": asr_gap,
-        "long": _long,
-    }
-    environment.globals |= {
-        **words,
-        **headings,
-        **texts,
-        "percent": percent,
-        "number": number,
-        "eps_text": eps_text,
-    }
+    numbers = {"percent": percent, "spread": spread, "across": across, "number": number, "eps_text": eps_text}
+    environment.globals |= {**words, **headings, **numbers, "asr_gap": asr_gap, "long": _long}
     return environment
 
 

@@ -1,20 +1,19 @@
 """A Reproduction -> table or JSON."""
 
 import json
-from collections import Counter
 from dataclasses import asdict
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.comparison.reproduction import CellOutcome, Reproduction
+from bench.comparison.reproduction import CellOutcome, Reproduction, Verdict
 from bench.render.fitted import fitted
 from bench.text import first_line
 
 REPRODUCTION_VERSION = 1
 """Of what ``bench reproduce --format json`` prints."""
 COLUMNS = ("cell", "verdict", "newly broken", "no longer", "p (Holm)", "largest drift")
-STYLE = {
+STYLE: dict[Verdict, str] = {
     "bitwise equal": "green",
     "equal within noise": "yellow",
     "different": "bold red",
@@ -36,8 +35,7 @@ def _row(o: CellOutcome) -> tuple[str | Text, ...]:
 
 
 def _summary(found: Reproduction) -> str:
-    counts = Counter[str](outcome.verdict for outcome in found.outcomes)
-    return f"{len(found.outcomes)} cells: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLE)
+    return f"{len(found.outcomes)} cells: " + ", ".join(f"{found.counts[word]} {word}" for word in STYLE)
 
 
 def reproduction_json(found: Reproduction) -> str:

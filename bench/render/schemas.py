@@ -18,8 +18,8 @@ from bench.comparison.reproduction import CellOutcome
 from bench.comparison.verdict import EXITS, Flip, Row
 from bench.errors import Exit
 from bench.ids import ModelId
-from bench.render.cells import LEADERBOARD_VERSION, VERDICT_VERSION
 from bench.render.listing import LISTING_VERSION
+from bench.render.numbers import LEADERBOARD_VERSION, VERDICT_VERSION
 from bench.render.ranking import RUNS_VERSION
 from bench.render.reproduction import REPRODUCTION_VERSION
 from bench.render.text import CELL_FIELDS
@@ -32,6 +32,7 @@ from bench.scoring.defended import DefenceScore
 from bench.scoring.model_ranking import Place
 from bench.scoring.over_seeds import SeedRate, SeedScore
 from bench.scoring.published import schema as published_schema
+from bench.scoring.remarks import Remark
 from bench.scoring.robust_training import Answer, Difference
 from bench.scoring.scorecard import CurveScore
 from bench.scoring.seen import Seen
@@ -70,7 +71,7 @@ def _model(name: str, members: Types) -> type[BaseModel]:
 
 
 def _row(kind: type, **besides: Any) -> type[BaseModel]:
-    """The dataclass ``kind`` as bench.render.cells.flat writes it, with the members ``besides``."""
+    """The dataclass ``kind`` as bench.render.numbers.flat writes it, with the members ``besides``."""
     members: dict[str, Any] = {}
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
@@ -128,14 +129,14 @@ def _leaderboard() -> str:
         "curves": _several(_row(CurveScore)),
         "precision": _model("Precision", {"crafted": str, "differs": _row(Proportion) | None}) | None,
         "queries": _several(_queries()),
+        "remarks": _several(_row(Remark)),
         "seeds": _several(_row(SeedScore)),
         "seed_rates": _several(_row(SeedRate)),
         "classes": _several(_row(ClassScores, classes=_several(_row(ClassScore)))),
         "defences": _several(_defence(difference)),
     }
-    return _published(
-        "leaderboard", members, "What `bench run --format json` prints. Shares are from 0 to 1.", {"defences"}
-    )
+    about = "What `bench run --format json` prints. Shares are from 0 to 1."
+    return _published("leaderboard", members, about, {"defences", "remarks"})
 
 
 def _defence(difference: type[BaseModel]) -> type[BaseModel]:

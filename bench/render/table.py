@@ -9,33 +9,22 @@ from rich.text import Text
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answer_lines
-from bench.render.cells import across, chunks, percent, spread
 from bench.render.defences import defences
 from bench.render.fitted import GAP, NARROW_GAP, fitted
-from bench.render.footer import (
-    STYLE,
-    carried_line,
-    differences,
-    failures,
-    not_run,
-    precision_line,
-    trust_lines,
-    unchecked_line,
-)
+from bench.render.footer import differences, remarks, trust
+from bench.render.numbers import across, chunks, percent, spread
 from bench.render.queries import queries
 from bench.render.rates import (
     ERROR,
     NOT_RUN,
-    UNDECIDED,
     Rates,
     asr_gap,
-    checked_pairs,
     crosscheck_title,
     success_rates,
     through,
-    title,
 )
 from bench.render.seen import seen_lines
+from bench.scoring.crosscheck import pairs
 from bench.scoring.scorecard import Scorecard
 from bench.text import NONE, number
 
@@ -45,37 +34,20 @@ VERDICT_STYLE = {"agree": "green", "differ": "bold red", "undecided": "yellow", 
 
 def leaderboard(card: Scorecard, width: int) -> RenderableType:
     """The whole leaderboard of ``card`` for a terminal of ``width`` columns, over all its training seeds."""
-    above = [*(seen_lines(card.seen) if card.seen else ()), *_unchecked(card)]
+    above = [*seen_lines(card.seen), *remarks(card, "unchecked")]
     tables: list[RenderableType] = [
         *([*above, Text()] if above else []),
         _over_seeds(card, width) if card.seeds else _models(card, width),
-        *_out_of_order(card),
+        *remarks(card, "order"),
         *defences(card, width),
         *_attacks(card, success_rates(card), width),
         *queries(card, width),
         *_distances(card, width),
         _crosschecks(card, width),
-        *_disagreements(card),
+        *(Text(" ") + line for line in remarks(card, "cross-check")),
     ]
-    said = [*trust_lines(card, width), *answer_lines(card), *differences(card), *_errors(card)]
-    return Group(*tables, *_precision(card), *said)
-
-
-def _unchecked(card: Scorecard) -> Iterator[Text]:
-    line = unchecked_line(card)
-    if line is not None:
-        yield Text(line, style=STYLE["unchecked"])
-
-
-def _out_of_order(card: Scorecard) -> Iterator[Text]:
-    if card.out_of_order is not None:
-        yield Text(card.out_of_order)
-
-
-def _precision(card: Scorecard) -> Iterator[Text]:
-    for line in (carried_line(card), precision_line(card)):
-        if line is not None:
-            yield Text(line)
+    said = [*trust(card, width), *answer_lines(card), *differences(card), *remarks(card, "error", "not run")]
+    return Group(*tables, *remarks(card, "carried", "precision"), *said)
 
 
 MODELS = (
@@ -85,12 +57,11 @@ MODELS = (
 
 
 def _models(card: Scorecard, width: int) -> RenderableType:
-    seeds = len({m.model.seed for m in card.models}) > 1
     at = eps_text(card.headline_eps)
     rows = [
         (
             NONE if m.rank is None else str(m.rank),
-            title(m.model, seeds),
+            card.title(m.model),
             f"{m.trainable_parameters:,}",
             percent(m.accuracy),
             f"{number(m.certainty)}/{number(m.certainty_adv)}",
@@ -175,9 +146,8 @@ def _distances(card: Scorecard, width: int) -> Iterator[RenderableType]:
     curves = [c for c in card.curves if c.budget == "minimum-norm"]
     if not curves:
         return
-    seeds = len({c.model.seed for c in curves}) > 1
     rows = [
-        (c.attack, c.library, title(c.model, seeds), c.norm, number(c.curve.median), number(c.curve.area))
+        (c.attack, c.library, card.title(c.model), c.norm, number(c.curve.median), number(c.curve.area))
         for c in curves
     ]
     name = "minimum-norm attacks: distance to the adversarial"
@@ -186,7 +156,7 @@ def _distances(card: Scorecard, width: int) -> Iterator[RenderableType]:
 
 def _crosschecks(card: Scorecard, width: int) -> RenderableType:
     """A row for each attack and verdict, and for each pair of libraries where there are several."""
-    several = len(checked_pairs(card)) > 1
+    several = len(pairs(card.crosschecks)) > 1
     names = ("attack", *(["libraries"] if several else []), "verdict")
     numbers = ("cells", "lowest agreement", "widest ASR gap [95 %]")
     rows: list[list[str | Text]] = [
@@ -201,22 +171,3 @@ def _crosschecks(card: Scorecard, width: int) -> RenderableType:
         for e in card.extremes
     ]
     return fitted(f"cross-check: {crosscheck_title(card)}", (*names, *numbers), rows, width, right=numbers)
-
-
-def _disagreements(card: Scorecard) -> Iterator[Text]:
-    for c in card.crosschecks:
-        if c.verdict == "differ":
-            stronger = f"{c.stronger} is stronger" if c.stronger else "neither is stronger"
-            between = f", {c.pair}" if len(checked_pairs(card)) > 1 else ""
-            cause = f"; likely cause: {c.cause}" if c.cause else ""
-            names = ", ".join(c.samples[:3]) + (", ..." if len(c.samples) > 3 else "")
-            where = f"{c.model}/{c.attack} eps {eps_text(c.eps)}{between}"
-            yield Text(f" {where}: {stronger} (samples {names}){cause}", style="red")
-    if any(c.verdict == "undecided" for c in card.crosschecks):
-        yield Text(f" {UNDECIDED}", style=VERDICT_STYLE["undecided"])
-
-
-def _errors(card: Scorecard) -> Iterator[Text]:
-    yield from (Text(line, style="red") for line in failures(card))
-    if line := not_run(card):
-        yield Text(line, style="yellow")

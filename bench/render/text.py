@@ -9,7 +9,8 @@ from typing import Any
 from bench.eps import eps_text
 from bench.ids import AttackEps
 from bench.render.answers import answers_in_words
-from bench.render.cells import (
+from bench.render.defences import HEAD, defence_json, defence_rows
+from bench.render.numbers import (
     LEADERBOARD_VERSION,
     across,
     csv_row,
@@ -20,20 +21,11 @@ from bench.render.cells import (
     rounded,
     spread,
 )
-from bench.render.defences import HEAD, defence_json, defence_rows
-from bench.render.footer import (
-    carried_line,
-    failures,
-    not_run,
-    precision_line,
-    trust_summary,
-    unchecked_line,
-    unranked,
-)
 from bench.render.rates import status, success_rates
 from bench.render.seen import data_row
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.queries import QueryScore
+from bench.scoring.remarks import Kind
 from bench.scoring.robust_training import Answer
 from bench.scoring.scorecard import CellScore, ModelScore, Scorecard
 from bench.scoring.statistics import Proportion
@@ -85,6 +77,7 @@ def as_json(card: Scorecard) -> dict[str, Any]:
             and {"crafted": card.precision.crafted, "differs": _proportion(card.precision.differs)}
         ),
         "queries": [_queries(q) for q in card.queries],
+        "remarks": [vars(remark) for remark in card.remarks],
         "seeds": [flat(s) for s in card.seeds],
         "seed_rates": [flat(r) for r in card.seed_rates],
         "classes": [{**flat(s), "classes": [flat(c) for c in s.classes]} for s in card.classes],
@@ -154,29 +147,26 @@ def to_csv(card: Scorecard) -> str:
 def to_markdown(card: Scorecard) -> str:
     """What is seen; models and attack success rates as two tables; differences, trust, failures in words."""
     models = _over_seeds(card) if card.seeds else _models(card)
-    flagged = [f"{f.check}: {f.grade} on {f.where}, cells: {f.cells}: {f.detail}" for f in card.flags]
-    differences = [*answers_in_words(card), *(sentence.text for sentence in card.sentences)]
-    failed = [*failures(card), not_run(card)]
     said = [
-        card.out_of_order,
+        *_remarks(card, "order"),
         *(d.sentence for d in card.defences),
-        carried_line(card),
-        precision_line(card),
-        *differences,
-        *unranked(card),
-        *flagged,
-        trust_summary(card)[0],
-        *failed,
+        *_remarks(card, "carried", "precision"),
+        *answers_in_words(card),
+        *(sentence.text for sentence in card.sentences),
+        *_remarks(card, "unranked", "flag", "trust", "error", "not run"),
     ]
-    head = [*(line.text for line in card.seen), unchecked_line(card)]
-    seen, words = items(head), items(said)
+    seen, words = items([*(line.text for line in card.seen), *_remarks(card, "unchecked")]), items(said)
     gains = markdown_table(HEAD, defence_rows(card)) if card.defences else ""
     return "\n\n".join(part for part in (seen, models, gains, _rates(card), words) if part)
 
 
-def items(lines: Iterable[str | None]) -> str:
-    """``lines`` as a list in Markdown; what is empty is left out."""
-    return "\n".join(f"- {markdown(line)}" for line in lines if line)
+def _remarks(card: Scorecard, *kinds: Kind) -> list[str]:
+    return [remark.text for remark in card.remarks_on(*kinds)]
+
+
+def items(lines: Iterable[str]) -> str:
+    """``lines`` as a list in Markdown."""
+    return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
 def _models(card: Scorecard) -> str:

@@ -32,16 +32,14 @@ def losses(card: Scorecard, width: Width) -> Figure:
         if model.losses:
             colour = COLOURS[order.index(model.model) % len(COLOURS)] if model.model in order else "black"
             epochs = range(1, len(model.losses) + 1)
-            axis.plot(
-                epochs, model.losses, color=colour, lw=1.2, marker=".", label=lines.label(card, model.model)
-            )
+            axis.plot(epochs, model.losses, color=colour, lw=1.2, marker=".", label=card.title(model.model))
     axis.set_ylim(bottom=0)
     axis.set_xlabel("epoch")
     return finished(figure, [axis], "training loss")
 
 
 def _title(card: Scorecard, model: ModelScore, robust: Robust) -> str:
-    return f"{lines.label(card, model.model)}: {robust.method}, eps {robust.eps}"
+    return f"{card.title(model.model)}: {robust.method}, eps {robust.eps}"
 
 
 def _draw(axis: Axes, robust: Robust) -> None:

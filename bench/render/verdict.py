@@ -9,9 +9,8 @@ from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Row, Verdict
 from bench.eps import eps_text
 from bench.ids import CellId, RowId
-from bench.render.cells import GLYPHS
 from bench.render.fitted import fitted
-from bench.render.rates import title
+from bench.render.numbers import GLYPHS
 from bench.text import MARKS, points, share, short_p
 
 STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow", "changed": "bold yellow"}
@@ -45,7 +44,7 @@ def _table(rows: Sequence[Row], verdict: Verdict, width: int) -> RenderableType:
     for row in rows:
         if row.cell.model != model:
             model = row.cell.model
-            lines.append(("", title(model, seeds=True)))
+            lines.append(("", model.title(seeds=True)))
         lines.append(_cells(row, gated=verdict.gated))
     return fitted("", ("", "attack library eps", *NUMBERS), lines, width, right=NUMBERS)
 

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparison.phrases import details, headline
 from bench.comparison.verdict import Problem, Row, Verdict
 from bench.ids import RowId
-from bench.render.cells import GLYPHS, VERDICT_VERSION, csv_row, flat, rounded
+from bench.render.numbers import GLYPHS, VERDICT_VERSION, csv_row, flat, rounded
 from bench.text import MARKS, points, share, short_p
 
 IDENTITY = ("model", "seed", "attack", "library", "norm", "eps")

@@ -13,6 +13,7 @@ from typing import Literal
 log = logging.getLogger(__name__)
 
 Grade = Literal["pass", "warn", "fail", "unchecked"]
+Of = Literal["model", "attack"]
 ENTRY_POINT = "bench.trust_checks"
 """Where another package registers a Check."""
 
@@ -25,11 +26,12 @@ class Check:
         name: In evidence and findings.
         grade: From what was measured, and on how many samples, to the grade. Its docstring says what is
             asked, by which thresholds, and after an empty line where that is from.
-        measure: "module:function", given a ``bench.trust.probe.Probe`` of a model and giving evidence;
-            imported only when a model is examined. Empty where the evidence comes out of a control that
-            several checks share.
-        applies: "module:function" of the same, whether it can be asked of this model; empty: of every model.
-        cost: Passes through the model that one sample takes.
+        measure: "module:function", given a ``bench.trust.probe.Probe`` of a model, or a
+            ``bench.trust.controls.Control`` of an attack, and giving evidence; imported only when a model is
+            examined. Empty where several checks share what is measured.
+        applies: "module:function" of the same, whether it can be asked here; empty: everywhere.
+        of: What it is asked of: each model, or each attack on it.
+        cost: Passes through the model that one sample takes, where it is asked of the model.
         poor: A very poor outcome: with fewer samples than it takes to fail it, a pass proves nothing.
 
     """
@@ -38,6 +40,7 @@ class Check:
     grade: Callable[[float, int], Grade]
     measure: str = ""
     applies: str = ""
+    of: Of = "model"
     cost: int = 0
     poor: float = 1.0
 

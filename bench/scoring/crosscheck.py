@@ -3,7 +3,7 @@
 One verdict per model, attack, eps and pair, by how faithfully each carries the attack out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -92,9 +92,14 @@ class Extremes:
     widest: CrossCheck
 
 
+def pairs(checks: Iterable[CrossCheck]) -> list[str]:
+    """The pairs of libraries that were asked the same question, in prose."""
+    return list(dict.fromkeys(c.pair for c in checks if c.second))
+
+
 def extremes(checks: Sequence[CrossCheck]) -> tuple[Extremes, ...]:
     """``checks`` by attack, in their order, by pair of libraries and by verdict."""
-    several = len({c.pair for c in checks if c.second}) > 1
+    several = len(pairs(checks)) > 1
     groups: dict[tuple[str, str, Verdict], list[CrossCheck]] = {}
     for c in checks:
         groups.setdefault((c.attack, c.pair if several else "", c.verdict), []).append(c)

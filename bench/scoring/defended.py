@@ -15,6 +15,7 @@ from bench.scoring.model_ranking import ModelRanking, outcome_of
 from bench.scoring.record_checks import Scored
 from bench.scoring.statistics import Proportion
 from bench.store import ModelEntry
+from bench.text import interval, points
 
 UNKNOWING = (NAIVE, "both")
 
@@ -137,14 +138,14 @@ def _sentence(score: DefenceScore) -> str:
     naive = (
         ""
         if score.naive_gain is None
-        else f" {_points(score.naive_gain.difference)} points for a naive attack,"
+        else f" {points(score.naive_gain.difference)} points for a naive attack,"
     )
     cost = f"; {_cost(score)}"
     if score.gain is None:
         return f"{start}{naive} and no attack knew the defence: what it gains is not known{cost}"
     gain = score.gain
-    interval = f"{_points(gain.difference)} [{_points(gain.low)}, {_points(gain.high)}]"
-    return f"{start}{naive} {interval} for an adaptive one: {_verdict(gain)}{cost}"
+    gained = f"{points(gain.difference)} {interval(gain.low, gain.high)}"
+    return f"{start}{naive} {gained} for an adaptive one: {_verdict(gain)}{cost}"
 
 
 def _verdict(gain: PairedDifference) -> str:
@@ -155,13 +156,6 @@ def _verdict(gain: PairedDifference) -> str:
 
 def _cost(score: DefenceScore) -> str:
     """What the defence takes, attacked or not."""
-    lost = (
-        f"clean accuracy {_points(score.clean.difference)} [{_points(score.clean.low)},"
-        f" {_points(score.clean.high)}]"
-    )
-    return f"{lost}, {score.passes} passes an answer" if score.passes > 1 else lost
-
-
-def _points(share: float) -> str:
-    text = f"{100 * share:+.1f}"
-    return "+0.0" if text == "-0.0" else text
+    clean = score.clean
+    lost = f"clean accuracy {points(clean.difference)} {interval(clean.low, clean.high)}"
+    return f"{lost}, {score.passes} passes per answer" if score.passes > 1 else lost

@@ -106,7 +106,7 @@ def _beside_chance(confusion: Ints, certainty: float, names: Sequence[str]) -> F
         return Finding(
             "labels",
             "warn",
-            f"{said}{taken.max()} are taken for {most}; see to normalisation, size and training",
+            f"{said}{taken.max()} are taken for {most}; check normalisation, size and training",
         )
     cause = "labels, class order or head are not those of the network, or it was made for images unlike these"
     return Finding("labels", "fail" if at_most(right, n, certainty / 2) <= LEVEL else "warn", said + cause)

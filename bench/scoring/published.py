@@ -24,7 +24,8 @@ from bench.scoring.comparison import WORST_CASE, Outcome
 from bench.scoring.defended import UNKNOWING
 from bench.scoring.model_ranking import ModelRanking, outcome_of, rank_models
 from bench.scoring.record_checks import Scored
-from bench.scoring.scorecard import Scorecard, by_attack, score
+from bench.scoring.score import by_attack, score
+from bench.scoring.scorecard import Scorecard
 from bench.scoring.soundness import is_sound
 from bench.scoring.trust import Grade, worst
 from bench.store import CellEntry, DataEntry, ModelEntry, StoredRun

@@ -9,7 +9,7 @@ from bench.eps import eps_text
 from bench.scoring.claims import Claim
 from bench.scoring.comparison import Comparison, PairedDifference
 from bench.scoring.over_seeds import SeedScore
-from bench.text import p_value, points, signed
+from bench.text import interval, p_value, points, signed
 
 
 class Differences(Protocol):
@@ -63,7 +63,7 @@ def _claim(c: Claim) -> str:
     verdict = _not_shown(c, _detectable(c.detectable, text))
     if c.shown:
         verdict = (HIGHER if c.difference > 0 else LOWER)[c.quantity]
-    number = f"{text(c.difference)}{unit} [{text(c.low)}, {text(c.high)}], {p_value(c.p_adjusted)}"
+    number = f"{text(c.difference)}{unit} {interval(c.low, c.high, text)}, {p_value(c.p_adjusted)}"
     return f"{c.model} vs {c.baseline}, {where}: {c.quantity} {number}: {verdict}"
 
 
@@ -80,10 +80,8 @@ def _difference(d: PairedDifference, positive: str, negative: str) -> str:
     verdict = _not_shown(d, _detectable(d.detectable, points))
     if d.shown:
         verdict = positive if d.difference > 0 else negative
-    return (
-        f"{points(d.difference)} points [{points(d.low)}, {points(d.high)}], {p_value(d.p_adjusted)}:"
-        f" {verdict}"
-    )
+    gap = f"{points(d.difference)} points {interval(d.low, d.high)}"
+    return f"{gap}, {p_value(d.p_adjusted)}: {verdict}"
 
 
 def _not_shown(d: PairedDifference | Claim, detectable: str) -> str:
@@ -113,8 +111,8 @@ def method(card: Differences) -> str:
             f" cases, {len(card.comparisons)} cells{_weighted(card)} and {len(card.claims)} claims"
         )
     return (
-        f"{how}; ASR over samples that both models get right; in brackets 95 % of one difference; could have"
-        " shown: found with 80 % power."
+        f"{how}; ASR over samples that both models get right; in brackets the 95 % interval of each"
+        " difference alone; could have shown: found with 80 % power."
     )
 
 

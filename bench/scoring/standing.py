@@ -36,7 +36,7 @@ class Listed(Protocol):
     def standing(self) -> Standing: ...  # noqa: D102
 
 
-def out_of_order(models: Iterable[Listed]) -> str | None:
+def why_out_of_order(models: Iterable[Listed]) -> str | None:
     """Why one of ``models``, which are listed best first, stands above one of higher robust accuracy.
 
     None where none does. Paired tests are of the samples in which two models differ: of two close to each

@@ -53,13 +53,13 @@ def second_loss(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, s
     gained = (e.value or 0) * missed / max(len(e.samples), 1)
     robust = (int(left.sum()) - missed) / len(left)
     detail = (
-        f"attack too weak: a margin loss breaks {missed} of {e.n} samples besides, robust accuracy is at most"
+        f"attack too weak: a margin loss breaks another {missed} of {e.n} samples; robust accuracy is at most"
         f" {robust:.1%}"
     )
     if missed > 1 and gained > POINTS:
         return "warn", detail
     told = e.n >= min(FEWEST, int(left.sum()))
-    return "pass" if told else "unchecked", f"a margin loss breaks {missed} of {e.n} samples besides"
+    return "pass" if told else "unchecked", f"a margin loss breaks another {missed} of {e.n} samples"
 
 
 def behind_head(cell: Scored, e: Evidence, around: Neighbours) -> tuple[Grade, str]:

@@ -1,6 +1,6 @@
 """Trust grades: what the checks found of each cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -295,6 +295,12 @@ def eot(cosine: float, _: int) -> Grade:
     return "fail" if cosine < 0.2 else "warn" if cosine < 0.5 else "pass"
 
 
+def _of_attack(name: str, grade: Callable[[float, int], Grade], applies: str = "") -> Check:
+    """The check whose control is the function of bench/trust/controls.py that is called as its grade."""
+    room = "bench.trust.controls"
+    return Check(name, grade, f"{room}:{grade.__name__}", f"{room}:{applies}" if applies else "", of="attack")
+
+
 GIVES_GRADIENTS = "bench.trust.probes:gives_gradients"
 BUILT_IN = (
     Check("deterministic", deterministic, "bench.trust.probes:deterministic", cost=3),
@@ -318,18 +324,18 @@ BUILT_IN = (
     Check("adapter", adapter, "bench.trust.probes:adapter", "bench.trust.probes:has_adapter", cost=2),
     Check("state", state),
     Check("company", company),
-    Check("silent-success", silent_success),
-    Check("incomplete-optimisation", incomplete_optimisation),
-    Check("transfer-failure", transfer_failure),
-    Check("unconstrained", unconstrained),
-    Check("more-steps", more_steps),
-    Check("rounding", rounding),
+    _of_attack("classes", classes, "has_dlr_loss"),
+    _of_attack("rounding", rounding),
+    _of_attack("transfer-failure", transfer_failure),
+    _of_attack("unconstrained", unconstrained, "has_ball"),
+    _of_attack("more-steps", more_steps, "iterates"),
+    _of_attack("silent-success", silent_success, "descends_once"),
+    _of_attack("incomplete-optimisation", incomplete_optimisation, "descends_once"),
     Check("precision", precision),
-    Check("classes", classes),
     Check("binarisation", binarisation, poor=1 / 3),
     Check("eot", eot, poor=0.0),
 )
-"""Those that measure a model are measured in this order; what else is, bench/trust/examine.py says."""
+"""Measured in this order; how those without a function are measured, bench/trust/examine.py says."""
 
 
 @cache

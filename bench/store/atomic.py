@@ -8,7 +8,7 @@ from bench.errors import StorageError
 
 TEMPORARY = ".new-"
 """How the name of a file begins that is not whole yet."""
-RESUME = "what is stored stays; fix this and give the same command again"
+RESUME = "what is stored stays; fix this and run the same command again"
 
 
 def write_atomically(target: Path, data: bytes, *, durable: bool = True) -> None:

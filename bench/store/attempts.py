@@ -131,12 +131,12 @@ def check_newest(run: Path, *, of_all: bool) -> None:
         return
     what = {
         "failed": f"failed ({newest.reason.partition(chr(10))[0]})",
-        "running": "has not come to its end: it was killed, or is still running",
+        "running": "did not finish: it was killed, or is still running",
         "ended": f"made {newest.run}, which is not there",
     }[newest.state]
     raise NotComparableError(
         f"{run}: is older than the newest `bench run` ({newest.file}, {newest.started[:19]}), which {what}; "
-        "run the suite again, or name the run by its folder to judge it all the same"
+        "run the suite again, or name the run by its folder to judge it anyway"
     )
 
 
@@ -150,7 +150,7 @@ def _read(results: Path) -> dict[str, Attempt]:
         raise NotComparableError(f"{file}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise NotComparableError(
-            f"{file}: is damaged, so that nobody knows how the newest `bench run` ended; run it again"
+            f"{file}: is damaged, so it is not known how the newest `bench run` ended; run it again"
         ) from None
 
 

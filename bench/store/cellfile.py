@@ -139,7 +139,7 @@ class OutcomesReader:
         except _BROKEN as error:
             raise BrokenFileError(f"not a cell's file ({error})") from None
         if len(success) != len(clean.id):
-            raise BrokenFileError("not a cell's file (its columns have other lengths)")
+            raise BrokenFileError("not a cell's file (its columns differ in length)")
         clean = replace(clean, right=before) if random else clean
         check_attacked(
             clean,

@@ -26,7 +26,7 @@ def seal(data: bytes, place: int) -> bytes:
 def check(data: bytes, checksum: str) -> None:
     """Raise BrokenFileError unless ``checksum``, which stands in ``data``, is that of ``data``."""
     if hashlib.sha256(data.replace(checksum.encode(), BLANK, 1)).hexdigest() != checksum:
-        raise BrokenFileError("damaged: its checksum does not fit")
+        raise BrokenFileError("damaged: its checksum does not match")
 
 
 def to_json(fields: dict[str, Any]) -> bytes:
@@ -40,7 +40,7 @@ def from_json(data: bytes) -> tuple[Any, bool]:
 
     What has no checksum comes back as it is, with False: the caller decides.
 
-    Raises BrokenFileError if ``data`` is not JSON or its checksum does not fit.
+    Raises BrokenFileError if ``data`` is not JSON or its checksum does not match.
     """
     try:
         found = parse(data)

@@ -100,7 +100,7 @@ def _hold(rules: Rules, ids: npt.NDArray[np.str_]) -> None:
 
 def _predictions(label: Ints, pred: Ints, prob: Floats, prob_true: Floats, when: str = "clean") -> Rules:
     right = pred == label
-    yield f"a label or {when} prediction is no class", (label < 0) | (pred < 0)
+    yield f"a label or {when} prediction is not a class", (label < 0) | (pred < 0)
     yield (
         f"{when} probabilities are not 0 <= prob_true <= prob <= 1",
         ~((prob_true >= 0) & (prob_true <= prob) & (prob <= 1 + ROUNDING)),
@@ -124,17 +124,17 @@ def _chances(before: Floats, found: Attacked) -> Rules:
         if chance is None:
             yield f"{name} is missing", np.ones(len(before), dtype=np.bool_)
         else:
-            yield f"{name} is no probability", ~((chance >= 0) & (chance <= 1))
+            yield f"{name} is not a probability", ~((chance >= 0) & (chance <= 1))
 
 
 def _distances(attacked: Bools, found: Attacked, norm: str | None, budget: float | None) -> Rules:
     for name, far in found.distances.items():
-        yield f"{name} is no distance", ~((far >= 0) & np.isfinite(far))
+        yield f"{name} is not a distance", ~((far >= 0) & np.isfinite(far))
         yield f"{name} of a sample that was not attacked is not 0", ~attacked & (far != 0)
         if name == norm and budget is not None:
             yield f"{name} is above eps", far > budget
     if found.queries is not None:
-        yield "queries are no number of them", (found.queries < 0) | (~attacked & (found.queries != 0))
+        yield "queries are not counts", (found.queries < 0) | (~attacked & (found.queries != 0))
     if found.distance is not None:
         yield "distance is none", ~(found.distance >= 0) | (~attacked & (found.distance != 0))
 

@@ -224,7 +224,7 @@ def read_header(file: Path) -> RunHeader:
         if not (file.parent / CELLS).is_dir():
             raise UserError(f"{file}: is missing; give the folder of a run") from None
         raise NotComparableError(
-            f"{file}: is missing, so that nobody knows what its cells are; {MEND}"
+            f"{file}: is missing, so it is not known what its cells are; {MEND}"
         ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}; give the folder of a run") from None

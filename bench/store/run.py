@@ -23,7 +23,7 @@ from bench.store.stored import IMAGES, cell_file, images_file, read_records
 from bench.store.strips import Strip, Which, encode_strip, planned, share, strip_file
 from bench.store.trustfile import encode_measured, read_measured, trust_file
 
-WRITTEN_ANEW = "it was changed during the run, and is written anew from what the run knows"
+WRITTEN_ANEW = "it was changed during the run, and is rewritten from what the run knows"
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class OpenRun:
         except FileNotFoundError:
             return None
         except (OSError, BrokenFileError) as error:
-            log.warning("%s: %s; computed anew", file, error)
+            log.warning("%s: %s; recomputed", file, error)
             return None
         return records, facts
 
@@ -207,7 +207,7 @@ class OpenRun:
                 len(lost),
             )
             for key in lost:
-                self.write_error(key, "its file was removed during the run; run again to compute it anew")
+                self.write_error(key, "its file was removed during the run; run again to recompute it")
             with locked(self.path.parent):
                 self.write_header("incomplete")
 
@@ -279,7 +279,7 @@ def _is_sound(file: Path) -> bool:
             return True
         raise BrokenFileError("it has no checksum")
     except BrokenFileError as error:
-        log.warning("%s: %s; measured anew", file, error)
+        log.warning("%s: %s; measured again", file, error)
         return False
 
 

@@ -56,7 +56,7 @@ class StoredRun:
         return cell
 
     def _spoilt(self, cell: CellEntry, why: str) -> CellEntry:
-        error = f"{cell_file(self.path, cell.key)}: {why}; run the suite again to compute it anew"
+        error = f"{cell_file(self.path, cell.key)}: {why}; run the suite again to recompute it"
         return replace(cell, status="error", error=error)
 
     def evidence(self) -> list[Evidence]:
@@ -78,7 +78,7 @@ class StoredRun:
                 found.append(read_measured(file))
             except BrokenFileError as error:
                 raise NotComparableError(
-                    f"{file}: {error}; delete it and run the suite again to measure it anew"
+                    f"{file}: {error}; delete it and run the suite again to measure it again"
                 ) from None
         return found
 
@@ -113,7 +113,7 @@ def read_records(file: Path) -> Records:
         records, facts = decode(_bytes_of(file))
         _check_key(facts, file.stem)
     except BrokenFileError as error:
-        raise UserError(f"{file}: {error}; run the suite again to compute it anew") from None
+        raise UserError(f"{file}: {error}; run the suite again to recompute it") from None
     return records
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 
 Adapt = Literal["auto", "naive"]
 """auto: a model with defences meets each attack as if they were not there, and adapted to them.
@@ -14,7 +14,7 @@ naive: the former alone.
 Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
-class DrawsSpec(Strict):
+class DrawsSpec(Declaration):
     """How many draws a random model is given, where it can answer in too many ways for all to be asked.
 
     ``judge``: from which its expected correctness is estimated. ``choose``: others, by which the worst attack

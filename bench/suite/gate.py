@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 
 Direction = Literal["any", "worse", "better"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +33,7 @@ class Limits:
     floor: float = 0.0
 
 
-class Override(Strict):
+class Override(Declaration):
     """Other limits for some cells.
 
     ``cells`` is a glob over model/seed/attack/library/eps; a model's clean accuracy is model/seed/accuracy.
@@ -45,7 +45,7 @@ class Override(Strict):
     alpha: Level | None = None
 
 
-class Gate(Strict):
+class Gate(Declaration):
     """Which changes fail. Clean accuracy is always watched beside ``metric``.
 
     A run is judged by its reference's gate: one that it declares itself counts after `bench reference

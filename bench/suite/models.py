@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from adapters.defences.base import members_problem
 from adapters.defences.registry import AnyDefence
 from adapters.defences.stack import Stack
@@ -28,7 +28,7 @@ WEIGHTS_OF_ITS_OWN = ("adaptation", "training", "backbone", "weights", "key", "p
 """What says how the weights of a model come about: none of it is for a model that has those of others."""
 
 
-class PretrainSpec(Strict):
+class PretrainSpec(Declaration):
     """The backbone is trained here first, from scratch, on ``data``: its source classes."""
 
     data: DataSpec
@@ -59,7 +59,7 @@ class SuiteBackbone(BackboneSpec):
         return self
 
 
-class OwnNetwork(Strict):
+class OwnNetwork(Declaration):
     """A network other than the suite's: ``backbone``, or ``weights`` for the suite's with other weights.
 
     ``key`` and ``prefix`` choose within the file of these weights. Those of the suite's backbone are about

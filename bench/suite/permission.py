@@ -9,13 +9,13 @@ from pathlib import Path
 import platformdirs
 from pydantic import ValidationError
 
-from adapters.declaration import Strict
+from adapters.declaration import Declaration
 from adapters.spec import OwnCode
 from bench.errors import UserError
 from bench.suite import yaml_lines
 
 
-class Settings(Strict):
+class Settings(Declaration):
     """A user's own settings. ``allow_code`` is true, or the folders below which code may run."""
 
     allow_code: bool | tuple[str, ...] = False

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from adapters.declaration import Strict, did_you_mean
+from adapters.declaration import Declaration, did_you_mean
 from adapters.defences.stack import Stack
 from adapters.spec import Precision, TrainingSpec
 from bench.attacks.registry import BOTH, Carrier, Library, default_libraries
@@ -47,7 +47,7 @@ def _off(value: Any) -> Any:
     return "off" if value is False else value
 
 
-class Suite(Strict):
+class Suite(Declaration):
     """One question: how robust these models are against these attacks.
 
     ``trust`` says how far the cells are checked for attacks that fail silently: by stored numbers alone

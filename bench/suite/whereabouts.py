@@ -76,7 +76,7 @@ class _Search:
 
     def _refused(self, spec: BackboneSpec) -> ModelError:
         return ModelError(
-            f"{spec.architecture[:LONGEST]} is code, which a suite never runs by itself; if you trust it,"
+            f"{spec.architecture[:LONGEST]} is code, which a suite never runs on its own; if you trust it,"
             " give --allow-code (allow_code=True in Python), or name its folder under allow_code in"
             f" {settings_file()}"
         )

@@ -142,7 +142,7 @@ class _Walker:
         if node.tag == INTEGER and len(node.value) > MAX_DIGITS:
             raise UserError(f"{where}: a number of {len(node.value):,} digits")
         if any("\ud800" <= c <= "\udfff" for c in node.value):
-            raise UserError(f"{where}: holds half of a surrogate pair, which is no text")
+            raise UserError(f"{where}: holds half of a surrogate pair, which is not text")
 
     def _child(self, node: yaml.Node, loc: Loc, marked: yaml.Node) -> None:
         self.lines[loc] = marked.start_mark.line + 1

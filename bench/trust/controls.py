@@ -1,10 +1,15 @@
-"""Controls of one attack: the same unit on a few samples, with one thing changed."""
+"""Controls of one attack: the same unit on a few samples, with one thing changed.
+
+Each is a check of bench/scoring/trust.py.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +20,7 @@ from bench.engine.runner import Target, run_unit
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Floats
 from bench.trust.margin import margin
+from bench.trust.measuring import measured
 from bench.trust.recorder import Recorder, spaced, take
 
 HUGE = {"linf": Fraction(1, 2), "l2": Fraction(64), "l1": Fraction(100_000), "l0": Fraction(100_000)}
@@ -36,39 +42,49 @@ class Trial:
     path: list[Tensor]
 
 
-def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fraction) -> Iterator[Evidence]:
-    """Every control of ``unit`` on ``target``'s samples, all of which are predicted correctly.
+@dataclass(frozen=True)
+class Control:
+    """What a check of an attack is given: ``unit`` carried out once, at ``eps``, on ``target``'s samples.
 
-    Those that attack again, at two to three times the cost, do so on a third of them.
+    All of these (N) are predicted correctly. ``raw`` is the model as trained. A check that attacks again, at
+    two to three times the cost, does so on every third sample: ``few``, which are at ``third``.
     """
-    if not len(target.samples):
-        yield from (_evidence(check, 0, 0, "samples: none could be afforded") for check in _asked(unit))
-        return
-    base, n = _trial(unit, target, headline), len(target.samples)
-    third = spaced(n, max(n // AGAIN, 1))
-    few = take(target, third)
-    if getattr(unit.attack, "loss", None) == "dlr":
-        yield _enough_classes(unit, target)
-    yield _rounding(base, target)
-    yield _transfer(base, target, raw)
-    if _has_ball(unit):
-        yield _unconstrained(unit, few)
-    if _iterates(unit):
-        yield _more_steps(unit, few, headline, base.broken[third])
-    if _descends_once(unit):
-        yield from _path_indicators(base, target)
+
+    unit: Unit
+    target: Target
+    raw: Classifier
+    eps: Fraction
+    base: Trial
+
+    @property
+    def third(self) -> npt.NDArray[np.int64]:
+        """The positions of one sample in three."""
+        return spaced(len(self.target.samples), max(len(self.target.samples) // AGAIN, 1))
+
+    @property
+    def few(self) -> Target:
+        """``target`` with one sample in three."""
+        return take(self.target, self.third)
+
+    @cached_property
+    def margins(self) -> Floats:
+        """The logit margins (steps x N) on the way, and at its end."""
+        y = torch.from_numpy(self.target.samples.labels).to(self.base.adversarial.device)
+        with torch.inference_mode():
+            last = self.target.classifier(self.base.adversarial)
+        found: Floats = torch.stack([margin(logits, y) for logits in [*self.base.path, last]]).cpu().numpy()
+        return found
 
 
-def _asked(unit: Unit) -> Iterator[str]:
-    """The controls of ``unit`` that need samples."""
-    yield from ("rounding", "transfer-failure")
-    yield from ("unconstrained",) if _has_ball(unit) else ()
-    yield from ("more-steps",) if _iterates(unit) else ()
-    yield from ("silent-success", "incomplete-optimisation") if _descends_once(unit) else ()
+def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fraction) -> list[Evidence]:
+    """What every check of attacks measures of ``unit`` on ``target``'s samples, all predicted correctly."""
+    return measured("attack", Control(unit, target, raw, headline, _trial(unit, target, headline)))
 
 
-def _has_ball(unit: Unit) -> bool:
-    return contract_of(unit.attack).budget == "fixed" and unit.attack.norm in HUGE
+def has_ball(control: Control) -> bool:
+    """Whether its budget can be made so large that it is none."""
+    attack = control.unit.attack
+    return contract_of(attack).budget == "fixed" and attack.norm in HUGE
 
 
 def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[Evidence]:
@@ -77,7 +93,7 @@ def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[E
     crafted, exact = (
         run_unit(once, t).records[0].success for t in (target, replace(target, precision="fp32"))
     )
-    what = f"outcomes are others when crafted in fp32 instead of {target.precision}"
+    what = f"outcomes differ when re-crafted in fp32 instead of {target.precision}"
     yield _evidence("precision", int((crafted != exact).sum()), len(target.samples), what)
 
 
@@ -97,6 +113,21 @@ def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:
         else []
     )
     return Trial(result.records[0].success, adversarial, path)
+
+
+def has_dlr_loss(control: Control) -> bool:
+    """Whether its loss needs a number of classes."""
+    return getattr(control.unit.attack, "loss", None) == "dlr"
+
+
+def iterates(control: Control) -> bool:
+    """Whether more steps could break more."""
+    return _iterates(control.unit)
+
+
+def descends_once(control: Control) -> bool:
+    """Whether its way shows one descent."""
+    return _descends_once(control.unit)
 
 
 def _iterates(unit: Unit) -> bool:
@@ -122,75 +153,78 @@ def _evidence(check: str, count: int, n: int, what: str) -> Evidence:
     return Evidence(check, "", 0, None, None, count / n if n else 0.0, n, f"{count} of {n} {what}")
 
 
-def _rounding(base: Trial, target: Target) -> Evidence:
+def rounding(control: Control) -> Iterator[Evidence]:
     """Adversarials that no longer fool the model once written as an 8-bit image."""
-    rounded = (base.adversarial * 255).round() / 255
-    return _lost(
-        "rounding", base, target, target.classifier, rounded, "adversarials are lost when rounded to 8 bits"
-    )
+    rounded = (control.base.adversarial * 255).round() / 255
+    what = "adversarials are lost when rounded to 8 bits"
+    yield _lost("rounding", control, control.target.classifier, rounded, what)
 
 
-def _transfer(base: Trial, target: Target, raw: Classifier) -> Evidence:
+def transfer_failure(control: Control) -> Iterator[Evidence]:
     """Adversarials of the form that is attacked that do not fool the model as trained."""
-    return _lost(
-        "transfer-failure", base, target, raw, base.adversarial, "adversarials fail on the model as trained"
-    )
+    what = "adversarials fail on the model as trained"
+    yield _lost("transfer-failure", control, control.raw, control.base.adversarial, what)
 
 
 @torch.inference_mode()
-def _lost(check: str, base: Trial, target: Target, model: Classifier, x: Tensor, what: str) -> Evidence:
-    """Of the samples broken in ``base``, those that ``model`` predicts correctly as ``x``."""
-    right = model(x).argmax(1).cpu().numpy() == target.samples.labels
-    return _evidence(check, int((base.broken & right).sum()), int(base.broken.sum()), what)
+def _lost(check: str, control: Control, model: Classifier, x: Tensor, what: str) -> Evidence:
+    """Of the samples that the attack broke, those that ``model`` predicts correctly as ``x``."""
+    right = model(x).argmax(1).cpu().numpy() == control.target.samples.labels
+    broken = control.base.broken
+    return _evidence(check, int((broken & right).sum()), int(broken.sum()), what)
 
 
-def _enough_classes(unit: Unit, target: Target) -> Evidence:
+def classes(control: Control) -> Iterator[Evidence]:
     """Classes that the DLR loss lacks: it divides by the gap to the third logit, targeted to the fourth."""
-    has, needs = target.classifier.num_classes, 4 if getattr(unit.attack, "targeted", False) else 3
-    return Evidence(
-        "classes", "", 0, None, None, max(needs - has, 0), has, f"{has} classes; this loss needs {needs}"
-    )
+    has = control.target.classifier.num_classes
+    needs = 4 if getattr(control.unit.attack, "targeted", False) else 3
+    detail = f"{has} classes; this loss needs {needs}"
+    yield Evidence("classes", "", 0, None, None, max(needs - has, 0), has, detail)
 
 
-def _unconstrained(unit: Unit, target: Target) -> Evidence:
+def unconstrained(control: Control) -> Iterator[Evidence]:
     """Samples that hold with no budget left to speak of, beyond those that guessing gets right.
 
     One step goes as far as it is told to, and may pass through a wrong class into the right one: it has two
     shorter ones too.
     """
+    unit, target = control.unit, control.few
     huge = HUGE[unit.attack.norm]
     budgets = (huge,) if _steps(unit) > 1 or not _is_white_box(unit) else (huge / 4, huge / 2, huge)
     held = int((~np.any([_trial(unit, target, eps).broken for eps in budgets], axis=0)).sum())
     n, chance = len(target.samples), len(target.samples) // target.classifier.num_classes
     what = f"samples hold at {unit.attack.norm} {huge} beyond chance ({held} hold, chance is {chance})"
-    return _evidence("unconstrained", max(held - chance, 0), n, what)
+    yield _evidence("unconstrained", max(held - chance, 0), n, what)
 
 
-def _more_steps(unit: Unit, target: Target, headline: Fraction, broken: Bools) -> Evidence:
-    """Those already ``broken`` are not attacked again: no outcome depends on its company."""
+def more_steps(control: Control) -> Iterator[Evidence]:
+    """Samples that only twice the steps break; those broken already are not attacked again.
+
+    No outcome depends on its company.
+    """
+    unit, few = control.unit, control.few
     longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
-    held = take(target, np.flatnonzero(~broken))
+    held = take(few, np.flatnonzero(~control.base.broken[control.third]))
     gained = (
-        int(_trial(replace(unit, attack=longer), held, headline).broken.sum()) if len(held.samples) else 0
+        int(_trial(replace(unit, attack=longer), held, control.eps).broken.sum()) if len(held.samples) else 0
     )
-    return _evidence(
-        "more-steps", gained, len(target.samples), "samples are broken only with twice the steps"
-    )
+    what = "samples are broken only with twice the steps"
+    yield _evidence("more-steps", gained, len(few.samples), what)
 
 
-def _path_indicators(base: Trial, target: Target) -> Iterator[Evidence]:
-    """Silent success and incomplete optimisation, over the samples on which the attack failed."""
-    y = torch.from_numpy(target.samples.labels).to(base.adversarial.device)
-    with torch.inference_mode():
-        last = target.classifier(base.adversarial)
-    margins = torch.stack([margin(logits, y) for logits in [*base.path, last]]).cpu().numpy()
-    failed = ~base.broken
-    silent = int(((margins[:-1] < 0).any(0) & failed).sum())
+def silent_success(control: Control) -> Iterator[Evidence]:
+    """Samples on which the attack failed though it had been through an adversarial."""
+    failed = ~control.base.broken
+    silent = int(((control.margins[:-1] < 0).any(0) & failed).sum())
     yield _evidence("silent-success", silent, int(failed.sum()), "failed samples had been broken on the way")
-    stopped = int((_still_gaining(margins) & failed).sum())
-    yield _evidence(
-        "incomplete-optimisation", stopped, int(failed.sum()), "failed samples were still losing margin"
-    )
+
+
+def incomplete_optimisation(control: Control) -> Iterator[Evidence]:
+    """Samples on which the attack failed and was still gaining when it ended."""
+    failed = ~control.base.broken
+    stopped = int((_still_gaining(control.margins) & failed).sum())
+    what = "failed samples were still losing margin"
+    yield _evidence("incomplete-optimisation", stopped, int(failed.sum()), what)
 
 
 def _still_gaining(margins: Floats) -> Bools:

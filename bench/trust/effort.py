@@ -85,13 +85,12 @@ def plan_effort(level: Literal["off", "fast", "full"], costs: dict[Unit, int], a
         precision[unit] = _affordable(PRECISION_SHARE * sum(same), 3 * each, LEAST_LIGHT, MOST_PRECISION)
         once += each
     norms = len({unit.attack.norm for unit in costs})
+    probes = sum(check.cost for check in checks().values() if check.of == "model")
     return Effort(
         light,
         noise=_affordable(NOISE_SHARE * total, DRAWS * norms, LEAST_NOISE, MOST_NOISE),
         planted=_affordable(PLANTED_SHARE * total, INNER * norms + FEW * once, LEAST_PLANTED, MOST_PLANTED),
-        probed=_affordable(
-            PROBES_SHARE * total, sum(check.cost for check in checks().values()), FEWEST_PROBED, MOST_PROBED
-        ),
+        probed=_affordable(PROBES_SHARE * total, probes, FEWEST_PROBED, MOST_PROBED),
         precision=precision,
         second=_affordable(SECOND_SHARE * total, DESCENT * norms, LEAST_SECOND, MOST_SECOND),
         transferred=_affordable(SIBLING_SHARE * total, DESCENT * norms, LEAST_TRANSFERRED, MOST_TRANSFERRED),

@@ -1,33 +1,29 @@
 """One model: every probe and control, as evidence."""
 
 import copy
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 from adapters.classifier import Classifier, tensors
 from bench.attacks.attack import Norm
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.engine.runner import Target
-from bench.scoring.trust import checks
 from bench.store.evidence import Evidence
 from bench.store.records import Bools
-from bench.trust.again import judged_again
 from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
 from bench.trust.effort import DRAWS, Effort
+from bench.trust.measuring import guarded, measured
 from bench.trust.noise import noise
 from bench.trust.probe import Probe, make_probe
 from bench.trust.probes import gives_gradients
 from bench.trust.recorder import subset
+from bench.trust.repeatability import judged_again
 from bench.trust.sources import Source
 from bench.trust.stronger import Reach, held_of, stronger
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,27 +57,23 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
         found = _without_gradients(subject, probe, effort)
         return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
     untouched = copy.deepcopy(subject.raw)
-    found = _of_model(probe)
+    found = measured("model", probe)
     for norm, eps in budgets.items():
         held = held_of(subject.target, subject.broken.get(norm))
-        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+        found += guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
         reach = Reach(subject.target, norm, eps, held)
-        found += _guarded(
+        found += guarded(
             "second-loss",
             partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred),
         )
-    found += _guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
-    for u, count in effort.light.items():
-        controls = partial(
-            attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline)
-        )
-        found += [_about(u, e) for e in _guarded("controls", controls)]
+    found += guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
+    found += _controls(subject, effort)
     if subject.target.precision != "fp32":
         for u, count in effort.precision.items():
             chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
             again = partial(outcomes_in_float32, u, chosen, examined_eps(u, subject.headline))
-            found += [_about(u, e) for e in (_guarded("precision", again) if count else [])]
-    found += _guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
+            found += [_about(u, e) for e in (guarded("precision", again) if count else [])]
+    found += guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
     return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
 
 
@@ -90,35 +82,34 @@ def _budgets(subject: Subject, effort: Effort) -> dict[Norm, Fraction]:
     return {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
 
 
-def _of_model(probe: Probe) -> list[Evidence]:
-    """What every check of the model that applies measures, each by itself."""
-    measuring = [check for check in checks().values() if check.measure]
-    return [e for check in measuring for e in _guarded(check.name, partial(probe.measured, check))]
-
-
 def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[Evidence]:
     """What can be measured of a model that gives answers alone.
 
     Nothing tells what an attack through gradients would find.
     """
-    found = _of_model(probe)
+    found = measured("model", probe)
     for norm, eps in _budgets(subject, effort).items():
         held = held_of(subject.target, subject.broken.get(norm))
-        found += _guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
-    for u, count in effort.light.items():
-        controls = partial(
-            attack_controls, u, subset(subject.target, count), subject.raw, examined_eps(u, subject.headline)
-        )
-        found += [_about(u, e) for e in _guarded("controls", controls)]
+        found += guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+    found += _controls(subject, effort)
     return found
 
 
+def _controls(subject: Subject, effort: Effort) -> Iterator[Evidence]:
+    """What every check of attacks measures of each of them."""
+    for unit, count in effort.light.items():
+        few, eps = subset(subject.target, count), examined_eps(unit, subject.headline)
+        controls = partial(attack_controls, unit, few, subject.raw, eps)
+        yield from (_about(unit, e) for e in guarded("controls", controls))
+
+
 def _judge_again(
-    subject: Subject, untouched: Classifier, budgets: Mapping[Any, Fraction], count: int
+    subject: Subject, untouched: Classifier, budgets: Mapping[Norm, Fraction], count: int
 ) -> Iterator[Evidence]:
     """On samples, and on what a descent within the first budget makes of them."""
     few = subset(subject.target, count)
-    norm, eps = next(((n, eps) for n, eps in budgets.items() if n in NORMS), ("linf", Fraction(8, 255)))
+    usual: tuple[Norm, Fraction] = ("linf", Fraction(8, 255))
+    norm, eps = next(((n, eps) for n, eps in budgets.items() if n in NORMS), usual)
     clean, _ = tensors(few.samples, few.classifier.device)
     yield from judged_again(
         few.classifier, untouched, clean, Reach(few, norm, eps, few.correct).adversarial()
@@ -149,12 +140,3 @@ def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[E
             twins = make_twins(subset(subject.target, count), norm, float(eps))
             for unit in same:
                 yield _about(unit, planted(unit, twins, eps))
-
-
-def _guarded(check: str, measure: Callable[[], Iterable[Evidence]]) -> list[Evidence]:
-    """What ``measure`` finds; if it raises, evidence that it did, so that no check vanishes in silence."""
-    try:
-        return list(measure())
-    except Exception as error:  # noqa: BLE001 (whatever a library or a model raises is evidence)
-        log.warning("the check %s failed: %s: %s", check, type(error).__name__, error)
-        return [Evidence(check, "", 0, None, None, None, 0, f"{type(error).__name__}: {error}")]

@@ -1,18 +1,15 @@
 """What a check of a model is given: the model as trained and as attacked, and a few samples it gets right."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib import import_module
-from typing import Any
 
 from torch import Tensor
 
 from adapters.classifier import Classifier, tensors
 from bench.attacks.attack import Norm
 from bench.engine.runner import Target
-from bench.scoring.checks import Check
 from bench.store.evidence import Evidence
 from bench.trust.recorder import subset
 
@@ -39,11 +36,6 @@ class Probe:
         """The form that is attacked."""
         return self.target.classifier
 
-    def measured(self, check: Check) -> Iterator[Evidence]:
-        """What ``check`` measures of the model, if it applies."""
-        if not check.applies or _function(check.applies)(self):
-            yield from _function(check.measure)(self)
-
 
 def make_probe(
     raw: Classifier,
@@ -67,9 +59,3 @@ def _reach(budgets: Mapping[Norm, Fraction], values: int) -> float:
 def found(check: str, value: float, n: int, detail: str = "") -> Evidence:
     """Evidence on the model alone: ``value`` on ``n`` samples, and in words what was seen."""
     return Evidence(check, "", 0, None, None, float(value), n, detail)
-
-
-def _function(reference: str) -> Callable[[Probe], Any]:
-    module, _, name = reference.partition(":")
-    function: Callable[[Probe], Any] = getattr(import_module(module), name)
-    return function

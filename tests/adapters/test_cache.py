@@ -140,7 +140,7 @@ def test_a_state_of_another_version_is_named(
     monkeypatch.setattr(resume, "STATE_VERSION", 3)
     assert read_state(file) is None
     assert (
-        f"{file}: the unfinished training cannot be used (damaged, or of another version); it starts anew"
+        f"{file}: the unfinished training cannot be used (damaged, or of another version); it starts again"
         in caplog.text
     )
 

@@ -174,7 +174,7 @@ def test_where_two_readings_fit_the_suite_says_which(
     [
         (
             {"state_dict": state()}, {"key": "ema"},
-            "no weights under the key 'ema'; there are under: 'state_dict'",
+            "no weights under the key 'ema'; the file has: 'state_dict'",
         ),
         (state(), {"prefix": "module"}, "no name there begins with the prefix 'module'"),
         (

@@ -105,7 +105,7 @@ def test_torchscript_is_code_that_a_suite_never_runs_by_itself(
     )
     said = capsys.readouterr().err
     assert "suite.yaml:2: " in said
-    assert "is code, which a suite never runs by itself; if you trust it, give --allow-code" in said
+    assert "is code, which a suite never runs on its own; if you trust it, give --allow-code" in said
     spec = BackboneSpec(architecture=f"torchscript/{tmp_path / 'net.pt'}")
     with pytest.raises(ModelError, match="is code, which runs only where whoever starts the run allows it"):
         source_of(spec).make(spec, 3)
@@ -146,7 +146,7 @@ def test_onnx_is_attacked_by_black_box_attacks_as_pytorch_is(free_batch: bool, t
     theirs = run(tmp_path, "torchscript/net.pt", attacks, only="*")
     assert by_bench(ours, "m", "art") == by_bench(theirs, "m", "art")
     assert by_bench(ours, "m", "art")["square"] != by_bench(ours, "m", "art")["clean"]
-    assert "ONNX Runtime computes no gradients: attacked by black-box attacks alone" in shown(ours)
+    assert "ONNX Runtime computes no gradients: only black-box attacks apply" in shown(ours)
 
 
 def test_the_trust_of_numbers_without_gradients_says_so(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_trust_of_numbers_without_gradients_says_so(tmp_path: Path) -> None:
 def test_white_box_attacks_on_onnx_are_refused_at_their_line(tmp_path: Path) -> None:
     export(tmp_path / "net.onnx", network())
     message = (
-        r"suite.yaml:6: 'fgsm' follows gradients, of which the model m \(net.onnx\) gives none: .*"
+        r"suite.yaml:6: 'fgsm' follows gradients, which the model m \(net.onnx\) does not give: .*"
         r" onnx2torch/net.onnx"
     )
     with pytest.raises(UserError, match=message):

@@ -114,7 +114,7 @@ def test_oft_merges_wrongly_on_spatial_convolutions_in_peft_and_is_refused() -> 
 
     theirs = get_peft_model(backbone(), OFTConfig(r=8, oft_block_size=0, target_modules=["layer1.0.conv1"]))
     disturb(theirs)
-    with pytest.raises(ModelError, match="merges wrongly"):
+    with pytest.raises(ModelError, match="does not merge correctly"):
         check_model(wrap(theirs), X)
     with pytest.raises(
         ModelError, match=r"oft merges wrongly on spatial convolutions: layer1\.0\.conv1; choose others"
@@ -130,11 +130,11 @@ def test_a_model_that_cannot_be_attacked_fails_at_the_end_of_its_training(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ModelError("the adapter merges wrongly")
+        raise ModelError("the adapter does not merge correctly")
 
     made = recipe(weights, HeadSpec(method="head"))
     monkeypatch.setattr("adapters.cache.checks.check_model", refuse)
-    with pytest.raises(ModelError, match="merges wrongly"):
+    with pytest.raises(ModelError, match="does not merge correctly"):
         zoo(tmp_path).ensure(made)
     assert zoo(tmp_path).card(made) is None
 

@@ -191,8 +191,8 @@ def test_a_choice_that_cannot_be_meant_is_refused(classes: Any, has: int, messag
 
 
 WRITTEN = [
-    ("other_classes: keep", "there is no choice of classes whose others could be kept"),
-    ("classes: [yes, no]", "classes: holds True (bool), no output's number and no name; quote names"),
+    ("other_classes: keep", "without classes there are no others to keep"),
+    ("classes: [yes, no]", "classes: holds True (bool), neither an output's number nor a name; quote names"),
     ("classes: by-names", "backbone.classes"),
     ("classes: [0, -1, 2]", "backbone.classes"),
 ]

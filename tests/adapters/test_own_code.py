@@ -156,7 +156,7 @@ def test_adaptations_by_name_train_and_are_reproduced(
     }
     again = ["reproduce", str(result.path), "--format", "json"]
     assert main(again) == 2
-    assert "my_pkg.models:build is code, which a suite never runs by itself" in capsys.readouterr().err
+    assert "my_pkg.models:build is code, which a suite never runs on its own" in capsys.readouterr().err
     assert main([*again, "--allow-code"]) == 0
     assert {cell["verdict"] for cell in json.loads(capsys.readouterr().out)["outcomes"]} == {"bitwise equal"}
     misnamed = {**lora, "targets": ["haed"]}
@@ -241,7 +241,7 @@ def test_a_suite_alone_runs_nothing(
     suite = str(written(folder, **places[place]))
     for command in (["run", suite], ["run", suite, "--dry-run"], ["train", suite]):
         assert main(command) == 2
-        assert "is code, which a suite never runs by itself" in capsys.readouterr().err
+        assert "is code, which a suite never runs on its own" in capsys.readouterr().err
     assert not (folder / "pwned").exists()
     assert main(["run", suite, "--allow-code"]) == 2
     if architecture.partition(":")[0] in {"os", "subprocess", "posix"}:
@@ -344,11 +344,11 @@ number = 3
         ("NoStatistics", "norm (BatchNorm2d) has no running statistics"),
         ("Pixels", "gives logits for each pixel, 1 x 4 x 8 x 8"),
         ("Broken", "logits are not finite"),
-        ("Dropped", "gives other logits for the same images"),
+        ("Dropped", "gives different logits for the same images"),
         ("Numbers", "gives torch.int64 values, like class numbers"),
         ("Raises", "cannot take images of 3 x 32 x 32 (not today)"),
         ("Drawn", "draws 'shift.0' at random, and does not keep it in its state dict"),
-        ("Plain", "is a class, but no torch.nn.Module"),
+        ("Plain", "is a class, but not a torch.nn.Module"),
         (
             "NotTheHead",
             "the last linear layer of this backbone, 'zz', gives 2 values, but the network 5 logits",

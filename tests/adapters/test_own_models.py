@@ -135,7 +135,7 @@ def test_weights_of_a_model_are_read_by_their_own_key_and_prefix(
         return capsys.readouterr().err
 
     assert "suite.yaml:8: " in (err := said("key: swa", "key: sva"))
-    assert "there are no weights under the key 'sva'; there are under: 'raw', 'swa'" in err
+    assert "there are no weights under the key 'sva'; the file has: 'raw', 'swa'" in err
     assert "suite.yaml:8: " in (err := said(", key: swa, prefix: model", ""))
     assert (
         "more than one set of weights in it fits this network; say which, beside weights: {key: 'raw',"

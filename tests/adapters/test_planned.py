@@ -244,5 +244,5 @@ def test_a_model_tuned_on_another_backbone_is_trained_anew_before_the_run(
     forge_backbone(place / "cache")
     assert run(place) == Exit.OK
     for folder in (lora(place / "cache"), baseline(place / "cache")):
-        assert f"{folder}: was tuned on another backbone than the cached one; made anew" in caplog.text
+        assert f"{folder}: was tuned on a different backbone from the cached one; rebuilt" in caplog.text
     assert not digests(place).keys() & digests(clean).keys(), "another backbone makes other models"

@@ -22,9 +22,10 @@ from bench.comparison.cause import Made, Subject, drifts
 from bench.engine.plan import Cell, Unit, make_units
 from bench.engine.runner import make_target, run_unit
 from bench.ids import ModelId
-from bench.render.footer import precision_line
 from bench.render.text import to_json, to_markdown
-from bench.scoring.scorecard import PrecisionScore, Scorecard, score
+from bench.scoring.remarks import Remark
+from bench.scoring.score import score
+from bench.scoring.scorecard import PrecisionScore, Scorecard
 from bench.scoring.statistics import proportion
 from bench.scoring.trust import judge_evidence
 from bench.store import StoredRun
@@ -150,17 +151,16 @@ def test_batches_that_are_left_to_the_machine_are_no_drift() -> None:
 def test_the_report_says_how_many_outcomes_differ(tmp_path: Path) -> None:
     exact = score(StoredRun(store_scene(tmp_path)))
     assert exact.precision is None
-    assert precision_line(exact) is None
+    assert exact.remarks_on("precision") == []
     card: Scorecard = replace(exact, precision=PrecisionScore("bf16", proportion(1, 200)))
     said = (
         "crafted in bf16, judged in float32: 1 of 200 outcomes differ when re-crafted in fp32, 0.5 [0, 3] %"
     )
-    assert precision_line(card) == said
+    assert card.remarks_on("precision") == [Remark("precision", said)]
     assert f"- {said}" in to_markdown(card)
     assert json.loads(to_json(card))["precision"]["differs"]["count"] == 1
-    unmeasured = precision_line(replace(exact, precision=PrecisionScore("bf16", None)))
-    assert unmeasured is not None
-    assert "was not measured" in unmeasured
+    (unmeasured,) = replace(exact, precision=PrecisionScore("bf16", None)).remarks_on("precision")
+    assert "was not measured" in unmeasured.text
 
 
 def test_tf32_needs_a_gpu() -> None:

@@ -193,9 +193,7 @@ def test_lora_on_attention_is_trained_here_and_loads_in_plain_peft(tmp_path: Pat
     (model,) = result.run.header.models
     assert result.run.header.provenance["packages"]["transformers"] == transformers_version()
     assert (
-        " ".join(str(result).split()).count(
-            "squashes images that are not square, of which here the central square"
-        )
+        " ".join(str(result).split()).count("squashes images that are not square; here the central square")
         == 1
     )
     assert (
@@ -458,11 +456,11 @@ def test_a_folder_that_cannot_be_meant_is_refused_at_its_line(
     [
         (
             "kwargs: {image_size: 64}",
-            "suite.yaml:2: kwargs: config.json and the weights beside it say all of the network",
+            "suite.yaml:2: kwargs: config.json and the weights beside it describe the whole network",
         ),
         (
             "weights: model/model.safetensors",
-            "suite.yaml:2: weights: config.json and the weights beside it say all",
+            "suite.yaml:2: weights: config.json and the weights beside it describe the whole network",
         ),
     ],
 )
@@ -504,7 +502,7 @@ def test_a_model_on_the_hub_without_a_network_names_the_manual_step(
     )
     (tmp_path / "suite.yaml").write_text(suite + ATTACKS)
     with pytest.raises(
-        UserError, match=r"suite.yaml:2: .*do `hf download google/vit-base-patch16-224 --local-dir FOLDER`"
+        UserError, match=r"suite.yaml:2: .*run `hf download google/vit-base-patch16-224 --local-dir FOLDER`"
     ):
         bench.run(tmp_path / "suite.yaml", results=tmp_path / "results")
     (tmp_path / "suite.yaml").write_text(

@@ -188,7 +188,7 @@ def test_models_stay_as_they_are() -> None:
         ({"attacks": []}, r"attacks.*is empty"),
         ({"eps": ["8"]}, r"larger than the whole pixel range \[0, 1\]; did you mean 8/255"),
         ({"libraries": ["foolbx"]}, r"libraries\[0\].*unknown value 'foolbx'"),
-        ({"model": {}}, r"there is none; give a torch.nn.Module"),
+        ({"model": {}}, r"none given; give a torch.nn.Module"),
         ({"model": "resnet18"}, r"str is not a torch.nn.Module"),
         ({"model": linear_classifier(), "mean": (0.5,) * 3}, r"this Classifier has its own normalisation"),
         (

@@ -23,8 +23,8 @@ from bench.api.exporters import Exporter, Scored
 from bench.api.exporters.headline import spelt
 from bench.cli.commands import main
 from bench.errors import UserError
-from bench.render.cells import percent
 from bench.render.model_card import model_card
+from bench.render.numbers import percent
 from bench.scoring.scorecard import Scorecard
 from bench.text import NONE
 from tests.builders.scene import Scene, store_scene

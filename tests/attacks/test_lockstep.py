@@ -19,7 +19,7 @@ from adapters.defences.stack import Stack
 from adapters.images import ImageSet
 from bench.attacks.art.estimators import DirectClassifier
 from bench.attacks.attack_session import Stage
-from bench.attacks.lockstep import Meeting, Task, side_by_side
+from bench.attacks.lockstep import BatchingClassifier, Task, side_by_side
 from bench.attacks.registry import Carrier
 from bench.engine.runner import UnitResult, make_target, run_unit
 from tests.builders.attacking import INSTALLED, make_unit, spec
@@ -154,7 +154,7 @@ def test_what_samples_ask_is_answered_in_one_batch(convolutional: Classifier) ->
     result = run_unit(make_unit(spec(attack="noise", repeats=9), "foolbox", [0.001]), target)
     assert stage.counts_queries
     assert result.forwards == 16 * 9
-    form = Meeting(convolutional, "fp32")._rows._for(torch.zeros(1, 3, SIZE, SIZE)).form
+    form = BatchingClassifier(convolutional, "fp32")._rows._for(torch.zeros(1, 3, SIZE, SIZE)).form
     asked = network if form is None else form.network
     assert isinstance(asked, Convolutional)
     assert asked.asked[-9:] == [16] * 9
@@ -171,7 +171,7 @@ def drawing(draws: int, ask: Callable[[Tensor], Tensor], found: list[list[float]
 
 
 def test_each_task_draws_from_streams_of_its_own(convolutional: Classifier) -> None:
-    ask, ended = Meeting(convolutional, "fp32"), list[list[float]]()
+    ask, ended = BatchingClassifier(convolutional, "fp32"), list[list[float]]()
     together = side_by_side([Task(partial(drawing, 5 - i, ask, ended), seed=i) for i in range(3)])
     assert ended == together[::-1], "they took turns"
     for i in range(3):
@@ -183,7 +183,7 @@ def test_each_task_draws_from_streams_of_its_own(convolutional: Classifier) -> N
 
 
 def test_global_generators_and_modes_are_afterwards_as_before(convolutional: Classifier) -> None:
-    ask = Meeting(convolutional, "fp32")
+    ask = BatchingClassifier(convolutional, "fp32")
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
     torch.manual_seed(5)
@@ -197,7 +197,7 @@ def test_global_generators_and_modes_are_afterwards_as_before(convolutional: Cla
 
 
 def test_no_mode_of_torch_leaks_from_one_task_into_another(convolutional: Classifier) -> None:
-    ask, x = Meeting(convolutional, "fp32"), torch.zeros(1, 3, SIZE, SIZE)
+    ask, x = BatchingClassifier(convolutional, "fp32"), torch.zeros(1, 3, SIZE, SIZE)
 
     def without() -> bool:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -219,7 +219,7 @@ class Stop(BaseException):
 def test_a_failing_task_is_heard_of_and_the_others_are_left_in_order(
     error: BaseException, convolutional: Classifier
 ) -> None:
-    ask, left = Meeting(convolutional, "fp32"), []
+    ask, left = BatchingClassifier(convolutional, "fp32"), []
 
     def other() -> Iterator[None]:
         try:

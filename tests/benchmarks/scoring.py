@@ -20,7 +20,7 @@ SCORING = """
 import json, resource, sys, time
 from pathlib import Path
 started, used = time.perf_counter(), time.process_time()
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store import StoredRun
 card = score(StoredRun(Path(sys.argv[1])))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry, DataEntry, ModelEntry, OpenRun, StoredRun, open_run
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Floats, Records

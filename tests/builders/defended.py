@@ -12,8 +12,8 @@ from adapters.defences.stack import Stack
 from adapters.defences.ways import Way
 from adapters.images import ImageSet
 from bench.attacks.attack import Attack
+from bench.engine.adaptive_target import adaptive_target
 from bench.engine.judging import Judging
-from bench.engine.known import as_known
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, UnitResult, make_target, run_unit
 from bench.ids import ModelId
@@ -46,7 +46,7 @@ def attacked(
     """One cell of ``attack`` on ``model``, adapted in ``way``."""
     target = make_target(model, samples, 64, judging=JUDGING)
     unit = Unit(ModelId("m", 0), attack, library, (Cell(Fraction(eps), "k"),), way=way)
-    return run_unit(unit, target if way is None else as_known(target, way, draws)), target
+    return run_unit(unit, target if way is None else adaptive_target(target, way, draws)), target
 
 
 def grey(count: int, shift: list[float]) -> ImageSet:

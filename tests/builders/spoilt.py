@@ -13,23 +13,23 @@ from bench.attacks.question import Question
 from bench.attacks.translation import make_craft
 from bench.engine.plan import Unit
 from bench.executors import node
-from bench.executors.letters import Mail
+from bench.executors.messages import Channel
 
 DIES, RAISES = "full/0/fgsm/foolbox", "lora/0/pgd-2/art"
 sound_attack = node.attack
 
 
-def attack(order: node.Order, mail: Mail, run: Path, unit: Unit) -> None:
+def attack(order: node.Order, channel: Channel, run: Path, unit: Unit) -> None:
     """As ``node.attack``, but one unit kills its worker, and the library of another one raises."""
     if unit.label == DIES:
         os.kill(os.getpid(), signal.SIGKILL)
     vars(attack_session)["make_craft"] = broken if unit.label == RAISES else make_craft
-    sound_attack(order, mail, run, unit)
+    sound_attack(order, channel, run, unit)
 
 
-def sleeping_attack(order: node.Order, mail: Mail, run: Path, unit: Unit) -> None:
+def sleeping_attack(order: node.Order, channel: Channel, run: Path, unit: Unit) -> None:
     """As ``node.attack``, and then some seconds in which nothing happens."""
-    sound_attack(order, mail, run, unit)
+    sound_attack(order, channel, run, unit)
     time.sleep(4)
 
 

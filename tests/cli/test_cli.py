@@ -275,7 +275,7 @@ def test_doctor_needs_nothing_that_only_linux_has(
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     assert main(["doctor"]) == 0
-    assert f"{os.cpu_count()} cores to use; a run takes" in " ".join(capsys.readouterr().out.split())
+    assert f"{os.cpu_count()} usable cores; a run uses" in " ".join(capsys.readouterr().out.split())
 
 
 def test_unknown_device(home: Path) -> None:

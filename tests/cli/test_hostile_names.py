@@ -20,7 +20,8 @@ from bench.cli.output import show, write
 from bench.comparison.compare import compare
 from bench.comparison.runs import find_pair
 from bench.errors import UserError
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import StoredRun, open_run
 from bench.store.checksum import from_json, to_json
 from tests.builders.scene import BROKEN, Scene, scene_samples, store_scene

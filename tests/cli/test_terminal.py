@@ -86,12 +86,12 @@ def test_a_log_line_stands_above_the_progress() -> None:
     assert found == [*(f"bench: warning {i} [red]as it is[/red]" for i in range(3)), "bench: after"]
 
 
-STOPPED = "what is finished is stored, the same command goes on from there"
+STOPPED = "what is finished is stored; the same command goes on from there"
 FULL = (
-    "tiny: cannot be written: No space left on device; what is stored stays; fix this and give the same"
+    "tiny: cannot be written: No space left on device; what is stored stays; fix this and run the same"
     " command again"
 )
-AWAY = "what is finished is stored: leave --fresh away to go on from there"
+AWAY = "what is finished is stored: leave out --fresh to go on from there"
 
 
 @pytest.mark.parametrize(

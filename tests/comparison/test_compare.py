@@ -313,7 +313,7 @@ def test_where_only_the_code_differs_a_random_model_s_every_change_counts() -> N
 def test_a_reference_with_chances_that_are_none_is_refused() -> None:
     text = to_text(random_model("a", 0.6, "w"))
     half, two = (base64.b64encode(np.full(N, value, "<f4").tobytes()).decode() for value in (0.6, 2.0))
-    with pytest.raises(NotComparableError, match="160 chances where 160 from 0 to 1 are due"):
+    with pytest.raises(NotComparableError, match="160 chances; 160 are due, each from 0 to 1"):
         from_text(text.replace(half, two), "a")
 
 

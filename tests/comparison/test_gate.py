@@ -153,7 +153,7 @@ def test_other_pixels_under_the_same_ids_are_not_comparable(gate: Gate, results:
         store_scene(results, replace(Scene(), samples=replace(samples, images=samples.images + 1)))
     )
     assert code == 4
-    assert "other content" in verdict["not_comparable"][0]["reason"]
+    assert "different content" in verdict["not_comparable"][0]["reason"]
 
 
 def test_samples_of_the_reference_that_are_missing_do_not_pass(gate: Gate, results: Path) -> None:

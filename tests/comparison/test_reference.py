@@ -18,7 +18,7 @@ from bench.comparison.compare import compare
 from bench.comparison.runs import RunSummary, summaries
 from bench.comparison.snapshot import from_file
 from bench.scoring.model_ranking import Place
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store import StoredRun
 from bench.suite.suite import load_suite
 from tests.builders.scene import PROVENANCE, ROBUST, Scene, store_scene
@@ -78,7 +78,7 @@ def test_git_revision_of_the_reference(results: Path, capsys: pytest.CaptureFixt
     assert word(capsys, results, "reference", "latest") == "no change shown"
     assert word(capsys, results, "HEAD", "reference") == "changed"
     assert main(["compare", "nonsense", "latest", "--results", str(results)]) == 2
-    assert "nonsense: means no run" in capsys.readouterr().err
+    assert "nonsense: does not name a run" in capsys.readouterr().err
 
 
 def test_update_shows_the_difference_first(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

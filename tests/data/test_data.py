@@ -139,7 +139,7 @@ def test_a_damaged_cache_file_is_named_and_decoded_again(
     (kept,) = places.cache.glob("*/pixels.safetensors")
     kept.write_bytes(damage(kept.read_bytes()))
     assert data.load(tiny(), "train", places).content_hash == first.content_hash
-    assert "damaged (pixels.safetensors); made anew" in caplog.text
+    assert "damaged (pixels.safetensors); rebuilt" in caplog.text
 
 
 @pytest.mark.parametrize(

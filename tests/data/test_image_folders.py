@@ -146,7 +146,7 @@ def test_a_part_without_class_folders_is_left_out_and_named(unlabelled: str, tmp
         ),
         (
             {"x__train__a": 1, "x__train__b": 1, "y__a": 1},
-            r"mine/x: holds train/, so that it is a data set and no class",
+            r"mine/x: holds train/, so it is a data set, not a class",
         ),
         (
             {"train__a": 1, "test__a": 1},

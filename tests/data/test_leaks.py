@@ -79,7 +79,7 @@ def test_images_that_are_attacked_twice_are_said() -> None:
     assert about_duplicates(odd) == (
         (
             "2 of 6 attacked images repeat another one (same pixels), for example x/2 (b) and x/2 (a); 1 of"
-            " them under another label, of which one must be wrong"
+            " them under another label, so one of the two must be wrong"
         ),
     )
 

@@ -18,7 +18,7 @@ from bench.errors import UserError
 from bench.ids import ModelId
 from bench.render.report import to_html
 from bench.render.text import to_markdown
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store import StoredRun
 from bench.suite.suite import Suite, load_suite, suite_from
 from tests.builders.attacking import make_unit, spec

@@ -101,7 +101,7 @@ def test_a_missed_expectation_stops_the_run_before_any_attack(
     right = round(12 * accuracy)
     assert (
         f"suite.yaml:{LINE}: lora-fc: the clean accuracy is {accuracy:.3f} ({right} of 12 samples),"
-        " expected is " in said
+        " expected " in said
     )
     assert all(
         word in said

@@ -15,7 +15,7 @@ from bench import pulse
 from bench.engine import progress_line as module
 from bench.engine.progress import Progress, on_stderr
 from bench.engine.progress_line import Estimate, progress_line
-from bench.executors.letters import Reader, reporting
+from bench.executors.messages import Reader, reporting
 from bench.pulse import Step
 from tests.cli.test_terminal import shown as screen_after
 from tests.executors.test_executors import BATCH, UNITS, open_linear, run_all
@@ -120,37 +120,39 @@ def test_nobody_is_told_where_nobody_watches() -> None:
     ]
 
 
-class Letters:
-    """Mail that keeps what is put into it."""
+class Channel:
+    """Channel that keeps what is put into it."""
 
     def __init__(self) -> None:
         self.put_in: list[Any] = []
 
-    def put(self, letter: Any) -> None:
-        self.put_in.append(letter)
+    def put(self, message: Any) -> None:
+        self.put_in.append(message)
 
 
 def test_a_worker_reports_as_often_as_somebody_looks_and_its_beginnings_and_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, mail = Clock(), Letters()
-    monkeypatch.setattr("bench.executors.letters.time", clock)
-    with pulse.watched(reporting(mail)):
+    clock, channel = Clock(), Channel()
+    monkeypatch.setattr("bench.executors.messages.time", clock)
+    with pulse.watched(reporting(channel)):
         for name in ("one", "two"):
             with pulse.doing(name, grid=2):
                 pulse.at(asked=1000)
                 for _ in range(1000):
                     clock.now += 0.001
                     pulse.answered(1)
-    counts = {name: [step.answered for step in mail.put_in if step.what == name] for name in ("one", "two")}
+    counts = {
+        name: [step.answered for step in channel.put_in if step.what == name] for name in ("one", "two")
+    }
     assert all(found[0] == 0 and found[-1] == 1000 and 5 <= len(found) <= 6 for found in counts.values()), (
         counts
     )
     shown = Progress(Console(file=io.StringIO(), force_terminal=True, width=80))
-    for letter in mail.put_in[:-1]:
-        Reader(shown).read(letter)
+    for message in channel.put_in[:-1]:
+        Reader(shown).read(message)
     assert list(shown._at) == ["two"]
-    Reader(shown).read(mail.put_in[-1])
+    Reader(shown).read(channel.put_in[-1])
     assert not shown._at
 
 

@@ -38,7 +38,7 @@ def test_on_ray_a_run_trains_attacks_and_fails_as_in_one_process(here: Place, tm
         for unit in {name(c) for c in cells if c["error"]}
     }
     (lost,) = failed.pop(DIES)
-    assert lost.startswith("its Ray worker is lost: The worker died unexpectedly")
+    assert lost.startswith("its Ray worker was lost: The worker died unexpectedly")
     assert failed == {RAISES: {"RuntimeError: the library broke"}}
     found = place.digests()
     assert len(found) == CELLS - 4
@@ -74,7 +74,7 @@ def test_a_run_on_ray_stops_when_asked_and_leaves_nothing_running(
     _, said = process.communicate()
     assert process.returncode == code
     assert (
-        f"interrupted ({signal.Signals(number).name}); what is finished is stored, the same command goes on"
+        f"interrupted ({signal.Signals(number).name}); what is finished is stored; the same command goes on"
         in said
     )
     assert "Traceback" not in said
@@ -110,7 +110,7 @@ def test_a_second_machine_that_is_lost_costs_only_what_ran_there(
         cluster.shutdown()
     assert process.returncode == 0, said
     assert "Traceback" not in said
-    assert "a Ray worker is lost; what it was at is tried again (2 of 3)" in "".join(before) + said
+    assert "a Ray worker was lost; its task is tried again (2 of 3)" in "".join(before) + said
     assert place.digests() == here.digests()
     assert place.header["status"] == "complete"
 

@@ -32,7 +32,7 @@ from bench.executors import cores, limit
 from bench.executors.attacking import last_models_together
 from bench.executors.crew import Crew, on_this_machine
 from bench.executors.host import Ended
-from bench.executors.letters import Mail, Reader, Said, announcing
+from bench.executors.messages import Channel, LogLine, Reader, announcing
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun
@@ -53,7 +53,7 @@ from tests.torture.tiny import UNITS as TINY_UNITS
 
 __all__ = ["sabotage"]
 SILENT = Progress(Console(quiet=True))
-Do = Callable[[Any, Mail], Any]
+Do = Callable[[Any, Channel], Any]
 
 
 def pool_of(workers: int, do: Do, requests: list[Any]) -> Pool:
@@ -71,7 +71,7 @@ def all_of(pool: Pool) -> dict[Any, Ended]:
 
 
 def test_tasks_give_values_and_raise_what_they_raise() -> None:
-    def do(request: int, _: Mail) -> int:
+    def do(request: int, _: Channel) -> int:
         if request == 2:
             raise SuiteError("no such model", ("models", 2))
         if request == 3:
@@ -88,7 +88,7 @@ def test_tasks_give_values_and_raise_what_they_raise() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_so_many_at_a_time_and_no_more(workers: int, tmp_path: Path) -> None:
-    def do(request: int, _: Mail) -> int:
+    def do(request: int, _: Channel) -> int:
         mark = tmp_path / str(request)
         mark.touch()
         at_once = len(list(tmp_path.iterdir()))
@@ -165,8 +165,8 @@ def test_trainings_of_one_title_side_by_side_are_each_shown_to_their_end() -> No
     shown = io.StringIO()
     both = Barrier(2)
 
-    def do(request: int, mail: Mail) -> None:
-        epoch = announcing(mail)("backbone (5 source classes)")
+    def do(request: int, channel: Channel) -> None:
+        epoch = announcing(channel)("backbone (5 source classes)")
         both.wait(30)
         for done in (1, 2):
             epoch(done, 2, curves.Epoch(request / 10))
@@ -185,7 +185,7 @@ def test_trainings_of_one_title_side_by_side_are_each_shown_to_their_end() -> No
 def test_a_killed_task_is_tried_again_alone_and_one_that_kills_its_process_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def do(request: str, _: Mail) -> str:
+    def do(request: str, _: Channel) -> str:
         with (tmp_path / "starts").open("a") as file:
             file.write(f"{request}\n")
         first = (tmp_path / "starts").read_text().count(request) == 1
@@ -199,11 +199,11 @@ def test_a_killed_task_is_tried_again_alone_and_one_that_kills_its_process_is_lo
     assert found["always"].fate == "killed by SIGKILL"
     starts = (tmp_path / "starts").read_text().split()
     assert [starts.count(name) for name in ("always", "once", "sound", "another")] == [TRIES, 2, 1, 1]
-    assert "a worker is lost (killed by SIGKILL); what it was at is tried again (2 of 3)" in caplog.text
+    assert "a worker was lost (killed by SIGKILL); its task is tried again (2 of 3)" in caplog.text
 
 
 def test_a_killed_host_costs_only_what_its_children_were_at(tmp_path: Path) -> None:
-    def do(request: str, _: Mail) -> str:
+    def do(request: str, _: Channel) -> str:
         if request == "kills" and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             os.kill(os.getppid(), signal.SIGKILL)
@@ -215,14 +215,14 @@ def test_a_killed_host_costs_only_what_its_children_were_at(tmp_path: Path) -> N
 
 
 def test_what_is_logged_in_a_worker_is_said_here(caplog: pytest.LogCaptureFixture) -> None:
-    def do(request: int, mail: Mail) -> None:
-        mail.put(Said(30, f"letter {request}"))
+    def do(request: int, channel: Channel) -> None:
+        channel.put(LogLine(30, f"message {request}"))
         import logging
 
         logging.getLogger("bench.somewhere").warning("log %d", request)
 
     all_of(pool_of(2, do, [1, 2]))
-    assert {"letter 1", "log 1", "letter 2", "log 2"} <= set(caplog.messages)
+    assert {"message 1", "log 1", "message 2", "log 2"} <= set(caplog.messages)
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -236,7 +236,7 @@ def alive(pids: list[int]) -> list[int]:
 def patient(folder: Path) -> Do:
     """A task that ends a batch of a second when it is asked to stop, and notes its process."""
 
-    def do(request: int, _: Mail) -> None:
+    def do(request: int, _: Channel) -> None:
         (folder / f"pid-{os.getpid()}").touch()
         while True:
             time.sleep(0.3)
@@ -248,13 +248,13 @@ def patient(folder: Path) -> Do:
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the run", "to the whole group"])
 def test_one_signal_lets_each_task_end_its_batch(to_all: bool, tmp_path: Path) -> None:
-    def stop_soon(request: int, mail: Mail) -> None:
+    def stop_soon(request: int, channel: Channel) -> None:
         if request == 0:
             time.sleep(0.2)
             children = [int(file.name[4:]) for file in tmp_path.glob("pid-*")] if to_all else []
             for pid in (run, *children):
                 os.kill(pid, signal.SIGINT)
-        patient(tmp_path)(request, mail)
+        patient(tmp_path)(request, channel)
 
     run = os.getpid()
     with pytest.raises(Interrupted) as caught, interrupt.deferred():
@@ -267,7 +267,7 @@ def test_one_signal_lets_each_task_end_its_batch(to_all: bool, tmp_path: Path) -
 
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
-    def deaf(request: int, _: Mail) -> None:
+    def deaf(request: int, _: Channel) -> None:
         (tmp_path / f"pid-{os.getpid()}").touch()
         if request == 0:
             os.kill(run, signal.SIGTERM)
@@ -289,16 +289,16 @@ def test_a_parent_that_used_many_threads_can_be_forked() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.Flatten(), torch.nn.LazyLinear(10))
     x = torch.rand(32, 3, 32, 32)
 
-    def gradient(_: int, __: Mail) -> Any:
+    def gradient(_: int, __: Channel) -> Any:
         leaf = x.clone().requires_grad_(True)
         return torch.autograd.grad(network(leaf).sum(), leaf)[0].numpy()
 
     try:
         torch.set_num_threads(3)
         network(x)
-        gradient(0, cast("Mail", None))
+        gradient(0, cast("Channel", None))
         with cores.one_thread("cpu"):
-            here = gradient(0, cast("Mail", None))
+            here = gradient(0, cast("Channel", None))
             assert torch.get_num_threads() == 1
             found = all_of(pool_of(2, gradient, [1, 2]))
         assert torch.get_num_threads() == 3
@@ -510,7 +510,7 @@ def test_given_models_are_evaluated_in_workers_too() -> None:
 def test_workers_are_forked_on_a_cpu_alone() -> None:
     zoo = cast("Any", SimpleNamespace(device="cuda:0"))
     with (
-        pytest.raises(UserError, match="--workers 2: on cuda:0, one process does all"),
+        pytest.raises(UserError, match="--workers 2: on cuda:0, one process does everything"),
         on_this_machine(zoo, SILENT, 2, fresh=False),
     ):
         pass
@@ -531,8 +531,7 @@ def test_a_cluster_has_workers_of_its_own(tmp_path: Path, capsys: pytest.Capture
     options = ["--executor", "ray", "--workers", "2", "--results", str(tmp_path / "r")]
     assert main(["run", str(tmp_path / "tiny.yaml"), *options]) == 2
     assert (
-        capsys.readouterr().err
-        == "bench: --workers: on a Ray cluster, each core is a worker; leave it away\n"
+        capsys.readouterr().err == "bench: --workers: on a Ray cluster, each core is a worker; leave it out\n"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.render.report import to_html
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store import StoredRun
 from tests.builders.scene import Scene, store_scene
 

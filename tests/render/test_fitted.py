@@ -14,7 +14,8 @@ from bench.engine.summaries import Trained
 from bench.ids import ModelId
 from bench.render.fitted import broken, fitted
 from bench.render.listing import trained_table
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import StoredRun
 from tests.builders import boards
 from tests.render.test_leaderboard_formats import printed

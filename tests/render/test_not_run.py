@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from bench import render
-from bench.api.owed import owed
+from bench.api.remaining import remaining
 from bench.cli.commands import main
 from bench.engine.options import Options
 from bench.render.figures import make_figures
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry, StoredRun
 from tests.builders.boards import entry, open_board, records, records_of
 from tests.render.test_leaderboard_formats import printed
@@ -81,14 +82,14 @@ def test_one_library_has_its_rates_and_no_rank(tmp_path: Path) -> None:
         (None, None, "not every attack at the headline eps has numbers")
     }
     assert "not run: 8 of 16 cells" in printed(card, 140)
-    assert "what was run through one library only stands for itself" in " ".join(printed(card, 140).split())
+    assert "numbers through one library alone are not cross-checked" in " ".join(printed(card, 140).split())
 
 
 def test_one_model_is_whole(tmp_path: Path) -> None:
     _, card = board(tmp_path, ONE_MODEL)
     assert {c.verdict for c in card.crosschecks if c.model.name == "lora"} == {"not run"}
     assert "not run" not in {c.verdict for c in card.crosschecks if c.model.name == "base"}
-    assert "stands for itself" not in printed(card, 140)
+    assert "not cross-checked" not in printed(card, 140)
 
 
 def test_a_cell_that_failed_is_an_error_beside_those_that_were_not_run(tmp_path: Path) -> None:
@@ -156,6 +157,6 @@ def stored(status: dict[str, str]) -> list[CellEntry]:
 def test_the_exit_code_is_of_what_was_asked_for(
     only: str, shard: tuple[int, int], status: dict[str, str], code: int, left: str | None
 ) -> None:
-    found = owed(stored(status), Options(Path(), only=only, shard=shard))
+    found = remaining(stored(status), Options(Path(), only=only, shard=shard))
     assert found.exit_code == code
     assert [line[: len(left or "")] for line in found.lines] == ([left] if left else [])

@@ -14,14 +14,14 @@ from matplotlib.patches import Rectangle
 
 from bench.cli.commands import main
 from bench.ids import ModelId
-from bench.render.cells import percent
 from bench.render.class_table import class_rows
 from bench.render.figures import make_figures
-from bench.render.footer import trust_summary
 from bench.render.forest import LISTED, rows
+from bench.render.numbers import percent
 from bench.render.panels import HEIGHT, INCHES, Width, panels
 from bench.render.report import to_html
-from bench.scoring.scorecard import CellScore, Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import CellScore, Scorecard
 from bench.store import StoredRun
 from bench.text import NONE, number
 from tests.builders.boards import three_seeds
@@ -178,7 +178,7 @@ def test_report_shows_every_attack_success_rate(run: StoredRun, card: Scorecard)
 def test_report_says_all_that_the_leaderboard_says(run: StoredRun, card: Scorecard) -> None:
     words = Page(to_html(card, run.header, None)).words
     assert {sentence.text for sentence in card.sentences} <= set(words)
-    assert trust_summary(card)[0] in words
+    assert {remark.text for remark in card.remarks if remark.kind != "flag"} <= set(words)
     assert {f.detail for f in card.flags} <= set(words)
     for model in card.models:
         assert percent(model.worst_case, model.trust) in words

@@ -10,7 +10,7 @@ import pytest
 from adapters.preprocessing import Origin
 from bench import render
 from bench.cli.commands import main
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.scoring.seen import SAID_BY, Seen, what_is_seen
 from bench.store import DataEntry, ModelEntry, RunHeader, StoredRun, list_runs
 from tests.builders import boards

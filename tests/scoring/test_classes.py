@@ -14,7 +14,7 @@ from bench.render import to_json
 from bench.scoring.certainty import Certainties
 from bench.scoring.classes import MOST, ClassScores, class_scores, with_strongest
 from bench.scoring.metrics import metrics
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.scoring.statistics import across_seeds, proportion
 from bench.store import CellEntry, StoredRun
 from bench.store.records import Records

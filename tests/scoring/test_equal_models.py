@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench import render
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import ModelEntry, StoredRun, open_run
 from bench.store.evidence import Evidence
 from tests.builders.runs import cell_entry, run_header

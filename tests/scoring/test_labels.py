@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench.scoring.labels import check_labels
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import DataEntry, ModelEntry, StoredRun, open_run
 from bench.store.records import Ints, Records
 from tests.builders.runs import cell_entry, run_header

@@ -8,7 +8,8 @@ from scipy.stats import t, ttest_rel
 
 from bench.render.figures import make_figures
 from bench.render.text import to_json
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import mean_difference
 from tests.scoring.test_scoring import SAMPLE, records, shown, store
 

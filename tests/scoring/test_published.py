@@ -13,7 +13,8 @@ import pytest
 from bench.errors import NotComparableError
 from bench.scoring.published import Published, from_file, from_text, publish, to_text
 from bench.scoring.rescored import rescore
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry, ModelEntry, StoredRun, open_run
 from bench.store.records import Bools as Flags
 from bench.store.records import Floats, Records

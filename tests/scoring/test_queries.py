@@ -13,7 +13,8 @@ from bench import render
 from bench.render.figures import make_figures
 from bench.render.report import to_html
 from bench.scoring.queries import query_scores
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store import CellEntry, StoredRun
 from bench.store.records import Records
 from tests.builders.runs import cell_entry

@@ -15,7 +15,8 @@ from bench.render.figures import make_figures
 from bench.render.report import to_html
 from bench.scoring.overfitting import overfitting, with_training
 from bench.scoring.robust_training import GIVES, KEEPS, NEAR
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import mcnemar
 from bench.scoring.trust import CellTrust
 from bench.store import ModelEntry, StoredRun, open_run, parse_header
@@ -86,7 +87,7 @@ def test_the_three_questions_are_answered_with_paired_differences(tmp_path: Path
     assert f"robust accuracy +{50 * points:.1f} points" in given["lora-adv"]
     assert "clean accuracy +0.0 points" in given["lora-adv"]
     assert given["lora-adv"].endswith("yes; no price in clean accuracy shown")
-    assert near["lora-adv"].endswith("with 0.5 % of the trained parameters: it stays behind")
+    assert near["lora-adv"].endswith("with 0.5 % of the trained parameters: it is less robust")
     assert "no difference shown (could have shown" in near["robust-lora-adv"]
 
 

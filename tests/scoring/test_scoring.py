@@ -19,7 +19,8 @@ from bench.render.report import to_html
 from bench.scoring.crosscheck import CrossCheck, judge
 from bench.scoring.curves import fixed_budget_curve, minimum_norm_curve
 from bench.scoring.metrics import metrics
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.scoring.trust import judge_evidence
 from bench.store import CellEntry, ModelEntry, StoredRun, open_run
 from bench.store.evidence import Evidence

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench import render
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.store.evidence import Evidence
 from tests.builders.runs import cell_entry
 from tests.scoring.test_scoring import SAMPLE, records, shown, store, stored

@@ -8,7 +8,8 @@ from bench import render
 from bench.comparison.ranking import ranked
 from bench.ids import ModelId
 from bench.render.ranking import runs_markdown
-from bench.scoring.scorecard import Scorecard, score
+from bench.scoring.score import score
+from bench.scoring.scorecard import Scorecard
 from bench.scoring.standing import Standing
 from bench.store import StoredRun
 from tests.builders.boards import SAMPLE, N, entry, open_board, records
@@ -52,16 +53,16 @@ def test_a_rank_above_a_higher_robust_accuracy_is_explained(tmp_path: Path) -> N
     assert [(m.model.name, m.rank, m.worst_case and m.worst_case.count) for m in card.models] == [
         ("best", 1, 96), ("apart", 1, 80), ("near", 2, 82),
     ]  # fmt: skip
-    assert card.out_of_order == WHY
+    assert [remark.text for remark in card.remarks_on("order")] == [WHY]
     assert WHY in " ".join(printed(card, 80).split())
     assert f"- {WHY}\n" in render.to_markdown(card)
     found = ranked(tmp_path)
-    assert found.rankings[0].out_of_order == WHY
+    assert [remark.text for remark in found.rankings[0].remarks] == [WHY]
     assert f"- {WHY}\n" in runs_markdown(found)
 
 
 def test_nothing_is_said_where_ranks_follow_robust_accuracy(tmp_path: Path) -> None:
     card = card_of(tmp_path, {"weak": SAMPLE >= 40, "best": SAMPLE >= 100})
     assert [(m.model.name, m.rank) for m in card.models] == [("best", 1), ("weak", 2)]
-    assert card.out_of_order is None
+    assert card.remarks_on("order") == []
     assert "whose robust accuracy is higher" not in printed(card, 80)

@@ -92,7 +92,7 @@ STOPPED = {
     "exit 2": (UserError("gone.pt: no such weights file"), 2, "failed (gone.pt: no such weights file)"),
     "interrupted": (Interrupted(2), 130, "failed (SIGINT)"),
     "no room": (OSError(28, "No space left on device", "x"), 4, "No space left on device"),
-    "killed": (None, None, "has not come to its end"),
+    "killed": (None, None, "did not finish"),
 }
 
 

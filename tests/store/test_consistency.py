@@ -1,4 +1,4 @@
-"""Cells whose columns contradict each other, under seals that fit: named, not used, and computed anew."""
+"""Cells whose columns contradict each other, under seals that fit: named, not used, and recomputed."""
 
 import re
 from collections.abc import Callable
@@ -71,13 +71,13 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "more certain": (
         lambda r: put(r, attacked(r), clean_prob=1.0), "clean probabilities do not fit the clean prediction",
     ),
-    "no class": (lambda r: put(r, r.success, adv_pred=-1), "a label or adv prediction is no class"),
+    "no class": (lambda r: put(r, r.success, adv_pred=-1), "a label or adv prediction is not a class"),
     "too far": (lambda r: put(r, first(attacked(r)), linf=0.5), "linf is above eps"),
     "just too far": (
         lambda r: put(r, first(attacked(r)), linf=float(r.linf.max()) + 2e-6), "linf is above eps",
     ),
-    "no distance": (lambda r: put(r, first(attacked(r)), linf=np.nan), "linf is no distance"),
-    "negative distance": (lambda r: put(r, first(attacked(r)), linf=-0.01), "linf is no distance"),
+    "no distance": (lambda r: put(r, first(attacked(r)), linf=np.nan), "linf is not a distance"),
+    "negative distance": (lambda r: put(r, first(attacked(r)), linf=-0.01), "linf is not a distance"),
     "twice the same": (doubled, "two rows have the same id"),
     "rows left out": (
         lambda r: Records(*(getattr(r, name)[:-1] for name in COLUMNS)),
@@ -85,8 +85,8 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
 }  # fmt: skip
 WHOLE: dict[str, tuple[Forgery, str]] = {
-    "another norm": (lambda r: put(r, first(attacked(r)), l2=np.inf), "l2 is no distance"),
-    "queries": (lambda r: replace(r, queries=np.full(len(r), -1)), "queries are no number of them"),
+    "another norm": (lambda r: put(r, first(attacked(r)), l2=np.inf), "l2 is not a distance"),
+    "queries": (lambda r: replace(r, queries=np.full(len(r), -1)), "queries are not counts"),
     "minimum": (lambda r: replace(r, distance=np.full(len(r), np.nan, np.float32)), "distance is none"),
 }
 """What only those that read all columns can find."""

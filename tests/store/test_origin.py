@@ -37,7 +37,7 @@ def test_broken_code_does_not_pass_by_cells_that_it_did_not_compute(
     path = store_scene(results, Scene(provenance=CHANGED), fresh=False)
     code, verdict = gate(results, capsys)
     assert (code, verdict["verdict"], verdict["rows"]) == (4, "incomplete", [])
-    reason = "was computed by other code than the run's (commit aaaaaaaaaaaa): run with --fresh"
+    reason = "was computed by code other than the run's (commit aaaaaaaaaaaa): run with --fresh"
     assert [problem["reason"] for problem in verdict["not_comparable"]] == [reason] * 24
     store_scene(results, Scene(provenance=CHANGED), fresh=True)
     assert gate(results, capsys)[0] == 3
@@ -49,7 +49,7 @@ def test_other_packages_do_not_pass_either(results: Path, capsys: pytest.Capture
     store_scene(results, Scene(provenance={**PROVENANCE, "packages": packages}), fresh=False)
     code, verdict = gate(results, capsys)
     assert code == 4
-    assert "by other packages than the run's" in verdict["not_comparable"][0]["reason"]
+    assert "by packages other than the run's" in verdict["not_comparable"][0]["reason"]
 
 
 def test_the_same_code_may_take_its_own_cells_over(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_the_same_code_may_take_its_own_cells_over(results: Path, capsys: pytest
     assert main(["compare", "reference", "latest", "--gate", "--results", str(results)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert (
-        "26 rows taken over from the run that they are compared with: nothing was computed anew gate: PASS"
+        "26 rows taken over from the run that they are compared with: nothing was recomputed gate: PASS"
         in said
     )
     assert "rows exact" not in said
@@ -81,12 +81,12 @@ def test_cells_of_a_lost_run_have_no_known_origin(results: Path, capsys: pytest.
     assert {cell.origin for cell in StoredRun(path).header.cells} == {""}
     code, verdict = gate(results, capsys)
     assert code == 4
-    assert "by what code it was computed is not recorded" in verdict["not_comparable"][0]["reason"]
+    assert "which code computed it is not recorded" in verdict["not_comparable"][0]["reason"]
     assert verdict["drifts"] == [
         {"kind": "environment", "text": "where and by what some cells were computed is not recorded"}
     ]  # fmt: skip
     assert main(["reference", "update", str(path), "--results", str(results)]) == 2
-    assert "has 24 cells of which no code is recorded" in capsys.readouterr().err
+    assert "has 24 cells whose code is not recorded" in capsys.readouterr().err
 
 
 def test_a_dirty_run_s_cells_stay_dirty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +158,7 @@ def test_parts_of_other_code_are_computed_anew(tmp_path: Path, caplog: pytest.Lo
     assert old.read_part(KEYS[0], 0) is not None
     with caplog.at_level(logging.WARNING):
         assert open_run(tmp_path, made_by("new"), fresh=False).read_part(KEYS[0], 0) is None
-    assert "computed by other code or packages; computed anew" in caplog.text
+    assert "computed by other code or packages; recomputed" in caplog.text
 
 
 def test_cell_files_hold_no_origin(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_flipped_bit_in_run_json_is_named_and_loses_no_cell(
     file = run.path / "run.json"
     file.write_bytes(file.read_bytes().replace(b'"fgsm"', b'"fgsl"', 1))
     with pytest.raises(
-        NotComparableError, match=r"run\.json: damaged: its checksum does not fit; run the suite again"
+        NotComparableError, match=r"run\.json: damaged: its checksum does not match; run the suite again"
     ):
         StoredRun(run.path)
     again = open_run(tmp_path, header(), fresh=False)
@@ -402,7 +402,7 @@ def test_run_json_that_is_damaged_under_a_run_is_written_anew(
     run.write_cell(KEYS[0], records(0))
     (run.path / "run.json").write_bytes(b"{")
     run.save("running")
-    assert "it was changed during the run, and is written anew from what the run knows" in caplog.text
+    assert "it was changed during the run, and is rewritten from what the run knows" in caplog.text
     assert "delete" not in caplog.text
     assert read_header(run.path / "run.json").cells[0].status == "ok"
 

@@ -27,7 +27,7 @@ from bench.render.ranking import runs_json
 from bench.render.report import to_html
 from bench.render.verdict import verdict_table
 from bench.render.verdict_text import verdict_csv, verdict_json, verdict_markdown
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store import StoredRun
 from bench.store.checksum import BLANK, from_json, seal, to_json
 from bench.store.strangers import MAX_DEPTH, MAX_VALUES, parse

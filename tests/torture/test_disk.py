@@ -80,7 +80,7 @@ def test_full_disks(reference: Place, tmp_path: Path, figure: Figure) -> None:
                 said,
                 re.M,
             )
-            told += named is not None and "give the same command again" in said and "Traceback" not in said
+            told += named is not None and "run the same command again" in said and "Traceback" not in said
             before = place.digests()
             remount(place.folder / full, f"size={ROOMY}k")
             assert start(place).wait() == 0

@@ -90,7 +90,7 @@ def test_a_damaged_cache_is_named_and_made_anew(reference: Place, tmp_path: Path
         assert child.wait() == 0
         found += f"damaged ({file.relative_to(folder_of(file))})" in child.log.read_text()
         assert place.digests() == reference.digests()
-    figure(f"2 damaged cache files: 4 planted, {found} found and made anew")
+    figure(f"2 damaged cache files: 4 planted, {found} found and rebuilt")
     assert found == 4
 
 

@@ -20,6 +20,7 @@ from bench.scoring.trust import BUILT_IN, checks, judge_evidence
 from bench.store.evidence import Evidence
 from bench.trust.effort import Effort
 from bench.trust.examine import Subject, examine
+from bench.trust.recorder import subset
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
     checks.cache_clear()
 
 
-def examined(model: Classifier, samples: ImageSet) -> dict[str, Evidence]:
-    unit = Unit(ModelId("m", 0), Fgsm(attack="fgsm"), "foolbox", (Cell(Fraction(8, 255), "c"),))
+def examined(
+    model: Classifier,
+    samples: ImageSet,
+    attack: Fgsm = Fgsm(attack="fgsm"),  # noqa: B008 (frozen)
+) -> dict[str, Evidence]:
+    unit = Unit(ModelId("m", 0), attack, "foolbox", (Cell(Fraction(8, 255), "c"),))
     subject = Subject(model, make_target(model, samples, 64), Fraction(8, 255), libraries=("foolbox", "art"))
     return {e.check: e for e in examine(subject, Effort({unit: 9}, 2, 2, 8))}
 
@@ -57,6 +62,23 @@ def test_a_check_of_another_package_is_measured_and_graded(
     assert (found["brightness"].value, found["brightness"].n) == (0.0, 8)
     assert [(f.check, f.grade) for f in judge_evidence([found["brightness"]])] == [("brightness", "pass")]
     assert checks()["brightness"].source == "Our own dark room, 2026."
+
+
+def test_a_check_of_attacks_is_asked_of_each_that_it_applies_to(
+    entry_points: Callable[..., None], linear: Classifier, samples: ImageSet
+) -> None:
+    """FGSM moves each value of a linear model by the sign of its weight, and three of four red ones are
+    positive: towards the second class an image reddens."""
+    usual = examined(linear, samples)
+    entry_points(mine="OF_ATTACKS")
+    found = examined(linear, samples)
+    assert {name: e for name, e in found.items() if name != "redder"} == usual
+    few = subset(make_target(linear, samples, 64), 9).samples
+    e = found["redder"]
+    assert (e.model, e.attack, e.library, e.n) == ("m", "fgsm", "foolbox", 9)
+    assert e.value == pytest.approx((few.labels == 0).mean())
+    assert 0 < (few.labels == 0).sum() < 9
+    assert "redder" not in examined(linear, samples, Fgsm(attack="fgsm", norm="l2"))
 
 
 def test_a_check_that_raises_is_a_warning_and_the_others_stand(

@@ -21,11 +21,11 @@ from bench import data
 from bench.data.spec import DataSpec
 from bench.engine.runner import make_target
 from bench.scoring import trust
-from bench.scoring.scorecard import score
+from bench.scoring.score import score
 from bench.store.evidence import Evidence
 from bench.trust import elsewhere
-from bench.trust.again import judged_again
 from bench.trust.probe import make_probe
+from bench.trust.repeatability import judged_again
 from bench.trust.slope import slope
 from bench.trust.sources import before_the_rest
 from bench.trust.stronger import GAP, Reach, Rescaled, held_of, stronger

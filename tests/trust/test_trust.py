@@ -20,7 +20,7 @@ from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import SLACK, Target, UnitResult, make_target, measure, run_unit
 from bench.ids import ModelId
-from bench.scoring.trust import checks, judge_evidence
+from bench.scoring.trust import judge_evidence
 from bench.store import ModelEntry, OpenRun, StoredRun, open_run
 from bench.store.evidence import Evidence
 from bench.suite.suite import find_suite, load_suite
@@ -39,6 +39,7 @@ from bench.trust.effort import (
 from bench.trust.examine import Subject, examine
 from bench.trust.gather import Checks
 from bench.trust.margin import margin
+from bench.trust.measuring import measured
 from bench.trust.noise import noise, perturbed
 from bench.trust.probe import make_probe
 from bench.trust.recorder import spaced, subset, take
@@ -59,7 +60,7 @@ FGSM = replace(PGD, attack=Fgsm(attack="fgsm"))
 def probe_model(raw: Classifier, target: Target, count: int, libraries: Sequence[str]) -> list[Evidence]:
     """What the checks of the model measure."""
     probe = make_probe(raw, target, count, libraries)
-    return [e for check in checks().values() if check.measure for e in probe.measured(check)]
+    return measured("model", probe)
 
 
 @pytest.mark.parametrize(

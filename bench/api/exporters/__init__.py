@@ -46,7 +46,7 @@ def send(run: Scored, name: str, file: Path | None = None) -> str:
     except ValueError as error:
         raise UserError(str(error)) from None
     if file is not None and exporter.file is None:
-        raise UserError(f"'{name}' writes no file: {file} is asked for in vain; leave it away")
+        raise UserError(f"'{name}' writes no file; leave out {file}")
     try:
         return exporter.send(run, file or (Path(exporter.file) if exporter.file else None))
     except UserError:

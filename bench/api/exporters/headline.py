@@ -10,16 +10,15 @@ from bench.store import RunHeader
 
 def numbers(card: Scorecard) -> dict[str, float]:
     """By ``model/what``, shares from 0 to 1; at the headline eps where they are of an attack."""
-    seeds = len({m.model.seed for m in card.models}) > 1
     found: dict[str, float | None] = {}
     for m in card.models:
-        name = m.model.title(seeds=seeds)
+        name = card.title(m.model)
         found[f"{name}/accuracy"] = None if m.accuracy is None else m.accuracy.value
         found[f"{name}/robust_accuracy"] = None if m.worst_case is None else m.worst_case.value
         found[f"{name}/certainty"], found[f"{name}/certainty_adv"] = m.certainty, m.certainty_adv
     for a in card.attacks:
         if a.eps == card.headline_eps:
-            found[f"{a.model.title(seeds=seeds)}/asr/{a.attack}"] = a.asr.value
+            found[f"{card.title(a.model)}/asr/{a.attack}"] = a.asr.value
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 

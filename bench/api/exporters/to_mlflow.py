@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.api.exporters.exporter import Exporter, Scored
 from bench.api.exporters.headline import facts, numbers, spelt
-from bench.render.cells import chunks
+from bench.render.numbers import chunks
 from bench.store import RUN_FILE
 
 LETTERS, LONGEST, AT_ONCE = r"\w\-./ ", 250, 1000

@@ -13,7 +13,7 @@ from bench.attacks.shared import Once
 class SharingClassifier(PyTorchClassifier):  # type: ignore[misc]
     """ART's classifier for FGSM, which asks for the same gradient at every eps: it is in ``gradient``."""
 
-    gradient: Once
+    gradient: Once[Any]
 
     def loss_gradient(self, x: Any, y: Any, training_mode: bool = False, **kwargs: Any) -> Any:
         """ART's gradient of the loss with respect to ``x``."""

@@ -27,7 +27,7 @@ class StartingPgd(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
     """
 
     start: Tensor
-    gradient: Once | None = None
+    gradient: Once[Any] | None = None
 
     def descend(self, x: Tensor, y: Tensor) -> Tensor:
         """ART's steps from ``x`` (N x C x H x W), away from ``y`` (N), or towards it if targeted."""

@@ -59,7 +59,7 @@ class _Ours:
     """
 
     start: Tensor | None = None
-    first: Once | None = None
+    first: Once[Any] | None = None
 
     def get_random_start(self, x0: eagerpy.Tensor, epsilon: float) -> eagerpy.Tensor:  # noqa: ARG002
         return eagerpy.astensor(self.start)

@@ -8,7 +8,7 @@ from adapters.defences.ways import Way
 from bench.engine.runner import Target
 
 
-def as_known(target: Target, way: Way, draws: int) -> Target:
+def adaptive_target(target: Target, way: Way, draws: int) -> Target:
     """``target``, a defended model, attacked in ``way`` with ``draws`` a gradient, and judged as it is.
 
     Its batches are smaller by as many branches as each image then takes at once.

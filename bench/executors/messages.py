@@ -40,55 +40,55 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Said:
+class LogLine:
     """Something was logged."""
 
     level: int
     text: str
 
 
-Letter = Training | Epoch | Said | pulse.Step
+Message = Training | Epoch | LogLine | pulse.Step
 
 
-class Mail(Protocol):
-    """The way of letters to the process that watches."""
+class Channel(Protocol):
+    """The way of messages to the process that watches."""
 
-    def put(self, letter: Letter) -> None:
-        """Send ``letter``."""
+    def put(self, message: Message) -> None:
+        """Send ``message``."""
         ...
 
 
-def mail_log(mail: Mail) -> None:
-    """What this process logs goes to ``mail``, and nowhere else."""
+def log_to(channel: Channel) -> None:
+    """What this process logs goes to ``channel``, and nowhere else."""
     logging.root.handlers.clear()
-    quiet(_Mailing(mail))
+    quiet(_ChannelHandler(channel))
     logging.captureWarnings(True)  # what Python warns of too: the terminal is another process's
 
 
-class _Mailing(logging.Handler):
+class _ChannelHandler(logging.Handler):
     """Sends what is logged."""
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, channel: Channel) -> None:
         super().__init__()
-        self._mail = mail
+        self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._mail.put(Said(record.levelno, record.getMessage()))
+        self._channel.put(LogLine(record.levelno, record.getMessage()))
 
 
-def announcing(mail: Mail) -> "Callable[[str], curves.Progress]":
-    """How a zoo announces its trainings by ``mail``; each can be stopped between two epochs."""
+def announcing(channel: Channel) -> "Callable[[str], curves.Progress]":
+    """How a zoo announces its trainings by ``channel``; each can be stopped between two epochs."""
 
     def announce(title: str) -> "curves.Progress":
         name = uuid4().hex
-        mail.put(Training(name, title))
-        return interrupt.stoppable(lambda *epoch: mail.put(Epoch(name, *epoch)))
+        channel.put(Training(name, title))
+        return interrupt.stoppable(lambda *epoch: channel.put(Epoch(name, *epoch)))
 
     return announce
 
 
-def reporting(mail: Mail) -> pulse.Watch:
-    """How a process tells ``mail`` how far it is.
+def reporting(channel: Channel) -> pulse.Watch:
+    """How a process tells ``channel`` how far it is.
 
     It does so as often as somebody may look, and whenever it begins or ends something.
     """
@@ -98,26 +98,26 @@ def reporting(mail: Mail) -> pulse.Watch:
         nonlocal what, last
         if step.over or step.what != what or time.monotonic() - last > LOOK:
             what, last = step.what, time.monotonic()
-            mail.put(step)
+            channel.put(step)
 
     return report
 
 
 class Reader:
-    """Shows letters as what they tell would be shown if it happened in this process."""
+    """Shows messages as what they tell would be shown if it happened in this process."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._epochs: dict[str, curves.Progress] = {}
 
-    def read(self, letter: Letter) -> None:
-        """Show ``letter``."""
-        match letter:
+    def read(self, message: Message) -> None:
+        """Show ``message``."""
+        match message:
             case Training(name, title):
                 self._epochs[name] = self._progress.training(title)
             case Epoch(name, done, total, last):
                 self._epochs[name](done, total, last)
-            case Said(level, text):
+            case LogLine(level, text):
                 log.log(level, "%s", text)
             case pulse.Step():
-                self._progress.at(letter)
+                self._progress.at(message)

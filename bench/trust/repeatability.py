@@ -10,7 +10,7 @@ from torch import Tensor
 from adapters.classifier import Classifier
 from adapters.precision import multiplying
 from bench.store.evidence import Evidence
-from bench.trust.elsewhere import asked_elsewhere
+from bench.trust.forked_copy import asked_elsewhere
 
 ALIKE = 0.01
 """Change of a logit, relative to the image's largest, up to which two answers are the same.
@@ -37,7 +37,7 @@ def judged_again(
     first = torch.cat([_inference(attacked, plain), _inference(attacked, fooled)])
     by_state = _differs(first, reverse() if elsewhere is None else elsewhere)
     yield _evidence(
-        "state", by_state, "get another answer from an untouched copy that is asked in another order"
+        "state", by_state, "get a different answer from an untouched copy that is asked in a different order"
     )
     if not bool(by_state.any()):
         images = torch.cat([clean, adversarial])
@@ -46,7 +46,7 @@ def judged_again(
             0
         )
         yield _evidence(
-            "company", _differs(together, alone), "get another answer when they are asked for one by one"
+            "company", _differs(together, alone), "get a different answer when they are asked for one by one"
         )
 
 

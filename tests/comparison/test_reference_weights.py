@@ -93,7 +93,7 @@ def test_the_suites_own_reference_has_a_short_name(elsewhere: Path) -> None:
     [
         (
             ("epochs: 1, lr: 0.01", "epochs: 2, lr: 0.01"),
-            "has no weights of baseline, as it is asked for now",
+            "has no weights of baseline, as it is declared now",
         ),
         (
             ("timm/test_resnet", "timm/test_resnet\n  mean: [0.4, 0.5, 0.5]\n  std: [0.5, 0.5, 0.5]"),

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -28,12 +28,15 @@ from bench.suite.suite import Suite
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
 PROBE = 8
 """Images on which a model is checked."""
 
 
 @dataclass(frozen=True)
-class Given:
+class InMemoryModels:
     """Models by name, in eval mode on ``device``: a ModelSource that trains nothing and keeps nothing."""
 
     models: Mapping[str, Classifier]
@@ -88,7 +91,7 @@ class Given:
         """None: nobody knows what a given model was trained from."""
 
 
-def _first(count: int, samples: ImageSet) -> Any:
+def _first(count: int, samples: ImageSet) -> "npt.NDArray[np.int64]":
     import numpy as np
 
     return np.arange(min(count, len(samples)))

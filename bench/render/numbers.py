@@ -12,7 +12,7 @@ from bench.eps import eps_text
 from bench.ids import ModelId
 from bench.scoring.statistics import AcrossSeeds, Proportion
 from bench.scoring.trust import Grade
-from bench.text import MARKS, NONE
+from bench.text import MARKS, NONE, share_with_interval
 
 T = TypeVar("T")
 SIGNIFICANT = 10
@@ -31,7 +31,7 @@ def percent(p: Proportion | None, trust: Grade = "pass") -> str:
     """92.5 [88, 95]: a share and its interval, in percent, marked unless it can be trusted."""
     if p is None or math.isnan(p.value):
         return NONE
-    return f"{100 * p.value:.1f} [{100 * p.low:.0f}, {100 * p.high:.0f}]{MARKS[trust]}"
+    return share_with_interval(p.value, p.low, p.high) + MARKS[trust]
 
 
 def spread(s: AcrossSeeds) -> str:

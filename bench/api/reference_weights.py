@@ -65,12 +65,12 @@ def _sums(folder: Path) -> bytes:
     try:
         return (folder / SUMS).read_bytes()
     except OSError as error:
-        raise NotComparableError(f"{folder}: damaged ({error}); get it from version control again") from None
+        raise NotComparableError(f"{folder}: damaged ({error}); restore it from version control") from None
 
 
 def _copy(folder: Path, target: Path) -> None:
     if not is_sound(folder):
-        raise NotComparableError(f"{folder}: damaged; get it from version control again")
+        raise NotComparableError(f"{folder}: damaged; restore it from version control")
     with new_folder(target) as copy:
         shutil.copytree(folder, copy, dirs_exist_ok=True)
         (copy / SUMS).unlink()  # written anew, of the same files
@@ -86,7 +86,7 @@ def check(job: Job, zoo: ModelSource, file: Path) -> None:
         card = zoo.card(recipe)
         if card is None:
             raise NotComparableError(
-                f"{weights_folder(file)} has no weights of {recipe.name}, as it is asked for now; {AGAIN}"
+                f"{weights_folder(file)} has no weights of {recipe.name}, as it is declared now; {AGAIN}"
             )
         if expected.get(model, card.sha256) != card.sha256:
             raise NotComparableError(

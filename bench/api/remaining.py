@@ -9,7 +9,7 @@ from bench.store import CellEntry
 
 
 @dataclass(frozen=True)
-class Owed:
+class Remaining:
     """Cells without numbers, out of ``total``.
 
     ``ours`` are of those that the command was asked for, ``others`` of the rest.
@@ -37,10 +37,10 @@ class Owed:
         return [f"{what}; {self.others} of {self.total} cells of the suite are left to {whose}"]
 
 
-def owed(cells: Sequence[CellEntry], options: Options) -> Owed:
+def remaining(cells: Sequence[CellEntry], options: Options) -> Remaining:
     """What the run of ``cells`` lacks, for a command with ``options``."""
     labels = [str(c.id.unit) for c in cells]
     asked = set(options.asked(list(dict.fromkeys(labels))))
     lacking = [label for label, c in zip(labels, cells, strict=True) if c.status != "ok"]
     ours = sum(label in asked for label in lacking)
-    return Owed(ours, len(lacking) - ours, len(cells), options.shard)
+    return Remaining(ours, len(lacking) - ours, len(cells), options.shard)
