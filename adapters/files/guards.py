@@ -51,9 +51,7 @@ def parse_json(data: bytes, where: object) -> dict[str, Any]:
     Raises ModelError, which names ``where``, if it is none.
     """
     if len(data) > MAX_JSON:
-        raise ModelError(
-            f"{where}: not a configuration: larger than the {MAX_JSON:,} bytes that are read at most"
-        )
+        raise ModelError(f"{where}: not a configuration: larger than {MAX_JSON:,} bytes")
     try:
         text = data.decode("utf-8")
         if _depth(text) > MAX_DEPTH:

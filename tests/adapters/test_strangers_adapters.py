@@ -188,7 +188,7 @@ def test_patterns_as_people_write_them_load(pattern: str, lora: Path) -> None:
         ("[" * 100_000, "nested more than 32 deep"),
         ('{"a": ' * 40 + "1" + "}" * 40, "nested more than 32 deep"),
         ('"' + '\\"' * 400_000, "not whole JSON"),
-        ("x" * 2**21, "more than the 1,048,576 bytes"),
+        ("x" * 2**21, "larger than 1,048,576 bytes"),
         ("[]", "not an object"),
         ('{"peft_type": "LORA", "r": NaN}', "NaN is not a number"),
         ('{"peft_type": "LORA", "r": ' + "9" * 5000 + "}", "not whole JSON"),
