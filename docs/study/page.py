@@ -29,11 +29,12 @@ python -m docs.study run study_digits
 Any other suite is run by `bench run`, with what it says that it needs, and published by
 `python -m docs.study publish RUN`.
 
-Brackets hold 95 % intervals; p-values are Holm's over the family that the suite's leaderboard corrects; what
-"would have been seen" is the difference that the test finds with a probability of 0.8. A `!` marks numbers of
-which a trust check warns, a `✗` those of which one fails. The suites are in sizes for one core: small images,
-few samples, short trainings, and what they show holds for such models. What did not fit is named as not run;
-suites for a GPU stand beside them, and were planned (`--dry-run`) only.
+Brackets hold 95 % intervals, each of one difference alone; p-values are Holm's over the family that the
+suite's leaderboard corrects, which can take back what an interval shows. What "would have been seen" is the
+difference that the test finds with a probability of 0.8. A `!` marks numbers of which a trust check warns, a
+`✗` those of which one fails. The suites are in sizes for one core: small images, few samples, short
+trainings, and what they show holds for such models. What did not fit is named as not run; suites for a GPU
+stand beside them, and were planned (`--dry-run`) only.
 """
 
 CLAIMED: tuple[tuple[str, str, str, float, int, str], ...] = (
@@ -52,7 +53,7 @@ CLAIMED: tuple[tuple[str, str, str, float, int, str], ...] = (
 def page(runs: dict[str, Found]) -> str:
     """The whole page, in Markdown."""
     sections = [section for question in QUESTIONS for section in _question(question, runs)]
-    short = [f"- **({q.letter})** {q.title} {_short(q, runs)}" for q in QUESTIONS]
+    short = [f"- **({q.letter}) {q.title}** {_short(q, runs)}" for q in QUESTIONS]
     return "\n".join([HEAD, "## In short", "", *short, "", *sections, *_claimed()]) + "\n"
 
 

@@ -29,12 +29,13 @@ def robust_training(runs: Sequence[Found]) -> Answer:
 
 
 def _verdict(answer: RobustAnswer) -> str:
-    """What is said of a model, and the differences that it rests on."""
+    """What is said of a model, and the differences that it rests on: of robust accuracy, unless said."""
     rests = ", ".join(
-        f"{d.quantity} {points(d.difference)} points {interval(d.low, d.high)} against {d.against}"
+        f"{d.quantity.removeprefix('robust accuracy')} {points(d.difference)} points".lstrip()
+        + f" {interval(d.low, d.high)} against {d.against}"
         for d in answer.differences
     )
-    return f"{answer.model}: {answer.text.rpartition(': ')[2]} ({rests})"
+    return f"{answer.model}: {answer.text.rpartition(': ')[2]} ({rests})".replace(") (", "; ")
 
 
 def _ranked(found: Found) -> dict[ModelId, Outcome]:
