@@ -23,7 +23,7 @@ from bench.engine.runner import make_target
 from bench.scoring import trust
 from bench.scoring.score import score
 from bench.store.evidence import Evidence
-from bench.trust import elsewhere
+from bench.trust import forked_copy
 from bench.trust.probe import make_probe
 from bench.trust.repeatability import judged_again
 from bench.trust.slope import slope
@@ -240,14 +240,14 @@ def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end
         time.sleep(60)
         return X
 
-    answer = elsewhere.asked_elsewhere(ask)
+    answer = forked_copy.asked_elsewhere(ask)
     assert answer is not None
     assert torch.equal(answer, torch.tensor([1.0, 2.0]).repeat(2**16))
     assert seen == [1.0]
-    monkeypatch.setattr(elsewhere, "LIMIT", 0.2)
+    monkeypatch.setattr(forked_copy, "LIMIT", 0.2)
     started = time.monotonic()
-    assert elsewhere.asked_elsewhere(late) is None
-    assert elsewhere.asked_elsewhere(lambda: torch.ones(2) @ torch.ones(3)) is None
+    assert forked_copy.asked_elsewhere(late) is None
+    assert forked_copy.asked_elsewhere(lambda: torch.ones(2) @ torch.ones(3)) is None
     assert time.monotonic() - started < 5
 
 
