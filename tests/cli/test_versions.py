@@ -9,17 +9,24 @@ from packaging.version import Version
 
 from bench.cli import doctor
 from bench.cli.versions import FILE, Range, ranges
+from bench.engine.provenance import PACKAGES
+from bench.version import __version__
 from tests import tested_versions
 from tests.tested_versions import PROJECT, needed, written
 
 
-@pytest.mark.parametrize("which", ["oldest", "newest"])
-def test_what_is_committed_is_what_the_project_declares(which: str) -> None:
-    versions = json.loads(FILE.read_text())[which]
-    assert {one.name for one in needed()} <= set(versions)
-    for one in needed():
-        assert versions[one.name] in one.specifier, one.name
+def test_each_range_goes_up_and_what_a_run_names_has_one() -> None:
+    assert set(PACKAGES) | {"python", "foolbox", "adversarial-robustness-toolbox"} <= set(ranges())
     assert all(Version(known.oldest) <= Version(known.newest) for known in ranges().values())
+
+
+@pytest.mark.skipif(
+    __version__.endswith(".dev0"), reason="between releases, bounds move before they are tested"
+)
+def test_a_release_was_tested_with_what_it_declares() -> None:
+    environments = json.loads(FILE.read_text())
+    for one in needed():
+        assert all(versions[one.name] in one.specifier for versions in environments.values()), one.name
     declared = tomllib.loads(PROJECT.read_text())["project"]["requires-python"]
     assert declared == f">={ranges()['python'].oldest}"
 
