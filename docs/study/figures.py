@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 
 from bench.eps import eps_text
-from bench.render.panels import finished, panels, styled
+from bench.render.panels import HEIGHT, figure_of, styled, with_legend
 from bench.scoring.rescored import Rate, Share
 from docs.study.found import Found
 
@@ -19,12 +19,13 @@ def draw(found: Found, file: Path) -> None:
     """Write the figure of ``found`` to ``file``: the same bytes from the same numbers and matplotlib."""
     attacks = list(dict.fromkeys(r.attack for r in found.scored.rates))
     with styled(), rc_context({"svg.hashsalt": found.name, "svg.fonttype": "none"}):
-        figure, axes = panels(2 * len(attacks), 2, sharey=False)
-        for axis, (attack, what) in zip(
-            axes, [(a, w) for w in ("ASR", "certainty") for a in attacks], strict=True
-        ):
-            _panel(axis, found, attack, what)
-        finished(figure, axes, "share of samples, mean certainty")
+        figure = figure_of(2, 2 * HEIGHT)
+        grid = figure.subplots(2, len(attacks), squeeze=False)
+        for row, what in zip(grid, ("ASR", "certainty"), strict=True):
+            row[0].set_ylabel("share of samples" if what == "ASR" else "mean over samples")
+            for axis, attack in zip(row, attacks, strict=True):
+                _panel(axis, found, attack, what)
+        with_legend(figure, list(grid.ravel()))
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     lines = file.read_text(encoding="utf-8").splitlines()
     file.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
@@ -45,6 +46,7 @@ def _panel(axis: Axes, found: Found, attack: str, what: str) -> None:
         axis.set_xticks(x, [eps_text(eps) for eps in known])
     axis.set_title(f"{what} under {attack}")
     axis.set_ylim(0, 1)
+    axis.grid(alpha=0.3, lw=0.5)
     axis.set_xlabel("eps")
 
 
