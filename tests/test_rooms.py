@@ -40,6 +40,30 @@ def test_no_module_needs_itself() -> None:
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
+def room(module: str) -> str:
+    """The package that ``module`` is in; empty for the words that all rooms use, and the doors."""
+    name = ".".join(module.split(".")[:2])
+    return name if name in MODULES and MODULES[name].name == "__init__.py" and "." in name else ""
+
+
+def test_rooms_lie_on_floors_with_few_arrows_between_them() -> None:
+    arrows = {
+        (room(name), room(other))
+        for name, path in MODULES.items()
+        for other in imported(path)
+        if other in MODULES and room(name) and room(other) and room(name) != room(other)
+    }
+    below: dict[str, set[str]] = {}
+    for one, other in arrows:
+        below.setdefault(one, set()).add(other)
+    floors: dict[str, int] = {}
+    for name in TopologicalSorter(below).static_order():  # raises CycleError, which names the circle
+        floors[name] = 1 + max((floors[other] for other in below.get(name, ())), default=0)
+    assert len(floors) == len(set(map(room, MODULES)) - {""}) <= 20
+    assert max(floors.values()) <= 12
+    assert len(arrows) <= 90
+
+
 GUESTS = {("adapters.defences.via_art", "art")}
 """What a room lets in at one door alone: ART's preprocessors are defences that people use."""
 

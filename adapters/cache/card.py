@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,6 @@ from adapters.preprocessing import Preprocessing
 from adapters.training.curves import Robust
 
 CARD = "card.json"
-WEIGHTS = "model.safetensors"
-ADAPTER = "adapter"
-ADAPTER_FILE = "adapter_model.safetensors"
-CONFIG_FILE = "adapter_config.json"
-BASE_FILE = "base_model.json"
-"""Ours alone, see adapters.methods.base: peft neither writes nor reads it."""
-OUTPUTS_FILE = "outputs.json"
-"""Which of the network's outputs are the classes, if not all of them in order, see adapters.outputs."""
-
-CODE = "code/"
-"""Before the names of the modules of a user's own code, among a model's files."""
 log = logging.getLogger(__name__)
 
 
@@ -66,12 +54,6 @@ def _parsed(fields: dict[str, Any]) -> Card:
     curves = robust and Robust.of(robust)
     plain = {**fields, "losses": tuple(fields["losses"]), "notes": tuple(fields.get("notes", ()))}
     return Card(**{**plain, "preprocessing": preprocessing, "robust": curves})
-
-
-def weights_name(names: Collection[str]) -> str:
-    """Which of the files ``names`` of a model's folder holds its weights."""
-    adapter = f"{ADAPTER}/{ADAPTER_FILE}"
-    return adapter if adapter in names else WEIGHTS
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from adapters.cache.card import ADAPTER, BASE_FILE, CONFIG_FILE, OUTPUTS_FILE, WEIGHTS, weights_name
 from adapters.cache.recipe import Recipe, sha256_of_model
 from adapters.errors import ChangedError
+from adapters.files.names import ADAPTER, BASE_FILE, CONFIG_FILE, OUTPUTS_FILE, WEIGHTS, weights_name
 from adapters.methods.peft_config import canonical_config
 
 T = TypeVar("T")

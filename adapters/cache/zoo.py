@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.backbones.sources import side_inside, source_of
-from adapters.cache.card import CODE, OUTPUTS_FILE, WEIGHTS, Card, read_card, write_card
+from adapters.cache.card import Card, read_card, write_card
 from adapters.cache.content import (
     CONFIG,
     check_unchanged,
@@ -24,6 +24,7 @@ from adapters.cache.folders import alone, new_folder, read_sums, read_whole
 from adapters.cache.folders import sha256 as sha256_of_file
 from adapters.cache.recipe import Backbone, Pretraining, Probe, Recipe, sha256_of_backbone
 from adapters.errors import ChangedError, within
+from adapters.files.names import CODE, OUTPUTS_FILE, WEIGHTS
 from adapters.images import ImageSet
 from adapters.outputs import Outputs, from_json
 from adapters.preprocessing import Preprocessing

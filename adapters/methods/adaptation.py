@@ -12,8 +12,8 @@ from torch import nn
 
 from adapters.backbones.networks import save_backbone
 from adapters.backbones.weights import put
-from adapters.cache.card import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
 from adapters.errors import ModelError, within
+from adapters.files.names import ADAPTER, ADAPTER_FILE, BASE_FILE, CONFIG_FILE, WEIGHTS, weights_name
 from adapters.methods.adapter_effect import is_peft
 from adapters.methods.atoms import join_atoms
 from adapters.methods.base import Base, write_base

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adapters.cache.card import CONFIG_FILE
 from adapters.errors import ModelError
 from adapters.files.guards import brief, check_pattern, check_patterns, read_json
+from adapters.files.names import CONFIG_FILE
 
 ABOUT = ("task_type", "auto_mapping", "base_model_name_or_path", "revision", "peft_version", "runtime_config")
 """Fields that say where an adapter comes from and for whom; peft would look some of them up on the Hub."""

@@ -9,9 +9,9 @@ from torch import nn
 
 from adapters.backbones.networks import find_head, replace_head
 from adapters.backbones.weights import rounded
-from adapters.cache.card import BASE_FILE
 from adapters.errors import ModelError, about, within
 from adapters.files.guards import brief, read_json
+from adapters.files.names import BASE_FILE
 from adapters.methods.adapter_config import AdapterConfig
 from adapters.methods.peft_folder import adapter_state, read_config, resolve_folder
 

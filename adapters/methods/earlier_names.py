@@ -15,7 +15,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from adapters.cache.card import ADAPTER_FILE, CONFIG_FILE
+from adapters.files.names import ADAPTER_FILE, CONFIG_FILE
 
 PREFIX = "base_model.model."
 """How peft begins the names of an adapter's tensors."""

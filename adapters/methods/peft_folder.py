@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from adapters.backbones.weights import listed, read_safetensors, some, unusable
-from adapters.cache.card import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.errors import ModelError, about
 from adapters.files.guards import brief, is_there
+from adapters.files.names import ADAPTER_FILE, BASE_FILE, CONFIG_FILE
 from adapters.methods.adapter_config import AdapterConfig
 from adapters.methods.earlier_names import in_names_of
 from adapters.methods.peft_config import canonical_config

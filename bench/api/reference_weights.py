@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters.cache.card import CODE
 from adapters.cache.folders import SUMS, alone, is_sound, new_folder
 from adapters.cache.source import ModelSource
 from adapters.cache.zoo import Zoo
+from adapters.files.names import CODE
 from bench.comparison.snapshot import Snapshot, from_file
 from bench.engine.job import Job, default_cache, default_places, make_job
 from bench.errors import NotComparableError, UserError

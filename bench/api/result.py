@@ -121,8 +121,8 @@ class Result:
 
         Raises UserError if it cannot be written.
         """
-        from bench.cli.output import write
         from bench.comparison.runs import against_reference
+        from bench.render.output import write
         from bench.render.report import to_html
         from bench.scoring.strips import shown_samples
 
@@ -181,7 +181,7 @@ class Result:
         from rich.console import Console
 
         from bench import render
-        from bench.cli.output import Harmless
+        from bench.render.output import Harmless
 
         console = Console(record=True, file=io.StringIO(), width=WIDTH, force_jupyter=False)
         console.print(Harmless(render.leaderboard(self.card, WIDTH)))

@@ -14,13 +14,13 @@ import bench.cli.export as cli_export
 import bench.cli.report as cli_report
 from adapters.errors import ChangedError, ModelError
 from bench.cli.formats import add_format
-from bench.cli.output import harmless, note, present
-from bench.cli.output import show as _print
-from bench.cli.output import write as _write
 from bench.cli.parser import Parser, add_loudness
 from bench.engine.interrupt import Interrupted
 from bench.engine.logs import quiet, set_level
 from bench.errors import Exit, UserError
+from bench.render.output import harmless, note, present
+from bench.render.output import show as _print
+from bench.render.output import write as _write
 from bench.store.atomic import RESUME
 from bench.version import __version__
 

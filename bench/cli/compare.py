@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.formats import asked_format
-from bench.cli.output import harmless, note, present, show
 from bench.errors import Exit, UserError
+from bench.render.output import harmless, note, present, show
 
 if TYPE_CHECKING:
     from bench.comparison.verdict import Verdict

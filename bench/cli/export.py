@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.output import note
 from bench.errors import Exit, UserError
+from bench.render.output import note
 
 if TYPE_CHECKING:
     from bench.api.result import Result

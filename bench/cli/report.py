@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.output import note
 from bench.errors import Exit
+from bench.render.output import note
 
 if TYPE_CHECKING:
     from bench.api.result import Result

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from adapters.cache.card import CODE
+from adapters.files.names import CODE
 from bench.eps import eps_text
 from bench.errors import Exit
 from bench.scoring.statistics import holm, mcnemar

@@ -13,8 +13,8 @@ from bench.scoring.labels import check_labels
 
 if TYPE_CHECKING:
     from adapters.classifier import Predictions
-    from bench.engine.expectation import Expectation
     from bench.engine.job import Job
+    from bench.suite.expectation import Expectation
 
 CAUSES = "class order, normalisation, image size, or other weights than those meant"
 

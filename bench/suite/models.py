@@ -20,7 +20,7 @@ from adapters.defences.stack import Stack
 from adapters.methods.registry import Declared
 from adapters.spec import BackboneSpec, FullSpec, TrainingSpec
 from bench.data.spec import DataSpec
-from bench.engine.expectation import Expected
+from bench.suite.expectation import Expected
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]

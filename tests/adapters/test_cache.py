@@ -17,10 +17,11 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 from adapters.backbones.weights import read_saved
-from adapters.cache.card import CARD, CONFIG_FILE, Card, read_card
+from adapters.cache.card import CARD, Card, read_card
 from adapters.cache.folders import TEMPORARY, is_sound, new_folder
 from adapters.errors import ModelError
 from adapters.files.disk import writing
+from adapters.files.names import CONFIG_FILE
 from adapters.methods.peft_folder import load_adapter
 from adapters.training import resume
 from adapters.training.resume import read_state, write_state

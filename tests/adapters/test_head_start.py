@@ -12,10 +12,10 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from adapters.cache.card import WEIGHTS
 from adapters.cache.recipe import Backbone, Pretraining, Recipe
 from adapters.cache.zoo import Zoo
 from adapters.classifier import Classifier
+from adapters.files.names import WEIGHTS
 from adapters.spec import Adaptation, BackboneSpec, FullSpec, HeadSpec, LoraSpec, NoneSpec, TrainingSpec
 from adapters.training.curves import Progress
 from bench import data

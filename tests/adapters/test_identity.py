@@ -20,10 +20,10 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from adapters.cache.card import ADAPTER, ADAPTER_FILE, CONFIG_FILE
 from adapters.cache.recipe import HEAD, Backbone, Pretraining, Recipe
 from adapters.cache.zoo import Zoo
 from adapters.errors import ModelError
+from adapters.files.names import ADAPTER, ADAPTER_FILE, CONFIG_FILE
 from adapters.images import ImageSet
 from adapters.methods.adaptation import save_adapted
 from adapters.methods.base import base_of

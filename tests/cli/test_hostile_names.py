@@ -16,10 +16,10 @@ import pytest
 from bench import render
 from bench.cli.commands import main
 from bench.cli.github import annotations, write_summary
-from bench.cli.output import show, write
 from bench.comparison.compare import compare
 from bench.comparison.runs import find_pair
 from bench.errors import UserError
+from bench.render.output import show, write
 from bench.scoring.score import score
 from bench.scoring.scorecard import Scorecard
 from bench.store import StoredRun, open_run

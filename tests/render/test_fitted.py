@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from adapters.cache.card import Card
-from bench.cli.output import show
 from bench.engine.summaries import Trained
 from bench.ids import ModelId
 from bench.render.fitted import broken, fitted
 from bench.render.listing import trained_table
+from bench.render.output import show
 from bench.scoring.score import score
 from bench.scoring.scorecard import Scorecard
 from bench.store import StoredRun

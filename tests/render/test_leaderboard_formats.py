@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from bench import render
-from bench.cli.output import Harmless
+from bench.render.output import Harmless
 from bench.scoring.scorecard import Scorecard
 from tests.builders import boards
 from tests.builders.golden import assert_golden

@@ -6,8 +6,8 @@ from bench.api.exporters.exporter import Exporter, Scored
 
 
 def _send(run: Scored, file: Path | None) -> str:
-    from bench.cli.output import write
     from bench.render.model_card import model_card
+    from bench.render.output import write
 
     write(model_card(run.card, run.header), file)
     return str(file)

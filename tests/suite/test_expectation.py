@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.commands import main
-from bench.engine.expectation import Expectation
 from bench.store import list_runs
+from bench.suite.expectation import Expectation
 from bench.suite.suite import Suite, load_suite
 from tests.builders.tiny import TINY
 from tests.suite.test_suite import write
