@@ -174,7 +174,7 @@ def test_a_cached_model_of_another_version_is_named_and_not_used(
     assert card_in(tmp_path) == Card("s", "full", 1, 2, (0.5,))
     folder = cached(tmp_path, card)
     assert card_in(tmp_path) is None
-    assert f"{folder}: of another version" in caplog.text
+    assert f"{folder}: from another version" in caplog.text
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
