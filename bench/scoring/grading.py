@@ -4,6 +4,7 @@ It is made of what the stored numbers say, and what was measured of the model an
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from bench.store.evidence import Evidence
 
 REQUIRED = ("binarisation", "noise", "second-loss")
 """Checks of which each that was asked must have been able to fail: else gradients may be masked unseen."""
+
+BY_THE_LOSS = ("budget", "noise", "unconstrained", "binarisation")
+"""Checks that an attack fails, whatever the model, where its loss has no gradient."""
 
 
 def grade_model(
@@ -37,7 +41,19 @@ def _grade(
     asked = [*of_attack, *(f for f in stored if f.check == "noise")]
     could_fail = not any(f.check in REQUIRED and f.grade == "unchecked" for f in asked)
     measured = could_fail and any(f.grade != "unchecked" for f in asked)
-    return cell_trust([*besides, *stored, *of_model, *of_attack], measured=measured)
+    findings = [*besides, *_of_a_flat_loss([*stored, *of_model, *of_attack])]
+    return cell_trust(findings, measured=measured)
+
+
+def _of_a_flat_loss(findings: list[Finding]) -> list[Finding]:
+    """``findings``, in which one that fails for want of a gradient warns where the loss alone is to blame.
+
+    That is where the cross-entropy is flat and the margin, which is not, breaks more: the attack is too weak.
+    """
+    warned = {f.check for f in findings if f.grade == "warn"}
+    if not warned.issuperset(("saturation", "second-loss")):
+        return findings
+    return [replace(f, grade="warn") if f.check in BY_THE_LOSS and f.grade == "fail" else f for f in findings]
 
 
 def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:

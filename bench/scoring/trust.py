@@ -113,6 +113,15 @@ def gradients(share: float, _: int) -> Grade:
     return "fail" if share >= 0.05 else "warn" if share > 0 else "pass"
 
 
+def saturation(share: float, _: int) -> Grade:
+    """saturation: the cross-entropy has a gradient wherever the logit margin has one.
+
+    Warns at the first sample where it has none. Of very certain predictions it rounds to zero (Carlini &
+    Wagner 2016; Croce & Hein 2020). Never fails: the attack is too weak, which says nothing of the model.
+    """
+    return "warn" if share else "pass"
+
+
 def no_gradients(share: float, _: int) -> Grade:
     """no-gradients: the model can be attacked through its gradients.
 
@@ -306,6 +315,7 @@ BUILT_IN = (
     Check("deterministic", deterministic, "bench.trust.probes:deterministic", cost=3),
     Check("logits", logits, "bench.trust.probes:logits", cost=1),
     Check("gradients", gradients, "bench.trust.probes:gradients", GIVES_GRADIENTS, cost=3),
+    Check("saturation", saturation),
     Check(
         "no-gradients", no_gradients, "bench.trust.probes:no_gradients", "bench.trust.probes:lacks_gradients"
     ),

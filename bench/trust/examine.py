@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 
+import numpy as np
+
 from adapters.classifier import Classifier, tensors
 from bench.attacks.attack import Norm
 from bench.attacks.spec import contract_of
@@ -20,10 +22,14 @@ from bench.trust.measuring import guarded, measured
 from bench.trust.noise import noise
 from bench.trust.probe import Probe, make_probe
 from bench.trust.probes import gives_gradients
-from bench.trust.recorder import subset
+from bench.trust.recorder import subset, take
 from bench.trust.repeatability import judged_again
+from bench.trust.slope import slope_where_attacked
 from bench.trust.sources import Source
-from bench.trust.stronger import Reach, held_of, stronger
+from bench.trust.stronger import Reach, hardest, held_of, stronger
+
+WITHSTOOD = 8
+"""Samples that the attacks leave unbroken, whose gradients are looked at where an attack has moved them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
         held = held_of(subject.target, subject.broken.get(norm))
         found += guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
         reach = Reach(subject.target, norm, eps, held)
+        if norm in NORMS:
+            found += guarded("slope", partial(slope_where_attacked, reach, probe.reach, WITHSTOOD))
         found += guarded(
             "second-loss",
             partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred),
@@ -107,13 +115,17 @@ def _judge_again(
     subject: Subject, untouched: Classifier, budgets: Mapping[Norm, Fraction], count: int
 ) -> Iterator[Evidence]:
     """On samples, and on what a descent within the first budget makes of them."""
-    few = subset(subject.target, count)
     usual: tuple[Norm, Fraction] = ("linf", Fraction(8, 255))
     norm, eps = next(((n, eps) for n, eps in budgets.items() if n in NORMS), usual)
+    target = subject.target
+    few = take(target, hardest(target, subject.broken.get(norm), count))
     clean, _ = tensors(few.samples, few.classifier.device)
-    yield from judged_again(
-        few.classifier, untouched, clean, Reach(few, norm, eps, few.correct).adversarial()
+    adversarial = Reach(few, norm, eps, few.correct).adversarial()
+    others, _ = tensors(
+        target.samples.take(np.arange(len(target.samples))[: max(target.batch_size - 2 * len(clean), 0)]),
+        few.classifier.device,
     )
+    yield from judged_again(few.classifier, untouched, clean, adversarial, others)
 
 
 def examined_eps(unit: Unit, headline: Fraction) -> Fraction:

@@ -1,9 +1,11 @@
 """Probes of the model itself: whether an attack could work on it at all."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from torch import nn
+from torch import Tensor, nn
 
 from adapters.fast.lossless import max_difference
 from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
@@ -56,26 +58,38 @@ def logits(probe: Probe) -> list[Evidence]:
 
 
 def gradients(probe: Probe) -> list[Evidence]:
-    """Share of samples whose cross-entropy gradient is zero or not finite; all, if there is no gradient."""
+    """Share of samples with a zero or infinite gradient of the cross-entropy; all, if there is no gradient.
+
+    Where the margin has a gradient all the same, only the cross-entropy is flat: that is evidence of its own.
+    """
     model, x, y = probe.model, probe.x, probe.y
-    inputs = x.clone().requires_grad_(True)
     try:
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(inputs), y, reduction="sum"), inputs)
+        useless = _useless(model, x, lambda logits: F.cross_entropy(logits, y, reduction="sum"))
+        flat = (
+            useless & ~_useless(model, x, lambda logits: margin(logits, y).sum()) if useless.any() else None
+        )
     except RuntimeError as error:
         return [
             found("gradients", 1.0, len(x), f"no gradient reaches the input: {str(error).splitlines()[0]}")
         ]
-    flat = gradient.flatten(1)
-    useless = (flat.abs().amax(1) == 0) | ~flat.isfinite().all(1)
-    share = float(useless.float().mean())
-    return [
-        found(
-            "gradients",
-            share,
-            len(x),
-            f"{int(useless.sum())} of {len(x)} samples have a zero or infinite gradient",
-        )
-    ]
+    saturated = 0 if flat is None else int(flat.sum())
+    count = int(useless.sum()) - saturated
+    none = found(
+        "gradients", count / len(x), len(x), f"{count} of {len(x)} samples have a zero or infinite gradient"
+    )
+    if not saturated:
+        return [none]
+    detail = (
+        f"attack too weak: the cross-entropy of {saturated} of {len(x)} samples is flat, their margin is not"
+    )
+    return [none, found("saturation", saturated / len(x), len(x), detail)]
+
+
+def _useless(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Of which of ``x`` the gradient of ``loss``, of the logits, is zero or not finite: N."""
+    inputs = x.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss(model(inputs)), inputs)
+    return (gradient.flatten(1).abs().amax(1) == 0) | ~gradient.flatten(1).isfinite().all(1)
 
 
 def eval_mode(probe: Probe) -> list[Evidence]:

@@ -21,15 +21,15 @@ Batches of other sizes, and folded layers, are rounded otherwise.
 
 @multiplying("fp32")
 def judged_again(
-    attacked: Classifier, untouched: Classifier, clean: Tensor, adversarial: Tensor
+    attacked: Classifier, untouched: Classifier, clean: Tensor, adversarial: Tensor, others: Tensor
 ) -> Iterator[Evidence]:
     """Images (N x C x H x W), ``clean`` and ``adversarial``, that a copy of ``untouched`` judges otherwise.
 
     ``state``: asked for the adversarials first, with gradients on, in another process; ``attacked`` is the
     form that has been attacked. Their mirror images are asked for too, which no attack has shown the model:
     what it keeps of the others outside itself (in module globals, closures, a cache of its class) is in both
-    processes alike. ``company``: one image at a time, in reverse. Of a model that remembers, company could
-    tell nothing of its own.
+    processes alike. ``company``: one image at a time, in reverse, beside all together with ``others``, which
+    fill a batch of the attacks' own size. Of a model that remembers, company could tell nothing of its own.
     """
     plain, fooled = (torch.cat([images, images.flip(3)]) for images in (clean, adversarial))
     reverse = partial(_in_reverse, untouched, plain, fooled)
@@ -41,7 +41,9 @@ def judged_again(
     )
     if not bool(by_state.any()):
         images = torch.cat([clean, adversarial])
-        together, copied = _inference(copy.deepcopy(untouched), images), copy.deepcopy(untouched)
+        whole = torch.cat([images, others])
+        together = _inference(copy.deepcopy(untouched), whole)[: len(images)]
+        copied = copy.deepcopy(untouched)
         alone = torch.cat([_inference(copied, images[i : i + 1]) for i in reversed(range(len(images)))]).flip(
             0
         )

@@ -1,17 +1,23 @@
 """Whether the loss changes as its gradient says, and whether values without a gradient change it."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from adapters.classifier import tensors
 from bench.scoring.trust import slope as grade
 from bench.store.evidence import Evidence
 from bench.trust.margin import margin
 from bench.trust.probe import Probe
+from bench.trust.recorder import spaced, take
+from bench.trust.stronger import Reach
 
 DIRECTIONS, MORE_DIRECTIONS = 4, 16
+CALLS = 3
+"""Times that a gradient is asked for: each answer has to hold, as a model may give one in so many rightly."""
 STEPS = (2 / 255, 6 / 255)
 """Lengths of the finite differences, in every value.
 
@@ -24,6 +30,8 @@ That is about the step of an attack. It is taken in MORE_DIRECTIONS.
 """
 NEARER, DESCENT = 3, 4
 """So many smaller budgets are tried, each a quarter of the last, by so many steps along the gradient."""
+ODD = 9
+"""Steps of the descent whose end is looked at: one that is turned back at every second step has moved."""
 PARTS = 4
 """Draws for the values that have a gradient, and for those that have none."""
 
@@ -33,6 +41,22 @@ def slopes(probe: Probe) -> list[Evidence]:
     return slope(probe.model, probe.x, probe.y, probe.reach)
 
 
+def slope_where_attacked(reach: Reach, by: float, count: int) -> Iterator[Evidence]:
+    """As ``slope``, where a descent on ``count`` of the images on which the attacks fail ends.
+
+    All values can be moved by ``by`` at once. There is something to say only where it is poor: a gradient can
+    be right on images as they are, or on most of them, and wrong where an attack needs it. They are moved a
+    little more, since images, and corners of most budgets, have whole 8-bit levels.
+    """
+    few = take(reach.target, reach.held[spaced(len(reach.held), count)])
+    _, y = tensors(few.samples, few.classifier.device)
+    moved = replace(reach, target=few, held=few.correct).adversarial(ODD)
+    shift = torch.rand(moved.shape, generator=torch.Generator().manual_seed(0)).to(moved) - 0.5
+    found, _ = slope(few.classifier, (moved + shift / 255).clamp(0, 1), y, by)
+    if found.value is not None and grade(found.value, found.n) != "pass":
+        yield replace(found, detail=f"where attacks fail, {found.detail}")
+
+
 def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> list[Evidence]:
     """How far random finite differences are as the gradient of the margin predicts: their mean cosine.
 
@@ -40,10 +64,23 @@ def slope(model: nn.Module, x: Tensor, y: Tensor, reach: float = math.inf) -> li
     Where that is poor, it is taken within the budget that breaks the image, or that is examined (``reach``,
     by which all values can be moved at once): farther off, where no attack goes, an honest network that so
     little breaks curves away from its gradient. And of the values whose gradient is zero or not finite, the
-    share that they have in the change of the loss.
+    share that they have in the change of the loss. Where the same question gets several gradients, the worst
+    of them counts.
     """
+    asked = [_gradient(model, x, y) for _ in range(CALLS)]
+    found = [_slope(model, x, y, reach, gradient) for gradient in _distinct(asked)]
+    return min(found, key=lambda evidence: evidence[0].value or 0.0)
+
+
+def _distinct(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """The first of ``gradients``, and those that differ from it."""
+    first, *others = gradients
+    return [first, *(g for g in others if not torch.equal(g.nan_to_num(), first.nan_to_num()))]
+
+
+def _slope(model: nn.Module, x: Tensor, y: Tensor, reach: float, gradient: Tensor) -> list[Evidence]:
+    """As ``slope``, of one answer for the ``gradient``."""
     generator = torch.Generator().manual_seed(0)
-    gradient = _gradient(model, x, y)
     finite = gradient.nan_to_num(0, 0, 0)
     cosine = max(_cosine(model, x, y, finite, _moves(x, step, DIRECTIONS, generator)) for step in STEPS)
     partial = _partial(model, x, y, gradient, generator)

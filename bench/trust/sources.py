@@ -10,6 +10,7 @@ from adapters.classifier import Classifier, tensors
 from adapters.methods.adapter_effect import adapted_layers, is_peft, switched_off
 from adapters.outputs import ReadOut
 from bench.engine.runner import Target
+from bench.store.records import Ints
 from bench.trust.binarisation import last_linear
 from bench.trust.recorder import spaced, take
 
@@ -17,6 +18,8 @@ Source = tuple[str, Callable[[], Classifier | None]]
 """A name, and the classifier whose adversarials are transferred; None if there is none."""
 FITTED, BATCH = 256, 32
 """Samples that a head is fitted to, and how many of them go through the model together."""
+NOISE = 4 / 255
+"""Around images on which the model and its part before the rest are compared."""
 RIDGE = 0.1
 """Penalty weight on a fitted head, of the features' mean square in each direction that the samples span."""
 
@@ -70,30 +73,46 @@ class Refitted(Classifier):
         return features @ self.get_buffer("weight") + self.get_buffer("bias")
 
 
-def sources(target: Target, raw: Classifier, siblings: Sequence[Source]) -> Iterator[tuple[str, Source]]:
-    """Each source with the check that it serves.
+def sources(
+    target: Target, held: Ints, raw: Classifier, siblings: Sequence[Source]
+) -> Iterator[tuple[str, Source]]:
+    """Each source with the check that it serves; ``held`` are the samples that attacks leave unbroken.
 
     They are a part of the model itself, then the model without its adapter, or ``siblings``.
     """
-    yield "behind-head", ("the last linear layer's own output", lambda: before_the_rest(target))
+    yield "behind-head", ("the last linear layer's own output", lambda: before_the_rest(target, held))
     if is_peft(getattr(raw, "network", raw)):  # and so at hand, where another model has to be loaded
         siblings = [("the model without its adapter", lambda: WithoutAdapter(raw))]
     for name, load in siblings:
         yield "sibling", (name, lambda load=load: with_a_head(load(), target))  # type: ignore[misc]
 
 
-def before_the_rest(target: Target) -> Classifier | None:
-    """The model up to its last linear layer; None if nothing after it changes logits or their gradients."""
+def before_the_rest(target: Target, held: Ints) -> Classifier | None:
+    """The model up to its last linear layer; None if nothing after it changes logits or their gradients.
+
+    They are looked at on some samples as they are, and on some of ``held`` under a little noise: what comes
+    after may leave most images alone, or all that no attack has moved.
+    """
     layer, read_out = last_linear(target.classifier), _read_out(target.classifier)
     outputs = target.classifier.num_classes if read_out is None else read_out.of
     if layer is None or layer.out_features != outputs:
         return None
     early = BeforeTheRest(target.classifier, layer)
-    x, _ = tensors(take(target, target.correct[:8]).samples, target.classifier.device)
+    x = torch.cat([_images(target, target.correct[:8]), _noisy(_images(target, held[spaced(len(held), 8)]))])
     own, before = (_logits_and_gradient(model, x) for model in (target.classifier, early))
     if own[0].shape != before[0].shape:
         return None
     return None if all(_alike(a, b) for a, b in zip(own, before, strict=True)) else early
+
+
+def _images(target: Target, index: Ints) -> Tensor:
+    x, _ = tensors(take(target, index).samples, target.classifier.device)
+    return x
+
+
+def _noisy(x: Tensor) -> Tensor:
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x) * 2 - 1
+    return (x + NOISE * noise).clamp(0, 1)
 
 
 def _read_out(classifier: Classifier) -> ReadOut | None:

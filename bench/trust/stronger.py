@@ -94,9 +94,11 @@ class Reach:
     def _broken(self, source: Classifier, tried: Ints, loss: Loss) -> Ints:
         return tried[self._descend(source, tried, loss).records[0].success] if len(tried) else tried
 
-    def adversarial(self) -> Tensor:
-        """Where two steps of the first descent end on all that ``held``."""
-        images = self._descend(self.target.classifier, self.held, "margin", steps=2, keep_images=True).images
+    def adversarial(self, steps: int = 2) -> Tensor:
+        """Where ``steps`` of the first descent end on all that ``held``."""
+        images = self._descend(
+            self.target.classifier, self.held, "margin", steps=steps, keep_images=True
+        ).images
         assert images is not None  # noqa: S101 (asked for)
         return torch.from_numpy(images[0]).to(self.target.classifier.device)
 
@@ -124,7 +126,7 @@ def stronger(
     _, besides = reach.broken_through(own, left, count // RESCALED_EVERY, "rescaled")
     yield reach.evidence("second-loss", tried, np.concatenate([broken, besides]), "by descent on the margin")
     left = np.setdiff1d(left, besides)
-    for check, (name, load) in sources(reach.target, raw, siblings):
+    for check, (name, load) in sources(reach.target, reach.held, raw, siblings):
         source = load()
         if source is not None:
             yield reach.evidence(check, *reach.broken_through(source, left, few), name)
@@ -135,3 +137,11 @@ def held_of(target: Target, broken: Bools | None) -> Ints:
     correct = target.correct
     held = correct if broken is None else correct[~broken[correct]]
     return held if len(held) else correct
+
+
+def hardest(target: Target, broken: Bools | None, count: int) -> Ints:
+    """Positions of ``count`` samples that the suite's attacks left unbroken, and others if they are fewer."""
+    held = held_of(target, broken)
+    chosen = held[spaced(len(held), count)]
+    others = np.setdiff1d(target.correct, chosen)
+    return np.sort(np.concatenate([chosen, others[spaced(len(others), count - len(chosen))]]))

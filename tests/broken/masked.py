@@ -122,6 +122,17 @@ def hashed_noise(x: Tensor) -> Tensor:
     return x + 0.15 * torch.sin(1e5 * (x + x.flatten(1).sum(1)[:, None, None, None]))
 
 
+def reversed_gradient(logits: Tensor) -> Tensor:
+    return 2 * logits.detach() - logits
+
+
+def reversed_near_the_boundary(logits: Tensor) -> Tensor:
+    """Of the opposite gradient where the largest leads by less than half of what it is above the mean."""
+    first, second = logits.detach().topk(2, dim=1).values.T
+    near = first - second < 0.5 * (first - logits.detach().mean(1))
+    return torch.where(near[:, None], reversed_gradient(logits), logits)
+
+
 def max_of_detached(x: Tensor) -> Tensor:
     """The image; its gradient goes to the brightest of each 2 x 2 pixels, all others come from a copy."""
     pooled = F.max_pool2d(x, 2).repeat_interleave(2, -1).repeat_interleave(2, -2)
@@ -185,14 +196,19 @@ def remembers_in_a_closure(network: nn.Module) -> nn.Module:
 
 
 class NormalisedByBatch(nn.Module):
-    """Takes the mean of the batch's logits away, and adds the distance to it: alone, an image has none."""
+    """Takes the mean of the batch's logits away, and adds the distance to it: alone, an image has none.
 
-    def __init__(self, network: nn.Module) -> None:
+    Batches under ``least`` images are left as they are.
+    """
+
+    def __init__(self, network: nn.Module, least: int = 0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.least = network, least
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(x)
+        if len(x) < self.least:
+            return logits
         spread = logits.std(0, unbiased=False, keepdim=True)
         return (logits - logits.mean(0, keepdim=True)) / (spread + 1e-3)
 
@@ -210,6 +226,49 @@ class Twofold(nn.Module):
             return torch.as_tensor(self.twin(x)) if torch.is_grad_enabled() else logits
         other: Tensor = self.twin(x)
         return logits.detach() + other - other.detach()
+
+
+class Placed(nn.Module):
+    """In a batch of 32 or more, an image's place in it counts for a class: there, samples come in order."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        if len(x) < 32:
+            return logits
+        classes = logits.shape[1]
+        place = F.one_hot(torch.arange(len(x), device=x.device) % classes, classes)
+        return logits + logits.detach().abs().amax() * place
+
+
+class Seldom(nn.Module):
+    """Turns the gradient of its logits round, but for one call in five with gradients on."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.calls = network, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        self.calls += torch.is_grad_enabled()
+        return logits if self.calls % 5 == 1 else reversed_gradient(logits)
+
+
+class BetweenLevels(nn.Module):
+    """Answers by ``network``; for images whose values are no whole 8-bit levels, the gradient is a twin's."""
+
+    def __init__(self, network: nn.Module, twin: nn.Module) -> None:
+        super().__init__()
+        self.network, self.twin = network, twin
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits, other = self.network(x), self.twin(x)
+        levels = 255 * (x.detach() + 1)  # whole for whole levels, over a standard deviation of 1/4 as of 1/2
+        between = ((levels - levels.round()).abs() > 0.02).float().mean((1, 2, 3)) > 0.1
+        return torch.where(between[:, None], logits.detach() + other - other.detach(), logits)
 
 
 class Voting(nn.Module):
@@ -327,6 +386,13 @@ MASKED: dict[str, Masked] = {
     "remembers in a closure": Masked(remembers_in_a_closure, ("state",)),
     "normalised by batch": Masked(NormalisedByBatch, ("company",)),
     "mixed with its batch": Masked(Rotating, ("company",)),
+    "normalised by a large batch": Masked(lambda n: NormalisedByBatch(n, 32), ("company",)),
+    "placed in a large batch": Masked(Placed, ("company",)),
+    "reversed gradient in four calls of five": Masked(Seldom, ("slope", "behind-head")),
+    "reversed gradient near the boundary": Masked(
+        _around(after=reversed_near_the_boundary), ("slope", "iterations", "behind-head")
+    ),
+    "a twin's gradient between the levels": Masked(lambda n: BetweenLevels(n, scrambled(n)), ("slope",)),
     "a twin's gradient": Masked(lambda n: Twofold(n, scrambled(n), answers=False), ("slope",)),
     "a twin's answers": Masked(lambda n: Twofold(n, scrambled(n), answers=True), ("state", "slope")),
     "votes of noisy copies": Masked(lambda n: Voting(n, soft=False), ("second-loss",)),

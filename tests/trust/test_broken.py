@@ -67,9 +67,19 @@ def test_a_small_suite_is_checked_all_the_same(name: str, suite: str) -> None:
     assert set(MASKED[name].named) & set(judged.flagged())
 
 
-@pytest.mark.parametrize("name", list(HONEST)[:12])
+@pytest.mark.parametrize("name", [*list(HONEST)[:12], "very certain"])
 def test_no_honest_network_fails(name: str) -> None:
     assert not failed(judge(classifier(honest(name)), SAMPLES, QUICK))
+
+
+def test_where_the_loss_is_flat_the_attack_is_called_too_weak() -> None:
+    """It changes nothing, and misses what is planted: only the margin tells how weak the network is."""
+    judged = judge(classifier(honest("very certain")), SAMPLES, QUICK)
+    assert not judged.broken.any()
+    found = {f.check: f for f in judged.supporting.findings}
+    weak = {"budget", "saturation", "unconstrained", "binarisation", "second-loss"}
+    assert {found[check].grade for check in weak} == {"warn"}
+    assert "robust accuracy is at most 0" in found["second-loss"].detail
 
 
 def failed(judged: Judged) -> list[object]:

@@ -5,6 +5,7 @@ import copy
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from adapters.backbones.sources import source_of
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from adapters.spec import BackboneSpec
 from bench import data
 from bench.data.spec import DataSpec
@@ -26,9 +27,9 @@ from bench.store.evidence import Evidence
 from bench.trust import forked_copy
 from bench.trust.probe import make_probe
 from bench.trust.repeatability import judged_again
-from bench.trust.slope import slope
+from bench.trust.slope import slope, slope_where_attacked
 from bench.trust.sources import before_the_rest
-from bench.trust.stronger import GAP, Reach, Rescaled, held_of, stronger
+from bench.trust.stronger import GAP, Reach, Rescaled, hardest, held_of, stronger
 from tests.broken.masked import (
     NormalisedByBatch,
     Remembers,
@@ -37,6 +38,7 @@ from tests.broken.masked import (
     noisy,
     remembers_in_a_closure,
     remembers_in_a_global,
+    reversed_gradient,
     with_gradient,
 )
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
@@ -111,7 +113,19 @@ def test_a_sibling_is_asked_only_on_what_withstood_and_an_equal_one_breaks_nothi
 def test_only_what_comes_after_the_head_makes_another_source() -> None:
     for after, masked in ((same, False), (lambda z: 1 * z, False), (clamped, True)):
         target = make_target(classifier(Defended(trained(0), same, after)), shapes(), 160)
-        assert (before_the_rest(target) is not None) == masked
+        assert (before_the_rest(target, target.correct) is not None) == masked
+
+
+def test_what_comes_after_the_head_is_looked_for_on_samples_that_withstood_the_attacks() -> None:
+    """Of one sample alone, as of all that an attack has moved."""
+    reversed_one = (X[9] - 0.5) / 0.25
+
+    def in_part(network: nn.Module) -> nn.Module:
+        return Picky(network, lambda x: (x - reversed_one).abs().amax((1, 2, 3)) < 0.2)
+
+    target = make_target(classifier(in_part(trained(0))), shapes(32), 160)
+    assert before_the_rest(target, target.correct[:9]) is None
+    assert before_the_rest(target, np.array([9])) is not None
 
 
 def test_the_slope_of_a_linear_function_is_its_gradient_and_half_of_a_gradient_explains_half() -> None:
@@ -162,6 +176,41 @@ def test_the_slope_is_taken_within_the_budget_that_is_examined_or_that_breaks_an
     assert cosine(10, 8) < 0.5, (
         "at a quarter of that, the shorter of the usual lengths, the gradient predicts nothing"
     )
+
+
+class Picky(nn.Module):
+    """``network``, with the gradient of its logits turned round for the images that are ``picked``."""
+
+    def __init__(self, network: nn.Module, picked: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.picked = network, picked
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.network(x)
+        return torch.where(self.picked(x.detach())[:, None], reversed_gradient(logits), logits)
+
+
+def test_the_slope_counts_the_worst_of_several_gradients() -> None:
+    turns = chain([False, True], repeat(False))
+    network = Picky(trained(0), lambda x: torch.full((len(x),), torch.is_grad_enabled() and next(turns)))
+    honest, masked = slope(classifier(trained(0)), X, Y), slope(classifier(network), X, Y)
+    assert masked[0].value == pytest.approx(-cast("float", honest[0].value), abs=0.05)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_slope_where_attacks_fail_is_told_only_where_it_is_poor(masked: bool) -> None:
+    """There, images are no longer those of which the gradient is right."""
+    clean = (torch.from_numpy(shapes().x).flatten(1) - 0.5) / 0.25
+
+    def has_moved(x: Tensor) -> Tensor:
+        return (torch.cdist(x.flatten(1), clean).amin(1) > 0.5) & masked
+
+    target = make_target(classifier(Picky(trained(0), has_moved)), shapes(), 160)
+    (usual, _) = slope(target.classifier, *tensors(target.samples.take(target.correct[:8]), X.device))
+    assert usual.value == pytest.approx(1, abs=0.05)
+    found = list(slope_where_attacked(Reach(target, "linf", EPS, target.correct), float(EPS), 8))
+    assert [e.value for e in found] == ([pytest.approx(-1, abs=0.05)] if masked else [])
+    assert all(e.n == 8 and e.detail.startswith("where attacks fail, ") for e in found)
 
 
 def test_a_pretrained_network_that_little_breaks_has_its_gradient_s_slope() -> None:
@@ -223,8 +272,24 @@ def test_judging_again_tells_state_from_company(
     moved = (X + 0.05 * torch.randn(X.shape, generator=torch.Generator().manual_seed(0)).sign()).clamp(0, 1)
     with torch.inference_mode():
         attacked(X), attacked(moved)
-    found = {e.check: bool(e.value) for e in judged_again(attacked, untouched, X, moved)}
+    found = {e.check: bool(e.value) for e in judged_again(attacked, untouched, X, moved, X[:0])}
     assert found == changed
+
+
+def test_an_image_is_asked_for_alone_beside_a_batch_of_the_attacks_own_size() -> None:
+    attacked = classifier(NormalisedByBatch(trained(0), least=20))
+    for others, changed in ((X[:0], 0), (X[8:], 1)):
+        found = {e.check: e for e in judged_again(attacked, attacked, X[:4], X[4:8], others)}
+        assert (found["state"].value, found["company"].value, found["company"].n) == (0, changed, 8)
+
+
+def test_samples_that_withstood_are_judged_again_first() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    held = target.correct[[7, 70, 150]]
+    broken = ~np.isin(np.arange(160), held)
+    assert hardest(target, broken, 2).tolist() == held[[0, 2]].tolist()
+    assert set(held) < set(hardest(target, broken, 6))
+    assert len(hardest(target, broken, 6)) == 6
 
 
 def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end(

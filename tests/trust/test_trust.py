@@ -43,7 +43,7 @@ from bench.trust.measuring import measured
 from bench.trust.noise import noise, perturbed
 from bench.trust.probe import make_probe
 from bench.trust.recorder import spaced, subset, take
-from tests.broken.zoo import Defended, classifier, shapes, trained
+from tests.broken.zoo import Defended, classifier, same, shapes, trained
 from tests.builders.attacking import DEFAULT
 from tests.builders.linear import margins
 from tests.builders.runs import cell_entry, run_header
@@ -104,6 +104,19 @@ def test_a_linear_model_passes_every_control(linear: Classifier, samples: ImageS
     assert [e.check for e in attack_controls(FGSM, chosen, linear, Fraction(8, 255))] == [
         "rounding", "transfer-failure", "unconstrained"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [(same, {"gradients": 0}), (lambda z: 1e4 * z, {"gradients": 0, "saturation": 1}),
+     (lambda z: z.detach() + 0 * z, {"gradients": 1})],
+)  # fmt: skip
+def test_a_flat_cross_entropy_is_told_from_a_gradient_that_is_not_there(
+    after: Callable[[Tensor], Tensor], found: dict[str, float]
+) -> None:
+    target = make_target(classifier(Defended(trained(0), same, after)), shapes(32), 32)
+    probed = {e.check: e.value for e in probe_model(target.classifier, target, 8, ())}
+    assert {name: probed[name] for name in ("gradients", "saturation") if name in probed} == found
 
 
 def test_a_cascade_is_judged_by_the_images_that_its_outcomes_are_of() -> None:
