@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of, pairing_of
+from bench.attacks.spec import Attack, Fgsm, Pgd, contract_of, pairing_of, used_by
 from bench.engine.plan import Cell, Unit
 from bench.engine.prepare import prepare
 from bench.engine.runner import run_unit
@@ -87,7 +87,8 @@ def judge(model: Classifier, samples: ImageSet, setting: Setting = Setting(), **
     started = time.perf_counter()
     at = [c for c in cells if c.eps == setting.headline]
     broken = reduce(np.logical_or, (c.success for c in at))
-    subject = Subject(model, target, setting.headline, {"linf": broken}, libraries=setting.carriers, **known)
+    libraries = list(dict.fromkeys(name for u in units for name in used_by(u.attack, u.library)))
+    subject = Subject(model, target, setting.headline, {"linf": broken}, libraries=libraries, **known)
     found = examine(subject, plan_effort(setting.level, costs, len(target.correct)))
     cost = (time.perf_counter() - started) / attacked
     grades = grade_model(cells, np.array(samples.ids), found)
