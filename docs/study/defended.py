@@ -76,13 +76,17 @@ def _said(gains: Sequence[Gain]) -> Iterator[str]:
     known, naive = [g.adaptive for g in gains], [g.naive for g in gains if g.naive]
     if known:
         low, high = min(known, key=lambda d: d.difference), max(known, key=lambda d: d.difference)
+        lost = [d for d in known if d.shown and d.difference < 0]
         yield (
             f"Of {len(known)} defended models, {_gaining(known)} robust accuracy against attackers who know"
-            f" the defence; differences are from {_named(low)} to {_named(high)}, and {span_seen(known)}"
-            " would have been seen"
+            f" the defence, and {len(lost)} to lose some; differences are from {_named(low)} to"
+            f" {_named(high)}, and {span_seen(known)} would have been seen"
         )
     if naive:
-        yield f"Against attackers who do not know it, {_gaining(naive)} any"
+        yield (
+            f"Against attackers who do not know it, {_gaining(naive)} any, and {span_seen(naive)} would have"
+            " been seen"
+        )
 
 
 def _said_once(gains: Sequence[Gain]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from docs.study.answer import Answer
 from docs.study.found import Difference, Found, differences
-from docs.study.tables import answers_table, in_words, models_table
+from docs.study.tables import answers_table, in_words, models_table, span_seen
 
 RANKED = re.compile(r"(?P<layers>.+)-r(?P<rank>\d+)")
 CAP = (
@@ -41,4 +41,6 @@ def _count(what: str, pairs: Sequence[Difference]) -> str:
         f"Of {len(pairs)} pairs that differ in {what} alone, {len(shown)} are shown to differ in robust"
         " accuracy"
     )
-    return f"{count}: {'; '.join(map(in_words, shown or pairs))}"
+    null = [d for d in pairs if not d.shown] if shown else []
+    more = f"; of the others, {span_seen(null)} would have been seen" if null else ""
+    return f"{count}: {'; '.join(map(in_words, shown or pairs))}{more}"

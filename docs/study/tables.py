@@ -130,6 +130,8 @@ def span_seen(found: Iterable[Difference]) -> str:
     if not known:
         return "no difference"
     least, most = (seen(by(known, key=lambda d: d.detectable)) for by in (min, max))
+    if least == most:
+        return f"a difference of {most}"
     return f"differences of {least.removesuffix(' points')} to {most}"
 
 

@@ -178,11 +178,14 @@ def test_defences_of_several_trainings_are_tested_over_these() -> None:
     assert said.short.startswith(
         "Of 1 defended models, 0 are shown to gain robust accuracy against attackers who"
     )
-    assert f"from squeezed {gain} to squeezed {gain}, and differences of " in said.short
+    assert f"from squeezed {gain} to squeezed {gain}, and a difference of " in said.short
     assert "do not know it, 1 (squeezed +40.0 points [" in said.short
     (row,) = [line for line in said.lines if line.startswith("| squeezed | lora |")]
     assert "| **no difference shown** |" in row
     assert "| +0.0 points [" in row, "clean accuracy"
+    worse = answer("d", switching(naive=[80, 81, 82], adaptive=[80, 81, 82]))
+    assert "attackers who know the defence, and 1 to lose some; differences" in worse.short
+    assert "| **no: a loss** |" in "".join(worse.lines)
 
 
 def test_what_was_trained_once_stands_behind_what_was_trained_several_times() -> None:
