@@ -19,7 +19,7 @@ PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE, SECOND_SHARE, SIBLING_
 
 They go to probes of the model, controls of the attacks, random search, planted twins, stronger attacks, and
 each sibling. Small batches take longer than their passes tell: on the default suite it all takes about a
-fifth of the attacks' time. The leaderboard prints it.
+quarter of the attacks' time. The leaderboard prints it.
 """
 PRECISION_SHARE = 0.05
 """Share for crafting again in float32 where a suite crafts in less, which gains it more than this costs."""
