@@ -274,8 +274,11 @@ def _near(differences: Sequence[Difference]) -> str:
 
 
 def _nothing(differences: Sequence[Difference]) -> str:
+    """Intervals are of one difference alone: where one leaves out zero, the correction takes that back."""
     least = [d.detectable for d in differences if not np.isnan(d.detectable)]
-    return f"no difference shown (could have shown {points(min(least)).lstrip('+') if least else 'none'})"
+    corrected = " after correction" if any(d.low > 0 or d.high < 0 for d in differences) else ""
+    could = points(min(least)).lstrip("+") if least else "none"
+    return f"no difference shown{corrected} (could have shown {could})"
 
 
 def _percent(share: float) -> str:

@@ -95,7 +95,7 @@ def _drops(found: Found) -> Iterator[tuple[AttackEps, Difference]]:
 def _row(found: Found, at: AttackEps, d: Difference) -> list[str]:
     (rate,) = [r for r in found.scored.rates if (r.model, r.attack, r.eps) == (d.model, at.attack, at.eps)]
     (model,) = [m for m in found.scored.models if m.model == d.model]
-    answer = "no change shown" if not d.shown else "falls" if d.difference < 0 else "rises"
+    answer = f"no change shown{d.corrected}" if not d.shown else "falls" if d.difference < 0 else "rises"
     return [
         d.model,
         d.where,

@@ -42,7 +42,13 @@ class Gain:
     def answer(self) -> str:
         """Whether it is a gain against attackers who know the defences."""
         d = self.adaptive
-        return "no difference shown" if not d.shown else "yes" if d.difference > 0 else "no: a loss"
+        return (
+            f"no difference shown{d.corrected}"
+            if not d.shown
+            else "yes"
+            if d.difference > 0
+            else "no: a loss"
+        )
 
 
 def defences(runs: Sequence[Found]) -> Answer:

@@ -64,7 +64,12 @@ class Difference:
         """What it says of the model: "less robust", or that no difference is shown."""
         if self.shown:
             return (HIGHER if self.difference > 0 else LOWER)[self.quantity]
-        return "equal on every sample" if self.equal else "no difference shown"
+        return "equal on every sample" if self.equal else f"no difference shown{self.corrected}"
+
+    @property
+    def corrected(self) -> str:
+        """What a null owes to the correction: its own interval leaves out zero."""
+        return " after correction" if self.low > 0 or self.high < 0 else ""
 
     @property
     def question(self) -> str:

@@ -139,7 +139,7 @@ def in_brief(d: Difference) -> str:
     """Less robust (-34.6 points [-42.6, -26.6]); if not shown, what would have been."""
     if d.shown:
         return f"{d.adjective} ({numbers(d)})"
-    return f"no difference in {d.quantity} shown ({numbers(d)}{_would(d)})"
+    return f"no difference in {d.quantity} shown{d.corrected} ({numbers(d)}{_would(d)})"
 
 
 def in_words(d: Difference) -> str:

@@ -14,7 +14,7 @@ from bench.render import leaderboard, to_json, to_markdown
 from bench.render.figures import make_figures
 from bench.render.report import to_html
 from bench.scoring.overfitting import overfitting, with_training
-from bench.scoring.robust_training import GIVES, KEEPS, NEAR
+from bench.scoring.robust_training import GIVES, KEEPS, NEAR, Difference, _nothing
 from bench.scoring.score import score
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.statistics import mcnemar
@@ -114,6 +114,12 @@ def test_over_seeds_trainings_vary_too(tmp_path: Path) -> None:
     against = kept.differences[0]
     assert against.difference == pytest.approx(60 / N)
     assert against.low < against.difference < against.high
+
+
+@pytest.mark.parametrize(("low", "said"), [(-0.02, ""), (0.01, " after correction")])
+def test_a_null_whose_own_interval_leaves_out_zero_owes_it_to_the_correction(low: float, said: str) -> None:
+    null = Difference("robust accuracy", "a", "b", 0.7, 0.1, low, 0.2, 0.03, 0.09, 0.15)
+    assert _nothing([null]) == f"no difference shown{said} (could have shown 15.0)"
 
 
 def test_every_format_has_the_answers(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from bench.scoring.rescored import rescore
 from bench.scoring.statistics import mean_difference, wilson
 from bench.text import interval, points
 from docs.study.answer import Answer
-from docs.study.found import Found, differences
+from docs.study.found import Difference, Found, differences
 from docs.study.one_run import NORMAL, one_runs, pooled
 from docs.study.questions import QUESTIONS
+from docs.study.tables import in_brief
 from tests.builders.published import N, first, published
 from tests.scoring.test_published import run_of
 
@@ -164,6 +165,14 @@ def switching(naive: list[int], adaptive: list[int]) -> Published:
     models = [replace(m, of=("lora",)) if m.model == "squeezed" else m for m in run.models]
     cells = [replace(c, role="adaptive") if c.attack == "pgd-10 bpda" else c for c in run.cells]
     return replace(run, models=tuple(models), cells=tuple(cells))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.3), (-0.3, -0.01)])
+def test_a_null_whose_own_interval_leaves_out_zero_owes_it_to_the_correction(low: float, high: float) -> None:
+    null = Difference("a", "b", "certainty", "clean", (low + high) / 2, low, high, 0.06, 0.4, False, False)
+    assert null.answer == "no difference shown after correction"
+    assert in_brief(null).startswith("no difference in certainty shown after correction (")
+    assert replace(null, low=-0.3, high=0.3).answer == "no difference shown"
 
 
 def test_defences_of_several_trainings_are_tested_over_these() -> None:
