@@ -33,6 +33,8 @@ EXECUTOR = (
     " started on this machine); its nodes share --results, $BENCH_CACHE and --data-root, and a task takes a"
     " GPU, or a core"
 )
+SUITE = "a suite's YAML file, or the name of a shipped one"
+WEIGHTS_OF = "train nothing: take the weights kept beside a reference (a file; 'reference': the suite's own)"
 WORKERS = "worker processes, of one thread each (default: as many as cores are free); no result depends on it"
 GOES_ON = "what is finished is stored; the same command goes on from there"
 FRESH_STARTS_OVER = (
@@ -150,33 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
-    train = _command(commands, "train", _train, "train a suite's models, and say where their weights are")
-    train.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    _add_allow_code(train)
-    train.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
-    train.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="where data sets are (default: $BENCH_DATA, or the cache)",
-    )
-    again = _command(
-        commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it"
-    )
-    again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
-    again.add_argument(
-        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
-    )
-    again.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="where data sets are (default: $BENCH_DATA, or the cache)",
-    )
-    again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    _add_allow_code(again)
-    add_format(again, "reproduction")
+    _add_train(commands)
+    _add_reproduce(commands)
     cli_compare.add_commands(commands)
     cli_report.add_commands(commands)
     cli_export.add_command(commands)
@@ -194,34 +171,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     run = _command(commands, "run", _run, "run a suite and print its leaderboard")
-    run.add_argument("suite", metavar="SUITE", help="a suite's YAML file, or the name of a shipped one")
-    run.add_argument(
-        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
-    )
+    run.add_argument("suite", metavar="SUITE", help=SUITE)
+    _add_results(run)
     run.add_argument(
         "--only", default="*", metavar="GLOB", help="only units that match, as model/seed/attack/library"
     )
     run.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the units"
     )
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     run.add_argument("--executor", choices=("local", "ray"), default="local", help=EXECUTOR)
     run.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
-    run.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="where data sets are (default: $BENCH_DATA, or the cache)",
-    )
-    run.add_argument(
-        "--weights-of",
-        metavar="REFERENCE",
-        help=(
-            "use the weights kept beside a reference (its file, or 'reference' for the suite's own) instead"
-            " of training"
-        ),
-    )
-    _add_allow_code(run)
+    _add_surroundings(run)
+    run.add_argument("--weights-of", metavar="REFERENCE", help=WEIGHTS_OF)
     run.add_argument("--fresh", action="store_true", help="recompute every cell")
     run.add_argument(
         "--save-adversarials", action="store_true", help="store the images too, checked in float32 and uint8"
@@ -237,8 +198,39 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
 
 
-def _add_allow_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = _command(commands, "train", _train, "train a suite's models, and say where their weights are")
+    train.add_argument("suite", metavar="SUITE", help=SUITE)
+    train.add_argument("--workers", type=_count, metavar="N", help=WORKERS)
+    _add_surroundings(train)
+
+
+def _add_reproduce(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    again = _command(
+        commands, "reproduce", _reproduce, "make a stored run again, and compare every cell with it"
+    )
+    again.add_argument("run", metavar="RUN", help="a run's folder or id, or 'latest'")
+    _add_results(again)
+    _add_surroundings(again)
+    add_format(again, "reproduction")
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--results", type=Path, default=Path("results"), help="where runs are stored (default: results)"
+    )
+
+
+def _add_surroundings(command: argparse.ArgumentParser) -> None:
+    """What of the machine a ``command`` uses that trains or attacks."""
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    command.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where data sets are (default: $BENCH_DATA, or the cache)",
+    )
+    command.add_argument(
         "--allow-code", action="store_true", help="run the code that the suite names as its architectures"
     )
 

@@ -21,7 +21,7 @@ from bench.scoring.defended import defence_scores
 from bench.scoring.metrics import Metrics, metrics
 from bench.scoring.model_ranking import ModelRanking, finished_of, outcome_of, rank_models
 from bench.scoring.over_seeds import seed_rates, seed_scores
-from bench.scoring.queries import query_scores
+from bench.scoring.queries import QueryScore, query_scores
 from bench.scoring.record_checks import Scored
 from bench.scoring.robust_training import answers
 from bench.scoring.scorecard import AttackScore, CellScore, CurveScore, ModelScore, PrecisionScore, Scorecard
@@ -43,11 +43,6 @@ def score(run: StoredRun) -> Scorecard:
     groups = by_attack(header.cells)
     read = _read(run, groups)
     numbers = read.numbers
-    attacks = tuple(
-        _attack_score([c for c in group if c.key in done], done, grades)
-        for group in groups
-        if _has_rate(group)
-    )
     outcomes = _outcomes(header.models, groups, done)
     trusted = _trusted(outcomes, groups, done, grades)
     said = claims(run, model_ranking.sound, trusted)
@@ -60,7 +55,7 @@ def score(run: StoredRun) -> Scorecard:
         headline_eps=model_ranking.headline_eps,
         models=models,
         cells=tuple(CellScore(c, numbers.get(c.key), grades.get(c.key)) for c in header.cells),
-        attacks=attacks,
+        attacks=tuple(_attack_scores(groups, done, grades)),
         crosschecks=tuple(read.crosschecks),
         comparisons=compare_models(trusted, across=False, headline=model_ranking.headline_eps),
         headline=model_ranking.headline,
@@ -71,11 +66,7 @@ def score(run: StoredRun) -> Scorecard:
         baseline=header.models[0].model if header.models else "",
         trust_level=str(header.suite.get("trust", "")),
         trust_cost=model_ranking.trust_cost,
-        queries=tuple(
-            query_scores(
-                (c, run.records(c.key)) for c in _black_box(model_ranking.cells, header.headline_eps)
-            )
-        ),
+        queries=tuple(_queries(run, model_ranking)),
         precision=_precision(run),
         data=header.data,
         seen=what_is_seen(header),
@@ -125,12 +116,16 @@ def _has_rate(group: list[CellEntry]) -> bool:
     return {c.status for c in group} - {"missing"} == {"ok"}
 
 
-def _attack_score(
-    group: list[CellEntry], done: dict[str, Scored], grades: dict[str, CellTrust]
-) -> AttackScore:
-    first, outcome = group[0], outcome_of([done[cell.key] for cell in group])
-    asr, trust = success_rate(outcome.before, outcome.robust), worst([grades[c.key].grade for c in group])
-    return AttackScore(first.id.model, first.attack, first.eps, asr, trust)
+def _attack_scores(
+    groups: Iterable[list[CellEntry]], done: dict[str, Scored], grades: dict[str, CellTrust]
+) -> Iterable[AttackScore]:
+    """Each attack at one eps through all libraries that have finished it."""
+    for group in filter(_has_rate, groups):
+        own = [done[cell.key] for cell in group if cell.key in done]
+        first, outcome = own[0].entry, outcome_of(own)
+        trust = worst([grades[c.entry.key].grade for c in own])
+        asr = success_rate(outcome.before, outcome.robust)
+        yield AttackScore(first.id.model, first.attack, first.eps, asr, trust)
 
 
 def _crosschecks(group: list[CellEntry], records: Mapping[str, Records]) -> Iterable[CrossCheck]:
@@ -227,6 +222,11 @@ def _curve(run: StoredRun, grid: Sequence[Scored], numbers: Mapping[str, Metrics
             return minimum_norm_curve(last.correct, distance, eps)
     found = [numbers[c.entry.key] for c in grid]
     return fixed_budget_curve(found[-1].accuracy.value, eps, [m.robust_accuracy.value for m in found])
+
+
+def _queries(run: StoredRun, ranking: ModelRanking) -> Iterable[QueryScore]:
+    cells = _black_box(ranking.cells, run.header.headline_eps)
+    return query_scores((cell, run.records(cell.key)) for cell in cells)
 
 
 def _black_box(cells: Sequence[Scored], headline: Fraction) -> list[CellEntry]:
