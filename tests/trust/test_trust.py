@@ -42,6 +42,7 @@ from bench.trust.margin import margin
 from bench.trust.measuring import measured
 from bench.trust.noise import noise, perturbed
 from bench.trust.probe import make_probe
+from bench.trust.probes import instability
 from bench.trust.recorder import spaced, subset, take
 from tests.broken.zoo import Defended, classifier, same, shapes, trained
 from tests.builders.attacking import DEFAULT
@@ -286,6 +287,23 @@ def test_a_model_whose_loss_jumps_everywhere_is_unstable_and_one_with_a_sample_n
         for f in judge_evidence(probe_model(linear, make_target(linear, samples, 64), 16, DEFAULT))
     }
     assert honest["unstable-predictions"] == "pass"
+
+
+def test_a_model_is_not_called_unstable_farther_off_than_it_is_attacked(
+    linear: Classifier, samples: ImageSet
+) -> None:
+    """The margin of a linear model changes in proportion to the box, which ends at the largest budget."""
+    target = make_target(linear, samples, 64)
+
+    def found(eps: Fraction) -> Evidence:
+        (one,) = instability(make_probe(linear, target, 16, DEFAULT, {"linf": eps}))
+        return one
+
+    published, small = found(Fraction(8, 255)), found(Fraction(1, 510))
+    assert published.value is not None
+    assert small.value == pytest.approx(published.value / 8, rel=0.02)
+    assert published.detail.endswith("within 4/255")
+    assert small.detail.endswith("within 0.5/255")
 
 
 def test_the_form_that_is_attacked_is_reported(linear: Classifier, samples: ImageSet) -> None:
