@@ -199,9 +199,13 @@ models:
         (
             "resnet18",
             "num_classes: 3",
-            "is not given 'num_classes' here: it follows the weights, or the data",
+            "'num_classes' of resnet18 cannot be set here: it follows the weights, or the data",
         ),
-        (VIT, "pretrained_cfg: {file: a.pt}", "is not given 'pretrained_cfg' here"),
+        (
+            VIT,
+            "pretrained_cfg: {file: a.pt}",
+            "'pretrained_cfg' of timm/vit_tiny_patch16_224 cannot be set here",
+        ),
         (VIT, "depth: none", "cannot be made with .*depth"),
         ("resnet18", "layers: [1, 1, 1, 1]", "cannot be made with .*layers"),
         ("timm/vit_tinny", "depth: 1", "timm has no model 'vit_tinny'"),

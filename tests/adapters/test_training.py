@@ -91,7 +91,7 @@ def test_a_torn_state_is_said_and_training_starts_anew(
     assert fit(torn, images(), spec, seed=0, progress=lambda *_: None, checkpoint=state) == fit(
         clean, images(), spec, seed=0, progress=lambda *_: None
     )
-    assert "starts anew" in caplog.text
+    assert "starts again" in caplog.text
 
 
 def test_training_stops_early_and_keeps_the_best_epoch() -> None:

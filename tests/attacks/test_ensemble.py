@@ -156,7 +156,7 @@ def test_what_cannot_be_carried_out_is_refused_with_its_line(attack: str, said: 
     file.write_text(f"{SUITE}  - {attack}\n")
     with pytest.raises(UserError, match=said) as refused:
         load_suite(file)
-    assert f"{file}:11" in str(refused.value)
+    assert f"{file}:12" in str(refused.value)
 
 
 def test_every_declarable_attack_has_a_contract_and_a_translation() -> None:

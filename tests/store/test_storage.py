@@ -288,7 +288,7 @@ def test_damaged_evidence_is_named_and_taken_from_a_sound_copy_or_measured_anew(
     file, copy = (r.path / "trust" / f"{TRUST}.json" for r in (run, other))
     flip(file)
     assert not run.has_evidence(TRUST, fresh=True)
-    assert f"{file}: truncated or damaged: it is not JSON; measured anew" in caplog.text
+    assert f"{file}: truncated or damaged: it is not JSON; measured again" in caplog.text
     assert run.has_evidence(TRUST, fresh=False)
     assert StoredRun(run.path).evidence() == EVIDENCE
     for broken in (file, copy):
