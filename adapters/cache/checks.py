@@ -1,5 +1,6 @@
 """Checks on a model each time one is built: silent mistakes that make a robustness number meaningless."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -8,8 +9,19 @@ from adapters.backbones.weights import some
 from adapters.classifier import Classifier
 from adapters.errors import ModelError, about, within
 from adapters.fast.lossless import NORMS, TOLERANCE, max_difference
+from adapters.images import ImageSet
 from adapters.methods.adaptation import merged_copy
 from adapters.methods.adapter_effect import acting, adapted_layers, has_effect, is_peft
+
+TRIED = 8
+"""Images on which a loaded model is checked."""
+
+
+def images_to_try(images: ImageSet) -> Tensor:
+    """A few images to try a model on (N x 3 x H x W in [0, 1]): of ``images``, or noise if it has too few."""
+    if len(images) >= TRIED:
+        return torch.from_numpy(np.divide(images.images[:TRIED], 255, dtype=np.float32))
+    return torch.rand(TRIED, *images.input_shape, generator=torch.Generator().manual_seed(0))
 
 
 def check_input(classifier: Classifier, shape: tuple[int, int, int]) -> None:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adapters.backbones.sources import side_inside, source_of
 from adapters.cache.card import Card, read_card, write_card
 from adapters.cache.content import (
@@ -32,15 +30,12 @@ from adapters.spec import BackboneSpec, HeadSpec, is_trained
 from adapters.training.curves import History, Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from adapters.classifier import Classifier
     from adapters.methods.base import Base
 
 log = logging.getLogger(__name__)
-
-PROBE = 8
-"""Images on which a loaded model is checked."""
 
 
 class Zoo:
@@ -109,7 +104,7 @@ class Zoo:
         Nothing is trained here, and what is hashed is what is loaded: a cache may change under a run. Raises
         ModelError if the cache no longer holds that content, or if the model is not what it claims to be.
         """
-        from adapters.cache.checks import check_model
+        from adapters.cache.checks import check_model, images_to_try
         from adapters.methods.adaptation import load_adapted, unpacked_adapter
 
         backbone, own = self._read(recipe, sha256)
@@ -119,7 +114,7 @@ class Zoo:
             fresh = self._with_head(recipe, network, has, outputs, str(adapter))
             network = load_adapted(fresh, recipe.adaptation, own, adapter)
         classifier = self._classifier(recipe, network, backbone, outputs).eval()
-        probe = _probe(recipe.images).to(classifier.device)
+        probe = images_to_try(recipe.images).to(classifier.device)
         check_model(classifier, probe, trained=is_trained(recipe.adaptation))
         return classifier
 
@@ -170,7 +165,7 @@ class Zoo:
 
     def _tune(self, recipe: Recipe, classifier: "Classifier") -> History:
         """Train ``classifier``, if ``recipe`` trains anything, and check it; returns how training went."""
-        from adapters.cache.checks import check_model, check_outputs
+        from adapters.cache.checks import check_model, check_outputs, images_to_try
         from adapters.methods.adaptation import check_trainable
 
         _check_fit(classifier, recipe)
@@ -178,7 +173,7 @@ class Zoo:
         if trained:
             check_trainable(classifier.network, recipe.adaptation)
             history = self._fit(classifier, recipe, recipe.seed, recipe.name, recipe.key)
-        probe = _probe(recipe.images).to(classifier.device)
+        probe = images_to_try(recipe.images).to(classifier.device)
         check_outputs(classifier.eval(), probe)
         check_model(classifier, probe, trained=trained)
         return history
@@ -390,12 +385,3 @@ def _check_fit(classifier: "Classifier", recipe: Recipe) -> None:
 
     check_input(classifier, recipe.images.input_shape)
     check_reached(classifier, recipe.images.input_shape)
-
-
-def _probe(images: ImageSet) -> "Tensor":
-    """A few images to try a model on (N x 3 x H x W in [0, 1]): of ``images``, or noise if it has too few."""
-    import torch
-
-    if len(images) >= PROBE:
-        return torch.from_numpy(np.divide(images.images[:PROBE], 255, dtype=np.float32))
-    return torch.rand(PROBE, *images.input_shape, generator=torch.Generator().manual_seed(0))

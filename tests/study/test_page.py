@@ -68,16 +68,15 @@ def test_an_answer_is_short() -> None:
         assert 1 <= len(short.split(". ")) <= max(3, len(found)), "three sentences, or one of each suite"
 
 
+def options(place: Path) -> list[str]:
+    """Everything in ``place``: what is published, the page, and the runs."""
+    folders = {"--published": place / "published", "--page": place, "--results": place / "runs"}
+    return [text for option, folder in folders.items() for text in (option, str(folder))]
+
+
 def test_a_suite_is_run_published_and_put_on_the_page_by_one_command(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
-    where = [
-        "--published",
-        str(tmp_path / "published"),
-        "--page",
-        str(tmp_path),
-        "--results",
-        str(tmp_path / "runs"),
-    ]
+    where = options(tmp_path)
     assert main(["run", str(tmp_path / "tiny.yaml"), *where]) == 0
     text = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert len(load(tmp_path / "published")["study_digits"].published.cells) == 2 * 2 * 2, (
@@ -92,14 +91,7 @@ def test_a_run_is_published_and_the_page_made_by_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     three_seeds(tmp_path / "runs")
-    where = [
-        "--published",
-        str(tmp_path / "published"),
-        "--page",
-        str(tmp_path),
-        "--results",
-        str(tmp_path / "runs"),
-    ]
+    where = options(tmp_path)
     assert main(["publish", "latest", *where]) == 0
     (file,) = (tmp_path / "published").glob("*.json")
     assert file.name == "board.json"
