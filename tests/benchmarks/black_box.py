@@ -1,17 +1,14 @@
 """How fast black-box attacks are: ``bench``, whose samples are attacked side by side, against the plain
-libraries in their own
-batches, with the same parameters and starting points; and the floor, as many forward passes in the best batch
-alone.
+libraries in their own batches, with the same parameters and starting points; and the floor, as many forward
+passes in the best batch alone.
 
-``python -m tests.benchmarks.black_box`` prints CPU seconds on one core, medians of interleaved rounds in one
-run.
+``python -m tests.benchmarks.black_box`` prints medians of interleaved rounds in one run: CPU seconds on one
+core, on a GPU seconds of the wall.
 """
 
 import argparse
-import gc
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +21,14 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from adapters.classifier import Classifier
-from adapters.fast.rowwise import Rowwise
+from adapters.fast.rowwise import WIDEST, WIDEST_ON_GPU, Rowwise
 from adapters.images import ImageSet
 from bench.attacks.art.workarounds import CleanGeoDa, Probabilities
 from bench.attacks.registry import Library
 from bench.attacks.spec import Attack, AttackSpec
 from bench.engine.prepare import prepare
 from bench.engine.runner import Target, UnitResult, run_unit
+from tests.benchmarks.clock import timed
 from tests.benchmarks.models import known, make_classifier
 from tests.builders.attacking import make_unit
 from tests.builders.single import Single
@@ -49,6 +47,11 @@ class Subject:
     def target(self) -> Target:
         return prepare(self.classifier, self.samples, len(self.samples), "fp32")
 
+    @property
+    def batch(self) -> int:
+        """Images that a floor's pass holds."""
+        return WIDEST if self.classifier.device.type == "cpu" else WIDEST_ON_GPU
+
     @cached_property
     def starts(self) -> npt.NDArray[np.float32]:
         labels, n = self.samples.labels, len(self.samples)
@@ -63,7 +66,8 @@ class Subject:
         return PyTorchClassifier(
             Probabilities(model) if probabilities else model, loss=nn.CrossEntropyLoss(),
             clip_values=(0.0, 1.0),
-            input_shape=self.samples.input_shape, nb_classes=self.classifier.num_classes, device_type="cpu",
+            input_shape=self.samples.input_shape, nb_classes=self.classifier.num_classes,
+            device_type="gpu" if self.classifier.device.type == "cuda" else "cpu",
         )  # fmt: skip
 
 
@@ -87,7 +91,8 @@ def foolbox(make: Callable[[Any], Any]) -> Callable[[Subject], Any]:
 
         model = fb.PyTorchModel(subject.classifier.eval(), bounds=(0, 1))
         x, y, starts = (
-            torch.from_numpy(part) for part in (subject.samples.x, subject.samples.labels, subject.starts)
+            torch.from_numpy(part).to(subject.classifier.device)
+            for part in (subject.samples.x, subject.samples.labels, subject.starts)
         )
         return make(fb.attacks)(model, x, y, epsilons=[EPS], starting_points=starts)
 
@@ -199,13 +204,13 @@ def through_bench(case: Case, subject: Subject) -> UnitResult:
 def floor(subject: Subject, passes: int) -> None:
     """``passes`` images passed forward in the best batch, and nothing else."""
     network = Rowwise(subject.target.classifier, "fp32")
-    x = torch.rand((32, *subject.samples.input_shape))
+    x = torch.rand((subject.batch, *subject.samples.input_shape), device=subject.classifier.device)
     for done in range(0, passes, len(x)):
         network(x[: passes - done])
 
 
 def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, float]]:
-    """Median CPU seconds of the plain library, ``bench`` and the floor; and the passes ``bench`` counted."""
+    """Median seconds of the plain library, ``bench`` and the floor; and the passes ``bench`` counted."""
     np.random.seed(0)  # noqa: NPY002 (what the libraries draw from)
     passes = through_bench(case, subject).forwards
     contenders: dict[str, Callable[[], object]] = {
@@ -217,10 +222,7 @@ def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, fl
     for _, (name, call) in itertools.product(
         range(rounds), contenders.items()
     ):  # interleaved: drift hits all alike
-        gc.collect()
-        started = time.process_time()
-        call()
-        seconds[name].append(time.process_time() - started)
+        seconds[name].append(timed(call, subject.classifier.device)[0])
     yield from ((name, statistics.median(taken)) for name, taken in seconds.items())
     yield "passes", passes
 
@@ -231,8 +233,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    classifier = make_classifier(options.size, lora=False, device="cpu")
+    torch.set_num_threads(1)  # `bench` attacks in one thread a process
+    classifier = make_classifier(options.size, lora=False, device=options.device)
     subject = Subject(classifier, known(classifier, options.size, options.count))
     print("| | passes of `bench` | plain s | `bench` s | x plain | floor s |\n| --- |" + " ---: |" * 5)
     for name, case in CASES.items():

@@ -1,10 +1,8 @@
 """How fast the same grid runs: ratios of medians, interleaved in one ``python -m tests.benchmarks.grid``."""
 
 import argparse
-import gc
 import itertools
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from tests.benchmarks.clock import timed
 from tests.benchmarks.contenders import CONTENDERS, FLOOR, Outcomes, Question, Subject
 from tests.benchmarks.models import RESNET18, known, make_classifier
 
@@ -117,15 +116,7 @@ def tuned(name: str, question: Question) -> Question:
 
 
 def _timed(name: str, question: Question) -> tuple[float, Outcomes]:
-    """CPU time, which other work on the machine hardly changes; on a GPU the clock's."""
-    gc.collect()
-    on_gpu = question.subject.classifier.device.type == "cuda"
-    clock = time.perf_counter if on_gpu else time.process_time
-    started = clock()
-    found = CONTENDERS[name](question)
-    if on_gpu:
-        torch.cuda.synchronize()
-    return clock() - started, found
+    return timed(lambda: CONTENDERS[name](question), question.subject.classifier.device)
 
 
 def table(seconds: dict[str, list[float]], outcomes: dict[str, Tensor]) -> Iterator[str]:

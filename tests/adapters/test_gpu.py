@@ -1,5 +1,5 @@
-"""Whole runs on a GPU that is pretended (tests/builders/pretended_gpu.py): nothing that belongs there is
-left on the CPU."""
+"""Whole runs on a GPU that is pretended (tests/builders/pretended_gpu.py), so that nothing that belongs there
+is left on the CPU; and on a real one, where there is one."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.store.cellfile import decode
 from bench.store.records import Records
@@ -47,16 +48,17 @@ MODELS = TINY.partition("attacks:")[0].replace("epochs: 1", "epochs: 4")
 
 
 def run(module: str, folder: Path, attacks: str, device: str) -> dict[str, Records]:
-    """Each cell's records by its key, from an empty cache: the models are trained there too."""
-    folder.mkdir()
+    """Each cell's records by its key; the models that ``folder`` has no cache of are trained there too."""
+    folder.mkdir(exist_ok=True)
     (folder / "tiny.yaml").write_text(f"{MODELS}attacks:{attacks}")
-    where = ["--results", str(folder / "results"), "--device", device]
+    results = folder / f"results-{device}"
+    where = ["--results", str(results), "--device", device]
     environment = {**os.environ, "BENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", module, "run", str(folder / "tiny.yaml"), *where]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed: " not in done.stderr, "a trust check that raises"
-    return {file.name: decode(file.read_bytes())[0] for file in folder.glob("results/*/*/cells/*.parquet")}
+    return {file.name: decode(file.read_bytes())[0] for file in results.glob("*/*/cells/*.parquet")}
 
 
 @pytest.mark.parametrize("others", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"])
@@ -67,6 +69,16 @@ def test_a_whole_run(others: str, tmp_path: Path) -> None:
     for key, cpu in expected.items():
         np.testing.assert_array_equal(found[key].success, cpu.success)
         np.testing.assert_allclose(found[key].adv_prob_true, cpu.adv_prob_true, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("others", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"])
+def test_a_whole_run_on_a_real_one(others: str, tmp_path: Path) -> None:
+    expected = run("bench", tmp_path, FOLLOWING_GRADIENTS + others, "cpu")
+    found = run("bench", tmp_path, FOLLOWING_GRADIENTS + others, "cuda")
+    assert found.keys() == expected.keys(), "the weights are those that the CPU trained"
+    same = [found[key].success == cpu.success for key, cpu in expected.items()]
+    assert np.concatenate(same).mean() > 0.95, "rounding may turn a few"
 
 
 @pytest.mark.parametrize(
