@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import torch
@@ -32,11 +33,12 @@ Sizes = tuple[int, ...]
 class _Found:
     """``form``: what is asked in a network's place, None for itself.
 
-    ``sizes``: of the batches that answer alike.
+    ``sizes``: of the batches that answer alike; ``device``: where the network is.
     """
 
     form: nn.Module | None
     sizes: Sizes
+    device: torch.device
 
 
 _found: WeakKeyDictionary[nn.Module, dict[tuple[Precision, torch.Size], _Found]] = WeakKeyDictionary()
@@ -49,7 +51,7 @@ class Rowwise:
 
     Kernels are chosen by the size of the batch, and round differently: on a CPU usually those for one image
     alone, on a GPU often any. Which sizes answer alike is tried once for each shape of image; what is asked
-    is filled up to one of these.
+    is filled up to one of these. The images may be on another device than the network: so is the answer.
     """
 
     network: nn.Module
@@ -72,17 +74,19 @@ class Rowwise:
     def _for(self, x: Tensor) -> _Found:
         known, what = _found.setdefault(self.network, {}), (self.precision, x.shape[1:])
         if what not in known:
-            known[what] = self._find(x.shape[1:], x.device)
+            known[what] = self._find(x.shape[1:])
         return known[what]
 
     @torch.no_grad()
-    def _find(self, shape: torch.Size, device: torch.device) -> _Found:
+    def _find(self, shape: torch.Size) -> _Found:
+        device = _device_of(self.network)
         side = getattr(self.network, "side", None) or 0
         widest = _widest(max(shape[-1] * shape[-2], side**2), device)
         x = torch.rand((widest, *shape), generator=torch.Generator().manual_seed(0)).to(device)
         packs = device.type == "cpu" and self.precision == "fp32" and can_pack()
         form = _packed_form(self.network, x) if packs else None
-        return _Found(form, agreeing(lambda part: self._pass(_Found(form, ()), part), x))
+        found = _Found(form, (), device)
+        return replace(found, sizes=agreeing(lambda part: self._pass(found, part), x))
 
     def _filled(self, found: _Found, x: Tensor) -> Tensor:
         size = next(size for size in found.sizes if size >= len(x))
@@ -91,9 +95,14 @@ class Rowwise:
 
     @torch.no_grad()
     def _pass(self, found: _Found, x: Tensor) -> Tensor:
-        with autocast(self.precision, x.device):
-            given: Tensor = (found.form or self.network)(x)
-        return given
+        with autocast(self.precision, found.device):
+            given: Tensor = (found.form or self.network)(x.to(found.device))
+        return given.to(x.device)
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    weights = chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in weights), torch.device("cpu"))
 
 
 def _packed_form(network: nn.Module, x: Tensor) -> nn.Module | None:

@@ -24,6 +24,8 @@ from bench.attacks.shared import Shared
 from bench.attacks.spec import contract_of, library_of
 from bench.attacks.translation import Opponent, make_craft
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -98,14 +100,15 @@ class Stage:
 
     def _ask_side_by_side(self, asked: Sequence[Question]) -> list[Answer]:
         """Black-box attacks meet each sample by itself: then queries and what is drawn are that sample's."""
-        samples = [question.take([i]) for question in asked for i in range(len(question))]
+        here = [question.to(CPU) for question in asked]
+        samples = [question.take([i]) for question in here for i in range(len(question))]
         tasks = [Task(partial(self._ask_alone, sample), seed_of(sample, 0, "stream")) for sample in samples]
         with multiplying(self.precision):
             found = iter(side_by_side(tasks))
         answers = []
         for question in asked:
             images, traces = zip(*islice(found, len(question)), strict=True)
-            answers.append(Answer(torch.cat(images), traces))
+            answers.append(Answer(torch.cat(images).to(question.x.device), traces))
         return answers
 
     def _ask_alone(self, question: Question) -> tuple[Tensor, Trace]:

@@ -119,12 +119,15 @@ class _Running(greenlet):  # type: ignore[misc]
 
 
 class BatchingClassifier(Classifier):
-    """Stands for ``classifier`` where it is asked in a task: there it is answered together with others."""
+    """Stands for ``classifier`` where it is asked in a task: there it is answered together with others.
+
+    It is on the CPU, wherever that is: an attack's own arithmetic is on one sample, for which a GPU is slow.
+    """
 
     def __init__(self, classifier: Classifier, precision: Precision) -> None:
         nn.Module.__init__(self)
         self.num_classes = classifier.num_classes
-        self.register_buffer("_place", torch.empty(0, device=classifier.device), persistent=False)
+        self.register_buffer("_place", torch.empty(0), persistent=False)
         self._rows = Rowwise(
             classifier, precision
         )  # no module: libraries walk through all of them at each question

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from bench.attacks.shared import Shared
@@ -38,6 +39,12 @@ class Question:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def to(self, device: torch.device) -> "Question":
+        """The same question with its tensors on ``device``."""
+        target = None if self.target is None else self.target.to(device)
+        others = None if self.others is None else self.others.to(device)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), target=target, others=others)
 
     def take(self, chosen: Sequence[int]) -> "Question":
         """The same question about the ``chosen`` samples."""

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     quiet(_log())
     set_level(options.level)
+    if getattr(options, "device", None) == "cpu":
+        # Where torch sees a GPU, no process that computes gradients can be forked from one that has.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         return command(options)
     except UserError as error:

@@ -3,14 +3,18 @@
 import math
 import os
 import resource
+import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 STAT = Path("/proc/stat")
+PATIENCE = 20
+"""Seconds for a gradient of one number."""
 
 
 @contextmanager
@@ -32,6 +36,30 @@ def one_thread(device: str) -> Iterator[None]:
 def can_fork() -> bool:
     """Whether a process with libraries loaded can be forked and go on computing: only Linux's can."""
     return sys.platform == "linux"
+
+
+def forked_ones_compute() -> bool:
+    """Whether a process forked from this one can compute a gradient.
+
+    It cannot, on the CPU either, where torch sees a GPU and this process has computed one: so it is tried.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return True
+    with warnings.catch_warnings():  # of threads: the child uses nothing that they may hold
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(PATIENCE)
+            torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def allowed() -> int:

@@ -20,7 +20,7 @@ from bench.engine.plan import Unit
 from bench.engine.progress import Progress
 from bench.errors import LostWorkerError, UserError
 from bench.executors.attacking import Attacking
-from bench.executors.cores import Load, can_fork, one_thread
+from bench.executors.cores import Load, can_fork, forked_ones_compute, one_thread
 from bench.executors.executor import Executor
 from bench.executors.host import Ended
 from bench.executors.local import Local, unfinished
@@ -68,6 +68,12 @@ class Crew:
     def _workers(self, tasks: int) -> int:
         """In how many processes to carry out so many ``tasks``."""
         workers = 1 if tasks < FEW else min(tasks, self._asked or self._load.free())
+        if workers > 1 and not forked_ones_compute():
+            log.warning(
+                "one process does everything: where torch sees a GPU, none can be forked from one that has"
+                " computed gradients; set CUDA_VISIBLE_DEVICES to nothing before torch is first used"
+            )
+            return 1
         if tasks:
             log.info(
                 "tasks: %d, worker processes: %s", tasks, workers if workers > 1 else "none but this one"

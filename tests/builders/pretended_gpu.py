@@ -153,8 +153,8 @@ def pretended_gpu() -> Iterator[None]:
     from art.estimators.classification import PyTorchClassifier
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())
-    # ART knows cpu and cuda, and takes the CPU where there is no CUDA.
-    PyTorchClassifier._device = property(lambda _: torch.device(NAME, 0), lambda *_: None)
+    # ART knows cpu and cuda, and takes the CPU where there is no CUDA: here it is where its model is.
+    PyTorchClassifier._device = property(lambda art: next(art._model.buffers()).device, lambda *_: None)
     with _Operations(), _Functions():  # type: ignore[no-untyped-call]
         yield
 

@@ -585,3 +585,42 @@ def test_cores_that_others_use_are_not_free(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: bound, raising=False)
     monkeypatch.setattr(cores, "allowed", lambda: 4)
     assert cores.Load().free() == free
+
+
+def only_here(backward: Callable[..., None]) -> Callable[..., None]:
+    """``backward``, which fails in forked processes as torch's does where it sees a GPU."""
+    here = os.getpid()
+
+    def computed(*args: Any, **kwargs: Any) -> None:
+        if os.getpid() != here:
+            raise RuntimeError("Unable to handle autograd's threading in combination with fork")
+        backward(*args, **kwargs)
+
+    return computed
+
+
+@pytest.mark.parametrize(("broken", "loads"), [(False, 0), (True, 1)])
+def test_where_a_forked_process_has_no_gradients_one_process_does_everything(
+    *,
+    broken: bool,
+    loads: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As where torch sees a GPU: what has computed a gradient can fork none that does."""
+    run = open_linear(tmp_path / "run")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with monkeypatch.context() as patch:
+        if broken:
+            patch.setattr(torch.Tensor, "backward", only_here(torch.Tensor.backward))
+        assert attack(run, 2).loads == loads
+    assert statuses(run) == ["ok"] * 3
+    assert ("one process does everything: where torch sees a GPU" in caplog.text) == broken
+
+
+@pytest.mark.parametrize(("device", "seen"), [("cpu", ""), ("auto", "0")])
+def test_a_run_on_the_cpu_sees_no_gpu(device: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert main(["run", "no_such_suite", "--device", device]) == 2
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
