@@ -28,6 +28,7 @@ QUICK = """
   - {attack: fmn, norm: l0, steps: 3, eps: [9]}
   - {attack: square, steps: 5}
   - {attack: noise, repeats: 3}
+  - {attack: spatial, shifts: 2, rotations: 2, eps: [0.1]}
 """
 SLOW = """
   - {attack: cw, steps: 5, eps: [1.5]}
@@ -41,7 +42,6 @@ SLOW = """
   - {attack: zoo, steps: 5, eps: [1.5]}
   - {attack: simba, steps: 10, eps: [1.5]}
   - {attack: salt-and-pepper, steps: 10, eps: [1.5]}
-  - {attack: spatial, shifts: 2, rotations: 2, eps: [0.1]}
 """
 MODELS = TINY.partition("attacks:")[0].replace("epochs: 1", "epochs: 4")
 """Trained well enough to tell the classes apart: some attacks start from an image of another one."""
