@@ -145,6 +145,7 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
     from peft import get_peft_model_state_dict
 
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    _check_biases(folder, adapted, wanted, state)
     if wanted.keys() != state.keys():
         unplaced, unfilled = sorted(state.keys() - wanted.keys()), sorted(wanted.keys() - state.keys())
         example = f"'{brief(unplaced[0])}' has no place" if unplaced else f"'{unfilled[0]}' gets no weights"
@@ -154,3 +155,27 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
         )
     if problems := unusable(wanted, state):
         raise ModelError(f"{folder}: these are not the weights of an adapter; {listed(problems)}")
+
+
+def _check_biases(
+    folder: Path, adapted: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> None:
+    """Before 0.21, peft neither saves nor loads most biases that it trains beside an adapter, and says nothing.
+
+    ``wanted`` are the tensors that the installed peft reads and writes, ``state`` those that are there.
+    """
+    trained = {
+        name
+        for name, parameter in adapted.named_parameters()
+        if parameter.requires_grad
+        and name.endswith(".bias")
+        and "original_module" not in name
+        and f".{adapted.active_adapter}" not in name
+    }
+    lost = sorted(trained - (wanted.keys() & state.keys()))
+    if lost and wanted.keys() ^ state.keys() <= trained:
+        where = f"{ADAPTER_FILE} does not hold it" if lost[0] not in state else "this peft does not load it"
+        raise ModelError(
+            f"{folder}: '{brief(lost[0])}' was trained with this adapter (bias), but {where}; peft before 0.21"
+            " loses such biases: save the adapter again, and load it, with peft 0.21 or newer"
+        )

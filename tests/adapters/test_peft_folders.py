@@ -1,20 +1,26 @@
 """Adapter folders: what peft reads of ours and we of peft's, and on which base each may be put."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from packaging.version import Version
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adapters.backbones.networks import build_backbone, replace_head
 from adapters.cache.recipe import Recipe
 from adapters.errors import ModelError
 from adapters.fast.lossless import lossless
+from adapters.methods.peft_folder import load_adapter
 from adapters.spec import BackboneSpec, LoraSpec, PeftSpec
-from tests.adapters.test_models import HEAD, X, backbone, plain_peft_adapter, recipe, zoo
+from tests.adapters.test_models import HEAD, X, backbone, disturb, plain_peft_adapter, recipe, zoo
 from tests.builders.loaded import loaded
+from tests.builders.small_peft import Small, save_with_peft
+
+LOSES_BIASES = Version(version("peft")) < Version("0.21")
 
 
 @pytest.fixture
@@ -50,7 +56,15 @@ def test_we_read_an_adapter_of_plain_peft(weights: Path, tmp_path: Path) -> None
     assert models.ensure(made).trainable_parameters == 4 * (64 * 9 + 64) + HEAD
 
 
-@pytest.mark.parametrize(("bias", "count"), [("lora_only", 3), ("all", 4800 + 3)])
+@pytest.mark.parametrize(
+    ("bias", "count"),
+    [
+        pytest.param(
+            "lora_only", 3, marks=pytest.mark.skipif(LOSES_BIASES, reason="this peft does not save them")
+        ),
+        ("all", 4800 + 3),
+    ],
+)
 def test_biases_that_plain_peft_trained_are_loaded(
     bias: str, count: int, weights: Path, tmp_path: Path
 ) -> None:
@@ -61,6 +75,30 @@ def test_biases_that_plain_peft_trained_are_loaded(
         with torch.no_grad():
             torch.testing.assert_close(ours(X), theirs((X - 0.5) / 0.5), rtol=0, atol=0)
     assert models.ensure(made).trainable_parameters == 4 * (512 + 3) + count
+
+
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_biases_that_peft_trained_and_did_not_save_are_missed(bias: str, tmp_path: Path) -> None:
+    """As peft before 0.21 leaves the folder, whichever reads it."""
+    save_with_peft(tmp_path, "LORA", disturb, bias=bias)
+    file = tmp_path / "adapter_model.safetensors"
+    save_file({k: v for k, v in load_file(file).items() if not k.endswith(".bias")}, file)
+    with pytest.raises(
+        ModelError,
+        match=r"'base_model.model.a.base_layer.bias' was trained .* adapter_model.safetensors does not hold it;"
+        r" peft before 0\.21 loses such biases: save the adapter again",
+    ):
+        load_adapter(Small(), str(tmp_path))
+
+
+@pytest.mark.skipif(not LOSES_BIASES, reason="this peft loads what it trains")
+def test_biases_that_this_peft_would_not_load_are_missed(tmp_path: Path) -> None:
+    save_with_peft(tmp_path, "LORA", disturb, bias="lora_only")
+    file = tmp_path / "adapter_model.safetensors"
+    trained = {f"base_model.model.{layer}.base_layer.bias": torch.ones(8) for layer in "ab"}
+    save_file(load_file(file) | trained, file)
+    with pytest.raises(ModelError, match=r"'base_model.model.a.base_layer.bias' .* this peft does not load it;"):
+        load_adapter(Small(), str(tmp_path))
 
 
 def test_an_adapter_that_peft_cannot_merge_is_attacked_unmerged(
