@@ -3,8 +3,11 @@
 import inspect
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
 
 from adapters.errors import ModelError
 from adapters.files.guards import brief, check_pattern, check_patterns, read_json
@@ -14,6 +17,8 @@ ABOUT = ("task_type", "auto_mapping", "base_model_name_or_path", "revision", "pe
 """Fields that say where an adapter comes from and for whom; peft would look some of them up on the Hub."""
 ELSEWHERE = ("POLY", "SHADOW", "TRAINABLE_TOKENS", "XLORA")
 """Methods that, as prompt learning, need more than an image: a task's number, tokens, a language model."""
+AT_RANDOM = {"ADAMSS": "0.20"}
+"""Methods that peft before this version puts on at random: one adapter is another network at each load."""
 NO_SIZE = re.compile(r"alpha|seed|key|step|token|layer|warmup|interval|tinit|tfinal|deltaT")
 LARGEST = 1024
 """The most a whole number in a configuration may be, or a side of the adapter's tensors: no rank is more."""
@@ -55,7 +60,16 @@ class AdapterConfig:
                 f"{self.file}: peft_type {named} is for language models: a network that takes images has no"
                 " place for it"
             )
+        self._check_version(named)
         return known[named]
+
+    def _check_version(self, method: str) -> None:
+        since, installed = AT_RANDOM.get(method, "0"), version("peft")
+        if Version(installed) < Version(since):
+            raise ModelError(
+                f"{self.file}: peft {installed} puts {method} on at random, as another network at each load;"
+                f" upgrade peft to {since} or newer"
+            )
 
     def _check_values(self, largest: int) -> None:
         """Raise ModelError if a pattern could take for ever, or no adapter of this size has such a number."""

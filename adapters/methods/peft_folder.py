@@ -160,7 +160,7 @@ def _check_tensors(folder: Path, adapted: nn.Module, state: Mapping[str, Tensor]
 def _check_biases(
     folder: Path, adapted: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]
 ) -> None:
-    """Before 0.21, peft neither saves nor loads most biases that it trains beside an adapter, and says nothing.
+    """Before 0.21, peft neither saves nor loads most biases that it trains with an adapter; it says nothing.
 
     ``wanted`` are the tensors that the installed peft reads and writes, ``state`` those that are there.
     """
@@ -176,6 +176,6 @@ def _check_biases(
     if lost and wanted.keys() ^ state.keys() <= trained:
         where = f"{ADAPTER_FILE} does not hold it" if lost[0] not in state else "this peft does not load it"
         raise ModelError(
-            f"{folder}: '{brief(lost[0])}' was trained with this adapter (bias), but {where}; peft before 0.21"
-            " loses such biases: save the adapter again, and load it, with peft 0.21 or newer"
+            f"{folder}: '{brief(lost[0])}' was trained with this adapter (bias), but {where}; peft before"
+            " 0.21 loses such biases: save the adapter again, and load it, with peft 0.21 or newer"
         )

@@ -85,8 +85,8 @@ def test_biases_that_peft_trained_and_did_not_save_are_missed(bias: str, tmp_pat
     save_file({k: v for k, v in load_file(file).items() if not k.endswith(".bias")}, file)
     with pytest.raises(
         ModelError,
-        match=r"'base_model.model.a.base_layer.bias' was trained .* adapter_model.safetensors does not hold it;"
-        r" peft before 0\.21 loses such biases: save the adapter again",
+        match=r"'base_model.model.a.base_layer.bias' was trained .* adapter_model.safetensors does not hold"
+        r" it; peft before 0\.21 loses such biases: save the adapter again",
     ):
         load_adapter(Small(), str(tmp_path))
 
@@ -97,7 +97,9 @@ def test_biases_that_this_peft_would_not_load_are_missed(tmp_path: Path) -> None
     file = tmp_path / "adapter_model.safetensors"
     trained = {f"base_model.model.{layer}.base_layer.bias": torch.ones(8) for layer in "ab"}
     save_file(load_file(file) | trained, file)
-    with pytest.raises(ModelError, match=r"'base_model.model.a.base_layer.bias' .* this peft does not load it;"):
+    with pytest.raises(
+        ModelError, match=r"'base_model.model.a.base_layer.bias' .* this peft does not load it;"
+    ):
         load_adapter(Small(), str(tmp_path))
 
 

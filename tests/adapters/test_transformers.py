@@ -27,7 +27,16 @@ from adapters.scaling import scaled
 from adapters.spec import BackboneSpec
 from bench.errors import UserError
 from tests.builders.plain import ATTACKS, batch, by_bench, by_hand, pictures, save_pictures
-from tests.builders.small_transformers import KINDS, LABELS, NAMES, SIZE, Answers, normalised, save_model
+from tests.builders.small_transformers import (
+    KINDS,
+    LABELS,
+    NAMES,
+    SIZE,
+    Answers,
+    normalised,
+    save_model,
+    today,
+)
 
 SUITE = """name: s
 backbone: {{architecture: transformers/{model}, {more}}}
@@ -123,10 +132,14 @@ def test_names_of_other_classes_are_refused_until_the_suite_says_which_is_which(
     )  # names that nobody gave
 
 
-def plain_adapter(model: Any, folder: Path, targets: Any) -> nn.Module:
-    """An adapter on ``model`` with its classifier, as if trained by plain peft, saved in ``folder``."""
+def plain_adapter(model: Any, folder: Path, targets: list[str]) -> nn.Module:
+    """An adapter on ``model`` with its classifier, as if trained by plain peft, saved in ``folder``.
+
+    The ``targets`` are named as in files.
+    """
     import peft
 
+    targets = [today()[name] for name in targets]
     config = peft.LoraConfig(r=2, target_modules=targets, modules_to_save=["classifier"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -156,7 +169,7 @@ def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(
     kind: str, names: str, tmp_path: Path
 ) -> None:
     model = save_model(tmp_path / "model", kind)
-    theirs = plain_adapter(model, tmp_path / "adapter", ["q_proj", "v_proj"])
+    theirs = plain_adapter(model, tmp_path / "adapter", ["query", "value"])
     if names == "earlier":
         in_earlier_names(tmp_path / "adapter", load_again(tmp_path / "model", kind))
         saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
@@ -168,7 +181,7 @@ def test_an_adapter_of_plain_peft_scores_as_it_does_in_plain_peft(
 
 
 def test_an_adapter_on_a_model_of_another_size_is_given_images_scaled_inside(tmp_path: Path) -> None:
-    theirs = plain_adapter(save_model(tmp_path / "model"), tmp_path / "adapter", ["q_proj"])
+    theirs = plain_adapter(save_model(tmp_path / "model"), tmp_path / "adapter", ["query"])
     save_pictures(tmp_path / "photos", pictures(24, 48), [NAMES[label] for label in LABELS])
     text = SUITE.format(
         model="model", adaptation="method: peft, path: adapter", classes=", ".join(ORDER), more=""
@@ -227,27 +240,28 @@ def test_targets_by_the_names_of_files_and_timm_s_fused_attention(tmp_path: Path
     save_model(tmp_path / "model")
     network = build_backbone(backbone(tmp_path / "model"), 2, 0)
     query = "vit.encoder.layer.1.attention.attention.query"
-    assert resolve_targets(network, (query,)) == ["vit.layers.1.attention.q_proj"]
-    assert resolve_targets(network, r".*\.1\..*query") == ["vit.layers.1.attention.q_proj"]
+    assert resolve_targets(network, (query,)) == [today()[query]]
+    assert resolve_targets(network, r".*\.1\..*query") == [today()[query]]
     with pytest.raises(ModelError, match="target 'uery' is not a layer of this backbone; did you mean"):
         resolve_targets(network, ("uery",))
     timm = build_backbone(BackboneSpec(architecture="timm/test_vit"), 3, 0)
     assert resolve_targets(timm, r".*\.qkv")[0] == "blocks.0.attn.qkv"
 
 
+@pytest.mark.parametrize("names", ["today's", "in files"])
 @pytest.mark.parametrize(
-    "targets", [["query", "value"], ["q_proj"], ["attention.attention.query"], ["classifier", "value"]]
+    "targets", [["query", "value"], ["attention.attention.query"], ["classifier", "value"]]
 )
-def test_a_list_of_suffixes_is_what_peft_makes_of_it(targets: list[str], tmp_path: Path) -> None:
+def test_a_list_of_suffixes_is_what_peft_makes_of_it(targets: list[str], names: str, tmp_path: Path) -> None:
     """In the names of transformers today, and in those of its files, which peft itself no longer knows."""
     from peft import LoraConfig, get_peft_model
 
     save_model(tmp_path / "model")
     network = build_backbone(backbone(tmp_path / "model"), 2, 0)
-    now = {"query": "q_proj", "value": "v_proj", "attention.attention.query": "attention.q_proj"}
-    found = resolve_targets(network, tuple(targets))
+    now = [today().get(name, name) for name in targets]
+    found = resolve_targets(network, tuple(now if names == "today's" else targets))
     assert len(found) == len(set(found))
-    plain = get_peft_model(network, LoraConfig(target_modules=[now.get(name, name) for name in targets]))
+    plain = get_peft_model(network, LoraConfig(target_modules=now))
     assert set(found) == set(plain.targeted_module_names)
 
 
@@ -275,7 +289,7 @@ def test_weights_without_a_head_are_adapted_and_not_judged_as_they_are(tmp_path:
     with pytest.raises(UserError, match="these weights hold no head; adapt the backbone"):
         run(tmp_path)
     assert run(tmp_path, "method: head", only="*/fgsm/foolbox").leaderboard.accuracy.notna().all()
-    theirs = plain_adapter(load_again(tmp_path / "model", "ViT"), tmp_path / "adapter", ["q_proj"])
+    theirs = plain_adapter(load_again(tmp_path / "model", "ViT"), tmp_path / "adapter", ["query"])
     result = run(tmp_path, "method: peft, path: adapter")
     assert by_bench(result, "m", "foolbox") == by_hand(
         lambda x: theirs(normalised(x)), pictures(24, SIZE), LABELS
@@ -407,7 +421,7 @@ WRONG: list[tuple[Any, str]] = [
         "no model.safetensors here; pytorch_model.bin is, but no pickle is read: save the model again",
     ),
     (an_adapter, "no model.safetensors here; an adapter of peft is named as one"),
-    (half_weights, "its weights are not those of its config.json; missing: vit.layers.0"),
+    (half_weights, "its weights are not those of its config.json; missing: vit."),
     (broken_weights, "not a whole safetensors file"),
     (not_finite, "not finite (NaN or infinity): classifier.bias"),
     (outside, "names '../outside.safetensors', which is not a weights file here"),

@@ -2,6 +2,7 @@
 to the pictures."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ KINDS: dict[str, dict[str, Any]] = {
     "ResNet": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
 }
 PROCESSORS = {"Dinov2": "BitImageProcessor", "Swin": "ViTImageProcessor", "ResNet": "ConvNextImageProcessor"}
+
+
+@cache
+def today() -> dict[str, str]:
+    """How layers are called in files -> in the installed transformers: before 5.9, as in files."""
+    import transformers
+
+    network = transformers.ViTModel(transformers.ViTConfig(image_size=SIZE, **KINDS["ViT"]))
+    renamed = any(name.endswith(".q_proj") for name, _ in network.named_modules())
+    names = {
+        "query": "q_proj",
+        "value": "v_proj",
+        "attention.attention.query": "attention.q_proj",
+        "vit.encoder.layer.1.attention.attention.query": "vit.layers.1.attention.q_proj",
+    }
+    return names if renamed else {name: name for name in names}
 
 
 def save_model(
