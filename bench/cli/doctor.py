@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.attacks.library import AttackLibrary
 from bench.attacks.registry import libraries, problem
 from bench.clash import installed_beside
-from bench.cli.versions import ranges
+from bench.cli.versions import environments, ranges
 from bench.engine.job import default_cache
 from bench.engine.provenance import PACKAGES, version_of
 from bench.executors.cores import allowed, can_fork
@@ -36,6 +36,8 @@ BESIDE = (
     "both install a folder of that name, and whichever was installed first is broken: keep them in"
     " separate environments"
 )
+
+_OTHER = {"oldest": "newest", "newest": "oldest"}
 
 
 def examine() -> list[Finding]:
@@ -75,15 +77,23 @@ def _beside(name: str, found: str) -> str:
 
 
 def _together() -> Finding:
-    """Whether what is installed lies between the two environments in which all tests passed."""
+    """With which versions all tests passed together, and whether what is installed lies between those."""
+    tested = environments()
+    if not tested:
+        return Finding("versions", "no versions have been tested together", "note")
+    how = "all tests passed with the oldest of the tested versions together, and with the newest together"
+    between = "what is installed lies between"
+    if len(tested) == 1:
+        (one,) = tested
+        how = f"all tests passed with the {one} versions together, but not yet with the {_OTHER[one]}"
+        between = "those are installed"
     versions = {name: found for name in ranges() if (found := _version(name)) is not None}
     outside = [
         f"{name} {found}" for name, found in versions.items() if ranges()[name].outside(found) is not None
     ]
-    how = "all tests passed with the oldest of the tested versions together, and with the newest together"
-    if not outside:
-        return Finding("versions", f"{how}; what is installed lies between")
-    return Finding("versions", f"{how}; outside of that: {', '.join(outside)}", "note")
+    if outside:
+        return Finding("versions", f"{how}; outside of that: {', '.join(outside)}", "note")
+    return Finding("versions", f"{how}; {between}")
 
 
 def _library(made: AttackLibrary) -> Finding:

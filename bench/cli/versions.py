@@ -42,8 +42,17 @@ class Range:
 
 
 @cache
+def environments() -> dict[str, dict[str, str]]:
+    """By "oldest" and "newest", in that order: the versions that all tests passed with; none if untested."""
+    written = json.loads(FILE.read_text(encoding="utf-8"))
+    return {which: written[which] for which in ("oldest", "newest") if written.get(which)}
+
+
+@cache
 def ranges() -> dict[str, Range]:
     """By package, and for "python"."""
-    environments = json.loads(FILE.read_text(encoding="utf-8"))
-    oldest, newest = environments["oldest"], environments["newest"]
-    return {name: Range(oldest.get(name, version), version) for name, version in newest.items()}
+    found: dict[str, Range] = {}
+    for versions in environments().values():
+        for name, version in versions.items():
+            found[name] = Range(found[name].oldest if name in found else version, version)
+    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from bench.cli import doctor
+from bench.cli import doctor, versions
 from bench.cli.versions import FILE, Range, ranges
 from bench.engine.provenance import PACKAGES
 from bench.version import __version__
@@ -71,6 +71,61 @@ def test_the_doctor_says_what_is_outside_of_what_was_tested(monkeypatch: pytest.
     assert found["versions"].status == "note"
     outside = found["versions"].found.partition("outside of that: ")[2].split(", ")
     assert {"torch", "numba"} <= {one.split()[0] for one in outside}
+
+
+OLD, NEW = {"torch": "0.1", "ray": "0.1"}, {"torch": "99", "onnx": "99"}
+BOTH = "with the oldest of the tested versions together, and with the newest together"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({}, "no versions have been tested together"),
+        ({"oldest": {}, "newest": {}}, "no versions have been tested together"),
+        (
+            {"oldest": {}, "newest": {"torch": "0.1"}},
+            "all tests passed with the newest versions together, but not yet with the oldest; outside of"
+            " that: torch {torch}",
+        ),
+        (
+            {"newest": {"torch": "{torch}"}},
+            "all tests passed with the newest versions together, but not yet with the oldest; those are"
+            " installed",
+        ),
+        (
+            {"oldest": {"torch": "99"}, "newest": {}},
+            "all tests passed with the oldest versions together, but not yet with the newest; outside of"
+            " that: torch {torch}",
+        ),
+        ({"newest": NEW, "oldest": OLD}, f"all tests passed {BOTH}; what is installed lies between"),
+        (
+            {"oldest": OLD, "newest": NEW | {"torch": "0.2"}},
+            f"all tests passed {BOTH}; outside of that: torch {{torch}}",
+        ),
+    ],
+)
+def test_the_doctor_says_no_more_than_what_was_tested(
+    written: dict[str, dict[str, str]], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "FILE", tmp_path / "versions.json")
+    monkeypatch.setattr(doctor, "version_of", lambda name: "2.7.0" if name == "torch" else None)
+    (tmp_path / "versions.json").write_text(json.dumps(written).replace("{torch}", "2.7.0"))
+    for cached in (versions.environments, versions.ranges):
+        monkeypatch.setattr(doctor, cached.__name__, cached.__wrapped__)
+    monkeypatch.setattr(versions, "environments", versions.environments.__wrapped__)
+    found = doctor._together()
+    assert found.found == said.replace("{torch}", "2.7.0")
+    assert (found.status == "ok") == ("installed" in said)
+
+
+def test_a_package_of_one_environment_has_the_range_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "environments", lambda: {"oldest": OLD, "newest": NEW})
+    found = versions.ranges.__wrapped__()
+    assert {name: str(one) for name, one in found.items()} == {
+        "torch": "0.1 to 99",
+        "ray": "0.1",
+        "onnx": "99",
+    }
 
 
 def test_this_environment_is_written_down_beside_the_other(tmp_path: Path) -> None:
