@@ -34,7 +34,7 @@ def make_classifier(size: int, *, lora: bool, device: str, architecture: str = R
     """
     torch.manual_seed(0)
     network, head = _network(architecture, size)
-    classifier = Classifier(network, mean=(0.5,) * 3, std=(0.25,) * 3, num_classes=CLASSES)
+    classifier = Classifier(network, mean=(0.5,) * 3, std=(0.25,) * 3, num_classes=CLASSES).to(device)
     _fit_head(classifier, head, digits("train", size, FITTED))
     if lora:
         classifier.network = _adapted(network)
@@ -55,7 +55,7 @@ def _fit_head(classifier: Classifier, name: str, images: ImageSet) -> None:
     network = classifier.network
     head = cast("nn.Linear", network.get_submodule(name))
     network.set_submodule(name, nn.Identity())
-    batches = torch.split(torch.from_numpy(images.x), 20)
+    batches = torch.split(torch.from_numpy(images.x).to(classifier.device), 20)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.7  # its running statistics are those of two batches
@@ -63,7 +63,7 @@ def _fit_head(classifier: Classifier, name: str, images: ImageSet) -> None:
     for x in batches[:2]:
         classifier(x)
     classifier.eval()
-    features = torch.cat([classifier(x) for x in batches]).numpy()
+    features = torch.cat([classifier(x) for x in batches]).cpu().numpy()
     fitted = LogisticRegression(max_iter=500).fit(features, images.labels)
     head.weight.copy_(torch.from_numpy(fitted.coef_))
     head.bias.copy_(torch.from_numpy(fitted.intercept_))
