@@ -7,13 +7,14 @@ from adapters.cache.recipe import Recipe
 from adapters.cache.zoo import Zoo
 from adapters.spec import TrainingSpec, is_trained
 from bench.api.pipeline import choose_device
+from bench.attacks.cost import Cost, cost
 from bench.attacks.registry import missing
 from bench.attacks.spec import changes_with_eps
 from bench.engine.adapting import with_defended
 from bench.engine.job import Job, make_job
 from bench.engine.options import Options
 from bench.engine.plan import UNTRAINED, Unit, attackable, make_units
-from bench.engine.probe import Probe, passes
+from bench.engine.probe import Probe
 from bench.engine.summaries import Preview, UnitPreview
 from bench.engine.targets import layers_meant
 from bench.executors.cores import Load, one_thread
@@ -25,8 +26,10 @@ from bench.suite.suite import Suite
 def preview(suite: Suite, options: Options) -> Preview:
     """Every unit of ``suite`` that ``options`` choose. Trains, attacks and writes nothing.
 
-    What no earlier run tells the time of is estimated: by a gradient on a few random images, through an
-    untrained network. Raises SuiteError for what cannot be run, such as a target that is not a layer.
+    What no earlier run tells the time of is estimated: by a gradient on a few random images through an
+    untrained network, or an answer where attacks ask for no more.
+
+    Raises SuiteError for what cannot be run, such as a target that is not a layer.
     """
     load = Load()
     job = make_job(suite, options.places, options.permission)
@@ -54,10 +57,9 @@ def _preview(
     left, rate = len(unit.cells) - cached, rates.get((unit.attack_label, unit.library))
     seconds, probed = 0.0, left > 0 and rate is None
     if probed:
-        gradient = sum(probe.gradient(job.recipes[member].backbone.spec) for member in _asked(unit, job))
-        seconds = (
-            gradient * passes(unit.attack) * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
-        )
+        asked = cost(unit.attack)
+        once = sum(probe.seconds(job.recipes[member].backbone.spec, asked) for member in _asked(unit, job))
+        seconds = once * (left if changes_with_eps(unit.attack) else 1) * len(job.samples)
     elif left and rate is not None:
         seconds = rate * left * len(job.samples)
     return UnitPreview(unit.label, len(unit.cells), cached, trained, seconds, probed)
@@ -77,7 +79,7 @@ def _training(recipes: Sequence[Recipe], probe: Probe) -> float:
     shared = {id(r.backbone.pretraining): (r.backbone.spec, r.backbone.pretraining) for r in recipes}
     own += [(spec, before.training, before.images) for spec, before in shared.values() if before is not None]
     return sum(
-        probe.gradient(spec) * training.epochs * _passes_of(training) * len(images)
+        probe.seconds(spec, Cost(training.epochs * _passes_of(training))) * len(images)
         for spec, training, images in own
     )
 

@@ -1,16 +1,20 @@
-"""How long a gradient takes here, for dry runs: a few random images through an untrained network."""
+"""How long a network takes here, for dry runs: a few random images through an untrained one."""
 
 import time
-from math import prod
+from collections.abc import Callable
 
+import torch
+from torch import Tensor, nn
+
+from adapters.backbones.networks import build_backbone
 from adapters.backbones.sources import side_inside
 from adapters.spec import BackboneSpec
-from bench.attacks.attack import Attack
+from bench.attacks.cost import Cost
 
 IMAGES = 4
 """Enough to keep one core busy, few enough for seconds on a large network."""
-REPEATED = ("steps", "restarts", "binary_search_steps", "max_evaluations")
-"""Parameters of attacks that multiply what they cost."""
+QUERIED, PIXELS = 32, 2**17
+"""Images of a batch that is only answered, and its pixels, at most."""
 
 
 class Probe:
@@ -18,32 +22,40 @@ class Probe:
 
     def __init__(self, device: str, shape: tuple[int, ...], classes: int) -> None:
         self._device, self._shape, self._classes = device, shape, classes
-        self._known: dict[str, float] = {}
+        self._known: dict[str, tuple[float, float]] = {}
 
-    def gradient(self, spec: BackboneSpec) -> float:
-        """Seconds that one image takes forwards and backwards through the network of ``spec``."""
+    def seconds(self, spec: BackboneSpec, asked: Cost) -> float:
+        """How long the network of ``spec`` takes for what is ``asked`` of it."""
         name = spec.model_dump_json()
         if name not in self._known:
             self._known[name] = self._measured(spec)
-        return self._known[name]
+        gradient, query = self._known[name]
+        return asked.gradients * gradient + asked.queries * query
 
-    def _measured(self, spec: BackboneSpec) -> float:
-        import torch
-
-        from adapters.backbones.networks import build_backbone
-
+    def _measured(self, spec: BackboneSpec) -> tuple[float, float]:
+        """Seconds that an image takes forwards and backwards, and only forwards among others."""
         side = side_inside(spec, self._shape[-1]) or self._shape[-1]
         network = build_backbone(spec, self._classes, 0).to(self._device).eval()
-        x = torch.rand(IMAGES, self._shape[0], side, side, device=self._device, requires_grad=True)
-        for _ in range(2):  # the first time, memory and kernels are still to be found
-            started = time.monotonic()
-            total = network(x).sum()
-            (found,) = torch.autograd.grad(total, x) if total.requires_grad else (total,)
-            float(found.sum())  # a GPU has finished only then
-        return (time.monotonic() - started) / IMAGES
+        few, many = (
+            torch.rand(count, self._shape[0], side, side, device=self._device)
+            for count in (IMAGES, max(IMAGES, min(QUERIED, PIXELS // side**2)))
+        )
+        return _taken(_gradient, network, few), _taken(_answer, network, many)
 
 
-def passes(attack: Attack) -> int:
-    """About how many passes through the network ``attack`` makes for one image: each counts as a gradient."""
-    repeated = prod(int(getattr(attack, name, 1)) for name in REPEATED)
-    return max(repeated, int(getattr(attack, "queries", 0)))
+def _taken(ask: Callable[[nn.Module, Tensor], Tensor], network: nn.Module, x: Tensor) -> float:
+    for _ in range(2):  # the first time, memory and kernels are still to be found
+        started = time.monotonic()
+        float(ask(network, x).sum())  # a GPU has finished only then
+    return (time.monotonic() - started) / len(x)
+
+
+def _gradient(network: nn.Module, x: Tensor) -> Tensor:
+    total = network(x.requires_grad_()).sum()
+    return torch.autograd.grad(total, x)[0] if total.requires_grad else total
+
+
+@torch.no_grad()
+def _answer(network: nn.Module, x: Tensor) -> Tensor:
+    answer: Tensor = network(x)
+    return answer

@@ -17,6 +17,8 @@ from bench.pulse import Step
 
 QUIET = 30.0
 """Seconds after which a training that is not watched on a terminal says again how far it is."""
+QUERIES_OF_A_GRADIENT = 3
+"""Answers that cost as much: a gradient goes back too, and is of fewer images at once."""
 REFRESH = 4
 """How often in a second the line is drawn anew."""
 
@@ -120,11 +122,13 @@ class Progress:
 
 
 def _weight(unit: Unit) -> float:
-    """About how much ``unit`` costs beside others: its attack's passes for an image, at all its eps."""
+    """About how much ``unit`` costs beside others: what its attack asks about an image, at all its eps."""
+    from bench.attacks.cost import cost
     from bench.attacks.spec import changes_with_eps
-    from bench.engine.probe import passes
 
-    return float(passes(unit.attack) * (len(unit.cells) if changes_with_eps(unit.attack) else 1))
+    asked = cost(unit.attack)
+    once = asked.gradients + asked.queries / QUERIES_OF_A_GRADIENT
+    return once * (len(unit.cells) if changes_with_eps(unit.attack) else 1)
 
 
 def on_stderr() -> Progress:

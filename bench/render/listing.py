@@ -99,7 +99,7 @@ def _time(unit: UnitPreview) -> str:
 def _total(found: Preview) -> str:
     left = f"{found.cells} cells, {found.cached} cached, {found.cells - found.cached} to compute"
     training = f", and {_seconds(found.training)} of training" if found.training else ""
-    how = " (estimated by one gradient on random images)" if found.probed else ""
+    how = " (estimated: one pass of random images, times what attacks ask at most)" if found.probed else ""
     return f"{left}: about {_seconds(found.seconds)}{training}{how}"
 
 

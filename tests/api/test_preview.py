@@ -7,9 +7,26 @@ import pytest
 
 from adapters.spec import BackboneSpec
 from bench.api.preview import preview
-from bench.attacks.spec import Apgd, DeepFool, Fgsm, GeoDa, Pgd
+from bench.attacks.cost import Cost, cost
+from bench.attacks.spec import (
+    Apgd,
+    Arc,
+    Attack,
+    Boundary,
+    DeepFool,
+    Fgsm,
+    GeoDa,
+    HopSkipJump,
+    Noise,
+    Pgd,
+    SimBa,
+    Spatial,
+    Square,
+    Strong,
+    Zoo,
+)
 from bench.engine.options import Options
-from bench.engine.probe import Probe, passes
+from bench.engine.probe import Probe
 from bench.errors import SuiteError
 from bench.render.listing import preview_table
 from bench.suite.suite import load_suite
@@ -17,20 +34,40 @@ from tests.builders.tiny import TINY
 from tests.render.test_leaderboard_formats import printed_of
 
 
-def test_passes_are_those_of_the_parameters() -> None:
-    assert passes(Fgsm(attack="fgsm")) == 1
-    assert passes(Pgd(attack="pgd", steps=7)) == 7
-    assert passes(Apgd(attack="apgd", steps=50, restarts=3)) == 150
-    assert passes(DeepFool(attack="deepfool", steps=9)) == 9
-    assert passes(GeoDa(attack="geoda", queries=300)) == 300
+@pytest.mark.parametrize(
+    ("attack", "expected"),
+    [
+        (Fgsm(attack="fgsm"), Cost(gradients=1)),
+        (Pgd(attack="pgd", steps=7), Cost(gradients=7)),
+        (Apgd(attack="apgd", steps=50, restarts=3), Cost(gradients=150)),
+        (DeepFool(attack="deepfool", steps=9), Cost(gradients=9)),
+        (Arc(attack="arc", steps=5, candidates=3), Cost(gradients=15)),
+        (GeoDa(attack="geoda", queries=300), Cost(queries=300)),
+        (Boundary(attack="boundary", steps=300), Cost(queries=300)),
+        (Square(attack="square", steps=200, restarts=2), Cost(queries=400)),
+        (SimBa(attack="simba", steps=10), Cost(queries=20)),
+        (Zoo(attack="zoo", steps=12, binary_search_steps=1), Cost(queries=2 * 128 * 12)),
+        (HopSkipJump(attack="hopskipjump", steps=4, initial_evaluations=100), Cost(queries=615 + 4 * 18)),
+        (HopSkipJump(attack="hopskipjump", steps=100, max_evaluations=60), Cost(queries=50 + 99 * 60 + 1800)),
+        (Noise(attack="noise", repeats=10), Cost(queries=10)),
+        (Spatial(attack="spatial", shifts=3, rotations=5), Cost(queries=45)),
+        (
+            Strong(attack="strong", steps=10, targets=4, queries=50),
+            Cost(gradients=10 * (1 + 1 + 4), queries=50),
+        ),
+    ],
+    ids=lambda one: getattr(one, "attack", ""),
+)
+def test_what_an_attack_asks_for_one_image(attack: Attack, expected: Cost) -> None:
+    assert cost(attack) == expected
 
 
 def test_a_new_suite_is_estimated_by_one_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[BackboneSpec] = []
 
-    def measured(_: Probe, spec: BackboneSpec) -> float:
+    def measured(_: Probe, spec: BackboneSpec) -> tuple[float, float]:
         timed.append(spec)
-        return 0.5
+        return 0.5, 0.125
 
     monkeypatch.setattr(Probe, "_measured", measured)
     file = tmp_path / "tiny.yaml"
@@ -85,6 +122,6 @@ def test_a_dry_run_says_which_layers_targets_mean_that_are_no_whole_names(tmp_pa
 
 def test_the_probe_times_a_real_network() -> None:
     probe = Probe("cpu", (3, 16, 16), 2)
-    seconds = probe.gradient(BackboneSpec())
-    assert 0 < seconds < 10
-    assert probe.gradient(BackboneSpec()) == seconds
+    gradient, query = (probe.seconds(BackboneSpec(), asked) for asked in (Cost(gradients=1), Cost(queries=1)))
+    assert 0 < query < gradient < 10, "a gradient goes back too"
+    assert probe.seconds(BackboneSpec(), Cost(2, 3)) == 2 * gradient + 3 * query, "it is timed once"
