@@ -41,6 +41,7 @@ def _grade(
     asked = [*of_attack, *(f for f in stored if f.check == "noise")]
     could_fail = not any(f.check in REQUIRED and f.grade == "unchecked" for f in asked)
     measured = could_fail and any(f.grade != "unchecked" for f in asked)
+    of_attack = _of_one_step(of_attack, cell, around)
     findings = [*besides, *_of_a_flat_loss([*stored, *of_model, *of_attack])]
     return cell_trust(findings, measured=measured)
 
@@ -54,6 +55,30 @@ def _of_a_flat_loss(findings: list[Finding]) -> list[Finding]:
     if not warned.issuperset(("saturation", "second-loss")):
         return findings
     return [replace(f, grade="warn") if f.check in BY_THE_LOSS and f.grade == "fail" else f for f in findings]
+
+
+def _of_one_step(findings: list[Finding], cell: Scored, around: Neighbours) -> list[Finding]:
+    """``findings``, in which FGSM that misses planted adversarials warns where an iterative attack passes.
+
+    Both are tried on the same twins: gradients lead to what is planted, and one step of them is too weak.
+    """
+    if cell.entry.kind != "fgsm":
+        return findings
+    others = {c.entry.attack for c in around.cells if c.entry.norm == cell.entry.norm and _iterates(c.entry)}
+    told = judge_evidence([e for e in around.noise if e.check == "binarisation" and e.attack in others])
+    found = next((f.detail for f in told if f.grade == "pass"), None)
+    if found is None:
+        return findings
+    return [
+        Finding(f.check, "warn", f"attack too weak: {f.detail}; with more steps, {found}")
+        if f.check == "binarisation" and f.grade == "fail"
+        else f
+        for f in findings
+    ]
+
+
+def _iterates(cell: CellEntry) -> bool:
+    return cell.access == "white-box" and cell.kind != "fgsm"
 
 
 def _about(cell: CellEntry, evidence: Sequence[Evidence]) -> list[Evidence]:

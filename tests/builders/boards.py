@@ -103,12 +103,10 @@ def one_seed(folder: Path) -> Scorecard:
     evidence = [
         Evidence("deterministic", "base", 0, None, None, 0.0, 16, "logits change by 0"),
         Evidence("deterministic", "lora|r=8", 0, None, None, 0.0, 16, "logits change by 0"),
-        Evidence(
-            "binarisation", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "found 4 of 16 planted adversarials"
-        ),
+        Evidence("unconstrained", "lora|r=8", 0, "fgsm", "art", 0.25, 16, "4 of 16 samples hold at linf 1/2"),
         *(
             Evidence(
-                "binarisation", "lora|r=8", 0, attack, None, 1.0, 16, "found 16 of 16 planted adversarials"
+                "unconstrained", "lora|r=8", 0, attack, None, 0.0, 16, "0 of 16 samples hold at linf 1/2"
             )
             for attack in ("pgd", "deepfool")
         ),

@@ -11,8 +11,8 @@ from tests.builders.boards import one_seed, three_seeds
 
 def test_flags_unchecked_extremes_and_sentences_are_on_the_card(tmp_path: Path) -> None:
     card = one_seed(tmp_path)
-    masked = [flag for flag in card.flags if flag.check == "binarisation"]
-    assert masked == [Flag("binarisation", "fail", "lora|r=8", ("fgsm",), 4, masked[0].detail)], (
+    masked = [flag for flag in card.flags if flag.check == "unconstrained"]
+    assert masked == [Flag("unconstrained", "fail", "lora|r=8", ("fgsm",), 4, masked[0].detail)], (
         "two libraries at two eps"
     )
     assert card.unchecked["binarisation"] == 2, "the black box of each eps had two samples to be judged by"

@@ -33,7 +33,7 @@ BOARD = (
     ),
     Remark(
         "flag",
-        f"binarisation: fail on {FLAGGED}, cells: 4: found 4 of 16 planted adversarials",
+        f"unconstrained: fail on {FLAGGED}, cells: 4: 4 of 16 samples hold at linf 1/2",
         FLAGGED,
         "fail",
     ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench import render
+from bench.attacks.attack import Norm
 from bench.scoring.score import score
 from bench.scoring.scorecard import Scorecard
 from bench.store.evidence import Evidence
@@ -83,6 +84,35 @@ def test_what_only_one_step_had_a_chance_to_fail_counts(tmp_path: Path) -> None:
             why is not None,
             why is not None,
         )
+
+
+@pytest.mark.parametrize(
+    ("norm", "found", "grade", "said"),
+    [
+        ("linf", 3, "warn", "attack too weak: found 1 of 3; with more steps, found 3 of 3"),
+        ("linf", 1, "fail", "found 1 of 3"),
+        ("linf", None, "fail", "found 1 of 3"),  # nothing else was tried on what is planted
+        ("l2", 3, "fail", "found 1 of 3"),  # other twins
+    ],
+)
+def test_one_step_that_misses_what_more_steps_find_is_too_weak(
+    norm: Norm, found: int | None, grade: str, said: str, tmp_path: Path
+) -> None:
+    """Both follow the gradients of the same twins: these lead to what is planted."""
+    cells = {
+        cell_entry("a", 0, a, "8/255", n, "art", "exact", a, kind=a, access="white-box", budget="fixed"):
+        records(0, SAMPLE < 30)
+        for a, n in (("fgsm", "linf"), ("pgd", norm))
+    }  # fmt: skip
+    evidence = [
+        Evidence("binarisation", "a", 0, a, "art", count / 3, 3, f"found {count} of 3")
+        for a, count in (("fgsm", 1), ("pgd", found))
+        if count is not None
+    ]
+    (fgsm, _) = score(stored(tmp_path, cells, evidence)).cells
+    assert fgsm.trust is not None
+    (finding,) = (f for f in fgsm.trust.findings if f.check == "binarisation")
+    assert (finding.grade, finding.detail) == (grade, said)
 
 
 def test_what_is_not_sound_is_compared_with_nothing_and_the_leaderboard_says_why(tmp_path: Path) -> None:
