@@ -64,12 +64,12 @@ class Stage:
         self.access = CountedAccess(classifier, precision)
         self.counts_queries = contract.access != "white-box"
         self._decisions = contract.access == "decision"
-        self._craft = None if self.counts_queries else make_craft(spec, library, self._opponent(self.access))
         self._draws = type(classifier).begin is not Classifier.begin
         """Whether it may draw.
 
         Then a gradient is of its own draw, and no eps may depend on which others are in the grid.
         """
+        self._craft = None if self.counts_queries else make_craft(spec, library, self._opponent(self.access))
 
     def __call__(self, question: Question, grid: Sequence[float]) -> list[Answer]:
         """The answer to ``question`` at each eps of ``grid``.
@@ -128,7 +128,8 @@ class Stage:
 
     def _opponent(self, access: CountedAccess) -> Opponent:
         classifier = access.classifier
-        return Opponent(access, self._input_shape, classifier.num_classes, str(classifier.device))
+        about = self._input_shape, classifier.num_classes, str(classifier.device)
+        return Opponent(access, *about, draws=self._draws)
 
 
 def make_stages(

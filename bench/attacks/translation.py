@@ -15,12 +15,16 @@ from bench.attacks.registry import Library, libraries
 
 @dataclass(frozen=True)
 class Opponent:
-    """The attacked ``model``: images (N x ``input_shape``, in [0, 1]) to logits (N x ``num_classes``)."""
+    """The attacked ``model``: images (N x ``input_shape``, in [0, 1]) to logits (N x ``num_classes``).
+
+    ``draws``: whether it may answer the same question otherwise.
+    """
 
     model: nn.Module
     input_shape: tuple[int, int, int]
     num_classes: int
     device: str
+    draws: bool = False
 
 
 class Translation(Protocol):

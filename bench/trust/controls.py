@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adapters.classifier import Classifier
+from adapters.classifier import Classifier, tensors
 from bench.attacks.spec import Strong, contract_of
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, run_unit
@@ -76,9 +76,14 @@ class Control:
         return found
 
 
-def attack_controls(unit: Unit, target: Target, raw: Classifier, headline: Fraction) -> list[Evidence]:
-    """What every check of attacks measures of ``unit`` on ``target``'s samples, all predicted correctly."""
-    return measured("attack", Control(unit, target, raw, headline, _trial(unit, target, headline)))
+def attack_controls(
+    unit: Unit, target: Target, raw: Classifier, eps: Fraction, known: Bools | None = None
+) -> list[Evidence]:
+    """What every check of attacks measures of ``unit`` on ``target``'s samples, all predicted correctly.
+
+    ``known``: which of them (N) it has been seen to break at ``eps``; without, all are attacked again.
+    """
+    return measured("attack", Control(unit, target, raw, eps, _base(unit, target, eps, known)))
 
 
 def has_ball(control: Control) -> bool:
@@ -95,6 +100,22 @@ def outcomes_in_float32(unit: Unit, target: Target, eps: Fraction) -> Iterator[E
     )
     what = f"outcomes differ when re-crafted in fp32 instead of {target.precision}"
     yield _evidence("precision", int((crafted != exact).sum()), len(target.samples), what)
+
+
+def _base(unit: Unit, target: Target, eps: Fraction, known: Bools | None) -> Trial:
+    """``unit`` on all samples of ``target``.
+
+    Those that are ``known`` to hold would only hold again, as no outcome depends on its company: they are
+    left alone, unless what the attack saw on its way is looked at.
+    """
+    if known is None or _descends_once(unit):
+        return _trial(unit, target, eps)
+    adversarial = tensors(target.samples, target.classifier.device)[0].clone()
+    broken, tried = np.zeros_like(known), np.flatnonzero(known)
+    if len(tried):
+        again = _trial(unit, replace(take(target, tried), whole=target.attacked), eps)
+        broken[tried], adversarial[tried] = again.broken, again.adversarial
+    return Trial(broken, adversarial, [])
 
 
 def _trial(unit: Unit, target: Target, eps: Fraction) -> Trial:

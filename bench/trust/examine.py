@@ -22,7 +22,7 @@ from bench.trust.measuring import guarded, measured
 from bench.trust.noise import noise
 from bench.trust.probe import Probe, make_probe
 from bench.trust.probes import gives_gradients
-from bench.trust.recorder import subset, take
+from bench.trust.recorder import spread, subset, take
 from bench.trust.repeatability import judged_again
 from bench.trust.slope import slope_where_attacked
 from bench.trust.sources import Source
@@ -37,8 +37,9 @@ class Subject:
     """A model examined: as trained (``raw``), as attacked (``target``), and the eps models are ranked at.
 
     ``broken``: by norm, which samples the suite's attacks break at the eps that is examined
-    (``examined_eps``); those that hold tell most. ``siblings`` are models whose adversarials are tried on
-    this one, ``libraries`` those that it is attacked through.
+    (``examined_eps``); those that hold tell most. ``by_unit``: which each of them breaks, where it would
+    again. ``siblings`` are models whose adversarials are tried on this one, ``libraries`` those that it is
+    attacked through.
     """
 
     raw: Classifier
@@ -47,6 +48,7 @@ class Subject:
     broken: Mapping[str, Bools] = field(default_factory=dict)
     siblings: Sequence[Source] = ()
     libraries: Sequence[str] = ()
+    by_unit: Mapping[Unit, Bools] = field(default_factory=dict)
 
 
 def examine(subject: Subject, effort: Effort) -> list[Evidence]:
@@ -106,8 +108,10 @@ def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[E
 def _controls(subject: Subject, effort: Effort) -> Iterator[Evidence]:
     """What every check of attacks measures of each of them."""
     for unit, count in effort.light.items():
-        few, eps = subset(subject.target, count), examined_eps(unit, subject.headline)
-        controls = partial(attack_controls, unit, few, subject.raw, eps)
+        chosen, eps = spread(subject.target, count), examined_eps(unit, subject.headline)
+        known = subject.by_unit[unit][chosen] if unit in subject.by_unit else None
+        few = take(subject.target, chosen)
+        controls = partial(attack_controls, unit, few, subject.raw, eps, known)
         yield from (_about(unit, e) for e in guarded("controls", controls))
 
 

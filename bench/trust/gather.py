@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -101,15 +102,17 @@ class Checks:
         libraries = tuple(
             dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library))
         )
+        by_unit = self._by_unit(units)
         subject = Subject(
-            loaded.raw, loaded.target, self._job.suite.headline, self._broken(units), siblings, libraries
+            loaded.raw, loaded.target, self._job.suite.headline, _by_norm(by_unit), siblings, libraries
         )
-        if defended:
+        if defended:  # the checks see it drawing otherwise than the attacks did
             found = examine_defended(
                 subject, Examination(costs, self._job.suite.trust, self._job.suite.draws.attack)
             )
         else:
-            found = examine(subject, plan_effort(self._job.suite.trust, costs, len(loaded.target.correct)))
+            effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
+            found = examine(replace(subject, by_unit=by_unit), effort)
         self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
 
     def _siblings(self, model: ModelId) -> "list[Source]":
@@ -119,17 +122,24 @@ class Checks:
             load()
         return found
 
-    def _broken(self, units: list[Unit]) -> dict[str, Bools]:
-        """By norm, which samples any of ``units`` breaks at the eps at which its attack is examined."""
+    def _by_unit(self, units: list[Unit]) -> dict[Unit, Bools]:
+        """Which samples each of ``units`` breaks at the eps at which its attack is examined."""
         from bench.trust.examine import examined_eps
 
-        found: dict[str, Bools] = {}
+        found = {}
         for unit in units:
             eps = examined_eps(unit, self._job.suite.headline)
             (key,) = (cell.key for cell in unit.cells if cell.eps == eps)
-            success = self._run.records(key).success
-            found[unit.attack.norm] = found.get(unit.attack.norm, np.zeros_like(success)) | success
+            found[unit] = self._run.records(key).success
         return found
+
+
+def _by_norm(by_unit: dict[Unit, Bools]) -> dict[str, Bools]:
+    """Which samples any of the units breaks, by its norm."""
+    found: dict[str, Bools] = {}
+    for unit, broken in by_unit.items():
+        found[unit.attack.norm] = found.get(unit.attack.norm, np.zeros_like(broken)) | broken
+    return found
 
 
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:

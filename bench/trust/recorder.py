@@ -33,7 +33,13 @@ class Recorder(Classifier):
 
 def subset(target: Target, count: int) -> Target:
     """``count`` of the samples predicted correctly, evenly spaced, as one batch."""
-    return take(target, target.correct[spaced(len(target.correct), count)])
+    return take(target, spread(target, count))
+
+
+def spread(target: Target, count: int) -> npt.NDArray[np.int64]:
+    """The positions of ``count`` of the samples predicted correctly, evenly spaced."""
+    chosen: npt.NDArray[np.int64] = target.correct[spaced(len(target.correct), count)]
+    return chosen
 
 
 def spaced(n: int, count: int) -> npt.NDArray[np.int64]:

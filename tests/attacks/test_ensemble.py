@@ -52,6 +52,37 @@ def test_only_survivors_meet_the_next_attack() -> None:
     )
 
 
+@pytest.mark.parametrize("aim", [{}, {"loss": "dlr", "targeted": True}])
+def test_apgd_passes_no_point_twice_and_finds_the_same(
+    aim: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one step: a blank image, then all as they are (ART asks in vain), where they start, and end."""
+    target = make_target(small_classifier(), few(24), 24)
+    one, ten = (make_unit(spec(attack="apgd", steps=steps, **aim), "art", [0.01]) for steps in (1, 10))
+    once = [run_unit(unit, target) for unit in (one, ten)]
+    monkeypatch.setattr("bench.attacks.art.translation.LastPass", lambda model: model)
+    twice = [run_unit(unit, target) for unit in (one, ten)]
+    aiming = 24 * bool(aim)
+    assert [once[0].forwards, twice[0].forwards] == [24 * 3 + 1 + aiming, 24 * 5 + 1 + aiming]
+    assert once[1].forwards < 0.8 * twice[1].forwards
+    assert [a.backwards for a in once] == [b.backwards for b in twice] == [24, 240]
+    for a, b in zip(once, twice, strict=True):
+        for column in ("adv_pred", "adv_prob", "linf", "l2"):
+            np.testing.assert_array_equal(getattr(a.records[0], column), getattr(b.records[0], column))
+
+
+def test_apgd_asks_a_model_that_draws_for_each_answer(samples: ImageSet) -> None:
+    class Drawing(Classifier):
+        def begin(self, seed: int) -> None:
+            self.seed = seed
+
+    unit = make_unit(spec(attack="apgd", steps=1), "art", [0.01])
+    for kind, passes in ((Classifier, 3), (Drawing, 5)):
+        model = kind(Linear(), mean=(0, 0, 0), std=(1, 1, 1), num_classes=2).eval()
+        target = make_target(model, samples, 64)
+        assert run_unit(unit, target).forwards == passes * len(target.correct) + 1
+
+
 def test_dlr_needs_classes_and_has_its_closed_form() -> None:
     logits, y = torch.tensor([[4.0, 1.0, 3.0, 0.0], [4.0, 1.0, 3.0, 0.0]]), torch.tensor([0, 1])
     loss = DlrLoss()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
-from bench.attacks.spec import Fgsm, Pgd, Strong
+from bench.attacks.spec import Attack, Fgsm, Pgd, Strong
 from bench.engine.models import Models
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import SLACK, Target, UnitResult, make_target, measure, run_unit
@@ -168,6 +168,30 @@ def test_only_samples_that_hold_are_attacked_with_more_steps(
     assert 0 < short.sum() < 16
     assert attacked[8] == 16 - short.sum()
     assert found["more-steps"].value == (long & ~short).sum() / 16
+
+
+@pytest.mark.parametrize("attack", [Strong(attack="strong", steps=4, queries=5), FGSM.attack, PGD.attack])
+def test_samples_known_to_hold_are_attacked_again_only_where_its_way_is_looked_at(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured is the same: no outcome depends on its company."""
+    target = subset(make_target(classifier(trained(0)), shapes(), 128), 48)
+    unit = replace(PGD, attack=attack, library="both" if attack.attack == "strong" else "art")
+    eps, attacked = Fraction(6, 255), []
+
+    def run(unit: Unit, target: Target, **options: Any) -> UnitResult:
+        attacked.append(len(target.samples))
+        return run_unit(unit, target, **options)
+
+    known = run_unit(replace(unit, cells=(Cell(eps, "once"),)), target).records[0].success
+    assert 0 < known.sum() < 48
+    monkeypatch.setattr(controls, "run_unit", run)
+    again = attack_controls(unit, target, target.classifier, eps)
+    assert attack_controls(unit, target, target.classifier, eps, known) == again
+    first = [attacked[0], attacked[len(attacked) // 2]]
+    assert first == [48, 48 if attack.attack == "pgd" else known.sum()]
+    none = {e.check: e for e in attack_controls(unit, target, target.classifier, eps, np.zeros(48, bool))}
+    assert none["rounding"].n == (known.sum() if attack.attack == "pgd" else 0)
 
 
 def test_another_model_than_the_attacked_one_is_seen(linear: Classifier, samples: ImageSet) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor, nn
 
 from bench.attacks.shared import Once
 
@@ -62,3 +63,44 @@ class WideClassifier(DirectClassifier):
     def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
         """ART's predictions of ``x`` as one batch."""
         return super().predict(x, batch_size=len(x))
+
+
+class LastPass(nn.Module):
+    """``model`` for APGD, which asks for the loss of images and then for its gradient: one pass gives both.
+
+    Only for a model that answers alike whenever it is asked.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._images = self._logits = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x``; there is no pass if they are known, unless a second gradient is asked for."""
+        if not torch.equal(x, self._images) or (x.requires_grad and not self._logits.requires_grad):
+            with torch.enable_grad():
+                self._images = x.detach().clone().requires_grad_(True)
+                self._logits = self.model(self._images)
+        logits: Tensor = _Backwards.apply(x, self) if x.requires_grad else self._logits.detach()
+        return logits
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of the images, of that of their logits: once, as it ends what the pass has kept."""
+        (found,) = torch.autograd.grad(self._logits, self._images, gradient)
+        self._logits = self._logits.detach()
+        return found
+
+
+class _Backwards(torch.autograd.Function):
+    """The logits of the last pass as a function of images equal to those that it was of."""
+
+    @staticmethod
+    def forward(ctx: Any, _: Tensor, last: LastPass) -> Tensor:
+        ctx.last = last
+        return last._logits.detach()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.last.backward(gradient), None

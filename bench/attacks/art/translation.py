@@ -11,7 +11,13 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from bench.attacks.art.estimators import DirectClassifier, PredictionCache, SharingClassifier, WideClassifier
+from bench.attacks.art.estimators import (
+    DirectClassifier,
+    LastPass,
+    PredictionCache,
+    SharingClassifier,
+    WideClassifier,
+)
 from bench.attacks.art.workarounds import (
     CleanGeoDa,
     FinishedHopSkipJump,
@@ -56,7 +62,7 @@ def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     usual = _estimator(kind, replace(opponent, model=asked), _loss(None, None))
 
     def craft(question: Question) -> Tensor:
-        target = usual if not isinstance(spec, Apgd) else _estimator(kind, opponent, _loss(spec, question))
+        target = usual if not isinstance(spec, Apgd) else _for_apgd(spec, opponent, question)
         if isinstance(target, SharingClassifier):
             target.gradient = question.shared.gradient
         attack = translate(spec, target, question)
@@ -91,6 +97,11 @@ def _estimator(kind: type[PyTorchClassifier], opponent: Opponent, loss: nn.Modul
         clip_values=(0.0, 1.0), preprocessing=None,
         device_type="gpu" if opponent.device.startswith("cuda") else "cpu",
     )  # fmt: skip
+
+
+def _for_apgd(spec: Apgd, opponent: Opponent, question: Question) -> PyTorchClassifier:
+    model = opponent.model if opponent.draws else LastPass(opponent.model)
+    return _estimator(PyTorchClassifier, replace(opponent, model=model), _loss(spec, question))
 
 
 def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
