@@ -9,8 +9,9 @@ from torch import Tensor
 from adapters.classifier import tensors
 from bench.engine.runner import Target
 from bench.store.evidence import Evidence
-from bench.store.records import Ints
-from bench.trust.margin import margin
+from bench.store.records import Bools, Ints
+from bench.trust.margin import margins
+from bench.trust.recorder import take
 
 CHUNK = 25
 """Draws that go through the model together: the next begin at the one that the model is least certain of."""
@@ -32,8 +33,7 @@ def noise(
     first = target.correct if among is None else among
     then = np.setdiff1d(target.correct, first)
     chosen = np.concatenate([certain[np.isin(certain, part)] for part in (first, then)])[:count]
-    generator = torch.Generator().manual_seed(0)
-    broken = [i for i in chosen if _breaks(target, int(i), norm, float(eps), draws, generator)]
+    broken = chosen[_breaks(take(target, chosen), norm, float(eps), draws)] if len(chosen) else chosen
     ids = tuple(target.samples.ids[i] for i in broken)
     detail = (
         f"{draws:,} random perturbations each, the best kept, break {len(broken)} of {len(chosen)} samples"
@@ -42,20 +42,26 @@ def noise(
     return [Evidence(f"noise-{norm}", "", 0, None, None, share, len(chosen), detail, ids, eps)]
 
 
-def _breaks(target: Target, i: int, norm: str, eps: float, draws: int, generator: torch.Generator) -> bool:
-    x, y = tensors(target.samples.take(np.array([i])), target.classifier.device)
-    best, least = x, torch.inf
-    for i in range(0, draws, CHUNK):
-        moved = perturbed(x.expand(CHUNK, -1, -1, -1), norm, eps, generator)
+def _breaks(target: Target, norm: str, eps: float, draws: int) -> Bools:
+    """Which of the samples of ``target`` any of ``draws`` breaks: N."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = tensors(target.samples, target.classifier.device)
+    best, least = x.clone(), torch.full((len(x),), torch.inf).to(x)
+    for start in range(0, draws, CHUNK):
+        left = (least >= 0).nonzero()[:, 0]
+        if not len(left):
+            break
+        many = (CHUNK, len(left), *x.shape[1:])
+        moved = perturbed(x[left].expand(many).flatten(0, 1), norm, eps, generator).view(many)
         if norm == "linf":  # in the others, what two draws share is not within the ball
-            anew = torch.rand(moved.shape, generator=generator).to(x) < REDRAWN[len(REDRAWN) * i // draws]
-            moved = torch.where(anew, moved, best)
-        margins = margin(target.classifier(moved), y.expand(CHUNK))
-        if float(margins.min()) < 0:
-            return True
-        if float(margins.min()) < least:
-            best, least = moved[margins.argmin()][None], float(margins.min())
-    return False
+            anew = torch.rand(many, generator=generator).to(x) < REDRAWN[len(REDRAWN) * start // draws]
+            moved = torch.where(anew, moved, best[left])
+        closest, which = margins(target.classifier, moved, y[left]).min(0)
+        nearer = closest < least[left]
+        best[left[nearer]] = moved[which, torch.arange(len(left))][nearer]
+        least[left[nearer]] = closest[nearer]
+    broken: Bools = (least < 0).cpu().numpy()
+    return broken
 
 
 def perturbed(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Whether the loss changes as its gradient says, and whether values without a gradient change it."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from adapters.classifier import tensors
 from bench.scoring.trust import slope as grade
 from bench.store.evidence import Evidence
-from bench.trust.margin import margin
+from bench.trust.margin import margin, margins
 from bench.trust.probe import Probe
 from bench.trust.recorder import spaced, take
 from bench.trust.stronger import Reach
@@ -125,22 +125,20 @@ def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return torch.zeros_like(x) if gradient is None else gradient
 
 
-def _moves(x: Tensor, step: float | Tensor, count: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """``count`` random directions, each of length ``step`` in every value of ``x``."""
-    return (_signs(x, generator) * step for _ in range(count))
+def _moves(x: Tensor, step: float | Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` random directions, each of length ``step`` in every value of ``x``: count x N x C x H x W."""
+    return torch.stack([_signs(x, generator) for _ in range(count)]) * step
 
 
 @torch.no_grad()
-def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, moves: Iterable[Tensor]) -> float:
+def _cosine(model: nn.Module, x: Tensor, y: Tensor, gradient: Tensor, moves: Tensor) -> float:
     """Mean over ``x`` of the cosine of real and predicted differences; 0 where all of either are zero."""
-    found, foretold = [], []
-    for move in moves:
-        low, high = (x - move).clamp(0, 1), (x + move).clamp(0, 1)
-        found.append(margin(model(high), y) - margin(model(low), y))
-        foretold.append((gradient * (high - low)).flatten(1).sum(1))
-    a, b = torch.stack(found).double(), torch.stack(foretold).double()
-    lengths = a.norm(dim=0) * b.norm(dim=0)
-    return float(torch.where(lengths > 0, (a * b).sum(0) / lengths.clamp(min=1e-300), 0).mean())
+    low, high = (x - moves).clamp(0, 1), (x + moves).clamp(0, 1)
+    from_low, from_high = margins(model, torch.cat([low, high]), y).chunk(2)
+    found = (from_high - from_low).double()
+    foretold = (gradient * (high - low)).flatten(2).sum(2).double()
+    lengths = found.norm(dim=0) * foretold.norm(dim=0)
+    return float(torch.where(lengths > 0, (found * foretold).sum(0) / lengths.clamp(min=1e-300), 0).mean())
 
 
 @torch.no_grad()
@@ -163,12 +161,9 @@ def _partial(
 
 def _change(model: nn.Module, x: Tensor, y: Tensor, part: Tensor, generator: torch.Generator) -> Tensor:
     """Mean squared change of the margin when the values in ``part`` are moved."""
-    base = margin(model(x), y)
-    moved = [
-        margin(model((x + part * _signs(x, generator) * STEPS[1]).clamp(0, 1)), y) - base
-        for _ in range(PARTS)
-    ]
-    return torch.stack(moved).double().square().mean(0)
+    moved = (x + part * _moves(x, STEPS[1], PARTS, generator)).clamp(0, 1)
+    found = margins(model, torch.cat([x[None], moved]), y)
+    return (found[1:] - found[0]).double().square().mean(0)
 
 
 def _signs(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -160,7 +160,7 @@ class Kinked(nn.Module):
         self.score = score
 
     def forward(self, x: Tensor) -> Tensor:
-        moved = x - X
+        moved = x - X.repeat(len(x) // len(X), 1, 1, 1)
         close = moved.clamp(-0.5 / 255, 0.5 / 255)
         score = self.score + (self.near * close + self.far * (moved - close)).flatten(1).sum(1)
         return torch.stack([score, torch.zeros_like(score)], 1)
