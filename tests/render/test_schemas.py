@@ -1,11 +1,13 @@
 """Each JSON document names its version and has a published schema, which real ones of each kind keep to."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from packaging.version import Version
 
 import bench
 from bench import render
@@ -23,6 +25,9 @@ from tests.builders.golden import FOLDER
 from tests.builders.scene import Scene, store_scene
 from tests.builders.snapshots import flags, make_snapshot
 from tests.schema_is_current import ROOT, published
+
+WRITES_AS_PUBLISHED = Version(version("pydantic")) >= Version("2.13")
+"""Earlier releases leave a dataclass's text out, and write 1 for 1.0."""
 
 
 def validator(what: str) -> Draft202012Validator:
@@ -49,7 +54,24 @@ def check(what: str, document: Any) -> None:
 def test_the_published_schema_is_current(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(DOCUMENTS) == set(SCHEMAS)
     assert main(["schema", "--of", what]) == 0
-    assert capsys.readouterr().out == published(what).read_text()
+    text = capsys.readouterr().out
+    assert _meaning(json.loads(text)) == _meaning(json.loads(published(what).read_text()))
+    if WRITES_AS_PUBLISHED:
+        assert text == published(what).read_text()
+
+
+def _meaning(schema: Any) -> Any:
+    """``schema`` without its texts, and without what it says by saying nothing."""
+    if isinstance(schema, list):
+        return [_meaning(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _meaning(part)
+        for name, part in schema.items()
+        if not (name == "description" and isinstance(part, str))
+        and not (name == "additionalProperties" and part is True)
+    }
 
 
 @pytest.mark.parametrize("board", [one_seed, three_seeds])
