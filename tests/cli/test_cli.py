@@ -134,8 +134,13 @@ def test_quiet_says_the_answer_alone_and_verbose_what_is_decided(home: Path) -> 
     assert "bench: tasks: 8, worker processes: 2" in said
     attacked = [line for line in said if "forward and" in line]
     assert len(attacked) == CELLS // 2, "each unit's worker says what it spent"
+    right = next(cell["n_correct"] for cell in json.loads(loud.stdout)["cells"] if cell["model"] == "lora-fc")
+    passes = 2 * right  # once an attacked image, at each of two eps
+    assert right
     assert any(
-        line.startswith("bench: lora-fc/0/fgsm/art: 2 cells, 6 forward and 6 backward passes in ")
+        line.startswith(
+            f"bench: lora-fc/0/fgsm/art: 2 cells, {passes} forward and {passes} backward passes in "
+        )
         for line in attacked
     )
 
