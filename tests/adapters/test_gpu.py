@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils import backend_registration
 
 from bench.store.cellfile import decode
 from bench.store.records import Records
@@ -45,6 +46,10 @@ SLOW = """
 """
 MODELS = TINY.partition("attacks:")[0].replace("epochs: 1", "epochs: 4")
 """Trained well enough to tell the classes apart: some attacks start from an image of another one."""
+can_pretend = pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="in this torch no device can be made in Python",
+)
 
 
 def run(module: str, folder: Path, attacks: str, device: str) -> dict[str, Records]:
@@ -61,6 +66,7 @@ def run(module: str, folder: Path, attacks: str, device: str) -> dict[str, Recor
     return {file.name: decode(file.read_bytes())[0] for file in results.glob("*/*/cells/*.parquet")}
 
 
+@can_pretend
 @pytest.mark.parametrize("others", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"])
 def test_a_whole_run(others: str, tmp_path: Path) -> None:
     found = run("tests.builders.pretended_gpu", tmp_path / "gpu", FOLLOWING_GRADIENTS + others, "pretended")
@@ -81,6 +87,7 @@ def test_a_whole_run_on_a_real_one(others: str, tmp_path: Path) -> None:
     assert np.concatenate(same).mean() > 0.95, "rounding may turn a few"
 
 
+@can_pretend
 @pytest.mark.parametrize(
     "wrong", ["torch.ones(2).to('pretended') + torch.ones(2)", "torch.ones(2).to('pretended').numpy()"]
 )
