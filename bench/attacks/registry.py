@@ -12,6 +12,7 @@ from pydantic_core import PydanticKnownError
 
 from bench.attacks.contract import CONTRACTS
 from bench.attacks.library import AttackLibrary
+from bench.loading import uncollected
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,8 @@ def problem(library: str) -> str | None:
         return said
     made = libraries()[library]
     try:
-        import_module(made.translation)
+        with uncollected():
+            import_module(made.translation)
     except Exception as error:  # noqa: BLE001 (whatever a broken library raises)
         return f"it cannot be imported ({type(error).__name__}: {error}); {made.install}"
     return None

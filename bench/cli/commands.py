@@ -18,6 +18,7 @@ from bench.cli.parser import Parser, add_loudness
 from bench.engine.interrupt import Interrupted
 from bench.engine.logs import quiet, set_level
 from bench.errors import Exit, UserError
+from bench.loading import uncollected
 from bench.render.output import harmless, note, present
 from bench.render.output import show as _print
 from bench.render.output import write as _write
@@ -266,7 +267,8 @@ def _count(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _preview(options)
-    from bench.api.asked import run_asked
+    with uncollected():
+        from bench.api.asked import run_asked
 
     path, how = run_asked(options.suite, _how(options), options.weights_of)
     return _show_run(path, how, options)
@@ -286,10 +288,11 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from bench.api.asked import declared, settled
-    from bench.api.pipeline import train_suite
-    from bench.engine.progress import on_stderr
-    from bench.render.listing import trained_table
+    with uncollected():
+        from bench.api.asked import declared, settled
+        from bench.api.pipeline import train_suite
+        from bench.engine.progress import on_stderr
+        from bench.render.listing import trained_table
 
     with declared(options.suite) as suite:
         how = settled(options.suite, suite, _how_to_train(options))

@@ -27,6 +27,7 @@ from bench.executors.local import Local, unfinished
 from bench.executors.messages import Channel, Reader, announcing
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
+from bench.loading import uncollected
 from bench.store import OpenRun
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def _value(ended: Ended, what: str) -> Any:
 
 def load_libraries(zoo: ModelSource) -> None:
     """Import what workers need for models of ``zoo``: once here, or each of them would."""
-    for module in (*NEEDED, *(OF_MODELS if isinstance(zoo, Zoo) else ())):
-        import_module(module)
+    with uncollected():
+        for module in (*NEEDED, *(OF_MODELS if isinstance(zoo, Zoo) else ())):
+            import_module(module)
     for library in default_libraries():
         problem(library)  # imports it, where it can be

@@ -1,10 +1,16 @@
 """The embedded data set."""
 
+import subprocess
+import sys
+
 import numpy as np
+from sklearn.datasets import load_digits
 
 from bench import data
 from bench.data import DataSpec
 from bench.data.choose import balanced, each, halves
+from bench.data.digits import open_digits
+from bench.data.raw import NOWHERE
 
 
 def test_train_and_test_are_disjoint_halves_of_the_chosen_classes() -> None:
@@ -18,9 +24,19 @@ def test_train_and_test_are_disjoint_halves_of_the_chosen_classes() -> None:
     assert set(np.unique(test.labels)) == {0, 1, 2, 3, 4}
 
 
-def test_images_are_rgb_in_the_unit_range_and_labels_are_those_of_scikit_learn() -> None:
-    from sklearn.datasets import load_digits
+def test_digits_are_those_of_scikit_learn_which_need_not_be_imported() -> None:
+    found, theirs = open_digits(DataSpec(), "all", NOWHERE), load_digits()
+    np.testing.assert_array_equal(found.labels, theirs.target)
+    for i in range(len(found.ids)):
+        np.testing.assert_array_equal(np.asarray(found.image(i)), np.rint(theirs.images[i] * 255 / 16))
+    program = (
+        "import sys; from bench.data import DataSpec, load; load(DataSpec(), 'all');"
+        " sys.exit('sklearn' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
+
+def test_images_are_rgb_in_the_unit_range_and_labels_are_those_of_scikit_learn() -> None:
     images = data.load(DataSpec(classes=(4, 2), size=24), "all")
     assert images.x.shape == (len(images), 3, 24, 24)
     assert images.x.dtype == np.float32

@@ -1,0 +1,17 @@
+"""Loading libraries: what an import makes stays, some hundred thousand objects of it."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within, nothing looks for garbage among what is imported, which takes a fifth of an import's time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
