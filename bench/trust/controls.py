@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adapters.classifier import Classifier, tensors
-from bench.attacks.spec import Strong, contract_of
+from bench.attacks.spec import Strong, contract_of, library_of
 from bench.engine.plan import Cell, Unit
 from bench.engine.runner import Target, run_unit
 from bench.store.evidence import Evidence
@@ -223,14 +223,22 @@ def more_steps(control: Control) -> Iterator[Evidence]:
 
     No outcome depends on its company.
     """
-    unit, few = control.unit, control.few
-    longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
-    held = take(few, np.flatnonzero(~control.base.broken[control.third]))
-    gained = (
-        int(_trial(replace(unit, attack=longer), held, control.eps).broken.sum()) if len(held.samples) else 0
-    )
+    few, held = control.few, np.flatnonzero(~control.base.broken[control.third])
+    before = len(held)
+    for longer in _with_twice_the_steps(control.unit):
+        if len(held):
+            held = held[~_trial(longer, take(few, held), control.eps).broken]
     what = "samples are broken only with twice the steps"
-    yield _evidence("more-steps", gained, len(few.samples), what)
+    yield _evidence("more-steps", before - len(held), len(few.samples), what)
+
+
+def _with_twice_the_steps(unit: Unit) -> list[Unit]:
+    """``unit`` with an attack of twice the steps; of a cascade's, each stage that has more steps then."""
+    longer = unit.attack.model_copy(update={"steps": 2 * _steps(unit)})
+    if not longer.members:
+        return [replace(unit, attack=longer)]
+    changed = [stage for stage in longer.members if stage not in unit.attack.members]
+    return [replace(unit, attack=stage, library=library_of(stage)) for stage in changed]
 
 
 def silent_success(control: Control) -> Iterator[Evidence]:

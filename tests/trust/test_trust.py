@@ -170,7 +170,32 @@ def test_only_samples_that_hold_are_attacked_with_more_steps(
     assert found["more-steps"].value == (long & ~short).sum() / 16
 
 
-@pytest.mark.parametrize("attack", [Strong(attack="strong", steps=4, queries=5), FGSM.attack, PGD.attack])
+def test_of_a_cascade_the_stages_are_longer_that_have_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cascade with twice the steps would break, without the stage that is the same in both."""
+    target = subset(make_target(classifier(trained(0)), shapes(), 128), 48)
+    eps, attacked = Fraction(9, 255), []
+    short, long = (
+        replace(PGD, attack=Strong(attack="strong", steps=steps, targets=2, queries=1), library="both")
+        for steps in (2, 4)
+    )
+
+    def run(unit: Unit, target: Target, **options: Any) -> UnitResult:
+        attacked.append((unit.attack.attack, getattr(unit.attack, "steps", 0)))
+        return run_unit(unit, target, **options)
+
+    monkeypatch.setattr(controls, "run_unit", run)
+    found = {e.check: e for e in attack_controls(short, target, target.classifier, eps)}
+    cells = (Cell(eps, "once"),)
+    monkeypatch.undo()
+    one, two = (run_unit(replace(u, cells=cells), target).records[0].success for u in (short, long))
+    third = spaced(48, 16)
+    assert found["more-steps"].value == (two & ~one)[third].sum() / 16 > 0
+    assert [name for name in attacked if name[0] != "strong"] == [("apgd", 4), ("fmn", 4), ("apgd", 4)]
+
+
+@pytest.mark.parametrize(
+    "attack", [Strong(attack="strong", steps=4, targets=2, queries=1), FGSM.attack, PGD.attack]
+)
 def test_samples_known_to_hold_are_attacked_again_only_where_its_way_is_looked_at(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
