@@ -21,6 +21,9 @@ from adapters.fast.rowwise import Rowwise
 from adapters.spec import Precision
 from bench.attacks.randomness import Streams, global_streams
 
+MANY = 8
+"""Full batches after which it hardly counts if the last is not full, which takes as long."""
+
 
 @dataclass(frozen=True)
 class Modes:
@@ -64,10 +67,11 @@ class _Waiting:
     rows: int = 0
 
     def join(self, asked: Asked) -> bool:
-        """Wait with ``asked`` too; whether that fills a batch."""
+        """Wait with ``asked`` too; whether that fills batches, but for what hardly counts."""
         self.asked.append(asked)
         self.rows += asked.x.shape[0]
-        return self.rows >= self.of.sizes(asked.x)[-1]
+        widest = self.of.sizes(asked.x)[-1]
+        return self.rows >= MANY * widest or self.rows % widest == 0
 
     def answered(self) -> "Iterator[tuple[_Running, Tensor]]":
         """Each task, and its answer."""

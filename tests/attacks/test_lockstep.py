@@ -254,3 +254,16 @@ def test_art_is_told_what_it_would_find_out_itself(convolutional: Classifier) ->
     )  # fmt: skip
     np.testing.assert_array_equal(direct, own)
     assert direct.dtype == own.dtype == np.float32
+
+
+def test_questions_about_several_images_fill_batches_too(convolutional: Classifier) -> None:
+    """16 tasks ask about 5 images each: they wait until all do, rather than that 7 of them fill a batch."""
+    model = BatchingClassifier(convolutional, "fp32")
+    form = model._rows._for(torch.zeros(1, 3, SIZE, SIZE)).form
+    asked = convolutional.network if form is None else form.network
+    assert isinstance(asked, Convolutional)
+    images = torch.rand(16, 5, 3, SIZE, SIZE)
+    before = len(asked.asked)
+    found = side_by_side([Task(partial(model, images[i]), i) for i in range(16)])
+    assert asked.asked[before:] == [32, 32, 16]
+    assert torch.equal(torch.stack(found), torch.stack([model(x) for x in images]))

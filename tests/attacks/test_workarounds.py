@@ -26,6 +26,7 @@ from bench.attacks.art.workarounds import (
     StartingApgd,
     StartingPgd,
 )
+from bench.attacks.foolbox.translation import make_craft
 from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
     BehindTheBoundary,
@@ -37,8 +38,11 @@ from bench.attacks.foolbox.workarounds import (
     quiet_root_logger,
     rate_of_one,
 )
+from bench.attacks.question import Question
 from bench.attacks.rebinding import rebound
 from bench.attacks.shared import Once
+from bench.attacks.spec import HopSkipJump
+from bench.attacks.translation import Opponent
 from tests.builders.linear import SHAPE, WEIGHT, Linear, margins
 
 
@@ -237,6 +241,28 @@ def test_foolbox_brendel_bethge_grows_its_trust_region_with_the_batch(
 
     assert regions(4, 0.1) == pytest.approx([4 * regions(1, 0.1)[0]] * 4)
     assert regions(4, rate_of_one(0.1, 4)) == pytest.approx(regions(1, 0.1) * 4)
+
+
+def test_foolbox_hopskipjump_asks_one_by_one_about_what_it_knows_before(
+    linear: Classifier, samples: ImageSet
+) -> None:
+    """Of 25 directions a step, 24 questions are saved, and nothing else changes; not if the model draws."""
+    x, y = first(samples, 1)
+    other = torch.from_numpy(samples.x[[int(np.flatnonzero(samples.labels[:48] != int(y))[0])]])
+    question = Question(x=x, y=y, ids=("a",), eps=0.0, others=other)
+    stock = fb.HopSkipJumpAttack(
+        steps=2, initial_gradient_eval_steps=25, max_gradient_eval_steps=25, gamma=0.01 * x.numel()
+    )
+    spec = HopSkipJump(attack="hopskipjump", steps=2, initial_evaluations=25, max_evaluations=25)
+    models = [Scaled(linear) for _ in range(3)]
+    crafts = [make_craft(spec, Opponent(models[i], SHAPE, 2, "cpu", draws=i == 1)) for i in (0, 1)]
+    plain = PyTorchModel(models[2], bounds=(0, 1), device="cpu")
+    torch.manual_seed(0)
+    wanted = stock.run(plain, x, Misclassification(y), starting_points=other)
+    for craft in crafts:
+        torch.manual_seed(0)
+        assert torch.equal(craft(question), wanted)
+    assert models[2].calls == models[1].calls == models[0].calls + 2 * 24
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from bench.attacks.foolbox.workarounds import (
     AccumulateGradients,
+    AskingAhead,
     BehindTheBoundary,
     BoundedLinfNoise,
     CountedL0,
+    KnownAhead,
     ProjectedL2,
     UnflooredL1,
     UnflooredL2,
@@ -117,11 +119,14 @@ _FMN = {"linf": _LinfFmn, "l2": _L2Fmn, "l1": _L1Fmn, "l0": _L0Fmn}
 
 def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     """``spec`` against ``opponent`` by Foolbox."""
-    wrapped = PyTorchModel(opponent.model, bounds=(0, 1), device=opponent.device)
+    ahead = KnownAhead(opponent.model) if isinstance(spec, HopSkipJump) and not opponent.draws else None
+    wrapped = PyTorchModel(ahead or opponent.model, bounds=(0, 1), device=opponent.device)
     fixed = contract_of(spec).budget == "fixed" and not isinstance(spec, Spatial)
 
     def craft(question: Question) -> Tensor:
         attack = translate(spec, question)
+        if isinstance(attack, AskingAhead):
+            attack.model = ahead
         aim = (
             Misclassification(question.y)
             if question.target is None
@@ -257,7 +262,7 @@ def _(spec: Boundary, _question: Question) -> Any:
 @translate.register
 def _(spec: HopSkipJump, question: Question) -> Any:
     gamma = HOPSKIPJUMP_THRESHOLD * question.x[0].numel()
-    return fb.HopSkipJumpAttack(
+    return AskingAhead(
         init_attack=None, steps=spec.steps, initial_gradient_eval_steps=spec.initial_evaluations,
         max_gradient_eval_steps=spec.max_evaluations, stepsize_search="geometric_progression", gamma=gamma,
         tensorboard=False, constraint=spec.norm,

@@ -1,12 +1,18 @@
 """Foolbox's defects."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import eagerpy
+import torch
+from foolbox.attacks import HopSkipJumpAttack
 from foolbox.attacks.gradient_descent_base import normalize_lp_norms
+from torch import Tensor, nn
+
+from bench.attacks.rebinding import AttributeOverride, rebound
 
 
 @contextmanager
@@ -83,6 +89,51 @@ class CountedL0:
     def project(self, x: eagerpy.Tensor, x0: eagerpy.Tensor, epsilon: eagerpy.Tensor) -> eagerpy.Tensor:
         """Foolbox's own projection, which counts from 0."""
         return super().project(x, x0, epsilon - 1)  # type: ignore[misc]
+
+
+class KnownAhead(nn.Module):
+    """``model`` for an attack that asks image by image about what it knows all of before.
+
+    It is asked about these together, and then gives one answer after another. Only for a model that answers
+    alike whenever it is asked.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._answers: deque[Tensor] = deque()
+        self.eval()
+
+    def ask(self, x: Tensor) -> None:
+        """Ask about ``x`` (S x N x C x H x W): the next S questions are about N of them each, in order."""
+        self._answers.extend(torch.split(self.model(x.flatten(0, 1)), x.shape[1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of ``x``, or the decisions on it."""
+        logits: Tensor = self._answers.popleft() if self._answers else self.model(x)
+        return logits
+
+
+class AskingAhead(HopSkipJumpAttack):  # type: ignore[misc]
+    """Foolbox's HopSkipJump, which samples all directions of a gradient, then asks about one after another.
+
+    ``model``: what it asks about all of them; without, they are asked as Foolbox does.
+    """
+
+    model: KnownAhead | None = None
+
+    def approximate_gradients(self, *given: Any) -> eagerpy.Tensor:
+        """Foolbox's own, which clips what it will ask about once, and nothing else."""
+        if (model := self.model) is None:
+            return super().approximate_gradients(*given)
+
+        def clip(x: eagerpy.Tensor, *box: float) -> eagerpy.Tensor:
+            clipped = eagerpy.clip(x, *box)
+            model.ask(clipped.raw)
+            return clipped
+
+        names = AttributeOverride(eagerpy, clip=clip)
+        return rebound(HopSkipJumpAttack.approximate_gradients, ep=names)(self, *given)
 
 
 class BoundedLinfNoise:
