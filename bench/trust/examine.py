@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from bench.trust.recorder import spread, subset, take
 from bench.trust.repeatability import judged_again
 from bench.trust.slope import slope_where_attacked
 from bench.trust.sources import Source
+from bench.trust.squares import search_where_descent_failed
 from bench.trust.stronger import Reach, hardest, held_of, stronger
 
 WITHSTOOD = 8
@@ -67,15 +68,7 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
     untouched = copy.deepcopy(subject.raw)
     found = measured("model", probe)
     for norm, eps in budgets.items():
-        held = held_of(subject.target, subject.broken.get(norm))
-        found += guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
-        reach = Reach(subject.target, norm, eps, held)
-        if norm in NORMS:
-            found += guarded("slope", partial(slope_where_attacked, reach, probe.reach, WITHSTOOD))
-        found += guarded(
-            "second-loss",
-            partial(stronger, reach, subject.raw, subject.siblings, effort.second, effort.transferred),
-        )
+        found += _within(subject, norm, eps, probe.reach, effort)
     found += guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
     found += _controls(subject, effort)
     if subject.target.precision != "fp32":
@@ -85,6 +78,20 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
             found += [_about(u, e) for e in (guarded("precision", again) if count else [])]
     found += guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
     return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
+
+
+def _within(subject: Subject, norm: Norm, eps: Fraction, each: float, effort: Effort) -> Iterator[Evidence]:
+    """What random search and stronger attacks find within ``eps``; ``each`` value can be moved at once."""
+    held = held_of(subject.target, subject.broken.get(norm))
+    yield from guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+    if norm not in NORMS:
+        return
+    reach, own = Reach(subject.target, norm, eps, held), subject.target.classifier
+    descent = cache(partial(reach.broken_through, own, held, effort.second))
+    few = effort.transferred
+    yield from guarded("slope", lambda: slope_where_attacked(reach, descent(), each, WITHSTOOD))
+    yield from guarded("second-loss", lambda: stronger(reach, descent(), subject.raw, subject.siblings, few))
+    yield from guarded("search", lambda: search_where_descent_failed(reach, descent(), effort.searched))
 
 
 def _budgets(subject: Subject, effort: Effort) -> dict[Norm, Fraction]:

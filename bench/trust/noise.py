@@ -10,10 +10,10 @@ from adapters.classifier import tensors
 from bench.engine.runner import Target
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Ints
-from bench.trust.margin import margins
 from bench.trust.recorder import take
+from bench.trust.search import search
 
-CHUNK = 25
+CHUNK = 20
 """Draws that go through the model together: the next begin at the one that the model is least certain of."""
 REDRAWN = (1.0, 0.3, 0.1, 0.03)
 """Share of the values that is drawn anew, in the first quarter of the draws and so on."""
@@ -21,7 +21,6 @@ SHORT = 1 - 1e-5
 """Share of the budget that a direction is given, so that rounding does not carry it out."""
 
 
-@torch.inference_mode()
 def noise(
     target: Target, norm: str, eps: Fraction, count: int, draws: int, among: Ints | None = None
 ) -> list[Evidence]:
@@ -46,22 +45,17 @@ def _breaks(target: Target, norm: str, eps: float, draws: int) -> Bools:
     """Which of the samples of ``target`` any of ``draws`` breaks: N."""
     generator = torch.Generator().manual_seed(0)
     x, y = tensors(target.samples, target.classifier.device)
-    best, least = x.clone(), torch.full((len(x),), torch.inf).to(x)
-    for start in range(0, draws, CHUNK):
-        left = (least >= 0).nonzero()[:, 0]
-        if not len(left):
-            break
-        many = (CHUNK, len(left), *x.shape[1:])
+    turns = draws // CHUNK
+
+    def propose(left: Ints, best: Tensor, turn: int) -> Tensor:
+        many = (CHUNK, *best.shape)
         moved = perturbed(x[left].expand(many).flatten(0, 1), norm, eps, generator).view(many)
-        if norm == "linf":  # in the others, what two draws share is not within the ball
-            anew = torch.rand(many, generator=generator).to(x) < REDRAWN[len(REDRAWN) * start // draws]
-            moved = torch.where(anew, moved, best[left])
-        closest, which = margins(target.classifier, moved, y[left]).min(0)
-        nearer = closest < least[left]
-        best[left[nearer]] = moved[which, torch.arange(len(left))][nearer]
-        least[left[nearer]] = closest[nearer]
-    broken: Bools = (least < 0).cpu().numpy()
-    return broken
+        if norm != "linf":  # what two draws share is not within the ball
+            return moved
+        anew = torch.rand(many, generator=generator).to(x) < REDRAWN[len(REDRAWN) * turn // turns]
+        return torch.where(anew, moved, best)
+
+    return search(target.classifier, y, x, torch.full((len(x),), torch.inf).to(x), propose, turns)
 
 
 def perturbed(x: Tensor, norm: str, eps: float, generator: torch.Generator) -> Tensor:

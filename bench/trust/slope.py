@@ -13,7 +13,7 @@ from bench.store.evidence import Evidence
 from bench.trust.margin import margin, margins
 from bench.trust.probe import Probe
 from bench.trust.recorder import spaced, take
-from bench.trust.stronger import Reach
+from bench.trust.stronger import Reach, Tried
 
 DIRECTIONS, MORE_DIRECTIONS = 4, 16
 CALLS = 3
@@ -30,8 +30,6 @@ That is about the step of an attack. It is taken in MORE_DIRECTIONS.
 """
 NEARER, DESCENT = 3, 4
 """So many smaller budgets are tried, each a quarter of the last, by so many steps along the gradient."""
-ODD = 9
-"""Steps of the descent whose end is looked at: one that is turned back at every second step has moved."""
 PARTS = 4
 """Draws for the values that have a gradient, and for those that have none."""
 
@@ -41,16 +39,18 @@ def slopes(probe: Probe) -> list[Evidence]:
     return slope(probe.model, probe.x, probe.y, probe.reach)
 
 
-def slope_where_attacked(reach: Reach, by: float, count: int) -> Iterator[Evidence]:
-    """As ``slope``, where a descent on ``count`` of the images on which the attacks fail ends.
+def slope_where_attacked(reach: Reach, descent: Tried, by: float, count: int) -> Iterator[Evidence]:
+    """As ``slope``, where the ``descent`` on ``count`` of the images on which the attacks fail ended.
 
     All values can be moved by ``by`` at once. There is something to say only where it is poor: a gradient can
     be right on images as they are, or on most of them, and wrong where an attack needs it. They are moved a
     little more, since images, and corners of most budgets, have whole 8-bit levels.
     """
-    few = take(reach.target, reach.held[spaced(len(reach.held), count)])
+    where = spaced(len(descent.samples), count)
+    if not len(where):
+        return
+    few, moved = take(reach.target, descent.samples[where]), descent.images[where]
     _, y = tensors(few.samples, few.classifier.device)
-    moved = replace(reach, target=few, held=few.correct).adversarial(ODD)
     shift = torch.rand(moved.shape, generator=torch.Generator().manual_seed(0)).to(moved) - 0.5
     found, _ = slope(few.classifier, (moved + shift / 255).clamp(0, 1), y, by)
     if found.value is not None and grade(found.value, found.n) != "pass":

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from bench.attacks.spec import Pgd, usable
 from bench.engine.plan import Cell, Unit
-from bench.engine.runner import Target, UnitResult, run_unit
+from bench.engine.runner import Target, run_unit
 from bench.ids import ModelId
 from bench.store.evidence import Evidence
 from bench.store.records import Bools, Ints
-from bench.trust.binarisation import NORMS
 from bench.trust.recorder import spaced, take
 from bench.trust.sources import Source, sources
 
@@ -29,9 +28,12 @@ Loss = Literal["margin", "rescaled"]
 GAP = 1.5
 RESCALED_EVERY = 4
 """One in so many samples is attacked by the second loss too, unless it finds something."""
+BRIEF = 5
+"""Steps of a descent by the second loss, or on another model: these show what they can in few."""
 MORE, RARE = 4, 25
 """So many times as many samples are tried where more than one in so many of the first breaks."""
-STEPS = 10
+STEPS = 11
+"""Odd: a descent that is turned back at every second step has moved all the same when it ends."""
 PGD: TypeAdapter[Pgd] = TypeAdapter(Pgd)
 
 
@@ -67,69 +69,85 @@ class Reach:
     eps: Fraction
     held: Ints
 
-    def evidence(self, check: str, tried: Ints, broken: Ints, detail: str) -> Evidence:
+    def evidence(self, check: str, tried: Ints, broken: Ints, detail: str, part: float = 1) -> Evidence:
         """That of the samples ``tried``, those at ``broken`` were broken.
 
-        Of all that are attacked, it is presumably such a share.
+        Of all that are attacked, it is presumably such a share, where they stand for a ``part`` of what held.
         """
         ids = tuple(self.target.samples.ids[i] for i in broken)
-        share = len(broken) / max(len(tried), 1) * len(self.held) / len(self.target.correct)
+        share = len(broken) / max(len(tried), 1) * part * len(self.held) / len(self.target.correct)
         return Evidence(f"{check}-{self.norm}", "", 0, None, None, share, len(tried), detail, ids, self.eps)
 
     def broken_through(
-        self, source: Classifier, held: Ints, count: int, loss: Loss = "margin"
-    ) -> tuple[Ints, Ints]:
-        """Which of ``held`` were tried, and which of these are broken, by descent on ``source`` for ``loss``.
+        self, source: Classifier, held: Ints, count: int, loss: Loss = "margin", steps: int = STEPS
+    ) -> "Tried":
+        """Which of ``held`` descent on ``source`` for ``loss`` breaks, of ``count``.
 
-        Tried are ``count``, and MORE times as many if more of them break than one in RARE: most models show
-        little.
+        It tries MORE times as many if more of them break than one in RARE: most models show little.
         """
-        tried = held[spaced(len(held), count)]
-        broken = self._broken(source, tried, loss)
-        more = np.setdiff1d(held[spaced(len(held), MORE * count)], tried)
-        if RARE * len(broken) <= len(tried) or not len(more):
-            return tried, broken
-        return np.concatenate([tried, more]), np.concatenate([broken, self._broken(source, more, loss)])
+        first = self._descended(source, held[spaced(len(held), count)], loss, steps)
+        more = np.setdiff1d(held[spaced(len(held), MORE * count)], first.samples)
+        if RARE * len(first.broken) <= len(first.samples) or not len(more):
+            return first
+        return first.beside(self._descended(source, more, loss, steps))
 
-    def _broken(self, source: Classifier, tried: Ints, loss: Loss) -> Ints:
-        return tried[self._descend(source, tried, loss).records[0].success] if len(tried) else tried
+    def adversarial(self) -> Tensor:
+        """Where two steps of descent on the margin end on all that ``held``."""
+        return self._descended(self.target.classifier, self.held, "margin", 2).images
 
-    def adversarial(self, steps: int = 2) -> Tensor:
-        """Where ``steps`` of the first descent end on all that ``held``."""
-        images = self._descend(
-            self.target.classifier, self.held, "margin", steps=steps, keep_images=True
-        ).images
-        assert images is not None  # noqa: S101 (asked for)
-        return torch.from_numpy(images[0]).to(self.target.classifier.device)
-
-    def _descend(
-        self, source: Classifier, tried: Ints, loss: Loss, *, steps: int = STEPS, keep_images: bool = False
-    ) -> UnitResult:
+    def _descended(self, source: Classifier, tried: Ints, loss: Loss, steps: int) -> "Tried":
+        if not len(tried):
+            return Tried(tried, np.zeros(0, bool), torch.empty(0))
+        few = replace(take(self.target, tried), batch_size=self.target.batch_size)
         attack = PGD.validate_python(
             {"attack": "pgd", "norm": self.norm, "steps": steps, "rel_step_size": 2.5 / steps}
         )
         unit = Unit(ModelId("", 0), attack, usable(attack), (Cell(self.eps, "control"),))
-        few = replace(take(self.target, tried), batch_size=self.target.batch_size)
         attacked = replace(few, source=replace(few, classifier=Rescaled(source, loss)))
-        return run_unit(unit, attacked, keep_images=keep_images)
+        found = run_unit(unit, attacked, keep_images=True)
+        assert found.images is not None  # noqa: S101 (asked for)
+        images = torch.from_numpy(found.images[0]).to(few.classifier.device)
+        return Tried(tried, found.records[0].success, images)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Which of the ``samples`` (N positions) an attempt broke, and the images (N x C x H x W) it made."""
+
+    samples: Ints
+    success: Bools
+    images: Tensor
+
+    @property
+    def broken(self) -> Ints:
+        """Positions of those that it broke."""
+        return self.samples[self.success]
+
+    def beside(self, other: "Tried") -> "Tried":
+        """Both together."""
+        return Tried(
+            np.concatenate([self.samples, other.samples]),
+            np.concatenate([self.success, other.success]),
+            torch.cat([self.images, other.images]),
+        )
 
 
 def stronger(
-    reach: Reach, raw: Classifier, siblings: Sequence[Source], count: int, few: int
+    reach: Reach, descent: Tried, raw: Classifier, siblings: Sequence[Source], few: int
 ) -> Iterator[Evidence]:
-    """What other losses break on the model (of ``count`` samples or all), and what transfers (of ``few``)."""
-    if reach.norm not in NORMS:
-        return
+    """What the ``descent`` on the margin and another loss break, and what transfers (of ``few``)."""
     own = reach.target.classifier
-    tried, broken = reach.broken_through(own, reach.held, count)
-    left = np.setdiff1d(reach.held, broken)
-    _, besides = reach.broken_through(own, left, count // RESCALED_EVERY, "rescaled")
-    yield reach.evidence("second-loss", tried, np.concatenate([broken, besides]), "by descent on the margin")
+    left = np.setdiff1d(reach.held, descent.broken)
+    every = len(descent.samples) // RESCALED_EVERY
+    besides = reach.broken_through(own, left, every, "rescaled", BRIEF).broken
+    broken = np.concatenate([descent.broken, besides])
+    yield reach.evidence("second-loss", descent.samples, broken, "by descent on the margin")
     left = np.setdiff1d(left, besides)
     for check, (name, load) in sources(reach.target, reach.held, raw, siblings):
         source = load()
         if source is not None:
-            yield reach.evidence(check, *reach.broken_through(source, left, few), name)
+            found = reach.broken_through(source, left, few, steps=BRIEF)
+            yield reach.evidence(check, found.samples, found.broken, name)
 
 
 def held_of(target: Target, broken: Bools | None) -> Ints:

@@ -6,7 +6,7 @@ They are built around the tests' small network as around a ResNet, whose own adv
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
@@ -137,6 +137,53 @@ def max_of_detached(x: Tensor) -> Tensor:
     """The image; its gradient goes to the brightest of each 2 x 2 pixels, all others come from a copy."""
     pooled = F.max_pool2d(x, 2).repeat_interleave(2, -1).repeat_interleave(2, -2)
     return torch.where(x == pooled, x, x.detach())
+
+
+def one_in_four(gradient: Tensor) -> Tensor:
+    """Of one activation in four only, wherever they lie."""
+    generator = torch.Generator().manual_seed(7)
+    return gradient * (torch.rand(gradient.shape[1:], generator=generator).to(gradient) < 1 / 4)
+
+
+def few_channels(gradient: Tensor) -> Tensor:
+    """Of one channel in four only."""
+    return gradient * (torch.arange(gradient.shape[1], device=gradient.device) % 4 == 0)[:, None, None]
+
+
+def rounded_activations(x: Tensor) -> Tensor:
+    """Rounded to halves; one in four keeps its gradient as if it were not, all others have none."""
+    return with_gradient(one_in_four)(x) + ((2 * x).round() / 2 - x).detach()
+
+
+def stairs(x: Tensor) -> Tensor:
+    """Sigmoids between halves: nearly everywhere saturated, and on the average the activation itself."""
+    base = (2 * x).floor().detach()
+    return (base + torch.sigmoid(10 * (2 * x - base - 0.5))) / 2
+
+
+class Changed(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(x)
+
+
+def within(change: Change, layer: int = 1) -> Callable[[Any], nn.Module]:
+    """The network with ``change`` after its first activation, or of the small one that of ``layer``."""
+
+    def build(network: Any) -> nn.Module:
+        masked = copy.deepcopy(network)
+        if hasattr(masked, "body"):
+            masked.body[layer] = nn.Sequential(masked.body[layer], Changed(change))
+        else:
+            masked.relu = nn.Sequential(masked.relu, Changed(change))
+        return cast("nn.Module", masked)
+
+    return build
 
 
 class Unruly(nn.Module):
@@ -397,6 +444,9 @@ MASKED: dict[str, Masked] = {
     "a twin's answers": Masked(lambda n: Twofold(n, scrambled(n), answers=True), ("state", "slope")),
     "votes of noisy copies": Masked(lambda n: Voting(n, soft=False), ("second-loss",)),
     "k winners": Masked(Winners, ("slope", "noise", "second-loss"), only_small=True),
+    "rounded activations, one in four with a gradient": Masked(within(rounded_activations), ("search",)),
+    "gradient of few channels": Masked(within(with_gradient(few_channels)), ("slope", "search")),
+    "saturating activations": Masked(within(stairs, 3), ("search",)),
     "dropout left on": Masked(Unruly, ("eval-mode",), always=True),
     "drifting": Masked(Drifting, ("deterministic",), always=True),
 }

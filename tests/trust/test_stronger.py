@@ -4,6 +4,7 @@ answer is known."""
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
@@ -29,6 +30,7 @@ from bench.trust.probe import make_probe
 from bench.trust.repeatability import judged_again
 from bench.trust.slope import slope, slope_where_attacked
 from bench.trust.sources import before_the_rest
+from bench.trust.squares import search_where_descent_failed, squares
 from bench.trust.stronger import GAP, Reach, Rescaled, hardest, held_of, stronger
 from tests.broken.masked import (
     NormalisedByBatch,
@@ -94,7 +96,9 @@ def test_held_samples_are_those_that_no_attack_broke() -> None:
 def test_what_a_margin_loss_breaks_is_named_and_its_share_is_of_all_that_are_attacked() -> None:
     target = make_target(classifier(trained(0)), shapes(), 160)
     held = target.correct[:40]
-    (second,) = stronger(Reach(target, "linf", EPS, held), target.classifier, (), 40, 4)
+    reach = Reach(target, "linf", EPS, held)
+    descent = reach.broken_through(target.classifier, held, 40)
+    (second,) = stronger(reach, descent, target.classifier, (), 4)
     assert second.n == 40
     assert set(second.samples) <= {target.samples.ids[i] for i in held}
     assert second.value == pytest.approx(len(second.samples) / len(target.correct))
@@ -104,10 +108,65 @@ def test_what_a_margin_loss_breaks_is_named_and_its_share_is_of_all_that_are_att
 def test_a_sibling_is_asked_only_on_what_withstood_and_an_equal_one_breaks_nothing_more() -> None:
     target = make_target(classifier(trained(0)), shapes(), 160)
     siblings = [("other", lambda: classifier(trained(1))), ("same", lambda: classifier(trained(0)))]
-    found = list(stronger(Reach(target, "linf", EPS, target.correct), target.classifier, siblings, 160, 160))
+    reach = Reach(target, "linf", EPS, target.correct)
+    descent = reach.broken_through(target.classifier, target.correct, 160)
+    found = list(stronger(reach, descent, target.classifier, siblings, 160))
     assert [(e.check, e.detail) for e in found[1:]] == [("sibling-linf", "other"), ("sibling-linf", "same")]
     assert found[1].n == found[2].n == len(target.correct) - len(found[0].samples)
     assert found[2].samples == ()
+
+
+class Line(nn.Module):
+    """Two classes by one weighted sum of all values, whose gradient may be turned round."""
+
+    def __init__(self, score: float, *, turned: bool) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.weight = torch.randint(0, 2, (3, 4, 4), generator=generator).float() * 2 - 1
+        self.weight = self.weight.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        self.score, self.turned = score, turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = self.score + ((x - 0.5) * self.weight).flatten(1).sum(1)
+        score = reversed_gradient(score) if self.turned else score
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+
+@pytest.mark.parametrize(("share", "turned", "broken"), [(0.3, True, 8), (1.1, True, 0), (1.1, False, 0)])
+def test_where_descent_fails_squares_are_searched_up_to_the_end_of_the_budget(
+    share: float, turned: bool, broken: int
+) -> None:
+    """A grey image breaks where the budget moves the sum by ``share`` of what is possible."""
+    grey = np.full((24, 3, 8, 8), 128, np.uint8)
+    images = replace(shapes(24), images=grey, labels=np.zeros(24, np.int64))
+    line = Line(share * 192 * 12 / 255, turned=turned)
+    model = Classifier(line, mean=(0.0,), std=(1.0,), num_classes=2).eval()
+    target = make_target(model, images, 24)
+    reach = Reach(target, "linf", EPS, target.correct[:16])
+    descent = reach.broken_through(model, reach.held, 16)
+    assert not descent.success.any()
+    (found,) = search_where_descent_failed(reach, descent, 8)
+    assert (found.check, found.eps) == ("search-linf", EPS)
+    assert (found.n, len(found.samples)) == (16, 16) if broken else (8, 0)
+    assert found.value == pytest.approx(16 / 24 if broken else 0)
+
+
+def test_where_descent_breaks_all_or_in_another_norm_nothing_is_searched() -> None:
+    target = make_target(classifier(trained(0)), shapes(), 160)
+    for norm, eps in (("linf", Fraction(1, 2)), ("l2", EPS)):
+        reach = Reach(target, norm, eps, target.correct)
+        descent = reach.broken_through(target.classifier, target.correct, 8)
+        assert descent.success.all() == (norm == "linf")
+        assert list(search_where_descent_failed(reach, descent, 8)) == []
+
+
+def test_squares_have_one_size_and_lie_anywhere_within_the_image() -> None:
+    found = squares((50, 40, 3, 8, 12), 0.25, torch.Generator().manual_seed(0))
+    assert found.shape == (50, 40, 1, 8, 12)
+    assert torch.unique(found.sum((2, 3, 4))).tolist() == [4 * 6]
+    assert torch.unique(found.any(4).sum(3)).tolist() == [4]
+    assert found.flatten(0, 2).any(0).all()
+    assert squares((1, 1, 3, 8, 8), 0.001, torch.Generator()).sum() == 1
 
 
 def test_only_what_comes_after_the_head_makes_another_source() -> None:
@@ -208,7 +267,9 @@ def test_the_slope_where_attacks_fail_is_told_only_where_it_is_poor(masked: bool
     target = make_target(classifier(Picky(trained(0), has_moved)), shapes(), 160)
     (usual, _) = slope(target.classifier, *tensors(target.samples.take(target.correct[:8]), X.device))
     assert usual.value == pytest.approx(1, abs=0.05)
-    found = list(slope_where_attacked(Reach(target, "linf", EPS, target.correct), float(EPS), 8))
+    reach = Reach(target, "linf", EPS, target.correct)
+    descent = reach.broken_through(target.classifier, target.correct, 8)
+    found = list(slope_where_attacked(reach, descent, float(EPS), 8))
     assert [e.value for e in found] == ([pytest.approx(-1, abs=0.05)] if masked else [])
     assert all(e.n == 8 and e.detail.startswith("where attacks fail, ") for e in found)
 
@@ -316,6 +377,9 @@ def test_what_is_asked_elsewhere_changes_nothing_here_and_always_comes_to_an_end
     assert time.monotonic() - started < 5
 
 
+SHOWN = ("second-loss", "search", "sibling")
+
+
 def cells(
     folder: Path, *evidence: Evidence, kinds: tuple[str, ...] = ("pgd",), broken: int = 30
 ) -> dict[str, list[str]]:
@@ -329,7 +393,7 @@ def cells(
     }
     trust = {c.entry.attack: c.trust for c in score(stored(folder, entries, list(evidence))).cells}
     return {
-        attack: [f"{f.check}: {f.grade}" for f in found.findings if f.check in ("second-loss", "sibling")]
+        attack: [f"{f.check}: {f.grade}" for f in found.findings if f.check in SHOWN]
         for attack, found in trust.items()
         if found is not None
     }
@@ -369,6 +433,22 @@ def test_an_attack_that_a_margin_loss_beats_is_too_weak_and_never_masked(
     assert cells(tmp_path, seen("second-loss", range(100, 100 + found), tried)) == {
         "pgd": [f"second-loss: {grade}"]
     }
+
+
+@pytest.mark.parametrize(
+    ("found", "tried", "besides", "grade"),
+    [(0, 8, 0, "pass"), (1, 32, 0, "pass"), (2, 32, 0, "warn"), (2, 50, 0, "pass"), (2, 50, 6, "warn"),
+     (0, 32, 9, "pass")],
+)  # fmt: skip
+def test_a_search_that_beats_descent_calls_the_attack_too_weak_by_what_both_break(
+    found: int, tried: int, besides: int, grade: str, tmp_path: Path
+) -> None:
+    """Of 170 left, 1/25 to 1/16 by the search and up to 6 of 170 by descent: above 5 % of 200 it warns."""
+    evidence = (
+        seen("second-loss", range(100, 100 + besides), 170),
+        seen("search", range(150, 150 + found), tried),
+    )
+    assert cells(tmp_path, *evidence) == {"pgd": ["second-loss: pass", f"search: {grade}"]}
 
 
 def test_what_one_step_misses_another_attack_may_break(tmp_path: Path) -> None:

@@ -31,8 +31,11 @@ from bench.trust.effort import (
     CONTROLS_SHARE,
     DESCENT,
     INNER,
+    SEARCH_SHARE,
     SECOND_SHARE,
     SIBLING_SHARE,
+    SQUARES,
+    TRANSFER,
     Effort,
     plan_effort,
 )
@@ -425,7 +428,8 @@ def test_fast_effort_stays_within_its_share() -> None:
     assert first * 2 * 3 <= CONTROLS_SHARE * 1600 * 18
     assert (fast.noise, fast.planted, fast.probed) == (6, 6, 12)
     assert fast.second * DESCENT <= SECOND_SHARE * total
-    assert fast.transferred * DESCENT <= SIBLING_SHARE * total
+    assert fast.searched * SQUARES <= SEARCH_SHARE * total
+    assert fast.transferred * TRANSFER <= SIBLING_SHARE * total
 
 
 def test_effort_has_a_floor_that_could_show_a_masked_gradient_and_full_takes_more() -> None:
@@ -434,13 +438,14 @@ def test_effort_has_a_floor_that_could_show_a_masked_gradient_and_full_takes_mor
     fast = plan_effort("fast", costs, attacked=20)
     assert list(fast.light) == [FGSM, PGD]
     assert set(fast.light.values()) == {9}
-    assert (fast.noise, fast.planted, fast.probed, fast.second, fast.transferred) == (4, 3, 8, 24, 12)
+    assert (fast.noise, fast.planted, fast.probed) == (4, 3, 8)
+    assert (fast.second, fast.searched, fast.transferred) == (24, 8, 12)
     full = plan_effort("full", costs, attacked=160)
     assert len(full.light) == 3
     assert min(full.light.values()) == 128
     assert all(
         getattr(full, name) > getattr(fast, name)
-        for name in ("noise", "planted", "probed", "second", "transferred")
+        for name in ("noise", "planted", "probed", "second", "searched", "transferred")
     )
 
 
@@ -461,6 +466,7 @@ def test_the_default_suite_can_afford_noise_and_planted_twins() -> None:
     )
     assert effort.probed == 12
     assert effort.second >= 40, "of which four break where ten in all would"
+    assert effort.searched >= 8
 
 
 def test_what_was_not_tried_leaves_a_trace(linear: Classifier, samples: ImageSet) -> None:
