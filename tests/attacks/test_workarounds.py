@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from adapters.classifier import Classifier
 from adapters.images import ImageSet
 from bench.attacks.art.estimators import PredictionCache, SharingClassifier, WideClassifier
+from bench.attacks.art.translation import make_craft as craft_by_art
 from bench.attacks.art.workarounds import (
     CleanGeoDa,
     FinishedHopSkipJump,
@@ -41,21 +42,23 @@ from bench.attacks.foolbox.workarounds import (
 from bench.attacks.question import Question
 from bench.attacks.rebinding import rebound
 from bench.attacks.shared import Once
-from bench.attacks.spec import HopSkipJump
+from bench.attacks.spec import Boundary, HopSkipJump
 from bench.attacks.translation import Opponent
 from tests.builders.linear import SHAPE, WEIGHT, Linear, margins
 
 
 class Scaled(nn.Module):
-    """``model`` with its logits times ``factor``; remembers the types of its images and counts its calls."""
+    """``model`` with its logits times ``factor``; remembers its images' types, and counts them and calls."""
 
     def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
         self.model, self.factor, self.seen, self.calls = model, factor, set[torch.dtype](), 0
+        self.images = 0
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.add(x.dtype)
         self.calls += 1
+        self.images += len(x)
         logits: Tensor = self.model(x.float()) * self.factor
         return logits
 
@@ -336,6 +339,23 @@ def test_art_geoda_needs_what_numpy_dropped_and_ours_writes_nothing(
     attack.start = samples.x[[int(np.flatnonzero(samples.labels[:48] != samples.labels[0])[0])]]
     attack.generate(samples.x[:1], samples.labels[:1])
     assert not list(tmp_path.iterdir())
+
+
+def test_art_boundary_attack_proposes_ten_images_at_a_time(linear: Classifier, samples: ImageSet) -> None:
+    """They are one question, but of a model that draws."""
+    x, y = first(samples, 1)
+    other = torch.from_numpy(samples.x[[int(np.flatnonzero(samples.labels[:48] != int(y))[0])]])
+    question = Question(x=x, y=y, ids=("a",), eps=0.0, others=other)
+    found, calls, images = [], [], []
+    for draws in (False, True):
+        model = Scaled(linear)
+        opponent = Opponent(model, SHAPE, 2, "cpu", draws=draws)
+        np.random.seed(0)  # noqa: NPY002
+        found.append(craft_by_art(Boundary(attack="boundary", steps=40), opponent)(question))
+        calls.append(model.calls)
+        images.append(model.images)
+    assert torch.equal(*found)
+    assert images[0] == images[1] == calls[1] > 3 * calls[0]
 
 
 def test_art_geoda_looks_for_a_start_without_end(linear: Classifier, samples: ImageSet) -> None:

@@ -58,7 +58,10 @@ class PredictionCache(DirectClassifier):
 
 
 class WideClassifier(DirectClassifier):
-    """ART's classifier for ZOO, which passes a step's images one by one: here all at once."""
+    """ART's classifier for ZOO and the boundary attack, whose proposals of a step are passed one by one.
+
+    Here they are passed at once.
+    """
 
     def predict(self, x: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
         """ART's predictions of ``x`` as one batch."""

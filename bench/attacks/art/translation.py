@@ -57,7 +57,7 @@ BOUNDARY_QUERIES = 20
 
 def make_craft(spec: Attack, opponent: Opponent) -> Craft:
     """``spec`` against ``opponent`` by ART."""
-    kind, num_classes = _estimator_kind(spec), opponent.num_classes
+    kind, num_classes = _estimator_kind(spec, draws=opponent.draws), opponent.num_classes
     asked = Probabilities(opponent.model) if isinstance(spec, SimBa) else opponent.model
     usual = _estimator(kind, replace(opponent, model=asked), _loss(None, None))
 
@@ -104,12 +104,12 @@ def _for_apgd(spec: Apgd, opponent: Opponent, question: Question) -> PyTorchClas
     return _estimator(PyTorchClassifier, replace(opponent, model=model), _loss(spec, question))
 
 
-def _estimator_kind(spec: Attack) -> type[PyTorchClassifier]:
+def _estimator_kind(spec: Attack, *, draws: bool) -> type[PyTorchClassifier]:
     if isinstance(spec, Fgsm) and not spec.random_start:
         return SharingClassifier
     if isinstance(spec, Square):
         return PredictionCache
-    if isinstance(spec, Zoo):
+    if isinstance(spec, Zoo) or (isinstance(spec, Boundary) and not draws):
         return WideClassifier
     return DirectClassifier if asks(spec) else PyTorchClassifier
 
