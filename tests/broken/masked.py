@@ -444,9 +444,11 @@ MASKED: dict[str, Masked] = {
     "a twin's answers": Masked(lambda n: Twofold(n, scrambled(n), answers=True), ("state", "slope")),
     "votes of noisy copies": Masked(lambda n: Voting(n, soft=False), ("second-loss",)),
     "k winners": Masked(Winners, ("slope", "noise", "second-loss"), only_small=True),
-    "rounded activations, one in four with a gradient": Masked(within(rounded_activations), ("search",)),
+    "rounded activations, one in four with a gradient": Masked(
+        within(rounded_activations), ("slope", "search")
+    ),
     "gradient of few channels": Masked(within(with_gradient(few_channels)), ("slope", "search")),
-    "saturating activations": Masked(within(stairs, 3), ("search",)),
+    "saturating activations": Masked(within(stairs, 3), ("slope", "search")),
     "dropout left on": Masked(Unruly, ("eval-mode",), always=True),
     "drifting": Masked(Drifting, ("deterministic",), always=True),
 }
