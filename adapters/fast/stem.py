@@ -36,6 +36,13 @@ class StemConv2d(nn.Module):
         y: Tensor = _Stem.apply(x, self)
         return y
 
+    def backward(self, gradient: Tensor, shape: torch.Size) -> Tensor:
+        """The gradient of images of ``shape``, of that of what the convolution made of them."""
+        phases = self.get_buffer("phases").to(gradient.dtype)
+        spread = F.conv2d(gradient, phases, padding=phases.shape[-1] - 1)
+        top, left = map(int, self.conv.padding)
+        return _crop(F.pixel_shuffle(spread, self.conv.stride[0]), (top, left), shape[-2:])
+
 
 def quicken_stem(network: nn.Module, convolutions: Iterable[nn.Module]) -> None:
     """Put StemConv2d for each first convolution of ``network`` (frozen) among ``convolutions``."""
@@ -68,9 +75,7 @@ class _Stem(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        conv, phases = ctx.stem.conv, ctx.stem.phases.to(gradient.dtype)
-        spread = F.conv2d(gradient, phases, padding=phases.shape[-1] - 1)
-        return _crop(F.pixel_shuffle(spread, conv.stride[0]), conv.padding, ctx.shape[-2:]), None
+        return ctx.stem.backward(gradient, ctx.shape), None
 
 
 def _phases(weight: Tensor, stride: int) -> Tensor:

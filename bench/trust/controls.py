@@ -47,7 +47,8 @@ class Control:
     """What a check of an attack is given: ``unit`` carried out once, at ``eps``, on ``target``'s samples.
 
     All of these (N) are predicted correctly. ``raw`` is the model as trained. A check that attacks again, at
-    two to three times the cost, does so on every third sample: ``few``, which are at ``third``.
+    two to three times the cost, does so on every third sample: ``few``, which are at ``third``. ``quick``:
+    the classifier of the target, for as few.
     """
 
     unit: Unit
@@ -55,6 +56,7 @@ class Control:
     raw: Classifier
     eps: Fraction
     base: Trial
+    quick: Classifier
 
     @property
     def third(self) -> npt.NDArray[np.int64]:
@@ -63,8 +65,8 @@ class Control:
 
     @property
     def few(self) -> Target:
-        """``target`` with one sample in three."""
-        return take(self.target, self.third)
+        """``target`` with one sample in three, whose gradients are quick."""
+        return replace(take(self.target, self.third), classifier=self.quick)
 
     @cached_property
     def margins(self) -> Floats:
@@ -77,13 +79,20 @@ class Control:
 
 
 def attack_controls(
-    unit: Unit, target: Target, raw: Classifier, eps: Fraction, known: Bools | None = None
+    unit: Unit,
+    target: Target,
+    raw: Classifier,
+    eps: Fraction,
+    known: Bools | None = None,
+    quick: Classifier | None = None,
 ) -> list[Evidence]:
     """What every check of attacks measures of ``unit`` on ``target``'s samples, all predicted correctly.
 
     ``known``: which of them (N) it has been seen to break at ``eps``; without, all are attacked again.
+    ``quick``: the classifier of ``target`` for a few samples.
     """
-    return measured("attack", Control(unit, target, raw, eps, _base(unit, target, eps, known)))
+    base = _base(unit, target, eps, known)
+    return measured("attack", Control(unit, target, raw, eps, base, quick or target.classifier))
 
 
 def has_ball(control: Control) -> bool:

@@ -9,6 +9,7 @@ from functools import cache, partial
 import numpy as np
 
 from adapters.classifier import Classifier, tensors
+from adapters.fast.packed import for_few
 from bench.attacks.attack import Norm
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
@@ -29,6 +30,8 @@ from bench.trust.sources import Source
 from bench.trust.squares import search_where_descent_failed
 from bench.trust.stronger import Reach, hardest, held_of, stronger
 
+QUICK = 4
+"""Samples on which the form for a few of them is checked."""
 WITHSTOOD = 8
 """Samples that the attacks leave unbroken, whose gradients are looked at where an attack has moved them."""
 
@@ -114,12 +117,21 @@ def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[E
 
 def _controls(subject: Subject, effort: Effort) -> Iterator[Evidence]:
     """What every check of attacks measures of each of them."""
+    quick = _quick(subject.target)
     for unit, count in effort.light.items():
         chosen, eps = spread(subject.target, count), examined_eps(unit, subject.headline)
         known = subject.by_unit[unit][chosen] if unit in subject.by_unit else None
         few = take(subject.target, chosen)
-        controls = partial(attack_controls, unit, few, subject.raw, eps, known)
+        controls = partial(attack_controls, unit, few, subject.raw, eps, known, quick)
         yield from (_about(unit, e) for e in guarded("controls", controls))
+
+
+def _quick(target: Target) -> Classifier:
+    """The classifier of ``target`` for a few samples, where it is crafted on in float32."""
+    if target.precision != "fp32":
+        return target.classifier
+    few, _ = tensors(subset(target, QUICK).samples, target.classifier.device)
+    return for_few(target.classifier, few)
 
 
 def _judge_again(

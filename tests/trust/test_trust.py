@@ -1,5 +1,6 @@
 """Controls and probes: what they measure on models whose answer is known."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -171,6 +172,21 @@ def test_only_samples_that_hold_are_attacked_with_more_steps(
     assert 0 < short.sum() < 16
     assert attacked[8] == 16 - short.sum()
     assert found["more-steps"].value == (long & ~short).sum() / 16
+
+
+def test_what_is_attacked_again_is_attacked_in_the_form_for_few(
+    linear: Classifier, samples: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, attacked = copy.copy(linear), []
+
+    def run(unit: Unit, target: Target, **options: Any) -> UnitResult:
+        attacked.append((len(target.samples), getattr(target.classifier, "inner", None)))
+        return run_unit(unit, target, **options)
+
+    monkeypatch.setattr(controls, "run_unit", run)
+    chosen = subset(make_target(linear, samples, 64), 30)
+    attack_controls(PGD, chosen, linear, Fraction(1, 10**6), quick=quick)
+    assert attacked == [(30, linear), (10, quick), (10, quick)]
 
 
 def test_of_a_cascade_the_stages_are_longer_that_have_steps(monkeypatch: pytest.MonkeyPatch) -> None:
