@@ -13,7 +13,7 @@ SECOND_SHARE, SEARCH_SHARE, SIBLING_SHARE = 0.026, 0.016, 0.004
 
 They go to probes of the model, controls of the attacks, random search, planted twins, stronger attacks, a
 search from where these end, and each sibling. Small batches take longer than their passes tell: on the
-default suite it all takes about a quarter of the attacks' time. The leaderboard prints it.
+default suite it all takes 22 % of the attacks' time. The leaderboard prints it.
 """
 PRECISION_SHARE = 0.05
 """Share for crafting again in float32 where a suite crafts in less, which gains it more than this costs."""
