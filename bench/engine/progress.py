@@ -1,6 +1,7 @@
 """Progress on stderr: one line on a terminal, which stays; elsewhere one line for each finished unit."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,5 +133,14 @@ def _weight(unit: Unit) -> float:
 
 
 def on_stderr() -> Progress:
-    """Shown on stderr, unless only errors are to be said there."""
-    return Progress(Console(stderr=True, force_jupyter=False, quiet=not log.isEnabledFor(logging.WARNING)))
+    """Shown on stderr, unless only errors are to be said there.
+
+    What is drawn anew needs a terminal: notebooks and CI set FORCE_COLOR where there is none.
+    """
+    console = Console(
+        stderr=True,
+        force_jupyter=False,
+        force_terminal=sys.stderr.isatty(),
+        quiet=not log.isEnabledFor(logging.WARNING),
+    )
+    return Progress(console)

@@ -14,6 +14,8 @@ from bench.engine.runner import Target, UnitResult, run_unit
 from bench.store.records import Floats, Ints, Records
 from bench.store.strips import Strip, Which
 
+GREY, COLOURS = 1, 3
+"""Channels of images that can be looked at."""
 SAME = 0.01
 """How far the probability of the true class may be from what was stored.
 
@@ -28,7 +30,12 @@ class OtherAnswerError(Exception):
 def strips(
     unit: Unit, i: int, target: Target, result: UnitResult, asked: Sequence[Which]
 ) -> Iterator[tuple[Which, Strip]]:
-    """The ``asked`` strips of the cell ``i`` of ``unit``, which ``result`` is of. Raises OtherAnswerError."""
+    """The ``asked`` strips of the cell ``i`` of ``unit``, which ``result`` is of.
+
+    None of images that are neither grey nor in colours. Raises OtherAnswerError.
+    """
+    if target.samples.input_shape[0] not in (GREY, COLOURS):
+        return
     records = result.records[i]
     rows = {which: row for which, row in chosen(records).items() if which in asked}
     index = np.array(list(dict.fromkeys(rows.values())), dtype=np.int64)
@@ -74,7 +81,7 @@ def _again(unit: Unit, i: int, target: Target, records: Records, index: Ints) ->
 
 
 def _strip(row: int, before: Floats, after: Floats, eps: float | None) -> Strip:
-    """The strip of one image (3 x H x W) ``before`` and ``after``.
+    """The strip of one image (1 or 3 x H x W) ``before`` and ``after``.
 
     ``eps``, or else the largest change, fills half the range.
     """
@@ -82,4 +89,5 @@ def _strip(row: int, before: Floats, after: Floats, eps: float | None) -> Strip:
     factor = 0.5 / (eps or float(np.abs(change).max()) or 0.5)
     side_by_side = np.concatenate([before, after, 0.5 + factor * change], axis=2)
     pixels = np.rint(255 * np.clip(side_by_side, 0, 1)).astype(np.uint8)
-    return Strip(row, factor, np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    in_colours = np.broadcast_to(pixels, (COLOURS, *pixels.shape[1:]))
+    return Strip(row, factor, np.ascontiguousarray(in_colours.transpose(1, 2, 0)))

@@ -86,4 +86,5 @@ def test_the_script_prints_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "robust accuracy at eps 16/255 against the worst attack on each sample" in done.stdout
+    assert "pictures" not in done.stderr, "the digits are grey, and shown so"
     assert not list(temporary.glob("bench-*")), "where the run was stored is gone"

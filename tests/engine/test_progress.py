@@ -233,6 +233,12 @@ def test_of_trainings_side_by_side_what_is_left_is_said_of_the_one_that_is_named
     assert not any("training a" in line and "75 %" in line for line in lines)
 
 
+def test_what_is_no_terminal_gets_lines_whatever_colours_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, and in most CI."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not on_stderr().console.is_terminal
+
+
 def test_where_only_errors_are_said_nothing_is_shown(loud: logging.Logger) -> None:
     loud.setLevel(logging.ERROR)
     assert on_stderr().console.quiet

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 from torch import nn
@@ -105,6 +106,25 @@ def test_without_a_largest_change_that_is_given_the_sample_s_own_fills_the_range
         moved = np.abs(one.adversarial.astype(int) - one.clean.astype(int)).max()
         assert one.factor == pytest.approx(127.5 / moved, rel=0.05)
         assert {int(one.difference.min()), int(one.difference.max())} & {0, 255}
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(1, 2), (2, 0), (4, 0)])
+def test_grey_images_are_shown_in_grey_and_those_of_other_channels_not_at_all(
+    channels: int, kept: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(20, channels, 8, 8)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 2))
+    labels = network(images).argmax(1)
+    result = bench.evaluate(
+        network, images, labels, attacks=["fgsm"], eps=EPS, classes=NAMES, trust="off", results=tmp_path
+    )
+    found = shown(result)
+    assert len(found) == len(files(result, "strips")) == kept
+    for one in found:
+        grey = np.rint(255 * images[int(one.sample), 0].numpy())
+        np.testing.assert_array_equal(one.clean, np.stack([grey] * 3, axis=2))
+    assert "pictures" not in caplog.text
 
 
 def test_they_change_no_number_and_are_the_same_however_a_run_is_made(
