@@ -81,7 +81,8 @@ class LastPass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``; there is no pass if they are known, unless a second gradient is asked for."""
-        if not torch.equal(x, self._images) or (x.requires_grad and not self._logits.requires_grad):
+        seen = x.shape == self._images.shape and torch.equal(x, self._images)
+        if not seen or (x.requires_grad and not self._logits.requires_grad):
             with torch.enable_grad():
                 self._images = x.detach().clone().requires_grad_(True)
                 self._logits = self.model(self._images)
