@@ -81,8 +81,8 @@ class Rowwise:
     def _find(self, shape: torch.Size) -> _Found:
         device = _device_of(self.network)
         side = getattr(self.network, "side", None) or 0
-        widest = _widest(max(shape[-1] * shape[-2], side**2), device)
-        x = torch.rand((widest, *shape), generator=torch.Generator().manual_seed(0)).to(device)
+        count = widest(max(shape[-1] * shape[-2], side**2), device)
+        x = torch.rand((count, *shape), generator=torch.Generator().manual_seed(0)).to(device)
         packs = device.type == "cpu" and self.precision == "fp32" and can_pack()
         form = _packed_form(self.network, x) if packs else None
         found = _Found(form, (), device)
@@ -134,7 +134,8 @@ def _agrees(ask: Callable[[Tensor], Tensor], x: Tensor, wanted: Tensor, size: in
     return torch.equal(torch.cat(parts), wanted[:compared])
 
 
-def _widest(pixels: int, device: torch.device) -> int:
+def widest(pixels: int, device: torch.device) -> int:
+    """How many images of ``pixels`` pixels to ask about at once, where no gradient is asked for."""
     if device.type != "cpu":
         return WIDEST_ON_GPU
     return max(size for size in _powers_of_two(WIDEST) if size <= max(PIXELS // pixels, 2))

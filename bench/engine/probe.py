@@ -8,13 +8,12 @@ from torch import Tensor, nn
 
 from adapters.backbones.networks import build_backbone
 from adapters.backbones.sources import side_inside
+from adapters.fast.rowwise import widest
 from adapters.spec import BackboneSpec
 from bench.attacks.cost import Cost
 
 IMAGES = 4
 """Enough to keep one core busy, few enough for seconds on a large network."""
-QUERIED, PIXELS = 32, 2**17
-"""Images of a batch that is only answered, and its pixels, at most."""
 
 
 class Probe:
@@ -38,7 +37,7 @@ class Probe:
         network = build_backbone(spec, self._classes, 0).to(self._device).eval()
         few, many = (
             torch.rand(count, self._shape[0], side, side, device=self._device)
-            for count in (IMAGES, max(IMAGES, min(QUERIED, PIXELS // side**2)))
+            for count in (IMAGES, widest(side**2, torch.device(self._device)))
         )
         return _taken(_gradient, network, few), _taken(_answer, network, many)
 
