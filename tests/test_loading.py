@@ -1,6 +1,8 @@
 """Loading libraries without a look for garbage."""
 
 import gc
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -21,3 +23,13 @@ def test_an_import_that_fails_leaves_collection_on() -> None:
     with pytest.raises(ModuleNotFoundError), uncollected():
         import_module("there_is_no_such_module")
     assert gc.isenabled()
+
+
+def test_nothing_is_collected_as_a_command_ends() -> None:
+    """What is registered first is called last: after all else at exit, before Python looks for garbage."""
+    code = (
+        "import atexit, gc; atexit.register(lambda: print('left out:', gc.get_freeze_count() > 10_000));"
+        "from bench.cli import main; main(['list', 'suites'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("left out: True\n")

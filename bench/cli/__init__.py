@@ -15,5 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {hidden}", file=sys.stderr)  # noqa: T201
         return 4
     from bench.cli.commands import main as run
+    from bench.loading import uncollected_at_exit
 
+    uncollected_at_exit()
     return run(arguments)

@@ -44,17 +44,25 @@ def fork(be: Callable[[], None], ours: Connection, theirs: Connection) -> int:
     return pid
 
 
-def end(pid: int, ours: Connection, *, kill: bool = True) -> int:
-    """Close ``ours``, end the process ``pid`` and wait for it; its exit code.
-
-    That is minus the signal's number if it was killed. Without ``kill``, it is left to end by itself, which
-    the end of file tells it to.
-    """
+def close(ours: Connection) -> None:
+    """Close ``ours``: the end of file tells the other process to end."""
     _ours.discard(ours)
     ours.close()
-    if kill:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+
+
+def end(pid: int, ours: Connection) -> int:
+    """Close ``ours``, kill the process ``pid`` and wait for it; see ``ended``."""
+    close(ours)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return ended(pid)
+
+
+def ended(pid: int) -> int:
+    """The exit code of the process ``pid``, once it has ended.
+
+    That is minus the signal's number if it was killed.
+    """
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

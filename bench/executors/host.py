@@ -17,7 +17,7 @@ from typing import Any
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
 from bench.errors import Exit
-from bench.executors.forked import end, fork, settle_memory
+from bench.executors.forked import close, end, ended, fork, settle_memory
 from bench.executors.messages import Channel, Message, log_to
 
 END_OF_FILE = (EOFError, OSError)
@@ -98,8 +98,12 @@ class Host:
         return end(self.pid, self.connection)
 
     def dismiss(self) -> None:
-        """Let it end, which is up and at nothing."""
-        end(self.pid, self.connection, kill=False)
+        """Let it end, which is up and at nothing, and go on meanwhile: what it has loaded takes time to free."""
+        close(self.connection)
+
+    def wait(self) -> None:
+        """Wait until it has ended, which was dismissed."""
+        ended(self.pid)
 
 
 def start_host(make: Callable[[], Serve]) -> Host:

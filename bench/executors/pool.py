@@ -43,6 +43,7 @@ class Pool:
     _waiting: list[Task] = field(default_factory=list)
     _running: dict[int, Task] = field(default_factory=dict)
     _hosts: dict[Hashable, Host] = field(default_factory=dict)
+    _dismissed: list[Host] = field(default_factory=list)
     _started: int = 0
 
     def __enter__(self) -> "Pool":
@@ -54,7 +55,10 @@ class Pool:
         """End all processes, whatever they are at."""
         for host in self._hosts.values():
             host.end()
+        for host in self._dismissed:
+            host.wait()
         self._hosts.clear()
+        self._dismissed.clear()
 
     def add(self, task: Task, *, first: bool = False) -> None:
         """Let ``task`` be carried out after those that wait already, or ``first``."""
@@ -131,7 +135,8 @@ class Pool:
     def _close_idle(self) -> None:
         needed = {task.where for task in [*self._waiting, *self._running.values()]}
         for where in self._hosts.keys() - needed:
-            self._hosts.pop(where).dismiss()
+            self._dismissed.append(self._hosts.pop(where))
+            self._dismissed[-1].dismiss()
 
     def _stop(self) -> None:
         """Ask all that run to stop, and wait until they have: a second signal ends the wait."""
