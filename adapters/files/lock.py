@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def held(file: Path, what: str) -> Iterator[None]:
+def held(file: Path, what: str | None) -> Iterator[None]:
     """Hold the lock ``file`` of ``what``, waiting while another process does.
 
-    Says once who that is, if it takes long.
+    Says once who that is, if it takes long; nothing where nobody would ask ``what`` it is.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=-1 if what is None else PATIENCE)
     except Timeout:
         log.warning("%s: waiting for %s", what, _owner(file))
         lock.acquire()

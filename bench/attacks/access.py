@@ -17,9 +17,12 @@ class AccessError(RuntimeError):
 class CountedAccess(nn.Module):
     """Hands ``classifier`` to a library in ``precision``, counting images passed forward and backward."""
 
+    classifier: Classifier
+
     def __init__(self, classifier: Classifier, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.classifier = classifier
+        # No layer of this one: before every gradient ART would go through all its layers and parameters.
+        object.__setattr__(self, "classifier", classifier.eval())
         self.precision = precision
         self.forwards = 0
         self.backwards = 0

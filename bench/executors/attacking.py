@@ -31,12 +31,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to do: "attack" ``unit``, "wait" to do so, or "examine" its model.
+    """What to do: "attack" ``unit``, "wait" to do so, "help" another worker with it, or "examine" its model.
 
-    To "attack" is to run it, unless another run is at it; to "wait", to run it once no other is.
+    To "attack" is to run it, unless another run is at it; to "wait", to run it once no other is; to "help",
+    to compute a part of it.
     """
 
-    do: Literal["attack", "wait", "examine"]
+    do: Literal["attack", "wait", "help", "examine"]
     unit: Unit
 
     @property
@@ -52,6 +53,7 @@ class Attacking:
     def __init__(self, job: "Job", zoo: ModelSource, run: OpenRun, units: list[Unit], *, fresh: bool) -> None:
         self._job, self._zoo, self._run, self._units, self._fresh = job, zoo, run, units, fresh
         self._checks = self._checks_of(self._models())
+        self._taken: set[str] = set()
 
     def _models(self) -> Models:
         return Models(self._job, self._zoo, self._run.planned)
@@ -83,6 +85,8 @@ class Attacking:
                 self._run.refresh()
                 checks.after(unit)
                 return True
+            if request.do == "help":
+                return worker.help_with(unit)
             if request.do == "wait":
                 with self._run.wait_for(key):
                     worker.run(unit)
@@ -93,6 +97,13 @@ class Attacking:
             return ours
 
         return serve
+
+    def spare(self, running: list[Request]) -> Task | None:
+        """Help with the unit of those ``running`` that has the fewest helpers, and parts left for one."""
+        helpers = Counter(request.unit.key for request in running if request.do == "help")
+        helped = [r.unit for r in running if r.do in ("attack", "wait") and r.unit.key not in self._taken]
+        unit = min(helped, key=lambda unit: helpers[unit.key], default=None)
+        return None if unit is None else Request("help", unit).task
 
     def carry_out(
         self, pool: Pool, pending: list[Unit], due: list[Unit], finished: Callable[[str], None]
@@ -109,6 +120,9 @@ class Attacking:
                 raise ended.error
             if request.do == "examine":
                 _say_if_lost(request.unit, ended)
+            elif request.do == "help":
+                if not ended.value:
+                    self._taken.add(request.unit.key)
             elif ended.value is False:
                 pool.add(Request("wait", request.unit).task)
             else:

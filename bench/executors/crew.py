@@ -6,6 +6,7 @@ where it starts at once.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -148,12 +149,12 @@ class Crew:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
         attacking = Attacking(job, self.zoo, run, units, fresh=self._fresh)
         pending, due = unfinished(chosen, run), attacking.due()
-        if (workers := self._workers(len(pending) + len(due))) == 1:
+        if (workers := self._workers(len(pending) * _parts(job) + len(due))) == 1:
             self._here.attack(job, run, units, chosen)
             return
         load_libraries(self.zoo)
         with (
-            Pool(workers, attacking.serving, Reader(self._progress)) as pool,
+            Pool(workers, attacking.serving, Reader(self._progress), attacking.spare) as pool,
             self._progress.units(pending) as finished,
         ):
             attacking.carry_out(pool, pending, due, finished)
@@ -182,6 +183,14 @@ def on_this_machine(
         raise UserError(f"--workers {workers}: {where}; leave it out, or give --workers 1")
     with one_thread(zoo.device):
         yield Local(zoo, progress, fresh=fresh)
+
+
+def _parts(job: "Job") -> int:
+    """About how many workers can be at one unit of ``job``: each at samples that are attacked together."""
+    from bench.engine.prepare import batch_on_cpu
+
+    height, width = job.samples.input_shape[1:]
+    return math.ceil(len(job.samples) / (job.suite.batch_size or batch_on_cpu(height * width)))
 
 
 def _missing(job: "Job", zoo: Zoo, stage: Stage, models: list[ModelId]) -> list[ModelId]:

@@ -98,7 +98,7 @@ class Host:
         return end(self.pid, self.connection)
 
     def dismiss(self) -> None:
-        """Let it end, which is up and at nothing, and go on meanwhile: what it has loaded takes time to free."""
+        """Let it end, which is up and at nothing; it takes time to free what it has loaded."""
         close(self.connection)
 
     def wait(self) -> None:

@@ -140,20 +140,45 @@ class Worker:
 
     def run(self, unit: Unit) -> None:
         """Bring ``unit``, which this process has claimed, to its end, unless another process has done so."""
-        self.store.refresh()
-        missing = set(self.store.missing(unit.keys))
-        if not missing:
+        if (left := self._left_of(unit)) is None:
             return
-        if not carries(unit.attack):
-            unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
         interrupt.check()
-        with pulse.doing(unit.label, len(unit.cells)):
+        with pulse.doing(left.label, len(left.cells)):
             try:
-                self._attack(unit, self._target_of(unit))
+                self._attack(left, self._target_of(left))
             except UserError:
                 raise
             except (Exception, TimeLimitError) as error:  # noqa: BLE001 (the cell says it)
-                self._fail(unit, _reason(error, self.job.suite.time_limit))
+                self._fail(left, _reason(error, self.job.suite.time_limit))
+
+    def help_with(self, unit: Unit) -> bool:
+        """Compute a part of ``unit``, which another process has claimed; False if there is nothing to do.
+
+        What fails here fails there too, and is stored there.
+        """
+        from bench.executors.parts import help_with
+
+        if (left := self._left_of(unit)) is None:
+            return False
+        limit = self.job.suite.time_limit
+        try:
+            with time_limit(limit, lambda: None):
+                return help_with(left, self._target_of(left), self.store)
+        except UserError:
+            raise
+        except (Exception, TimeLimitError) as error:  # noqa: BLE001 (as above)
+            log.info("%s: no help: %s", unit.label, _reason(error, limit))
+            return False
+
+    def _left_of(self, unit: Unit) -> Unit | None:
+        """``unit`` with the cells that nobody has finished; None if there are none."""
+        self.store.refresh()
+        missing = set(self.store.missing(unit.keys))
+        if not missing:
+            return None
+        if carries(unit.attack):
+            return unit
+        return replace(unit, cells=tuple(cell for cell in unit.cells if cell.key in missing))
 
     def _attack(self, unit: Unit, target: "Target") -> None:
         """Attack and store.

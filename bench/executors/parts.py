@@ -1,4 +1,7 @@
-"""A unit in parts of one batch each: a killed run loses at most the part it was at."""
+"""A unit in parts of one batch each: a killed run loses at most the part it was at.
+
+Several processes may be at one unit: one that runs it, and others that help. Each part is claimed by one.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -32,13 +35,35 @@ class Slice:
 def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     """``unit`` on all samples of ``target``; parts that ``run`` has of an earlier attempt are not recomputed.
 
-    Raises whatever the attack raises, and Interrupted once a part is stored if the run was asked to stop.
+    Nor are those that helpers are at, which come last. Raises whatever the attack raises, and Interrupted
+    once a part is stored if the run was asked to stop.
     """
-    parts, done = list(slices(target)), []
-    for part in parts:
-        pulse.at(batch=part.index, batches=len(parts), round=0, answered=0)
-        done.append(_part(unit, part, target, run))
-    return _join(done)
+    parts, done = list(slices(target)), dict[int, UnitResult]()
+    for claim in (run.claim_part, run.wait_for_part):
+        for part in parts:
+            if part.index in done:
+                continue
+            with claim(unit.key, part.index) as ours:
+                if ours:
+                    pulse.at(batch=len(done), batches=len(parts), round=0, answered=0)
+                    done[part.index] = _part(unit, part, target, run)
+    return _join([done[part.index] for part in parts])
+
+
+def help_with(unit: Unit, target: Target, run: OpenRun) -> bool:
+    """Compute the last part of ``unit``, which another process runs, that nobody is at; False: there is none.
+
+    Raises as ``run_in_parts`` does.
+    """
+    for part in reversed(list(slices(target))):
+        with run.claim_part(unit.key, part.index) as ours:
+            if ours and run.read_part(unit.key, part.index) is None:
+                run.refresh()
+                if not run.missing(unit.keys):
+                    return False
+                _part(unit, part, target, run)
+                return True
+    return False
 
 
 def one_by_one(unit: Unit, run: OpenRun) -> list[Unit]:
@@ -98,5 +123,7 @@ def _is_of(records: Records, part: Slice, target: Target) -> bool:
 def _join(parts: list[UnitResult]) -> UnitResult:
     cost = {name: sum(getattr(part, name) for part in parts) for name in COSTS}
     records = [join(list(cell)) for cell in zip(*(part.records for part in parts), strict=True)]
-    images = [np.concatenate(cell) for cell in zip(*(part.images or () for part in parts), strict=True)]
-    return UnitResult(records, **cost, images=images or None)
+    kept = [part.images for part in parts if part.images is not None]
+    whole = len(kept) == len(parts)  # those of parts that another attempt or a helper has computed are gone
+    images = [np.concatenate(cell) for cell in zip(*kept, strict=True)] if whole else None
+    return UnitResult(records, **cost, images=images)

@@ -34,12 +34,14 @@ class Task:
 class Pool:
     """At most ``workers`` tasks at a time.
 
-    ``make`` gives, in the host itself, what carries out the requests to it.
+    ``make`` gives, in the host itself, what carries out the requests to it. Where no task waits for a free
+    worker, ``spare`` may give one: it gets the requests of those that run.
     """
 
     workers: int
     make: Callable[[Any], Serve]
     reader: Reader
+    spare: Callable[[list[Any]], Task | None] = lambda _: None
     _waiting: list[Task] = field(default_factory=list)
     _running: dict[int, Task] = field(default_factory=dict)
     _hosts: dict[Hashable, Host] = field(default_factory=dict)
@@ -99,16 +101,22 @@ class Pool:
 
     def _start(self) -> None:
         """Start what waits, in order, as far as there are workers; not what a host is still starting for."""
-        while len(self._running) < self.workers:
-            task = next((t for t in self._waiting if self._can_start(t)), None)
-            if task is None:
-                return
-            self._waiting.remove(task)
+        while len(self._running) < self.workers and (task := self._next()) is not None:
             if task.where not in self._hosts:
                 self._hosts[task.where] = start_host(partial(self.make, task.where))
             self._started += 1
             self._running[self._started] = replace(task, tries=task.tries + 1)
             self._hosts[task.where].ask(self._started, task.request)
+
+    def _next(self) -> Task | None:
+        """What to start now, which waits no longer."""
+        if not self._waiting:
+            task = self.spare([running.request for running in self._running.values()])
+            return task if task is not None and self._can_start(task) else None
+        task = next((waiting for waiting in self._waiting if self._can_start(waiting)), None)
+        if task is not None:
+            self._waiting.remove(task)
+        return task
 
     def _can_start(self, task: Task) -> bool:
         """Whether no worker would wait: its host is up, or has yet to be started, which is done for it."""

@@ -82,6 +82,16 @@ class OpenRun:
         """Claim the unit whose first cell is ``key`` once no other process has it."""
         return held(self._lock_file(key), self._name(key))
 
+    def claim_part(self, key: str, index: int) -> AbstractContextManager[bool]:
+        """Claim the part ``index`` of the unit ``key``; yields False if another process has it."""
+        return claimed(self._lock_file(f"{key}-{index}"))
+
+    @contextmanager
+    def wait_for_part(self, key: str, index: int) -> Iterator[bool]:
+        """Claim the part ``index`` of the unit ``key`` once no other process has it; yields True."""
+        with held(self._lock_file(f"{key}-{index}"), None):
+            yield True
+
     def write_cell(self, key: str, records: Records, **cost: float | int) -> None:
         """Store a finished cell."""
         entry = self._entries[key]

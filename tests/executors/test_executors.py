@@ -160,6 +160,19 @@ def test_parts_give_what_the_whole_gives(tmp_path: Path, linear: Classifier, sam
     assert (whole.forwards, whole.backwards) == (parts.forwards, parts.backwards)
 
 
+def test_images_of_some_parts_alone_are_none(tmp_path: Path, linear: Classifier, samples: ImageSet) -> None:
+    """Pictures of a resumed unit are crafted again: of the parts that were done before, no image was kept."""
+    target, run = make_target(linear, samples, BATCH), open_linear(tmp_path)
+    run.strips = {UNITS[0].keys[0]: ("worst",)}
+    first = run_in_parts(UNITS[0], target, run)
+    assert [len(images) for images in first.images or ()] == [64, 64]
+    (run.path / "parts" / UNITS[0].key / "00003.parquet").unlink()
+    again = run_in_parts(UNITS[0], target, run)
+    assert again.images is None
+    for a, b in zip(first.records, again.records, strict=True):
+        assert_equal(a, b)
+
+
 def test_a_model_that_is_always_wrong_has_one_part_without_attack(
     tmp_path: Path, linear: Classifier, samples: ImageSet
 ) -> None:

@@ -26,6 +26,7 @@ from adapters.training import curves
 from bench.cli.commands import main
 from bench.engine import interrupt
 from bench.engine.interrupt import Interrupted
+from bench.engine.plan import Unit
 from bench.engine.progress import Progress
 from bench.errors import SuiteError, UserError
 from bench.executors import cores, limit
@@ -38,6 +39,7 @@ from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun
 from tests.builders.linear import linear_classifier
 from tests.executors.test_executors import (
+    BATCH,
     UNITS,
     LinearZoo,
     deadlock,
@@ -322,13 +324,13 @@ class SeveralZoo(LinearZoo):
         return linear_classifier()
 
 
-def attack(run: OpenRun, workers: int, limit: float | None = None) -> SeveralZoo:
+def attack(run: OpenRun, workers: int, limit: float | None = None, units: list[Unit] = UNITS) -> SeveralZoo:
     """Run the linear units in ``workers`` processes."""
     job = linear_job(limit)
     run.header = replace(run.header, models=(ModelEntry("linear", 0, "none", 0, 0, "sha256"),))
     zoo = SeveralZoo()
     Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False).attack(
-        job, run, UNITS, UNITS
+        job, run, UNITS, units
     )
     return zoo
 
@@ -341,6 +343,48 @@ def test_units_give_the_same_bytes_in_any_number_of_workers(workers: int, tmp_pa
     assert statuses(together) == ["ok"] * 3
     assert stored(together) == stored(alone)
     assert not list((together.path / "parts").glob("*"))
+
+
+def test_workers_without_a_unit_of_their_own_help_with_another(tmp_path: Path, sabotage: Any) -> None:
+    """Each batch is attacked once, in one process or another, and nothing that is stored tells which."""
+
+    def note(*_: object) -> None:
+        with (tmp_path / "batches").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.2)
+
+    alone = open_linear(tmp_path / "alone")
+    attack(alone, 1, units=UNITS[:1])
+    sabotage(note)
+    together = open_linear(tmp_path / "together")
+    attack(together, 3, units=UNITS[:1])
+    processes = (tmp_path / "batches").read_text().split()
+    assert (len(processes), len(set(processes))) == (5, 3)
+    assert statuses(together) == ["ok", "missing", "missing"]
+    assert stored(together) == stored(alone)
+    assert together.entries[UNITS[0].keys[0]].forwards == alone.entries[UNITS[0].keys[0]].forwards
+    assert not list((together.path / "parts").glob("*"))
+
+
+@pytest.mark.parametrize("how", ["fails", "is killed"])
+def test_a_helper_that_fails_costs_nothing(how: str, tmp_path: Path, sabotage: Any) -> None:
+    """Whoever runs the unit does the part; only if it fails there too is it an error."""
+
+    def harm(_: str, __: int, x: torch.Tensor) -> None:
+        time.sleep(0.2)
+        if len(x) != BATCH and not (tmp_path / "harmed").exists():  # the last batch is smaller: a helper's
+            (tmp_path / "harmed").touch()
+            if how == "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError("the library broke")
+
+    alone = open_linear(tmp_path / "alone")
+    attack(alone, 1, units=UNITS[:1])
+    sabotage(harm)
+    together = open_linear(tmp_path / "together")
+    attack(together, 2, units=UNITS[:1])
+    assert (tmp_path / "harmed").exists()
+    assert stored(together) == stored(alone)
 
 
 def test_a_killed_worker_costs_one_unit_which_is_tried_again(
