@@ -3,6 +3,7 @@
 import copy
 import itertools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -141,6 +142,16 @@ def _is_plain(conv: nn.Conv2d) -> bool:
     return plain and not hooked and conv.weight.dtype == torch.float32
 
 
+def packed_if(network: nn.Module, agrees: Callable[[nn.Module], bool]) -> nn.Module | None:
+    """The packed copy of ``network`` if it ``agrees`` with it; None also where it cannot be made or asked."""
+    try:
+        made = packed(network)
+        return made if agrees(made) else None
+    except Exception as error:  # noqa: BLE001 (a network's own code, on layers that are others now)
+        log.debug("convolutions are not packed: %s: %s", type(error).__name__, error)
+        return None
+
+
 def for_few(classifier: Classifier, images: Tensor) -> Classifier:
     """``classifier`` (frozen), for gradients of a few images; it is checked on ``images`` (N x 3 x H x W).
 
@@ -148,12 +159,16 @@ def for_few(classifier: Classifier, images: Tensor) -> Classifier:
     """
     if images.device.type != "cpu" or type(classifier) is not Classifier or not can_pack():
         return classifier
-    made = copy.copy(classifier)
-    try:
-        made._modules = {**classifier._modules, "network": packed(classifier.network)}
+
+    def around(network: nn.Module) -> Classifier:
+        made = copy.copy(classifier)
+        made._modules = {**classifier._modules, "network": network}
+        return made
+
+    def agrees(network: nn.Module) -> bool:
+        made = around(network)
         alike = max_difference(classifier, made, images) <= TOLERANCE
-        alike = alike and min(least_agreement(classifier, made, images)) > ALIKE
-    except Exception as error:  # noqa: BLE001 (a network's own code, on layers that are others now)
-        log.debug("convolutions are not packed: %s: %s", type(error).__name__, error)
-        return classifier
-    return made if alike else classifier
+        return alike and min(least_agreement(classifier, made, images)) > ALIKE
+
+    network = packed_if(classifier.network, agrees)
+    return classifier if network is None else around(network)

@@ -1,6 +1,5 @@
 """Networks asked so that an image's answer is the same, bit for bit, whatever it is asked together with."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.fast.lossless import TOLERANCE
-from adapters.fast.packed import can_pack, packed
+from adapters.fast.packed import can_pack, packed_if
 from adapters.precision import autocast
 from adapters.spec import Precision
 
@@ -25,7 +24,6 @@ WIDEST_ON_GPU = 128
 CHECKED = 8
 """Images on which a batch is compared with the widest, if they are not more than two of it."""
 
-log = logging.getLogger(__name__)
 Sizes = tuple[int, ...]
 
 
@@ -107,17 +105,12 @@ def _device_of(network: nn.Module) -> torch.device:
 
 def _packed_form(network: nn.Module, x: Tensor) -> nn.Module | None:
     """The packed copy of ``network``, if it says the same of ``x`` but for rounding."""
-    try:
-        form = packed(network)
-        wanted, given = network(x), form(x)
-    except Exception as error:  # noqa: BLE001 (a network's own code, on layers that are others now)
-        log.debug("convolutions are not packed: %s: %s", type(error).__name__, error)
-        return None
-    return (
-        form
-        if float((wanted - given).abs().max()) <= TOLERANCE * max(1.0, float(wanted.abs().max()))
-        else None
-    )
+
+    def agrees(form: nn.Module) -> bool:
+        wanted = network(x)
+        return float((wanted - form(x)).abs().max()) <= TOLERANCE * max(1.0, float(wanted.abs().max()))
+
+    return packed_if(network, agrees)
 
 
 def agreeing(ask: Callable[[Tensor], Tensor], x: Tensor) -> Sizes:
