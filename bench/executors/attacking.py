@@ -42,9 +42,9 @@ class Request:
 
     @property
     def task(self) -> Task:
-        """It as a task of the host that has loaded what it needs."""
+        """It as a task of the host that has loaded what it needs. Help is offered once."""
         where: Where = self.unit.model, None if self.do == "examine" else self.unit.source
-        return Task(self, where)
+        return Task(self, where, most=1 if self.do == "help" else TRIES)
 
 
 class Attacking:
@@ -98,10 +98,17 @@ class Attacking:
 
         return serve
 
-    def spare(self, running: list[Request]) -> Task | None:
-        """Help with the unit of those ``running`` that has the fewest helpers, and parts left for one."""
-        helpers = Counter(request.unit.key for request in running if request.do == "help")
-        helped = [r.unit for r in running if r.do in ("attack", "wait") and r.unit.key not in self._taken]
+    def spare(self, running: list[Task]) -> Task | None:
+        """Help with the unit of those ``running`` that has the fewest helpers, and parts left for one.
+
+        There is none for a unit whose process was lost: memory may have run out. Nor where units have a time
+        limit: how much one gets done within it must not depend on how many workers there are.
+        """
+        if self._job.suite.time_limit is not None:
+            return None
+        helpers = Counter(task.request.unit.key for task in running if task.request.do == "help")
+        runners = [task for task in running if task.request.do in ("attack", "wait") and task.tries == 1]
+        helped = [task.request.unit for task in runners if task.request.unit.key not in self._taken]
         unit = min(helped, key=lambda unit: helpers[unit.key], default=None)
         return None if unit is None else Request("help", unit).task
 

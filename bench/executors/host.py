@@ -101,6 +101,10 @@ class Host:
         """Let it end, which is up and at nothing; it takes time to free what it has loaded."""
         close(self.connection)
 
+    def has_ended(self) -> bool:
+        """Whether it has ended, which was dismissed; then nothing more waits for it."""
+        return os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+
     def wait(self) -> None:
         """Wait until it has ended, which was dismissed."""
         ended(self.pid)

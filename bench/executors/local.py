@@ -160,14 +160,12 @@ class Worker:
 
         if (left := self._left_of(unit)) is None:
             return False
-        limit = self.job.suite.time_limit
         try:
-            with time_limit(limit, lambda: None):
-                return help_with(left, self._target_of(left), self.store)
+            return help_with(left, self._target_of(left), self.store)
         except UserError:
             raise
-        except (Exception, TimeLimitError) as error:  # noqa: BLE001 (as above)
-            log.info("%s: no help: %s", unit.label, _reason(error, limit))
+        except Exception as error:  # noqa: BLE001 (as above)
+            log.info("%s: no help: %s", unit.label, _reason(error, None))
             return False
 
     def _left_of(self, unit: Unit) -> Unit | None:

@@ -39,14 +39,13 @@ def run_in_parts(unit: Unit, target: Target, run: OpenRun) -> UnitResult:
     once a part is stored if the run was asked to stop.
     """
     parts, done = list(slices(target)), dict[int, UnitResult]()
-    for claim in (run.claim_part, run.wait_for_part):
-        for part in parts:
-            if part.index in done:
-                continue
-            with claim(unit.key, part.index) as ours:
-                if ours:
-                    pulse.at(batch=len(done), batches=len(parts), round=0, answered=0)
-                    done[part.index] = _part(unit, part, target, run)
+    with run.in_parts(unit.key):
+        for claim in (run.claim_part, run.wait_for_part):
+            for part in (part for part in parts if part.index not in done):
+                with claim(unit.key, part.index) as ours:
+                    if ours:
+                        pulse.at(batch=len(done), batches=len(parts), round=0, answered=0)
+                        done[part.index] = _part(unit, part, target, run)
     return _join([done[part.index] for part in parts])
 
 
@@ -55,12 +54,12 @@ def help_with(unit: Unit, target: Target, run: OpenRun) -> bool:
 
     Raises as ``run_in_parts`` does.
     """
-    for part in reversed(list(slices(target))):
+    stored = run.parts(unit.key)
+    for part in reversed([part for part in slices(target) if part.index not in stored]):
+        if not run.is_in_parts(unit.key):  # it has ended, or goes on in another way
+            return False
         with run.claim_part(unit.key, part.index) as ours:
-            if ours and run.read_part(unit.key, part.index) is None:
-                run.refresh()
-                if not run.missing(unit.keys):
-                    return False
+            if ours:
                 _part(unit, part, target, run)
                 return True
     return False
@@ -69,13 +68,13 @@ def help_with(unit: Unit, target: Target, run: OpenRun) -> bool:
 def one_by_one(unit: Unit, run: OpenRun) -> list[Unit]:
     """``unit`` as units of one cell each, to which the parts that ``run`` holds of it are handed down."""
     ones = [replace(unit, cells=(cell,)) for cell in unit.cells]
-    index = 0
-    while (stored := run.read_part(unit.key, index)) is not None:
+    for index in run.parts(unit.key):
+        if (stored := run.read_part(unit.key, index)) is None:
+            continue
         records, facts = stored
         shares = {name: str(kind(kind(facts[name]) / len(ones))) for name, kind in COSTS.items()}
         for one, own in zip(ones, split(records, len(ones)), strict=True):
             run.write_part(one.key, index, own, shares)
-        index += 1
     run.drop_parts(unit.key)
     return ones
 

@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A ``request`` to the host ``where``; ``tries`` is how often it has been started."""
+    """A ``request`` to the host ``where``; ``tries`` is how often it has been started, of ``most`` times."""
 
     request: Any
     where: Hashable = None
     tries: int = 0
+    most: int = TRIES
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Pool:
     """At most ``workers`` tasks at a time.
 
     ``make`` gives, in the host itself, what carries out the requests to it. Where no task waits for a free
-    worker, ``spare`` may give one: it gets the requests of those that run.
+    worker, ``spare`` may give one: it gets those that run.
     """
 
     workers: int
     make: Callable[[Any], Serve]
     reader: Reader
-    spare: Callable[[list[Any]], Task | None] = lambda _: None
+    spare: Callable[[list[Task]], Task | None] = lambda _: None
     _waiting: list[Task] = field(default_factory=list)
     _running: dict[int, Task] = field(default_factory=dict)
     _hosts: dict[Hashable, Host] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Pool:
     def ended(self) -> Iterator[tuple[Task, Ended]]:
         """Each task as it ends; more may be added meanwhile.
 
-        One whose process is lost is tried again, TRIES times in all.
+        One whose process is lost is tried again, as often as it may be.
 
         Raises Interrupted if the run is asked to stop, once all that run have stored what they have.
         """
@@ -80,6 +81,7 @@ class Pool:
                     if not self._tried_again(task, ended):
                         yield task, ended
             self._close_idle()
+            self._dismissed = [host for host in self._dismissed if not host.has_ended()]
             try:
                 interrupt.check()
             except Interrupted:
@@ -88,13 +90,13 @@ class Pool:
 
     def _tried_again(self, task: Task, ended: Ended) -> bool:
         """Whether ``task`` waits again, after all others: memory that ran out may then be there."""
-        if not ended.is_lost or task.tries == TRIES:
+        if not ended.is_lost or task.tries == task.most:
             return False
         log.warning(
             "a worker was lost (%s); its task is tried again (%d of %d)",
             ended.fate,
             task.tries + 1,
-            TRIES,
+            task.most,
         )
         self.add(task)
         return True
@@ -111,7 +113,7 @@ class Pool:
     def _next(self) -> Task | None:
         """What to start now, which waits no longer."""
         if not self._waiting:
-            task = self.spare([running.request for running in self._running.values()])
+            task = self.spare(list(self._running.values()))
             return task if task is not None and self._can_start(task) else None
         task = next((waiting for waiting in self._waiting if self._can_start(waiting)), None)
         if task is not None:

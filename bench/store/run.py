@@ -82,14 +82,23 @@ class OpenRun:
         """Claim the unit whose first cell is ``key`` once no other process has it."""
         return held(self._lock_file(key), self._name(key))
 
+    def in_parts(self, key: str) -> AbstractContextManager[None]:
+        """Within, this process runs the unit ``key``, and others may help with its parts."""
+        return held(self._lock_file(key), None)
+
+    def is_in_parts(self, key: str) -> bool:
+        """Whether another process runs the unit ``key``."""
+        with claimed(self._lock_file(key)) as ours:
+            return not ours
+
     def claim_part(self, key: str, index: int) -> AbstractContextManager[bool]:
         """Claim the part ``index`` of the unit ``key``; yields False if another process has it."""
-        return claimed(self._lock_file(f"{key}-{index}"))
+        return claimed(self._part_lock(key, index))
 
     @contextmanager
     def wait_for_part(self, key: str, index: int) -> Iterator[bool]:
         """Claim the part ``index`` of the unit ``key`` once no other process has it; yields True."""
-        with held(self._lock_file(f"{key}-{index}"), None):
+        with held(self._part_lock(key, index), None):
             yield True
 
     def write_cell(self, key: str, records: Records, **cost: float | int) -> None:
@@ -150,9 +159,14 @@ class OpenRun:
         """The images of a part that ``read_part`` has found whole."""
         return self._part_images_file(key, index).read_bytes()
 
+    def parts(self, key: str) -> list[int]:
+        """The indices of the parts that are stored of the unit ``key``, whole or damaged."""
+        return sorted(int(file.stem) for file in self._part_file(key, 0).parent.glob("*.parquet"))
+
     def drop_parts(self, key: str) -> None:
         """Remove the parts of the unit with the key ``key``."""
-        shutil.rmtree(self._part_file(key, 0).parent, ignore_errors=True)
+        with locked(self.path.parent):  # where no other process writes one
+            shutil.rmtree(self._part_file(key, 0).parent, ignore_errors=True)
 
     def learn(self, origins: dict[str, dict[str, Any]]) -> None:
         """Know ``origins`` too: cells that have them may be taken over."""
@@ -194,10 +208,9 @@ class OpenRun:
         with locked(self.path.parent):
             self._merge()
             self.write_header(status)
-        if not self.missing(
-            list(self._entries)
-        ):  # a unit that was stopped between two of its cells left parts of both
-            shutil.rmtree(self.path / "parts", ignore_errors=True)
+            # A unit that was stopped between two of its cells left parts of both.
+            if not self.missing(list(self._entries)):
+                shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def close(self) -> None:
         """Write run.json at the end of the run.
@@ -265,6 +278,9 @@ class OpenRun:
 
     def _part_file(self, key: str, index: int) -> Path:
         return self.path / "parts" / key / f"{index:05d}.parquet"
+
+    def _part_lock(self, key: str, index: int) -> Path:
+        return self._part_file(key, index).with_suffix(".lock")
 
     def _part_images_file(self, key: str, index: int) -> Path:
         return self._part_file(key, index).with_suffix(IMAGES)

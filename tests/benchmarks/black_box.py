@@ -3,7 +3,8 @@ libraries in their own batches, with the same parameters and starting points; an
 passes in the best batch alone.
 
 ``python -m tests.benchmarks.black_box`` prints medians of interleaved rounds in one run: CPU seconds on one
-core, on a GPU seconds of the wall.
+core, on a GPU seconds of the wall. With ``--loop``, also what the library's own loop takes for one image at a
+time where answers cost nothing: with the passes, that is the floor for whoever uses it.
 """
 
 import argparse
@@ -18,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
-from torch import nn
+from torch import Tensor, nn
 
 from adapters.classifier import Classifier
 from adapters.fast.rowwise import WIDEST, WIDEST_ON_GPU, Rowwise
 from adapters.images import ImageSet
 from bench.attacks.art.workarounds import CleanGeoDa, Probabilities
+from bench.attacks.randomness import global_streams
 from bench.attacks.registry import Library
 from bench.attacks.spec import Attack, AttackSpec
 from bench.engine.prepare import prepare
@@ -209,14 +211,52 @@ def floor(subject: Subject, passes: int) -> None:
         network(x[: passes - done])
 
 
-def measure(subject: Subject, case: Case, rounds: int) -> Iterator[tuple[str, float]]:
-    """Median seconds of the plain library, ``bench`` and the floor; and the passes ``bench`` counted."""
+class Remembered(Classifier):
+    """Answers as ``classifier`` does, and after ``rewind`` from memory, in the same order."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        nn.Module.__init__(self)
+        self.num_classes = classifier.num_classes
+        self.register_buffer("_place", torch.empty(0, device=classifier.device))
+        self._ask, self._said, self._next = Single(classifier.eval()).forward, list[Tensor](), 0
+
+    def rewind(self) -> None:
+        """Begin again with the first answer."""
+        self._next = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._next == len(self._said):
+            self._said.append(self._ask(x).detach())
+        self._next += 1
+        return self._said[self._next - 1]
+
+
+def own_loop(subject: Subject, case: Case) -> Callable[[], object]:
+    """The library's attack on one image at a time, of a classifier whose answers cost nothing."""
+    model = Remembered(subject.classifier)
+    alone = [Subject(model, subject.samples.take(np.array([i]))) for i in range(len(subject.samples))]
+    for i, one in enumerate(alone):
+        vars(one)["starts"] = subject.starts[i : i + 1]
+
+    def attack() -> None:
+        model.rewind()
+        with global_streams(0), torch.no_grad():
+            for one in alone:
+                case.plain(one)
+
+    attack()
+    return attack
+
+
+def measure(subject: Subject, case: Case, rounds: int, *, loop: bool) -> Iterator[tuple[str, float]]:
+    """Median seconds of the plain library, ``bench``, the floor and the ``loop``; the passes of ``bench``."""
     np.random.seed(0)  # noqa: NPY002 (what the libraries draw from)
     passes = through_bench(case, subject).forwards
     contenders: dict[str, Callable[[], object]] = {
         "plain": lambda: case.plain(subject),
         "bench": lambda: through_bench(case, subject),
         "floor": lambda: floor(subject, passes),
+        **({"loop": own_loop(subject, case)} if loop else {}),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _, (name, call) in itertools.product(
@@ -234,16 +274,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--loop", action="store_true", help="also the library's own loop, on answers that are free"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)  # `bench` attacks in one thread a process
     classifier = make_classifier(options.size, lora=False, device=options.device)
     subject = Subject(classifier, known(classifier, options.size, options.count))
-    print("| | passes of `bench` | plain s | `bench` s | x plain | floor s |\n| --- |" + " ---: |" * 5)
+    print(
+        "| | passes of `bench` | plain s | `bench` s | x plain | floor s | loop s |\n| --- |" + " ---: |" * 6
+    )
     for name, case in CASES.items():
         if options.only in name:
-            found = dict(measure(subject, case, options.rounds))
+            found = dict(measure(subject, case, options.rounds, loop=options.loop))
             plain, ours, least = found["plain"], found["bench"], found["floor"]
             row = f"{found['passes']:.0f} | {plain:.2f} | {ours:.2f} | {plain / ours:.2f} | {least:.2f}"
+            row += f" | {found['loop']:.2f}" if options.loop else " |"
             print(f"| {name} | {row} |", flush=True)
 
 

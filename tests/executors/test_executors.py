@@ -37,7 +37,7 @@ from bench.engine.progress import Progress
 from bench.engine.runner import make_target, run_unit
 from bench.executors.limit import TimeLimitError, time_limit
 from bench.executors.local import run_units
-from bench.executors.parts import run_in_parts, slices
+from bench.executors.parts import one_by_one, run_in_parts, slices
 from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun, StoredRun, open_run
 from bench.store.records import COLUMNS, Records
@@ -170,6 +170,22 @@ def test_images_of_some_parts_alone_are_none(tmp_path: Path, linear: Classifier,
     again = run_in_parts(UNITS[0], target, run)
     assert again.images is None
     for a, b in zip(first.records, again.records, strict=True):
+        assert_equal(a, b)
+
+
+def test_each_eps_by_itself_gets_all_parts_that_are_done(
+    tmp_path: Path, linear: Classifier, samples: ImageSet, sabotage: Any
+) -> None:
+    """Helpers begin with the last one."""
+    target, run = make_target(linear, samples, BATCH), open_linear(tmp_path)
+    whole = run_in_parts(UNITS[0], target, run)
+    (run.path / "parts" / UNITS[0].key / "00001.parquet").unlink()
+    ones = one_by_one(UNITS[0], run)
+    assert [run.parts(one.key) for one in ones] == [[0, 2, 3, 4]] * 2
+    calls = sabotage(lambda *_: None)
+    found = [run_in_parts(one, target, run).records[0] for one in ones]
+    assert len(calls) == 1, "of the first eps; nothing is noted at others"
+    for a, b in zip(whole.records, found, strict=True):
         assert_equal(a, b)
 
 

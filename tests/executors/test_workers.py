@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import Barrier
@@ -335,6 +336,17 @@ def attack(run: OpenRun, workers: int, limit: float | None = None, units: list[U
     return zoo
 
 
+def note(file: Path) -> None:
+    """Add this process to those in ``file``."""
+    with file.open("a") as lines:
+        lines.write(f"{os.getpid()}\n")
+
+
+def noted(file: Path) -> list[str]:
+    """The processes in ``file``."""
+    return file.read_text().split()
+
+
 @pytest.mark.parametrize("workers", [2, 5])
 def test_units_give_the_same_bytes_in_any_number_of_workers(workers: int, tmp_path: Path) -> None:
     alone, together = open_linear(tmp_path / "alone"), open_linear(tmp_path / "together")
@@ -348,17 +360,16 @@ def test_units_give_the_same_bytes_in_any_number_of_workers(workers: int, tmp_pa
 def test_workers_without_a_unit_of_their_own_help_with_another(tmp_path: Path, sabotage: Any) -> None:
     """Each batch is attacked once, in one process or another, and nothing that is stored tells which."""
 
-    def note(*_: object) -> None:
-        with (tmp_path / "batches").open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        time.sleep(0.2)
+    def slow(*_: object) -> None:
+        note(tmp_path / "batches")
+        time.sleep(0.3)
 
     alone = open_linear(tmp_path / "alone")
     attack(alone, 1, units=UNITS[:1])
-    sabotage(note)
+    sabotage(slow)
     together = open_linear(tmp_path / "together")
     attack(together, 3, units=UNITS[:1])
-    processes = (tmp_path / "batches").read_text().split()
+    processes = noted(tmp_path / "batches")
     assert (len(processes), len(set(processes))) == (5, 3)
     assert statuses(together) == ["ok", "missing", "missing"]
     assert stored(together) == stored(alone)
@@ -367,13 +378,16 @@ def test_workers_without_a_unit_of_their_own_help_with_another(tmp_path: Path, s
 
 
 @pytest.mark.parametrize("how", ["fails", "is killed"])
-def test_a_helper_that_fails_costs_nothing(how: str, tmp_path: Path, sabotage: Any) -> None:
-    """Whoever runs the unit does the part; only if it fails there too is it an error."""
+def test_a_helper_that_fails_costs_nothing_and_is_not_replaced(
+    how: str, tmp_path: Path, sabotage: Any
+) -> None:
+    """Whoever runs the unit does its part too."""
 
     def harm(_: str, __: int, x: torch.Tensor) -> None:
+        note(tmp_path / "batches")
         time.sleep(0.2)
-        if len(x) != BATCH and not (tmp_path / "harmed").exists():  # the last batch is smaller: a helper's
-            (tmp_path / "harmed").touch()
+        if len(x) != BATCH and not (tmp_path / "harmed").exists():  # the last batch, which helpers begin with
+            note(tmp_path / "harmed")
             if how == "is killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ValueError("the library broke")
@@ -383,8 +397,42 @@ def test_a_helper_that_fails_costs_nothing(how: str, tmp_path: Path, sabotage: A
     sabotage(harm)
     together = open_linear(tmp_path / "together")
     attack(together, 2, units=UNITS[:1])
-    assert (tmp_path / "harmed").exists()
+    (helper,), processes = noted(tmp_path / "harmed"), noted(tmp_path / "batches")
+    assert helper != processes[0]
+    assert (len(processes), set(processes)) == (6, {helper, processes[0]})
     assert stored(together) == stored(alone)
+
+
+def test_nobody_helps_with_a_unit_whose_process_was_lost(tmp_path: Path, sabotage: Any) -> None:
+    """What ran out of memory is tried again alone: helpers end what they are at, and begin nothing more."""
+
+    def die_at_the_second(*_: object) -> None:
+        note(tmp_path / "batches")
+        processes = noted(tmp_path / "batches")
+        first = str(os.getpid()) == processes[0]
+        time.sleep(0.2 if first else 0.8)
+        if first and processes.count(processes[0]) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sabotage(die_at_the_second)
+    attack(run := open_linear(tmp_path / "run"), 3, units=UNITS[:1])
+    assert run.entries[UNITS[0].keys[0]].status == "ok"
+    processes = noted(tmp_path / "batches")
+    assert sorted(Counter(processes).values()) == [1, 1, 2, 2]
+    assert processes[-2] == processes[-1]
+
+
+def test_nobody_helps_where_units_have_a_time_limit(tmp_path: Path, sabotage: Any) -> None:
+    """Or how much of a unit is done in time would depend on how many workers there are."""
+
+    def slow(*_: object) -> None:
+        note(tmp_path / "batches")
+        time.sleep(0.1)
+
+    sabotage(slow)
+    attack(open_linear(tmp_path / "run"), 3, limit=60, units=UNITS[:1])
+    processes = noted(tmp_path / "batches")
+    assert (len(processes), len(set(processes))) == (5, 1)
 
 
 def test_a_killed_worker_costs_one_unit_which_is_tried_again(
