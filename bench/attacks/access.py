@@ -23,6 +23,8 @@ class CountedAccess(nn.Module):
         super().__init__()
         # No layer of this one: before every gradient ART would go through all its layers and parameters.
         object.__setattr__(self, "classifier", classifier.eval())
+        # By the first parameter libraries tell where a model is.
+        self.place = nn.Parameter(torch.empty(0, device=classifier.device), requires_grad=False)
         self.precision = precision
         self.forwards = 0
         self.backwards = 0

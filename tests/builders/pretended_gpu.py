@@ -154,7 +154,7 @@ def pretended_gpu() -> Iterator[None]:
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())
     # ART knows cpu and cuda, and takes the CPU where there is no CUDA: here it is where its model is.
-    PyTorchClassifier._device = property(lambda art: next(art._model.buffers()).device, lambda *_: None)
+    PyTorchClassifier._device = property(lambda art: next(art._model.parameters()).device, lambda *_: None)
     with _Operations(), _Functions():  # type: ignore[no-untyped-call]
         yield
 
