@@ -25,6 +25,7 @@ from bench.store.shapes import (
     Loss,
     Norm,
     Number,
+    Pairing,
     Positive,
     Preprocessed,
     Provenance,
@@ -73,7 +74,7 @@ class CellEntry:
     eps: StoredEps
     norm: Norm
     library: Carrier
-    pairing: Text
+    pairing: Pairing
     key: FileName
     status: Status = "missing"
     error: Words | None = None

@@ -60,6 +60,7 @@ StoredEps = Annotated[Fraction, PlainValidator(_stored_eps), WithJsonSchema({"ty
 FileName = Annotated[Text, AfterValidator(_is_file_name)]
 Status = Annotated[Text, Field(pattern="^(ok|error|missing)$")]
 Norm = Annotated[Text, Field(pattern="^(linf|l2|l1|l0|spatial)$")]
+Pairing = Annotated[Text, Field(pattern="^(exact|statistical|related|single)$")]
 Carrier = Annotated[Text, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A library's name: a run can be read where its libraries are not known."""
 Digests = dict[Text, Text]

@@ -179,6 +179,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "an eps that is none": (lambda d: d["cells"][0].update(eps="1/0"), r"cells\[0\].eps: "),
     "a headline that is none": (lambda d: d.update(headline_eps="eight"), "headline_eps: "),
     "a norm that is none": (lambda d: d["cells"][0].update(norm="l3"), r"cells\[0\].norm: "),
+    "a pairing that is none": (lambda d: d["cells"][0].update(pairing="1/0"), r"cells\[0\].pairing: "),
     "a path for a key": (lambda d: d["cells"][0].update(key="../../x"), r"cells\[0\].key: "),
     "a path for a suite": (lambda d: d.update(suite_name="a/b"), "suite_name: "),
     "a huge number": (lambda d: d["models"][0].update(seed=2**70), r"models\[0\].seed: "),
