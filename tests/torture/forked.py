@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,15 +120,24 @@ def _fork(place: Place, arguments: list[str], before: Callable[[], None]) -> Chi
 
 
 def kill_at_write(place: Place, number: int) -> Callable[[], None]:
-    """A ``before`` that kills the child right before its ``number``-th operation on files of ``place``."""
-    left = [number]
+    """A ``before`` that kills the child, or a worker of it, right before the ``number``-th file operation.
 
-    def count() -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    Those of ``place`` are counted in all its processes: each takes a ticket, and one of these is the last.
+    """
 
-    return _on_write(place, count)
+    def before() -> None:
+        tickets, printed = os.pipe()
+        os.set_blocking(tickets, False)
+        os.write(printed, b"." * (number - 1) + b"!")
+
+        def take() -> None:
+            with suppress(BlockingIOError):  # all are taken: the one that took the last is gone
+                if os.read(tickets, 1) == b"!":
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        _on_write(place, take)()
+
+    return before
 
 
 def count_writes(place: Place, tally: Path) -> Callable[[], None]:
