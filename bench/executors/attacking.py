@@ -12,13 +12,14 @@ from adapters.cache.source import ModelSource
 from bench import pulse
 from bench.engine.models import Models
 from bench.engine.plan import Unit
+from bench.executors.examining import Examining, Parts
 from bench.executors.host import Ended, Serve
 from bench.executors.local import Worker, settle
 from bench.executors.messages import Channel, reporting
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import OpenRun
-from bench.trust.gather import Checks
+from bench.trust.gather import Checks, Measured
 
 if TYPE_CHECKING:
     from bench.engine.job import Job
@@ -34,11 +35,12 @@ class Request:
     """What to do: "attack" ``unit``, "wait" to do so, "help" another worker with it, or "examine" its model.
 
     To "attack" is to run it, unless another run is at it; to "wait", to run it once no other is; to "help",
-    to compute a part of it.
+    to compute a part of it. To "examine" is to measure ``parts``; without, all that nobody has measured.
     """
 
     do: Literal["attack", "wait", "help", "examine"]
     unit: Unit
+    parts: Parts = ()
 
     @property
     def task(self) -> Task:
@@ -75,16 +77,19 @@ class Attacking:
             models.load(*(model for model in where if model is not None))
         worker, checks = Worker(self._job, models, self._run), self._checks_of(models)
 
-        def serve(request: Request, channel: Channel) -> bool:
+        def serve(request: Request, channel: Channel) -> bool | Measured | None:
             with pulse.watched(reporting(channel)):
-                return carry_out(request)
+                return examine(request) if request.do == "examine" else attack(request)
 
-        def carry_out(request: Request) -> bool:
+        def examine(request: Request) -> Measured | None:
+            self._run.refresh()
+            if request.parts:
+                return checks.measure(request.unit.model, request.parts)
+            checks.after(request.unit)
+            return None
+
+        def attack(request: Request) -> bool:
             unit, key = request.unit, request.unit.keys[0]
-            if request.do == "examine":
-                self._run.refresh()
-                checks.after(unit)
-                return True
             if request.do == "help":
                 return worker.help_with(unit)
             if request.do == "wait":
@@ -119,30 +124,39 @@ class Attacking:
         left = Counter(unit.model for unit in pending)
         for unit in last_models_together(pending, pool.workers):
             pool.add(Request("attack", unit).task)
-        for unit in due:
-            pool.add(Request("examine", unit).task)
-        for task, ended in pool.ended():
-            request: Request = task.request
-            if ended.error is not None:
-                raise ended.error
-            if request.do == "examine":
-                _say_if_lost(request.unit, ended)
-            elif request.do == "help":
-                if not ended.value:
-                    self._taken.add(request.unit.key)
-            elif ended.value is False:
-                pool.add(Request("wait", request.unit).task)
-            else:
-                settle(self._run, request.unit, _failure(ended))
-                finished(request.unit.label)
-                left[request.unit.model] -= 1
-                if not left[request.unit.model]:
-                    self._examine(pool, request.unit.model)
+        with Examining(self._checks) as examining:
+            _examine(pool, examining, due)
+            for task, ended in pool.ended():
+                request: Request = task.request
+                if ended.error is not None:
+                    raise ended.error
+                if request.do == "examine":
+                    _say_if_lost(request.unit, ended)
+                    examining.ended(request.unit.model, request.parts, ended.value)
+                elif self._is_over(request, ended, pool):
+                    finished(request.unit.label)
+                    left[request.unit.model] -= 1
+                    if not left[request.unit.model]:
+                        _examine(pool, examining, self._checks.due(request.unit.model))
 
-    def _examine(self, pool: Pool, model: ModelId) -> None:
-        for unit in self.due():
-            if unit.model == model:
-                pool.add(Request("examine", unit).task, first=True)
+    def _is_over(self, request: Request, ended: Ended, pool: Pool) -> bool:
+        """Whether the unit of ``request``, which has ``ended``, is at its end with it."""
+        if request.do == "help":
+            if not ended.value:
+                self._taken.add(request.unit.key)
+            return False
+        if ended.value is False:
+            pool.add(Request("wait", request.unit).task)
+            return False
+        settle(self._run, request.unit, _failure(ended))
+        return True
+
+
+def _examine(pool: Pool, examining: Examining, due: list[Unit]) -> None:
+    """Let the models of ``due`` be examined before anything else that waits."""
+    for unit in due:
+        for parts in reversed(examining.begin(unit)):
+            pool.add(Request("examine", unit, parts).task, first=True)
 
 
 def last_models_together(units: list[Unit], workers: int) -> list[Unit]:

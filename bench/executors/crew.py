@@ -30,6 +30,7 @@ from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.loading import uncollected
 from bench.store import OpenRun
+from bench.trust.effort import PARTS
 
 if TYPE_CHECKING:
     from adapters.classifier import Predictions
@@ -149,7 +150,7 @@ class Crew:
         """Run ``chosen``, and examine each model of ``units`` that has been attacked."""
         attacking = Attacking(job, self.zoo, run, units, fresh=self._fresh)
         pending, due = unfinished(chosen, run), attacking.due()
-        if (workers := self._workers(len(pending) * _parts(job) + len(due))) == 1:
+        if (workers := self._workers(len(pending) * _parts(job) + len(due) * len(PARTS))) == 1:
             self._here.attack(job, run, units, chosen)
             return
         load_libraries(self.zoo)

@@ -66,7 +66,7 @@ def examine_defended(subject: Subject, asked: Examination) -> list[Evidence]:
     steady = make_target(attacked, target.samples, size, target.precision)
     costs = {unit: asked.units[unit] // _price(attacked, target) for unit in chosen}
     effort = plan_effort(asked.level, costs, len(steady.correct))  # type: ignore[arg-type]
-    found = examine(replace(subject, raw=raw, target=steady), effort)
+    found = examine(replace(subject, raw=raw, target=steady, by_unit={}), effort)
     left_out = BY_DESIGN if way is not None and ("bpda" in way.name or way.merge == "mean-loss") else ()
     own = [e for e in found if e.check not in left_out]
     if way is not None and _samples(target.classifier):

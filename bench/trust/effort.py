@@ -1,12 +1,15 @@
 """How much each control may cost, in passes through the model, so that it is the same on every machine."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.scoring.trust import checks
 
+Part = Literal["model", "noise", "stronger", "controls", "precision", "twins"]
+"""A part of an examination: of the model itself, or of how well it was attacked."""
+PARTS: tuple[Part, ...] = get_args(Part)
 PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.024, 0.016, 0.016, 0.016
 SECOND_SHARE, SEARCH_SHARE, SIBLING_SHARE = 0.026, 0.016, 0.004
 """Shares of the attacks' passes that the fast level spends on each kind of check.

@@ -1,7 +1,7 @@
 """One model: every probe and control, as evidence."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache, partial
@@ -18,7 +18,7 @@ from bench.store.evidence import Evidence
 from bench.store.records import Bools
 from bench.trust.binarisation import NORMS, make_twins, planted
 from bench.trust.controls import HUGE, attack_controls, outcomes_in_float32
-from bench.trust.effort import DRAWS, Effort
+from bench.trust.effort import DRAWS, PARTS, Effort, Part
 from bench.trust.measuring import guarded, measured
 from bench.trust.noise import noise
 from bench.trust.probe import Probe, make_probe
@@ -30,6 +30,8 @@ from bench.trust.sources import Source
 from bench.trust.squares import search_where_descent_failed
 from bench.trust.stronger import Reach, hardest, held_of, stronger
 
+THROUGH_GRADIENTS: tuple[Part, ...] = ("stronger", "precision", "twins")
+"""Parts left out of a model that gives answers alone: nothing tells what descent would find."""
 QUICK = 4
 """Samples on which the form for a few of them is checked."""
 WITHSTOOD = 8
@@ -55,8 +57,8 @@ class Subject:
     by_unit: Mapping[Unit, Bools] = field(default_factory=dict)
 
 
-def examine(subject: Subject, effort: Effort) -> list[Evidence]:
-    """Everything that is measured of ``subject`` and the attacks in ``effort.light``.
+def examine(subject: Subject, effort: Effort, parts: Sequence[Part] = PARTS) -> list[Evidence]:
+    """What ``parts`` measure of ``subject`` and the attacks in ``effort.light``; none depends on another.
 
     What cannot be afforded is measured on no samples.
     """
@@ -65,31 +67,54 @@ def examine(subject: Subject, effort: Effort) -> list[Evidence]:
         return []
     budgets = _budgets(subject, effort)
     probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries, budgets)
-    if not gives_gradients(probe):
-        found = _without_gradients(subject, probe, effort)
-        return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
-    untouched = copy.deepcopy(subject.raw)
-    found = measured("model", probe)
-    for norm, eps in budgets.items():
-        found += _within(subject, norm, eps, probe.reach, effort)
-    found += guarded("state", partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1)))
-    found += _controls(subject, effort)
-    if subject.target.precision != "fp32":
-        for u, count in effort.precision.items():
-            chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
-            again = partial(outcomes_in_float32, u, chosen, examined_eps(u, subject.headline))
-            found += [_about(u, e) for e in (guarded("precision", again) if count else [])]
-    found += guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
+    measure: dict[Part, Callable[[], Iterable[Evidence]]] = {
+        "model": partial(_model, subject, probe, budgets, effort),
+        "noise": partial(_noise, subject, budgets, effort),
+        "stronger": partial(_stronger, subject, budgets, probe.reach, effort),
+        "controls": partial(_controls, subject, effort),
+        "precision": partial(_in_float32, subject, effort),
+        "twins": partial(_twins, subject, effort),
+    }
+    found = [
+        e
+        for part in parts
+        if gives_gradients(probe) or part not in THROUGH_GRADIENTS
+        for e in measure[part]()
+    ]
     return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
 
 
-def _within(subject: Subject, norm: Norm, eps: Fraction, each: float, effort: Effort) -> Iterator[Evidence]:
-    """What random search and stronger attacks find within ``eps``; ``each`` value can be moved at once."""
-    held = held_of(subject.target, subject.broken.get(norm))
-    yield from guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
-    if norm not in NORMS:
-        return
-    reach, own = Reach(subject.target, norm, eps, held), subject.target.classifier
+def _model(
+    subject: Subject, probe: Probe, budgets: Mapping[Norm, Fraction], effort: Effort
+) -> Iterator[Evidence]:
+    """What every check of models measures; then, of one that has been asked that much, whether it changes."""
+    untouched = copy.deepcopy(subject.raw)
+    yield from measured("model", probe)
+    if gives_gradients(probe):
+        again = partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1))
+        yield from guarded("state", again)
+
+
+def _noise(subject: Subject, budgets: Mapping[Norm, Fraction], effort: Effort) -> Iterator[Evidence]:
+    """What random search finds within each of ``budgets``."""
+    for norm, eps in budgets.items():
+        held = held_of(subject.target, subject.broken.get(norm))
+        yield from guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
+
+
+def _stronger(
+    subject: Subject, budgets: Mapping[Norm, Fraction], each: float, effort: Effort
+) -> Iterator[Evidence]:
+    """What stronger attacks find within each of ``budgets``; ``each`` value can be moved at once."""
+    for norm in (norm for norm in budgets if norm in NORMS):
+        yield from _by_descent(subject, norm, budgets[norm], each, effort)
+
+
+def _by_descent(
+    subject: Subject, norm: Norm, eps: Fraction, each: float, effort: Effort
+) -> Iterator[Evidence]:
+    held, own = held_of(subject.target, subject.broken.get(norm)), subject.target.classifier
+    reach = Reach(subject.target, norm, eps, held)
     descent = cache(partial(reach.broken_through, own, held, effort.second))
     few = effort.transferred
     yield from guarded("slope", lambda: slope_where_attacked(reach, descent(), each, WITHSTOOD))
@@ -100,19 +125,6 @@ def _within(subject: Subject, norm: Norm, eps: Fraction, each: float, effort: Ef
 def _budgets(subject: Subject, effort: Effort) -> dict[Norm, Fraction]:
     """The eps that is examined in each norm that has one."""
     return {u.attack.norm: examined_eps(u, subject.headline) for u in effort.light if u.attack.norm in HUGE}
-
-
-def _without_gradients(subject: Subject, probe: Probe, effort: Effort) -> list[Evidence]:
-    """What can be measured of a model that gives answers alone.
-
-    Nothing tells what an attack through gradients would find.
-    """
-    found = measured("model", probe)
-    for norm, eps in _budgets(subject, effort).items():
-        held = held_of(subject.target, subject.broken.get(norm))
-        found += guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
-    found += _controls(subject, effort)
-    return found
 
 
 def _controls(subject: Subject, effort: Effort) -> Iterator[Evidence]:
@@ -157,8 +169,22 @@ def examined_eps(unit: Unit, headline: Fraction) -> Fraction:
     return headline if headline in grid else grid[len(grid) // 2]
 
 
+def _in_float32(subject: Subject, effort: Effort) -> Iterator[Evidence]:
+    """Each attack that was crafted in less than float32, crafted again in it."""
+    if subject.target.precision == "fp32":
+        return
+    for unit, count in effort.precision.items():
+        chosen = replace(subset(subject.target, count), batch_size=subject.target.batch_size)
+        again = partial(outcomes_in_float32, unit, chosen, examined_eps(unit, subject.headline))
+        yield from (_about(unit, e) for e in (guarded("precision", again) if count else []))
+
+
 def _about(unit: Unit, evidence: Evidence) -> Evidence:
     return replace(evidence, attack=unit.attack.label, library=unit.library)
+
+
+def _twins(subject: Subject, effort: Effort) -> list[Evidence]:
+    return guarded("binarisation", partial(_binarise, subject, list(effort.light), effort.planted))
 
 
 def _binarise(subject: Subject, units: Sequence[Unit], count: int) -> Iterator[Evidence]:

@@ -2,7 +2,9 @@
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,17 +16,27 @@ from bench.attacks.spec import used_by
 from bench.engine.plan import Unit, content_key
 from bench.ids import ModelId
 from bench.store import CellEntry, OpenRun
+from bench.store.evidence import Evidence
 from bench.store.records import Bools
-from bench.trust.effort import BACKWARD, plan_effort
+from bench.trust.effort import BACKWARD, PARTS, Part, plan_effort
 
 if TYPE_CHECKING:
     from bench.engine.job import Job
     from bench.engine.models import Models
+    from bench.trust.examine import Subject
     from bench.trust.sources import Source
 
 SIBLINGS = 1
 """Other models of the suite whose adversarials are tried: each has to be loaded."""
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The ``evidence`` of some parts of an examination, and the ``seconds`` that they took."""
+
+    evidence: list[Evidence]
+    seconds: float
 
 
 class Checks:
@@ -42,43 +54,58 @@ class Checks:
 
     def after(self, unit: Unit) -> None:
         """``unit`` has just been run: examine its model if that was the last of it."""
-        own = self._of_model(unit)
+        own = self._of_model(unit.model)
         if not self._is_attacked(own):
             return
         with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
             if not self._has_evidence(own):
-                log.info("checking %s", unit.model)
-                done = [u for u in own if not self._run.missing(u.keys)]
-                try:
-                    with (
-                        pulse.doing(f"checking {unit.model}"),
-                        pulse.unwatched(),
-                    ):  # what it attacks is no unit
-                        self._examine(
-                            [u for u in done if _is_its_own(self._run, u)],
-                            _key(self._job, own, self._run.software),
-                        )
-                except (
-                    ModelError
-                ) as error:  # its cells are sound; only that nothing more can be measured of it
-                    log.warning("%s stays unchecked: %s", unit.model, error)
+                self.store(unit.model, [self.measure(unit.model, PARTS)])
+
+    def claim(self, model: ModelId) -> AbstractContextManager[bool]:
+        """Claim the examination of ``model``; yields False if another process has it."""
+        return self._run.claim(self._of_model(model)[0].cells[0].key)
+
+    def in_parts(self, model: ModelId) -> list[tuple[Part, ...]]:
+        """The examination of ``model`` in parts that several processes can be at.
+
+        Around defences it is made ready for all of them at once, which takes long.
+        """
+        return [PARTS] if self._job.stack(model) else [(part,) for part in PARTS]
+
+    def measure(self, model: ModelId, parts: Sequence[Part]) -> Measured | None:
+        """What ``parts`` of the examination of ``model`` find; None if they cannot be measured."""
+        log.info("checking %s: %s", model, ", ".join(parts))
+        try:
+            with pulse.doing(f"checking {model}"), pulse.unwatched():  # what it attacks is no unit
+                return self._examine(model, parts)
+        except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
+            log.warning("%s stays unchecked: %s", model, error)
+            return None
+
+    def store(self, model: ModelId, measured: Sequence[Measured | None]) -> None:
+        """Store the examination of ``model`` from all that was ``measured``, if all could be."""
+        found = [part for part in measured if part is not None]
+        if len(found) == len(measured):
+            evidence = [e for part in found for e in part.evidence]
+            seconds = sum(part.seconds for part in found)
+            self._run.write_evidence(self._key(self._of_model(model)), evidence, seconds=seconds)
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""
         for unit in self.due():
             self.after(unit)
 
-    def due(self) -> list[Unit]:
-        """A unit of each model that has been attacked and not been examined."""
-        first = {unit.model: unit for unit in self._units}.values()
+    def due(self, model: ModelId | None = None) -> list[Unit]:
+        """A unit of each model, or of ``model`` alone, that has been attacked and not been examined."""
+        last = {unit.model: unit for unit in self._units if model in (None, unit.model)}.values()
         return [
             unit
-            for unit in first
-            if self._is_attacked(own := self._of_model(unit)) and not self._has_evidence(own)
+            for unit in last
+            if self._is_attacked(own := self._of_model(unit.model)) and not self._has_evidence(own)
         ]
 
-    def _of_model(self, unit: Unit) -> list[Unit]:
-        return [u for u in self._units if u.model == unit.model]
+    def _of_model(self, model: ModelId) -> list[Unit]:
+        return [unit for unit in self._units if unit.model == model]
 
     def _is_attacked(self, units: list[Unit]) -> bool:
         """Whether there is something to examine, and nothing still to come."""
@@ -86,37 +113,65 @@ class Checks:
         return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
 
     def _has_evidence(self, units: list[Unit]) -> bool:
-        return self._run.has_evidence(_key(self._job, units, self._run.software), fresh=self._fresh)
+        return self._run.has_evidence(self._key(units), fresh=self._fresh)
 
-    def _examine(self, units: list[Unit], key: str) -> None:
-        from adapters.methods.adapter_effect import is_peft
+    def _key(self, units: list[Unit]) -> str:
+        """Names the evidence that this software measures: the cells' keys cover model, data and attacks."""
+        return content_key(
+            {
+                "software": self._run.software,
+                "level": self._job.suite.trust,
+                "headline_eps": str(self._job.suite.headline),
+                "cells": [cell.key for unit in units for cell in unit.cells],
+            }
+        )
+
+    def _examine(self, model: ModelId, parts: Sequence[Part]) -> Measured:
         from bench.trust.defended import Examination, examine_defended
-        from bench.trust.examine import Subject, examine
+        from bench.trust.examine import examine
 
-        model = units[0].model
-        (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
-        defended = self._job.stack(model) is not None
-        siblings = [] if not defended and is_peft(loaded.raw.network) else self._siblings(model)
-        started = time.perf_counter()
+        units = self._examined(model)
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
-        libraries = tuple(
-            dict.fromkeys(name for unit in units for name in used_by(unit.attack, unit.library))
-        )
-        by_unit = self._by_unit(units)
-        subject = Subject(
-            loaded.raw, loaded.target, self._job.suite.headline, _by_norm(by_unit), siblings, libraries
-        )
-        if defended:  # the checks see it drawing otherwise than the attacks did
-            found = examine_defended(
-                subject, Examination(costs, self._job.suite.trust, self._job.suite.draws.attack)
-            )
+        siblings = self._siblings(model) if "stronger" in parts else []
+        started = time.perf_counter()
+        subject, level = self._subject(model, units, siblings), self._job.suite.trust
+        if self._job.stack(model) is not None:  # the checks see it drawing otherwise than the attacks did
+            found = examine_defended(subject, Examination(costs, level, self._job.suite.draws.attack))
         else:
-            effort = plan_effort(self._job.suite.trust, costs, len(loaded.target.correct))
-            found = examine(replace(subject, by_unit=by_unit), effort)
-        self._run.write_evidence(key, found, seconds=time.perf_counter() - started)
+            found = examine(subject, plan_effort(level, costs, len(subject.target.correct)), parts)
+        return Measured(found, time.perf_counter() - started)
+
+    def _examined(self, model: ModelId) -> list[Unit]:
+        """The attacks on ``model`` itself that have been carried out."""
+        own = self._of_model(model)
+        return [u for u in own if not self._run.missing(u.keys) and _is_its_own(self._run, u)]
+
+    def _subject(self, model: ModelId, units: list[Unit], siblings: "list[Source]") -> "Subject":
+        from bench.trust.examine import Subject
+
+        (loaded,) = self._models.load(model)
+        libraries = [name for unit in units for name in used_by(unit.attack, unit.library)]
+        by_unit = self._by_unit(units)
+        return Subject(
+            loaded.raw,
+            loaded.target,
+            self._job.suite.headline,
+            _by_norm(by_unit),
+            siblings,
+            tuple(dict.fromkeys(libraries)),
+            by_unit,
+        )
 
     def _siblings(self, model: ModelId) -> "list[Source]":
-        """Siblings of ``model``, loaded: that takes no part of the checks' time, nor of the attacks'."""
+        """Siblings of ``model``, loaded: that takes no part of the checks' time, nor of the attacks'.
+
+        None beside an adapter, which is switched off instead.
+        """
+        from adapters.methods.adapter_effect import is_peft
+
+        (loaded,) = self._models.load(model)  # as a rule, the attacks have just left it there
+        if self._job.stack(model) is None and is_peft(loaded.raw.network):
+            return []
         found: list[Source] = [(name, cache(load)) for name, load in self._models.siblings(model)[:SIBLINGS]]
         for _, load in found:
             load()
@@ -145,18 +200,6 @@ def _by_norm(by_unit: dict[Unit, Bools]) -> dict[str, Bools]:
 def _is_its_own(run: OpenRun, unit: Unit) -> bool:
     """Whether the attack is on the model itself; a cell of another name holds what was made elsewhere."""
     return unit.source is None and run.entries[unit.cells[0].key].attack == unit.attack_label
-
-
-def _key(job: "Job", units: list[Unit], software: str) -> str:
-    """Names the evidence that ``software`` measures: the cells' keys cover model, data and attacks."""
-    return content_key(
-        {
-            "software": software,
-            "level": job.suite.trust,
-            "headline_eps": str(job.suite.headline),
-            "cells": [cell.key for unit in units for cell in unit.cells],
-        }
-    )
 
 
 def _passes(cell: CellEntry) -> int:

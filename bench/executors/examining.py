@@ -1,0 +1,65 @@
+"""Examinations of a run's models in parts, each a task: no worker is idle while another examines a model."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from bench.engine.plan import Unit
+from bench.ids import ModelId
+from bench.trust.effort import Part
+from bench.trust.gather import Checks, Measured
+
+Parts = tuple[Part, ...]
+"""What one task measures; none: whatever nobody has measured, once no other run is at it."""
+
+
+@dataclass
+class _Examination:
+    """One that this run has claimed: its parts, and what was ``measured`` of those that have ended."""
+
+    claim: ExitStack
+    parts: list[Parts]
+    measured: dict[Parts, Measured | None] = field(default_factory=dict)
+
+
+class Examining:
+    """Lets models be examined, and stores what was measured of each once its last part is there.
+
+    Within it, what is claimed is kept from other runs in the same folder, until it is stored.
+    """
+
+    def __init__(self, checks: Checks) -> None:
+        self._checks = checks
+        self._open: dict[ModelId, _Examination] = {}
+
+    def __enter__(self) -> "Examining":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave to others what is not done."""
+        for examination in self._open.values():
+            examination.claim.close()
+
+    def begin(self, unit: Unit) -> list[Parts]:
+        """What each task is to measure of the model of ``unit``, which has been attacked."""
+        claim = ExitStack()
+        if not claim.enter_context(self._checks.claim(unit.model)):
+            return [()]
+        if not self._checks.due(unit.model):  # another run has just ended it
+            claim.close()
+            return []
+        parts = self._checks.in_parts(unit.model)
+        self._open[unit.model] = _Examination(claim, parts)
+        return parts
+
+    def ended(self, model: ModelId, parts: Parts, measured: Measured | None) -> None:
+        """``parts`` of the examination of ``model`` gave that; None: they cannot be measured."""
+        if not parts:
+            return
+        examination = self._open[model]
+        examination.measured[parts] = measured
+        if len(examination.measured) == len(examination.parts):
+            with self._open.pop(model).claim:
+                self._checks.store(model, [examination.measured[each] for each in examination.parts])
