@@ -19,6 +19,20 @@ def test_nothing_is_collected_within_and_all_is_as_before_after_it() -> None:
     assert gc.isenabled()
 
 
+def test_what_was_made_within_counts_as_old_and_what_is_set_apart_stays_so() -> None:
+    with uncollected():
+        made: list[list[int]] = [[] for _ in range(1000)]
+    assert not any(one is made[0] for one in gc.get_objects(generation=0))
+    assert any(one is made[0] for one in gc.get_objects(generation=2))
+    gc.freeze()
+    try:
+        with uncollected():
+            pass
+        assert gc.get_freeze_count() > len(made)
+    finally:
+        gc.unfreeze()
+
+
 def test_an_import_that_fails_leaves_collection_on() -> None:
     with pytest.raises(ModuleNotFoundError), uncollected():
         import_module("there_is_no_such_module")

@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 LARGE, KEPT = 2**25, 2**27
-"""Bytes from which memory is given back at once (the most that can be asked), and of free ones that are not."""
+"""Bytes from which memory is given back at once, the most that can be asked; and of those kept till then."""
 
 _ours: set[Connection] = set()
 """The ends of connections that are this process's alone.

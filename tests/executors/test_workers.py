@@ -37,7 +37,9 @@ from bench.executors.host import Ended
 from bench.executors.messages import Channel, LogLine, Reader, announcing
 from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
-from bench.store import ModelEntry, OpenRun
+from bench.store import ModelEntry, OpenRun, StoredRun
+from bench.store.evidence import Evidence
+from bench.trust.effort import PARTS
 from tests.builders.linear import linear_classifier
 from tests.executors.test_executors import (
     BATCH,
@@ -330,9 +332,9 @@ def attack(run: OpenRun, workers: int, limit: float | None = None, units: list[U
     job = linear_job(limit)
     run.header = replace(run.header, models=(ModelEntry("linear", 0, "none", 0, 0, "sha256"),))
     zoo = SeveralZoo()
-    Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False).attack(
-        job, run, UNITS, units
-    )
+    with cores.one_thread(zoo.device):
+        crew = Crew(cast("Any", zoo), Progress(Console(file=sys.stderr)), workers, fresh=False)
+        crew.attack(job, run, UNITS, units)
     return zoo
 
 
@@ -536,11 +538,17 @@ def weights(place: Place) -> dict[str, str]:
     }
 
 
+def evidence(place: Place) -> list[Evidence]:
+    """What the checks of all models have measured."""
+    (run,) = place.results.glob("*/*/run.json")
+    return StoredRun(run.parent).evidence()
+
+
 def test_a_run_trains_attacks_and_checks_the_same_in_any_number_of_workers(
     alone: Place, tmp_path: Path
 ) -> None:
     place = Place(tmp_path)
-    child = start(place, "--workers", "3", before=lambda: torch.set_num_threads(2))
+    child = start(place, "--workers", "3", "--verbose", before=lambda: torch.set_num_threads(2))
     assert child.wait() == 0
     assert weights(place) == weights(alone)
     assert place.digests() == alone.digests()
@@ -550,6 +558,9 @@ def test_a_run_trains_attacks_and_checks_the_same_in_any_number_of_workers(
     assert f"[{TINY_UNITS}/{TINY_UNITS}] " in said
     assert "waiting for" not in said, "two models wait for no backbone: it is trained before"
     assert len(list(place.results.glob("*/*/trust/*.json"))) == 2, "both models are examined"
+    for model in ("full/0", "lora/0"):
+        assert all(f"checking {model}: {part}\n" in said for part in PARTS), "each part is a task"
+    assert evidence(place) == evidence(alone)
     assert place.header["status"] == "complete"
     assert place.header["provenance"]["threads"] == 1
     assert place.leftovers() == []

@@ -1,0 +1,84 @@
+"""Examinations in parts: stored once all parts are there, and by one run alone."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from adapters.files.lock import claimed
+from bench.executors.examining import Examining
+from bench.ids import ModelId
+from bench.trust.gather import Measured
+from tests.executors.test_executors import UNITS
+
+MODEL = UNITS[0].model
+PROBES, TWINS = Measured([], 1.0), Measured([], 2.0)
+
+
+class Checks:
+    """Those of one model, which has two parts, claimed by a lock in ``folder``."""
+
+    def __init__(self, folder: Path, *, known: bool = False) -> None:
+        self.folder, self.known = folder, known
+        self.stored: list[Any] = []
+
+    def claim(self, _: ModelId) -> AbstractContextManager[bool]:
+        return claimed(self.folder / "lock")
+
+    def due(self, _: ModelId) -> list[Any]:
+        return [] if self.known else [UNITS[0]]
+
+    def in_parts(self, _: ModelId) -> list[tuple[str, ...]]:
+        return [("model",), ("twins",)]
+
+    def store(self, model: ModelId, measured: Any) -> None:
+        self.stored.append((model, measured))
+        assert self.is_claimed(), "until it is stored, no other run begins with it"
+
+    def is_claimed(self) -> bool:
+        with claimed(self.folder / "lock") as free:
+            return not free
+
+
+def examining(checks: Checks) -> Examining:
+    return Examining(cast("Any", checks))
+
+
+@pytest.mark.parametrize("found", [TWINS, None])
+def test_it_is_stored_in_its_order_with_its_last_part(found: Measured | None, tmp_path: Path) -> None:
+    """None: a part that could not be measured, which is for the checks to judge."""
+    checks = Checks(tmp_path)
+    with examining(checks) as current:
+        assert current.begin(UNITS[0]) == [("model",), ("twins",)]
+        current.ended(MODEL, ("twins",), found)
+        assert checks.is_claimed()
+        assert checks.stored == []
+        current.ended(MODEL, ("model",), PROBES)
+        assert not checks.is_claimed()
+    assert checks.stored == [(MODEL, [PROBES, found])]
+
+
+def test_one_that_another_run_is_at_is_waited_for_in_a_task(tmp_path: Path) -> None:
+    checks = Checks(tmp_path)
+    with examining(checks) as current:
+        with claimed(tmp_path / "lock"):
+            assert current.begin(UNITS[0]) == [()]
+        current.ended(MODEL, (), None)
+    assert checks.stored == []
+
+
+def test_one_that_another_run_has_just_ended_is_left(tmp_path: Path) -> None:
+    checks = Checks(tmp_path, known=True)
+    with examining(checks) as current:
+        assert current.begin(UNITS[0]) == []
+        assert not checks.is_claimed()
+
+
+def test_one_that_is_broken_off_is_left_to_others(tmp_path: Path) -> None:
+    checks = Checks(tmp_path)
+    with examining(checks) as current:
+        current.begin(UNITS[0])
+        assert checks.is_claimed()
+    assert not checks.is_claimed()
+    assert checks.stored == []
