@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -35,7 +35,8 @@ class Request:
     """What to do: "attack" ``unit``, "wait" to do so, "help" another worker with it, or "examine" its model.
 
     To "attack" is to run it, unless another run is at it; to "wait", to run it once no other is; to "help",
-    to compute a part of it. To "examine" is to measure ``parts``; without, all that nobody has measured.
+    to compute a part of it. To "examine" is to measure ``parts``; without, all of it, once no other run is
+    at it.
     """
 
     do: Literal["attack", "wait", "help", "examine"]
@@ -125,19 +126,29 @@ class Attacking:
         for unit in last_models_together(pending, pool.workers):
             pool.add(Request("attack", unit).task)
         with Examining(self._checks) as examining:
-            _examine(pool, examining, due)
-            for task, ended in pool.ended():
-                request: Request = task.request
-                if ended.error is not None:
-                    raise ended.error
-                if request.do == "examine":
-                    _say_if_lost(request.unit, ended)
+            _examine(pool, examining, [unit for unit in due if not left[unit.model]])
+            for unit in self._over(pool, examining):
+                finished(unit.label)
+                left[unit.model] -= 1
+                if not left[unit.model]:
+                    _examine(pool, examining, self._checks.due(unit.model))
+            for unit in examining.elsewhere:  # now that no other run waits for what this one has claimed
+                pool.add(Request("examine", unit).task)
+            for _ in self._over(pool, examining):
+                pass
+
+    def _over(self, pool: Pool, examining: Examining) -> Iterator[Unit]:
+        """Each unit as it comes to its end; what is measured meanwhile goes to ``examining``."""
+        for task, ended in pool.ended():
+            request: Request = task.request
+            if ended.error is not None:
+                raise ended.error
+            if request.do == "examine":
+                _say_if_lost(request.unit, ended)
+                if request.parts:
                     examining.ended(request.unit.model, request.parts, ended.value)
-                elif self._is_over(request, ended, pool):
-                    finished(request.unit.label)
-                    left[request.unit.model] -= 1
-                    if not left[request.unit.model]:
-                        _examine(pool, examining, self._checks.due(request.unit.model))
+            elif self._is_over(request, ended, pool):
+                yield request.unit
 
     def _is_over(self, request: Request, ended: Ended, pool: Pool) -> bool:
         """Whether the unit of ``request``, which has ``ended``, is at its end with it."""

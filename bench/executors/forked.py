@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 LARGE = 2**25
-"""Bytes from which an allocation goes back to the system once it is freed: no higher limit can be set."""
+"""Bytes from which an allocation goes back to the system once it is freed; mallopt(3) names none higher."""
 KEPT = 2**27
 """Free bytes that a process keeps for what it allocates next."""
 

@@ -40,6 +40,11 @@ class Ended:
     lost: int | None = None
 
     @property
+    def is_done(self) -> bool:
+        """Whether it was carried out."""
+        return self.error is None and not self.is_lost
+
+    @property
     def is_lost(self) -> bool:
         """Whether its process ended without having been asked to, and stored nothing of why."""
         return self.stopped or self.lost not in (None, Exit.INCOMPLETE)

@@ -1,6 +1,7 @@
 """Everything in this process, one after another; units that another process is at are left to it."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -83,14 +84,15 @@ def run_units(
 
     A failing unit becomes error cells.
 
-    ``then`` is called after each, while its model is loaded. Raises Interrupted if the run was asked to stop,
-    and StorageError.
+    ``then`` is called after the last of each model, while it is loaded. Raises Interrupted if the run was
+    asked to stop, and StorageError.
     """
     pending = unfinished(units, run)
     if not pending:
         return
     worker = Worker(job, models, run)
     elsewhere = []
+    left = Counter(unit.model for unit in pending)
     with progress.units(pending) as finished:
         for unit in pending:
             with run.claim(unit.keys[0]) as ours:
@@ -98,7 +100,9 @@ def run_units(
                     worker.run(unit)
             if ours:
                 finished(unit.label)
-                then(unit)
+                left[unit.model] -= 1
+                if not left[unit.model]:
+                    then(unit)
             else:
                 elsewhere.append(unit)
         for unit in elsewhere:

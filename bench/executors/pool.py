@@ -72,7 +72,7 @@ class Pool:
 
         One whose process is lost is tried again, as often as it may be.
 
-        Raises Interrupted if the run is asked to stop, once all that run have stored what they have.
+        Raises Interrupted if the run is asked to stop, once all that run have ended or stored what they have.
         """
         while self._waiting or self._running:
             self._start()
@@ -85,7 +85,7 @@ class Pool:
             try:
                 interrupt.check()
             except Interrupted:
-                self._stop()
+                yield from self._stopped()
                 raise
 
     def _tried_again(self, task: Task, ended: Ended) -> bool:
@@ -148,11 +148,13 @@ class Pool:
             self._dismissed.append(self._hosts.pop(where))
             self._dismissed[-1].dismiss()
 
-    def _stop(self) -> None:
-        """Ask all that run to stop, and wait until they have: a second signal ends the wait."""
+    def _stopped(self) -> Iterator[tuple[Task, Ended]]:
+        """Ask all that run to stop; those that have been carried out all the same.
+
+        A second signal ends the wait.
+        """
         for host in self._hosts.values():
             host.stop()
         while self._hosts:
             for host in self._speaking():
-                for _ in self._heard(host):
-                    pass
+                yield from (one for one in self._heard(host) if one[1].is_done)

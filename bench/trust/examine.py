@@ -30,8 +30,8 @@ from bench.trust.sources import Source
 from bench.trust.squares import search_where_descent_failed
 from bench.trust.stronger import Reach, hardest, held_of, stronger
 
-THROUGH_GRADIENTS: tuple[Part, ...] = ("stronger", "precision", "twins")
-"""Parts left out of a model that gives answers alone: nothing tells what descent would find."""
+THROUGH_GRADIENTS: tuple[Part, ...] = ("precision", "twins")
+"""Parts that are left out of a model which gives answers alone."""
 QUICK = 4
 """Samples on which the form for a few of them is checked."""
 WITHSTOOD = 8
@@ -62,52 +62,46 @@ def examine(subject: Subject, effort: Effort, parts: Sequence[Part] = PARTS) -> 
 
     What cannot be afforded is measured on no samples.
     """
-    unit = next(iter(effort.light))
-    if not len(subject.target.correct):
+    if not effort.light or not len(subject.target.correct):
         return []
+    unit = next(iter(effort.light))
     budgets = _budgets(subject, effort)
     probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries, budgets)
     measure: dict[Part, Callable[[], Iterable[Evidence]]] = {
-        "model": partial(_model, subject, probe, budgets, effort),
-        "noise": partial(_noise, subject, budgets, effort),
-        "stronger": partial(_stronger, subject, budgets, probe.reach, effort),
+        "stronger": partial(_stronger, subject, budgets, probe, effort),
+        "model": partial(measured, "model", probe),
         "controls": partial(_controls, subject, effort),
         "precision": partial(_in_float32, subject, effort),
         "twins": partial(_twins, subject, effort),
     }
-    found = [
-        e
-        for part in parts
-        if gives_gradients(probe) or part not in THROUGH_GRADIENTS
-        for e in measure[part]()
-    ]
+    possible = [part for part in parts if gives_gradients(probe) or part not in THROUGH_GRADIENTS]
+    found = [e for part in possible for e in measure[part]()]
     return [replace(e, model=unit.model.name, seed=unit.model.seed) for e in found]
 
 
-def _model(
-    subject: Subject, probe: Probe, budgets: Mapping[Norm, Fraction], effort: Effort
-) -> Iterator[Evidence]:
-    """What every check of models measures; then, of one that has been asked that much, whether it changes."""
-    untouched = copy.deepcopy(subject.raw)
-    yield from measured("model", probe)
-    if gives_gradients(probe):
-        again = partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1))
-        yield from guarded("state", again)
-
-
-def _noise(subject: Subject, budgets: Mapping[Norm, Fraction], effort: Effort) -> Iterator[Evidence]:
-    """What random search finds within each of ``budgets``."""
-    for norm, eps in budgets.items():
-        held = held_of(subject.target, subject.broken.get(norm))
-        yield from guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
-
-
 def _stronger(
-    subject: Subject, budgets: Mapping[Norm, Fraction], each: float, effort: Effort
+    subject: Subject, budgets: Mapping[Norm, Fraction], probe: Probe, effort: Effort
 ) -> Iterator[Evidence]:
-    """What stronger attacks find within each of ``budgets``; ``each`` value can be moved at once."""
-    for norm in (norm for norm in budgets if norm in NORMS):
-        yield from _by_descent(subject, norm, budgets[norm], each, effort)
+    """What is found within each of ``budgets``; then, of a model asked that much, whether it has changed.
+
+    Of one that gives answers alone, random search: nothing tells what descent would find.
+    """
+    if not gives_gradients(probe):
+        for norm, eps in budgets.items():
+            yield from _by_chance(subject, norm, eps, effort)
+        return
+    untouched = copy.deepcopy(subject.raw)
+    for norm, eps in budgets.items():
+        yield from _by_chance(subject, norm, eps, effort)
+        if norm in NORMS:
+            yield from _by_descent(subject, norm, eps, probe.reach, effort)
+    again = partial(_judge_again, subject, untouched, budgets, max(effort.probed // 2, 1))
+    yield from guarded("state", again)
+
+
+def _by_chance(subject: Subject, norm: Norm, eps: Fraction, effort: Effort) -> list[Evidence]:
+    held = held_of(subject.target, subject.broken.get(norm))
+    return guarded("noise", partial(noise, subject.target, norm, eps, effort.noise, DRAWS, held))
 
 
 def _by_descent(

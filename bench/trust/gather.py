@@ -33,10 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measured:
-    """The ``evidence`` of some parts of an examination, and the ``seconds`` that they took."""
+    """The ``evidence`` of some parts of an examination, and the ``seconds`` that they took.
+
+    ``failure``: why nothing could be measured, if so.
+    """
 
     evidence: list[Evidence]
     seconds: float
+    failure: str = ""
 
 
 class Checks:
@@ -58,8 +62,9 @@ class Checks:
         if not self._is_attacked(own):
             return
         with self._run.wait_for(own[0].cells[0].key):  # another process may be at it
-            if not self._has_evidence(own):
-                self.store(unit.model, [self.measure(unit.model, PARTS)])
+            key = self.key(unit.model)
+            if not self._run.has_evidence(key, fresh=self._fresh):
+                self.store(key, unit.model, [self.measure(unit.model, PARTS)])
 
     def claim(self, model: ModelId) -> AbstractContextManager[bool]:
         """Claim the examination of ``model``; yields False if another process has it."""
@@ -72,23 +77,39 @@ class Checks:
         """
         return [PARTS] if self._job.stack(model) else [(part,) for part in PARTS]
 
-    def measure(self, model: ModelId, parts: Sequence[Part]) -> Measured | None:
-        """What ``parts`` of the examination of ``model`` find; None if they cannot be measured."""
-        log.info("checking %s: %s", model, ", ".join(parts))
+    def key(self, model: ModelId) -> str:
+        """Names the evidence on ``model`` that this software would measure now.
+
+        The cells' keys cover model, data and attacks. Of those that failed nothing is measured: once they
+        have not, other evidence is due.
+        """
+        cells = [cell.key for unit in self._of_model(model) for cell in unit.cells]
+        return content_key(
+            {
+                "software": self._run.software,
+                "level": self._job.suite.trust,
+                "headline_eps": str(self._job.suite.headline),
+                "cells": [key for key in cells if self._run.entries[key].status == "ok"],
+            }
+        )
+
+    def measure(self, model: ModelId, parts: tuple[Part, ...]) -> Measured:
+        """What ``parts`` of the examination of ``model`` find."""
+        what = f"checking {model}" if parts == PARTS else f"checking {model}: {', '.join(parts)}"
+        log.info("%s", what)
         try:
-            with pulse.doing(f"checking {model}"), pulse.unwatched():  # what it attacks is no unit
+            with pulse.doing(what), pulse.unwatched():  # what it attacks is no unit
                 return self._examine(model, parts)
         except ModelError as error:  # its cells are sound; only that nothing more can be measured of it
-            log.warning("%s stays unchecked: %s", model, error)
-            return None
+            return Measured([], 0.0, str(error))
 
-    def store(self, model: ModelId, measured: Sequence[Measured | None]) -> None:
-        """Store the examination of ``model`` from all that was ``measured``, if all could be."""
-        found = [part for part in measured if part is not None]
-        if len(found) == len(measured):
-            evidence = [e for part in found for e in part.evidence]
-            seconds = sum(part.seconds for part in found)
-            self._run.write_evidence(self._key(self._of_model(model)), evidence, seconds=seconds)
+    def store(self, key: str, model: ModelId, measured: Sequence[Measured]) -> None:
+        """Store the evidence ``key`` on ``model``: all that was ``measured``, if all could be."""
+        if failures := [part.failure for part in measured if part.failure]:
+            log.warning("%s stays unchecked: %s", model, failures[0])
+            return
+        evidence = [e for part in measured for e in part.evidence]
+        self._run.write_evidence(key, evidence, seconds=sum(part.seconds for part in measured))
 
     def finish(self) -> None:
         """Examine the models that had nothing left to run."""
@@ -101,7 +122,8 @@ class Checks:
         return [
             unit
             for unit in last
-            if self._is_attacked(own := self._of_model(unit.model)) and not self._has_evidence(own)
+            if self._is_attacked(self._of_model(unit.model))
+            and not self._run.has_evidence(self.key(unit.model), fresh=self._fresh)
         ]
 
     def _of_model(self, model: ModelId) -> list[Unit]:
@@ -111,20 +133,6 @@ class Checks:
         """Whether there is something to examine, and nothing still to come."""
         states = {self._run.entries[cell.key].status for unit in units for cell in unit.cells}
         return self._job.suite.trust != "off" and "missing" not in states and "ok" in states
-
-    def _has_evidence(self, units: list[Unit]) -> bool:
-        return self._run.has_evidence(self._key(units), fresh=self._fresh)
-
-    def _key(self, units: list[Unit]) -> str:
-        """Names the evidence that this software measures: the cells' keys cover model, data and attacks."""
-        return content_key(
-            {
-                "software": self._run.software,
-                "level": self._job.suite.trust,
-                "headline_eps": str(self._job.suite.headline),
-                "cells": [cell.key for unit in units for cell in unit.cells],
-            }
-        )
 
     def _examine(self, model: ModelId, parts: Sequence[Part]) -> Measured:
         from bench.trust.defended import Examination, examine_defended

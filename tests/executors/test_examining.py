@@ -32,8 +32,11 @@ class Checks:
     def in_parts(self, _: ModelId) -> list[tuple[str, ...]]:
         return [("model",), ("twins",)]
 
-    def store(self, model: ModelId, measured: Any) -> None:
-        self.stored.append((model, measured))
+    def key(self, _: ModelId) -> str:
+        return "evidence"
+
+    def store(self, *measured: Any) -> None:
+        self.stored.append(measured)
         assert self.is_claimed(), "until it is stored, no other run begins with it"
 
     def is_claimed(self) -> bool:
@@ -45,27 +48,25 @@ def examining(checks: Checks) -> Examining:
     return Examining(cast("Any", checks))
 
 
-@pytest.mark.parametrize("found", [TWINS, None])
-def test_it_is_stored_in_its_order_with_its_last_part(found: Measured | None, tmp_path: Path) -> None:
-    """None: a part that could not be measured, which is for the checks to judge."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_it_is_stored_with_its_last_part_unless_one_was_lost(lost: bool, tmp_path: Path) -> None:
     checks = Checks(tmp_path)
     with examining(checks) as current:
         assert current.begin(UNITS[0]) == [("model",), ("twins",)]
-        current.ended(MODEL, ("twins",), found)
+        current.ended(MODEL, ("twins",), None if lost else TWINS)
         assert checks.is_claimed()
         assert checks.stored == []
         current.ended(MODEL, ("model",), PROBES)
         assert not checks.is_claimed()
-    assert checks.stored == [(MODEL, [PROBES, found])]
+    assert checks.stored == ([] if lost else [("evidence", MODEL, [PROBES, TWINS])])
 
 
-def test_one_that_another_run_is_at_is_waited_for_in_a_task(tmp_path: Path) -> None:
+def test_one_that_another_run_is_at_is_left_for_later(tmp_path: Path) -> None:
     checks = Checks(tmp_path)
     with examining(checks) as current:
         with claimed(tmp_path / "lock"):
-            assert current.begin(UNITS[0]) == [()]
-        current.ended(MODEL, (), None)
-    assert checks.stored == []
+            assert current.begin(UNITS[0]) == []
+        assert current.elsewhere == [UNITS[0]]
 
 
 def test_one_that_another_run_has_just_ended_is_left(tmp_path: Path) -> None:

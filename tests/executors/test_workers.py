@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing import Barrier
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -287,6 +287,23 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     assert alive([int(file.name[4:]) for file in tmp_path.glob("pid-*")]) == []
 
 
+def test_what_is_carried_out_while_a_run_stops_is_handed_on() -> None:
+    def do(request: int, _: Channel) -> int:
+        if request == 0:
+            os.kill(run, signal.SIGINT)
+        time.sleep(0.5)
+        return request
+
+    def take(pool: Pool) -> None:
+        for _, ended in pool.ended():
+            found.append(ended.value)
+
+    run, found = os.getpid(), list[int]()
+    with pytest.raises(Interrupted), interrupt.deferred(), pool_of(2, do, [0, 1, 2]) as pool:
+        take(pool)
+    assert sorted(found) == [0, 1]
+
+
 def test_a_parent_that_used_many_threads_can_be_forked() -> None:
     """An OpenMP team of the parent's is not there in the child: with one thread it is not missed."""
     before = torch.get_num_threads()
@@ -314,7 +331,7 @@ def test_a_parent_that_used_many_threads_can_be_forked() -> None:
 
 
 class SeveralZoo(LinearZoo):
-    """The linear model under another name for each of the units' models."""
+    """The linear model under another name for each of the units' models; it was trained on no backbone."""
 
     device = "cpu"
 
@@ -326,10 +343,20 @@ class SeveralZoo(LinearZoo):
         self.loads += 1
         return linear_classifier()
 
+    def unadapted(self, *_: object) -> None:
+        pass
 
-def attack(run: OpenRun, workers: int, limit: float | None = None, units: list[Unit] = UNITS) -> SeveralZoo:
+
+def attack(
+    run: OpenRun,
+    workers: int,
+    limit: float | None = None,
+    units: list[Unit] = UNITS,
+    trust: Literal["off", "fast"] = "off",
+) -> SeveralZoo:
     """Run the linear units in ``workers`` processes."""
     job = linear_job(limit)
+    job = replace(job, suite=job.suite.model_copy(update={"trust": trust}))
     run.header = replace(run.header, models=(ModelEntry("linear", 0, "none", 0, 0, "sha256"),))
     zoo = SeveralZoo()
     with cores.one_thread(zoo.device):
@@ -519,6 +546,38 @@ def test_a_unit_that_another_run_is_at_is_waited_for(tmp_path: Path, sabotage: A
     assert {label: starts.count(label) for label in ("one", "two", "three")} == dict.fromkeys(
         ("one", "two", "three"), 5
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("failed", [1, 2])
+def test_what_failed_is_retried_before_its_model_is_examined(
+    failed: int, workers: int, tmp_path: Path, sabotage: Any
+) -> None:
+    def fail(label: str, *_: object) -> None:
+        if label in ("one", "two")[:failed]:
+            raise MemoryError
+
+    sabotage(fail)
+    attack(open_linear(tmp_path), 1)
+    sabotage(lambda *_: None)
+    attack(run := open_linear(tmp_path), workers, trust="fast")
+    assert statuses(run) == ["ok"] * 3
+    found = StoredRun(run.path).evidence()
+    assert {e.attack for e in found} == {"one", "two", "three", None}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_is_examined_again_once_what_failed_does_not(
+    workers: int, tmp_path: Path, sabotage: Any
+) -> None:
+    sabotage(lambda label, *_: os.kill(os.getpid(), signal.SIGKILL) if label == "two" else None)
+    attack(run := open_linear(tmp_path), 2, trust="fast")
+    assert {e.attack for e in StoredRun(run.path).evidence()} == {"one", "three", None}
+    sabotage(lambda *_: None)
+    attack(run := open_linear(tmp_path), workers, trust="fast")
+    found = StoredRun(run.path).evidence()
+    assert {e.attack for e in found} == {"one", "two", "three", None}
+    assert len({(e.check, e.attack, e.library, e.eps) for e in found}) == len(found), "each is there once"
 
 
 @pytest.fixture(scope="module")

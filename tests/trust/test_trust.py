@@ -497,6 +497,14 @@ def test_what_was_not_tried_leaves_a_trace(linear: Classifier, samples: ImageSet
     assert unchecked == untried - {"noise-linf", "second-loss-linf"}
 
 
+def test_a_model_all_of_whose_own_attacks_failed_is_not_examined(
+    linear: Classifier, samples: ImageSet
+) -> None:
+    """One to which adversarials of another were transferred has been attacked all the same."""
+    subject = Subject(linear, make_target(linear, samples, 64), Fraction(8, 255))
+    assert examine(subject, plan_effort("fast", {}, len(samples))) == []
+
+
 def test_a_model_that_gets_nothing_right_is_not_examined(linear: Classifier, samples: ImageSet) -> None:
     wrong = replace(samples, labels=1 - linear(torch.from_numpy(samples.x)).argmax(1).numpy())
     assert (
