@@ -39,7 +39,8 @@ from bench.executors.pool import TRIES, Pool, Task
 from bench.ids import ModelId
 from bench.store import ModelEntry, OpenRun, StoredRun
 from bench.store.evidence import Evidence
-from bench.trust.effort import PARTS
+from bench.trust.effort import PARTS, Part
+from bench.trust.gather import Checks, Measured
 from tests.builders.linear import linear_classifier
 from tests.executors.test_executors import (
     BATCH,
@@ -551,8 +552,13 @@ def test_a_unit_that_another_run_is_at_is_waited_for(tmp_path: Path, sabotage: A
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("failed", [1, 2])
 def test_what_failed_is_retried_before_its_model_is_examined(
-    failed: int, workers: int, tmp_path: Path, sabotage: Any
+    failed: int, workers: int, tmp_path: Path, sabotage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def measure(self: Checks, model: ModelId, parts: tuple[Part, ...]) -> Measured:
+        with (tmp_path / "parts").open("a") as file:
+            file.writelines(f"{part}\n" for part in parts)
+        return measured(self, model, parts)
+
     def fail(label: str, *_: object) -> None:
         if label in ("one", "two")[:failed]:
             raise MemoryError
@@ -560,8 +566,11 @@ def test_what_failed_is_retried_before_its_model_is_examined(
     sabotage(fail)
     attack(open_linear(tmp_path), 1)
     sabotage(lambda *_: None)
+    measured = Checks.measure
+    monkeypatch.setattr(Checks, "measure", measure)
     attack(run := open_linear(tmp_path), workers, trust="fast")
     assert statuses(run) == ["ok"] * 3
+    assert sorted((tmp_path / "parts").read_text().split()) == sorted(PARTS), "each once"
     found = StoredRun(run.path).evidence()
     assert {e.attack for e in found} == {"one", "two", "three", None}
 
