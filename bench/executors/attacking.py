@@ -173,8 +173,8 @@ def _examine(pool: Pool, examining: Examining, due: list[Unit]) -> None:
 def last_models_together(units: list[Unit], workers: int) -> list[Unit]:
     """``units``, those of the last models, as many as there are ``workers``, by turns.
 
-    A model is examined after its last unit: so the last ones are examined side by side, and no worker is idle
-    meanwhile.
+    Nothing of a model can be examined before its last unit ends: were that one of the last model alone, other
+    workers would be idle meanwhile.
     """
     models = list(dict.fromkeys(unit.model for unit in units))
     last = models[-workers:]

@@ -136,7 +136,7 @@ def test_tasks_start_in_their_order_also_where_a_host_has_to_be_started() -> Non
         (9, "a1 b1 c1 a2 b2 c2 b3"),
     ],
 )
-def test_the_last_models_are_attacked_by_turns_so_that_their_checks_start_together(
+def test_the_last_models_are_attacked_by_turns_so_that_no_worker_is_idle_at_the_end(
     workers: int, expected: str
 ) -> None:
     named = ["a1", "a2", "b1", "b2", "b3", "c1", "c2"]
