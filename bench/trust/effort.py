@@ -7,8 +7,8 @@ from bench.attacks.spec import contract_of
 from bench.engine.plan import Unit
 from bench.scoring.trust import checks
 
-Part = Literal["stronger", "model", "controls", "precision", "twins"]
-"""A part of an examination, the longest first: of how well a model was attacked, or of the model itself."""
+Part = Literal["stronger attacks", "probes", "controls", "float32", "planted twins"]
+"""A part of an examination, as it is shown; the longest first."""
 PARTS: tuple[Part, ...] = get_args(Part)
 PROBES_SHARE, CONTROLS_SHARE, NOISE_SHARE, PLANTED_SHARE = 0.024, 0.016, 0.016, 0.016
 SECOND_SHARE, SEARCH_SHARE, SIBLING_SHARE = 0.026, 0.016, 0.004

@@ -30,7 +30,7 @@ from bench.trust.sources import Source
 from bench.trust.squares import search_where_descent_failed
 from bench.trust.stronger import Reach, hardest, held_of, stronger
 
-THROUGH_GRADIENTS: tuple[Part, ...] = ("precision", "twins")
+THROUGH_GRADIENTS: tuple[Part, ...] = ("float32", "planted twins")
 """Parts that are left out of a model which gives answers alone."""
 QUICK = 4
 """Samples on which the form for a few of them is checked."""
@@ -68,11 +68,11 @@ def examine(subject: Subject, effort: Effort, parts: Sequence[Part] = PARTS) -> 
     budgets = _budgets(subject, effort)
     probe = make_probe(subject.raw, subject.target, effort.probed, subject.libraries, budgets)
     measure: dict[Part, Callable[[], Iterable[Evidence]]] = {
-        "stronger": partial(_stronger, subject, budgets, probe, effort),
-        "model": partial(measured, "model", probe),
+        "stronger attacks": partial(_stronger, subject, budgets, probe, effort),
+        "probes": partial(measured, "model", probe),
         "controls": partial(_controls, subject, effort),
-        "precision": partial(_in_float32, subject, effort),
-        "twins": partial(_twins, subject, effort),
+        "float32": partial(_in_float32, subject, effort),
+        "planted twins": partial(_twins, subject, effort),
     }
     possible = [part for part in parts if gives_gradients(probe) or part not in THROUGH_GRADIENTS]
     found = [e for part in possible for e in measure[part]()]

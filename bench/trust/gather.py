@@ -140,7 +140,7 @@ class Checks:
 
         units = self._examined(model)
         costs = {unit: sum(_passes(self._run.entries[cell.key]) for cell in unit.cells) for unit in units}
-        siblings = self._siblings(model) if "stronger" in parts else []
+        siblings = self._siblings(model) if "stronger attacks" in parts else []
         started = time.perf_counter()
         subject, level = self._subject(model, units, siblings), self._job.suite.trust
         if self._job.stack(model) is not None:  # the checks see it drawing otherwise than the attacks did

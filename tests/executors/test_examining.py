@@ -30,7 +30,7 @@ class Checks:
         return [] if self.known else [UNITS[0]]
 
     def in_parts(self, _: ModelId) -> list[tuple[str, ...]]:
-        return [("model",), ("twins",)]
+        return [("probes",), ("planted twins",)]
 
     def key(self, _: ModelId) -> str:
         return "evidence"
@@ -52,11 +52,11 @@ def examining(checks: Checks) -> Examining:
 def test_it_is_stored_with_its_last_part_unless_one_was_lost(lost: bool, tmp_path: Path) -> None:
     checks = Checks(tmp_path)
     with examining(checks) as current:
-        assert current.begin(UNITS[0]) == [("model",), ("twins",)]
-        current.ended(MODEL, ("twins",), None if lost else TWINS)
+        assert current.begin(UNITS[0]) == [("probes",), ("planted twins",)]
+        current.ended(MODEL, ("planted twins",), None if lost else TWINS)
         assert checks.is_claimed()
         assert checks.stored == []
-        current.ended(MODEL, ("model",), PROBES)
+        current.ended(MODEL, ("probes",), PROBES)
         assert not checks.is_claimed()
     assert checks.stored == ([] if lost else [("evidence", MODEL, [PROBES, TWINS])])
 

@@ -570,7 +570,7 @@ def test_what_failed_is_retried_before_its_model_is_examined(
     monkeypatch.setattr(Checks, "measure", measure)
     attack(run := open_linear(tmp_path), workers, trust="fast")
     assert statuses(run) == ["ok"] * 3
-    assert sorted((tmp_path / "parts").read_text().split()) == sorted(PARTS), "each once"
+    assert sorted((tmp_path / "parts").read_text().splitlines()) == sorted(PARTS), "each once"
     found = StoredRun(run.path).evidence()
     assert {e.attack for e in found} == {"one", "two", "three", None}
 
