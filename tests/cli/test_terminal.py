@@ -122,7 +122,9 @@ def test_how_a_stopped_command_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_run_in_workers_is_one_steady_line(columns: int, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    longer = TINY.replace("steps: 3", "steps: 30")  # than the time from one line to the next
+    assert longer != TINY
+    (tmp_path / "tiny.yaml").write_text(longer)
     run = (
         f"from bench.cli import main; main(['run', '{tmp_path}/tiny.yaml', '--workers', '2', '--results',"
         f" '{tmp_path}/r'])"
@@ -136,7 +138,7 @@ def test_a_run_in_workers_is_one_steady_line(columns: int, tmp_path: Path) -> No
     units = {
         f"{model}/0/{attack}/{library}"
         for model in ("baseline", "lora-fc")
-        for attack in ("fgsm", "pgd-3")
+        for attack in ("fgsm", "pgd-30")
         for library in ("foolbox", "art")
     }
     told = {line.split()[0] for line in drawn if line[0] != " "} - {"loading", "checking"}
