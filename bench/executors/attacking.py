@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
@@ -125,7 +125,7 @@ class Attacking:
         left = Counter(unit.model for unit in pending)
         for unit in last_models_together(pending, pool.workers):
             pool.add(Request("attack", unit).task)
-        with Examining(self._checks) as examining:
+        with closing(Examining(self._checks)) as examining:
             _examine(pool, examining, [unit for unit in due if not left[unit.model]])
             for unit in self._over(pool, examining):
                 finished(unit.label)

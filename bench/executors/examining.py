@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from bench.engine.plan import Unit
 from bench.ids import ModelId
@@ -26,8 +25,8 @@ class _Examination:
 class Examining:
     """Lets models be examined, and stores what was measured of each once its last part is there.
 
-    Within it, what is claimed is kept from other runs in the same folder, until it is stored. ``elsewhere``:
-    units of models that another run is at.
+    What is claimed is kept from other runs in the same folder until it is stored, or this is closed.
+    ``elsewhere``: units of models that another run is at.
     """
 
     def __init__(self, checks: Checks) -> None:
@@ -35,12 +34,7 @@ class Examining:
         self._open: dict[ModelId, _Examination] = {}
         self.elsewhere: list[Unit] = []
 
-    def __enter__(self) -> "Examining":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Leave to others what is not done."""
         for examination in self._open.values():
             examination.claim.close()

@@ -1,6 +1,6 @@
 """Examinations in parts: stored once all parts are there, and by one run alone."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,8 +44,8 @@ class Checks:
             return not free
 
 
-def examining(checks: Checks) -> Examining:
-    return Examining(cast("Any", checks))
+def examining(checks: Checks) -> AbstractContextManager[Examining]:
+    return closing(Examining(cast("Any", checks)))
 
 
 @pytest.mark.parametrize("lost", [False, True])
